@@ -1,0 +1,41 @@
+"""Sort unlabelled images by what they show, and give back each one's pose and canonical image.
+
+Names are imported when they are first used, so that `import mcevae` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcevae.checkpoint import load_model as load_model
+    from mcevae.config import Config as Config
+    from mcevae.data import load as load
+    from mcevae.data import prepare_for as prepare_for
+    from mcevae.groups import get_group as get_group
+    from mcevae.infer import embed as embed
+    from mcevae.metrics import evaluate as evaluate
+    from mcevae.model import MCEVAE as MCEVAE
+    from mcevae.model import build as build
+    from mcevae.train import fit as fit
+    from mcevae.warp import warp as warp
+
+_HOME = {
+    "MCEVAE": "model",
+    "Config": "config",
+    "build": "model",
+    "embed": "infer",
+    "evaluate": "metrics",
+    "fit": "train",
+    "get_group": "groups",
+    "load": "data",
+    "load_model": "checkpoint",
+    "prepare_for": "data",
+    "warp": "warp",
+}
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mcevae' has no attribute {name!r}")
+    return getattr(import_module(f"mcevae.{_HOME[name]}"), name)
