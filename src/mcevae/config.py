@@ -1,0 +1,256 @@
+"""Settings: frozen dataclasses, presets, and TOML in and out. Imports no tensors, so it is quick.
+
+Every flag of ``mcevae fit`` is a field here; its docstring is the flag's help.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+import tyro
+
+from mcevae.errors import UserError
+
+GroupName = Literal["so2", "se2", "sim2", "aff2"]
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images, how they are posed and how they are split."""
+
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
+    """Name of a built-in set (see `mcevae data`) or a .npy / .npz file."""
+    pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
+    """Move every image by a random element of this group first, which makes a benchmark with known
+    poses out of upright images. auto: the model's group for built-in sets, none for files."""
+    split: Literal["standard", "paper"] = "standard"
+    """standard: the set's own test images; paper: all images pooled and split 6:1."""
+    limit: int | None = None
+    """Use only the first LIMIT training images."""
+    data_seed: int = 0
+    """Seed of the poses of the data set."""
+
+    def __post_init__(self) -> None:
+        _require(self.limit is None or self.limit > 0, f"limit is {self.limit}; use 1 or more")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the source is a file of the user's rather than a built-in set."""
+        return Path(self.source).suffix in {".npy", ".npz"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupportConfig:
+    """How far images may be moved: the finite support of rho(M) in eq. (6) and of posed data."""
+
+    rotation: float = 90.0
+    """Largest rotation either way, degrees, 0 to 180."""
+    shift: float = 0.25
+    """Largest shift along x and along y, as a fraction of the image side."""
+    scale: float = 1.4
+    """Largest magnification (1.4: between 1/1.4 and 1.4); for the groups sim2 and aff2."""
+    strain: float = 0.2
+    """Largest stretch and shear, natural log units; for the group aff2."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.rotation <= 180, f"rotation is {self.rotation}; use 0 to 180 degrees")
+        _require(0 <= self.shift <= 1, f"shift is {self.shift}; use 0 to 1 of the image side")
+        _require(self.scale >= 1, f"scale is {self.scale}; use 1 or more")
+        _require(self.strain >= 0, f"strain is {self.strain}; use 0 or more")
+
+    def half_widths(self, group: Any) -> tuple[float, ...]:
+        """Half-widths of the support in the parameters of a `MatrixGroup` (radians, sides, logs).
+
+        (The group's class would bring torch into this module.)
+        """
+        return group.support(
+            rotation_deg=self.rotation, shift=self.shift, scale=self.scale, strain=self.strain
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes and components of the model; the defaults are section 4 of the paper."""
+
+    group: GroupName = "se2"
+    """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2)."""
+    clusters: int = 10
+    """Number of clusters K, which is also the size of z_c."""
+    variation: int = 3
+    """Size of z, the variation inside a cluster."""
+    latent: Literal["mixture", "gaussian"] = "mixture"
+    """mixture: eqs. (9) to (17); gaussian: a diagonal Gaussian for z_c (the ablation, fig. 5e)."""
+    prior_weights: tuple[float, ...] | None = None
+    """Weights p of the prior mixture, eq. (9), one per cluster, summing to 1. Unset: equal."""
+    posterior_weights: tuple[float, ...] | None = None
+    """Weights pi of the posterior mixture, eq. (10), one per cluster. Unset: equal."""
+    channels: tuple[int, int, int, int] = (32, 64, 128, 128)
+    """Channels of the four convolutions of the encoder."""
+    hidden: int = 512
+    """Units of the two hidden layers of the cluster and the variation extractor."""
+    pose_hidden: int = 32
+    """Units of the two hidden layers of the transformation extractor."""
+    decoder_hidden: int = 300
+    """Units of the gated layers of the invariance decoder."""
+
+    def __post_init__(self) -> None:
+        for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+        _require(min(self.channels) >= 1, f"channels are {self.channels}; use 1 or more of each")
+        for name in ("prior_weights", "posterior_weights"):
+            weights = getattr(self, name)
+            if weights is not None:
+                _require(
+                    len(weights) == self.clusters,
+                    f"{name} has {len(weights)} numbers; give one for each of "
+                    f"{self.clusters} clusters",
+                )
+                _require(
+                    min(weights) > 0 and abs(sum(weights) - 1) < 1e-4,
+                    f"{name} is {weights}; use positive numbers that sum to 1",
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is minimised: the negative ELBO of eq. (7) plus alpha times the invariance term."""
+
+    mode: Literal["unsupervised", "supervised"] = "unsupervised"
+    """unsupervised: eq. (8); supervised: the upright image is the canonical image's target."""
+    alpha: float = 1.0
+    """Weight of the invariance term, eq. (6)."""
+    beta: float = 1.0
+    """Weight of the KL terms of the ELBO; 1 is the paper."""
+    draws: int = 1
+    """Monte-Carlo draws of M per image and step, eq. (6)."""
+    likelihood: Literal["bce", "mse"] = "bce"
+    """Reconstruction term: binary cross-entropy, or squared error."""
+
+    def __post_init__(self) -> None:
+        _require(self.alpha >= 0, f"alpha is {self.alpha}; use 0 or more")
+        _require(self.beta >= 0, f"beta is {self.beta}; use 0 or more")
+        _require(self.draws >= 1, f"draws is {self.draws}; use 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The loop."""
+
+    epochs: int = 60
+    """Passes over the training images."""
+    minutes: float | None = None
+    """Stop at the end of the step that passes this many minutes of training."""
+    batch_size: int = 100
+    """Images per step and device."""
+    lr: float = 1e-3
+    """Learning rate of Adam."""
+    seed: int = 0
+    """Seed of initial weights, noise and batch order; a rerun on a CPU gives the same numbers."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision; poses stay in float32."""
+    checkpoint_minutes: float = 5.0
+    """Save the last state this often, besides at the end of every epoch."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more")
+        _require(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}; use > 0")
+        _require(self.batch_size >= 2, f"batch-size is {self.batch_size}; batch norm needs 2")
+        _require(self.lr > 0, f"lr is {self.lr}; use a positive number")
+        _require(self.checkpoint_minutes > 0, "checkpoint-minutes must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that a run depends on."""
+
+    preset: str = "paper"
+    """Starting point of all other settings."""
+    data: DataConfig = field(default_factory=DataConfig)
+    support: SupportConfig = field(default_factory=SupportConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def data_group(self) -> str | None:
+        """Name of the group that the images are moved by before training, or None."""
+        if self.data.pose == "auto":
+            return None if self.data.is_file else self.model.group
+        return None if self.data.pose == "none" else self.data.pose
+
+    def __post_init__(self) -> None:
+        _require(self.preset in PRESETS, f"preset {self.preset!r} is not one of {list(PRESETS)}")
+        _require(
+            self.objective.mode == "unsupervised" or self.data_group is not None,
+            "supervised mode needs upright images: use a built-in set or --pose",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values; settings that are unset (None) are left out, as TOML has no null."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {k: plain(v) for k, v in value.items() if v is not None}
+            return list(value) if isinstance(value, tuple) else value
+
+        return plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], origin: str = "settings") -> "Config":
+        """Inverse of `to_dict`; missing settings come from the preset.
+
+        Raises:
+            UserError: an unknown or unfitting setting, named with `origin`.
+        """
+        values = dict(values)
+        name = values.pop("preset", "paper")
+        if name not in PRESETS:
+            raise UserError(f"{origin}: preset {name!r} is not one of {', '.join(PRESETS)}.")
+        config = PRESETS[name]()
+        try:
+            parts = {
+                part: dataclasses.replace(getattr(config, part), **_tuples(settings))
+                for part, settings in values.items()
+            }
+            return dataclasses.replace(config, **parts)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{origin}: {error}.") from error
+
+    @classmethod
+    def read(cls, path: Path) -> "Config":
+        """Settings from a TOML file, as `write` makes it.
+
+        Raises:
+            UserError: the file is missing, is not TOML or holds an unknown setting.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(path.read_text("utf-8")), str(path))
+        except OSError as error:
+            raise UserError(f"{path}: cannot read settings ({error.strerror}).") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: is not a TOML file ({error}).") from error
+
+    def to_toml(self) -> str:
+        """The settings as TOML text."""
+        return tomli_w.dumps(self.to_dict())
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """Lists as tuples, since TOML and JSON have only lists."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+
+
+def paper() -> Config:
+    """The paper as written (section 4): 60 epochs of batches of 100, Adam 1e-3, alpha 1."""
+    return Config()
+
+
+PRESETS = {"paper": paper}
