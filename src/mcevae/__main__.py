@@ -1,0 +1,5 @@
+"""`python -m mcevae` is the command line."""
+
+from mcevae.cli import main
+
+main()

@@ -1,0 +1,116 @@
+"""Checkpoints: safetensors whose header carries JSON. Opening one runs no code.
+
+One file holds tensors and state, so that moving it into place is one atomic step.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mcevae.config import Config
+from mcevae.errors import UserError
+from mcevae.files import atomic
+from mcevae.model import MCEVAE, build
+
+FORMAT = 1
+"""Raised when the layout of a checkpoint changes so that older files cannot be read."""
+
+
+def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write tensors and JSON state to one file, atomically.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    header = {"mcevae": json.dumps({"format": FORMAT, **state})}
+    with atomic(path) as temporary:
+        try:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
+        except SafetensorError as error:  # it wraps the operating system's error, a full disk say
+            raise UserError(f"{path}: cannot be written ({error}).") from error
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and state of a checkpoint.
+
+    Raises:
+        UserError: the file is missing, damaged, or not a checkpoint of a format known here.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; train with `mcevae fit` first.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            state = json.loads(header["mcevae"])
+            if state["format"] != FORMAT:
+                raise UserError(
+                    f"{path}: written by another version of mcevae (format {state['format']}, "
+                    f"this one reads {FORMAT})."
+                )
+            return {key: file.get_tensor(key) for key in file.keys()}, state  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error})."
+        ) from error
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors under `name.`, with that prefix taken off."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def flat(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """An optimizer's state dict as named tensors and plain parameter groups."""
+    tensors = {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, entry in optimizer["state"].items()
+        for key, value in entry.items()
+    }
+    return tensors, optimizer["param_groups"]
+
+
+def nested(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """Inverse of `flat`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    return {"state": state, "param_groups": groups}
+
+
+def run_file(run: Path, which: str) -> Path:
+    """Path of a run's checkpoint: `which` is best or last."""
+    return run / f"{which}.safetensors"
+
+
+def load_model(
+    run: Path, which: str = "best", device: torch.device | str = "cpu"
+) -> tuple[MCEVAE, Config, dict[str, Any]]:
+    """The trained model of a run in evaluation mode, its settings and the checkpoint's state.
+
+    Args:
+        run: folder that `mcevae fit` made.
+        which: best (lowest validation loss) or last.
+        device: where to put the model.
+
+    Raises:
+        UserError: the run is missing or unreadable.
+    """
+    path = run_file(run, which)
+    if not run.is_dir():
+        raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
+    tensors, state = load(path)
+    try:
+        config = Config.from_dict(state["config"], str(path))
+        channels, height, width = state["shape"]
+        model = build(config, (channels, height, width))
+        model.load_state_dict(part(tensors, "model"))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: does not fit its own settings ({error}).") from error
+    return model.eval().to(device), config, state

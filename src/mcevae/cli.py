@@ -1,0 +1,269 @@
+"""Command line: `mcevae fit`, `resume`, `evaluate`, `predict`, `report`, `data`.
+
+Modules that need torch are imported in the commands, so that `--help` is quick.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from mcevae.config import PRESETS, Config
+from mcevae.errors import TrainingError, UserError
+
+if TYPE_CHECKING:
+    from mcevae.data import Splits
+    from mcevae.metrics import Scores
+
+screen = Console(soft_wrap=True)
+Run = tyro.conf.Positional[Path]
+DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
+
+Start with: mcevae fit mnist-mini --epochs 20 --out runs/first"""
+
+
+def fit_from(start: Config) -> Callable[..., None]:
+    """The command `fit`, its flags' defaults taken from `start`."""
+
+    def fit(
+        config: tyro.conf.OmitArgPrefixes[Config] = start,
+        *,
+        out: Path,
+        settings: Path | None = None,  # read by `starting_point`, before the flags
+    ) -> None:
+        """Learn clusters and poses from images; ends with scores and report.html.
+
+        Example: mcevae fit mnist-mini --group se2 --clusters 10 --epochs 20 --out runs/first
+
+        Ctrl-C saves; `mcevae resume RUN` goes on.
+
+        Args:
+            out: Folder to make for the run.
+            settings: TOML file to take settings from, such as a run's settings.toml; flags win.
+        """
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"{out}: exists already; choose another --out, or `mcevae resume`.")
+        train(config, out, resume=False)
+
+    return fit
+
+
+def resume(run: Run, /, *, epochs: int | None = None, minutes: float | None = None) -> None:
+    """Go on with a run that was stopped, or train it longer.
+
+    Example: mcevae resume runs/first --epochs 40
+
+    Args:
+        run: Folder that `mcevae fit` made.
+        epochs: Train until this many epochs in all. Unset: as the run was started.
+        minutes: Train until this many minutes in all. Unset: as the run was started.
+    """
+    if not run.is_dir():
+        raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
+    config = Config.read(run / "settings.toml")
+    changes = {k: v for k, v in {"epochs": epochs, "minutes": minutes}.items() if v is not None}
+    try:
+        settings = dataclasses.replace(config.train, **changes)
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    train(dataclasses.replace(config, train=settings), run, resume=True)
+
+
+def train(config: Config, run: Path, *, resume: bool) -> None:
+    """Train, then score and report."""
+    from mcevae.data import prepare_for
+    from mcevae.train import fit
+
+    with screen.status("reading and posing images"):
+        data = prepare_for(config)
+    if not fit(config, data, run, resume=resume, console=screen):
+        screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
+        sys.exit(130)
+    show_and_report(run, data)
+
+
+def show_and_report(run: Path, data: "Splits") -> None:
+    """Score the best checkpoint on the test split and write metrics.json and report.html."""
+    from mcevae.report import write_report
+
+    config, scores = score(run, data, "test", "best")
+    with screen.status("drawing the report"):
+        page = write_report(run, config, data, scores)
+    screen.print(f"Open {page}")
+
+
+def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Config, "Scores"]:
+    """Score a run's checkpoint, print the table, write metrics.json."""
+    from mcevae.checkpoint import load_model
+    from mcevae.data import prepare_for
+    from mcevae.infer import default_device
+    from mcevae.metrics import evaluate
+    from mcevae.report import write_scores
+
+    with screen.status("scoring"):
+        model, config, state = load_model(run, which, default_device())
+        scores = evaluate(model, config, data or prepare_for(config), split)
+    epoch = state["position"]["epoch"] + 1
+    about = {"split": split, "checkpoint": which, "epoch": epoch}
+    name = "metrics.json" if split == "test" else f"metrics-{split}.json"
+    write_scores(scores, run / name, **about)
+    shown = Table(title=f"{run}: {split} images, {which} checkpoint, epoch {epoch}")
+    for column in ("score", "value", "unit", "images"):
+        shown.add_column(column, justify="right" if column in ("value", "images") else "left")
+    for name, figure in scores.items():
+        shown.add_row(name, f"{figure.value:.4g}", figure.unit, str(figure.n))
+    screen.print(shown)
+    return config, scores
+
+
+def evaluate(
+    run: Run,
+    /,
+    *,
+    split: Literal["test", "validation"] = "test",
+    checkpoint: Literal["best", "last"] = "best",
+) -> None:
+    """Score a run: clusters, poses, reconstruction, invariance; writes metrics.json.
+
+    Example: mcevae evaluate runs/first
+
+    Args:
+        run: Folder that `mcevae fit` made.
+        split: Images to score; validation goes to metrics-validation.json.
+        checkpoint: best has the lowest validation loss.
+    """
+    score(run, None, split, checkpoint)
+
+
+def report(run: Run, /) -> None:
+    """Score a run and write its report.html anew.
+
+    Example: mcevae report runs/first
+
+    Args:
+        run: Folder that `mcevae fit` made.
+    """
+    from mcevae.checkpoint import load_model
+    from mcevae.data import prepare_for
+
+    _, config, _ = load_model(run)
+    with screen.status("reading and posing images"):
+        data = prepare_for(config)
+    show_and_report(run, data)
+
+
+def predict(
+    run: Run,
+    source: tyro.conf.Positional[str],
+    /,
+    *,
+    out: Path,
+    part: Literal["all", "train", "test"] = "all",
+    overwrite: bool = False,
+) -> None:
+    """Write a table with cluster, probabilities, pose and latents of every image.
+
+    Example: mcevae predict runs/first digits.npy --out table.parquet
+
+    Args:
+        run: Folder that `mcevae fit` made.
+        source: Built-in set or .npy / .npz file, of the image size that the run was trained on.
+            Images are taken as they lie.
+        out: Table to write, .parquet or .csv; one row per image.
+        part: Which images of a source that has training and test images.
+        overwrite: Replace the table if it exists.
+    """
+    from mcevae.checkpoint import load_model
+    from mcevae.data import load, pixels_of
+    from mcevae.infer import default_device, embed, table, write_table
+
+    if out.exists() and not overwrite:
+        raise UserError(f"{out}: exists already; choose another --out, or add --overwrite.")
+    model, _, state = load_model(run, "best", default_device())
+    shape = tuple(state["shape"])
+    pixels = pixels_of(load(source), part)
+    if tuple(pixels.shape[1:]) != shape:
+        raise UserError(
+            f"{source}: has images of (channels, height, width) {tuple(pixels.shape[1:])}, but "
+            f"{run} was trained on {shape}; give images of that size."
+        )
+    with Progress(console=screen) as bar:
+        embedding = embed(model, pixels, track=bar.track)
+    write_table(table(embedding, model.group, shape), out)
+    screen.print(f"{len(pixels)} rows in {out}")
+
+
+def data() -> None:
+    """List the built-in image sets and what each needs.
+
+    Example: mcevae data
+    """
+    from mcevae.data import DATASETS
+
+    shown = Table(title="Built-in sets; a .npy or .npz file can be given in place of a name")
+    for column in ("name", "images", "needs", "licence"):
+        shown.add_column(column)
+    for name, dataset in DATASETS.items():
+        shown.add_row(name, dataset.description, dataset.needs, dataset.licence)
+    screen.print(shown)
+
+
+def starting_point(arguments: Sequence[str]) -> Config:
+    """Defaults of `fit`'s flags: the settings file or preset that the arguments name."""
+    named = dict(pairwise(arguments))
+    for argument in arguments:
+        if argument.startswith("--") and "=" in argument:
+            name, value = argument.split("=", 1)
+            named[name] = value
+    if "--settings" in named:
+        return Config.read(Path(named["--settings"]))
+    return PRESETS.get(named.get("--preset", ""), PRESETS["paper"])()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit code 2 for what the user can mend, 1 for failed training."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        run(arguments)
+    except UserError as error:
+        fail(str(error), 2)
+    except TrainingError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("stopped.", 130)
+
+
+def run(arguments: list[str]) -> None:
+    """Hand the arguments to their command."""
+    commands: dict[str, Callable[..., Any]] = {
+        "fit": fit_from(starting_point(arguments)),
+        "resume": resume,
+        "evaluate": evaluate,
+        "predict": predict,
+        "report": report,
+        "data": data,
+    }
+    if arguments[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        screen.print(version("mcevae"))
+    elif arguments and arguments[0] in commands:
+        name = arguments[0]
+        tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
+    else:
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="mcevae", description=DESCRIPTION, args=arguments
+        )
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    """Say what is wrong and leave."""
+    Console(stderr=True, soft_wrap=True).print(f"mcevae: {sentence}", markup=False, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,127 @@
+"""Pictures of a run, as matplotlib figures. Nothing here opens a window or keeps global state."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
+from torch import Tensor
+
+from mcevae.images import to_float
+from mcevae.infer import Embedding
+from mcevae.model import MCEVAE
+
+TERM_TITLES = {
+    "loss": "loss",
+    "reconstruction": "reconstruction",
+    "invariance": "invariance",
+    "kl_cluster": "KL of z_c",
+    "kl_variation": "KL of z",
+    "kl_pose": "KL of tau",
+}
+
+
+def show(axes: Any, image: Tensor) -> None:
+    """Draw one image (C, H, W) from 0 to 1 without ticks."""
+    pixels = image.permute(1, 2, 0).clamp(0, 1).numpy()
+    grey = pixels.shape[-1] == 1
+    axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
+    """Rows of images, each a title and (n, C, H, W)."""
+    columns = max(len(images) for _, images in rows)
+    figure = Figure(figsize=(1.5 + 0.75 * columns, 0.8 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for row, (title, images) in zip(axes, rows, strict=True):
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
+        for cell in row[len(images) :]:
+            cell.set_visible(False)
+        for cell, image in zip(row, images, strict=False):
+            show(cell, image)
+    return figure
+
+
+def reconstructions(model: MCEVAE, pixels: Tensor, upright: Tensor | None) -> Figure:
+    """Figure 3 of the paper: input, reconstruction, ground truth (if known), canonical image.
+
+    Args:
+        model: in evaluation mode.
+        pixels: (n, C, H, W) uint8, one column each.
+        upright: the same images before they were moved.
+    """
+    x = to_float(pixels)
+    out = model(x.to(next(model.parameters()).device), sample=False)
+    rows = [("input x", x), ("reconstruction", out.reconstruction.detach().cpu())]
+    if upright is not None:
+        rows.append(("ground truth", to_float(upright)))
+    return image_grid([*rows, ("canonical", out.canonical.detach().cpu())])
+
+
+def tsne(z_c: Tensor, colours: Tensor, title: str, names: Sequence[str], seed: int = 0) -> Figure:
+    """Figure 5 of the paper: t-SNE of the cluster latent.
+
+    Args:
+        z_c: (n, K).
+        colours: (n,) integers, an index into `names`.
+        title: what is shown.
+        names: legend.
+        seed: of t-SNE.
+    """
+    perplexity = min(30.0, (len(z_c) - 1) / 3)
+    where = TSNE(perplexity=perplexity, random_state=seed).fit_transform(z_c.numpy())
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    axes = figure.subplots()
+    values = colours.numpy()
+    for value in np.unique(values):
+        chosen = where[values == value]
+        axes.scatter(*chosen.T, s=5, color=f"C{value % 10}", label=names[value], linewidths=0)
+    axes.set_title(title)
+    axes.set_xlabel("t-SNE 1 (no unit)")
+    axes.set_ylabel("t-SNE 2 (no unit)")
+    axes.legend(markerscale=3, bbox_to_anchor=(1, 1), loc="upper left", frameon=False)
+    return figure
+
+
+def clusters(model: MCEVAE, pixels: Tensor, embedding: Embedding, members: int = 10) -> Figure:
+    """One row per cluster: canonical image at the mean latents, then its surest members.
+
+    Clusters are in order of size; at most 50 are drawn.
+    """
+    sizes = embedding.cluster.bincount(minlength=embedding.responsibilities.shape[1])
+    device = next(model.parameters()).device
+    rows = []
+    for k in sizes.argsort(descending=True)[:50].tolist():
+        mine = (embedding.cluster == k).nonzero()[:, 0]
+        if len(mine) == 0:
+            rows.append((f"{k}: empty", to_float(pixels[:0])))
+            continue
+        z_c = embedding.z_c[mine].mean(0, keepdim=True).to(device)
+        z = embedding.z[mine].mean(0, keepdim=True).to(device)
+        canonical = model.canonical(z_c, z).detach().cpu()
+        surest = mine[embedding.responsibilities[mine, k].argsort(descending=True)[:members]]
+        shown = np.concatenate([canonical.numpy(), to_float(pixels[surest]).numpy()])
+        rows.append((f"{k}: {len(mine)} images", canonical.new_tensor(shown)))
+    return image_grid(rows)
+
+
+def curves(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Learning curves from the rows of metrics.jsonl: one panel per term of the loss."""
+    terms = [name for name in TERM_TITLES if name in rows[0]]
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(2, 3).ravel()
+    for cell, term in zip(axes, terms, strict=False):
+        for split, style in (("train", "-"), ("validation", "--")):
+            own = [row for row in rows if row["split"] == split]
+            epochs = [row["epoch"] + 1 for row in own]
+            cell.plot(epochs, [row[term] for row in own], style, marker=".", label=split)
+        cell.set_title(TERM_TITLES[term])
+        cell.set_xlabel("epoch")
+        cell.set_ylabel("nats per image")
+    axes[0].legend(frameon=False)
+    return figure

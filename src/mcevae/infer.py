@@ -1,0 +1,134 @@
+"""Images to numbers: a trained model over a whole data set, and the table people read."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import torch
+from torch import Tensor
+
+from mcevae.errors import UserError
+from mcevae.files import atomic
+from mcevae.groups import MatrixGroup
+from mcevae.images import to_float
+from mcevae.model import MCEVAE, Output
+from mcevae.warp import side
+
+Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
+
+
+def default_device() -> torch.device:
+    """CUDA if there is one, then MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def outputs(
+    model: MCEVAE, pixels: Tensor, batch_size: int = 500
+) -> Iterator[tuple[Tensor, Output]]:
+    """Batches of images (B, C, H, W) from 0 to 1 and what the model says of them.
+
+    Latents are posterior means, so that the same images give the same answer.
+
+    Args:
+        model: in evaluation mode.
+        pixels: (N, C, H, W) uint8.
+        batch_size: images at a time.
+    """
+    device = next(model.parameters()).device
+    for chunk in pixels.split(batch_size):
+        x = to_float(chunk.to(device))
+        with torch.inference_mode():
+            out = model(x, sample=False)
+        yield x, out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """Latents of N images at the posterior mean, on the CPU.
+
+    Attributes:
+        responsibilities: (N, K), rows sum to 1.
+        z_c, z, tau: (N, K), (N, V), (N, T).
+        element: (N, 3, 3), exp(tau).
+        canonical: (N, C, H, W), values from 0 to 1.
+    """
+
+    responsibilities: Tensor
+    z_c: Tensor
+    z: Tensor
+    tau: Tensor
+    element: Tensor
+    canonical: Tensor
+
+    @property
+    def cluster(self) -> Tensor:
+        """(N,) the most probable cluster of each image."""
+        return self.responsibilities.argmax(-1)
+
+
+def embed(model: MCEVAE, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
+    """Latents and canonical images of (N, C, H, W) uint8 images.
+
+    Args:
+        model: in evaluation mode.
+        pixels: (N, C, H, W) uint8.
+        batch_size: images at a time.
+        track: wraps the batches, a progress bar say.
+    """
+    names = [field.name for field in fields(Embedding)]
+    parts = [
+        [getattr(out, name).cpu() for name in names]
+        for _, out in track(outputs(model, pixels, batch_size))
+    ]
+    return Embedding(
+        **{n: torch.cat(p) for n, p in zip(names, zip(*parts, strict=True), strict=True)}
+    )
+
+
+def table(embedding: Embedding, group: MatrixGroup, shape: tuple[int, int, int]) -> pa.Table:
+    """One row per image.
+
+    Columns: id (place in the source, from 0), cluster, probability_K for each cluster, the pose in
+    units that people know (rotation_deg, shift_x_px, ...; where the image's centre lands), tau in
+    the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), and z_V.
+    """
+    columns: dict[str, np.ndarray] = {
+        "id": np.arange(len(embedding.tau)),
+        "cluster": embedding.cluster.numpy().astype(np.int32),
+    }
+    for k, values in enumerate(embedding.responsibilities.T.numpy()):
+        columns[f"probability_{k}"] = values
+    parameters = group.to_parameters(embedding.element)
+    for i, (name, unit) in enumerate(zip(group.coordinates, group.units, strict=True)):
+        human_unit, factor = human(unit, shape)
+        columns[f"{name}_{human_unit}"] = parameters[:, i].numpy() * np.float32(factor)
+        columns[f"tau_{name}_{unit}"] = embedding.tau[:, i].numpy()
+    for v, values in enumerate(embedding.z.T.numpy()):
+        columns[f"z_{v}"] = values
+    return pa.table(columns)
+
+
+def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
+    """The unit that people read a coordinate in, and the factor that leads to it."""
+    return {"rad": ("deg", 180 / np.pi), "side": ("px", float(side(*shape[1:])))}.get(
+        unit, (unit, 1.0)
+    )
+
+
+def write_table(rows: pa.Table, path: Path) -> None:
+    """Write a table by its file's ending, .parquet or .csv, atomically.
+
+    Raises:
+        UserError: another ending, or the file cannot be written.
+    """
+    writers = {".parquet": pa.parquet.write_table, ".csv": pa.csv.write_csv}
+    if path.suffix not in writers:
+        raise UserError(f"{path}: tables end in .parquet or .csv.")
+    with atomic(path) as temporary:
+        writers[path.suffix](rows, str(temporary))

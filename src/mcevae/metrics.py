@@ -1,0 +1,237 @@
+"""Scores of a trained model. Labels and true poses are read here and nowhere before."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from torch import Tensor
+
+from mcevae.config import Config
+from mcevae.data import Posed, Splits, pose
+from mcevae.groups import MatrixGroup
+from mcevae.images import Images
+from mcevae.infer import Embedding, embed, outputs
+from mcevae.model import MCEVAE
+from mcevae.objectives import bce, squared_error
+from mcevae.warp import side
+
+FRAME_MINIMUM = 5
+"""Images that a cluster must have on the estimation split for a frame of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One figure: its value, unit ("" for a pure number), and how many images it is of."""
+
+    value: float
+    unit: str
+    n: int
+
+
+Scores = dict[str, Score]
+
+
+def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> float:
+    """Share of images whose cluster is their label's, under the best one-to-one matching.
+
+    The Hungarian method (Kuhn, 1955) on the table of counts; clusters left without a label
+    count as wrong.
+    """
+    counts = np.zeros((clusters.max() + 1, labels.max() + 1), dtype=np.int64)
+    np.add.at(counts, (clusters, labels), 1)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
+
+
+def clustering(embedding: Embedding, labels: Tensor | None, seed: int = 0) -> Scores:
+    """Agreement with the labels, by responsibility and by k-means on z_c, and occupancy.
+
+    k-means sees the z_c of the very images that are scored, without labels, 10 starts.
+    """
+    clusters = embedding.cluster.numpy()
+    n, k = embedding.responsibilities.shape
+    share = np.bincount(clusters, minlength=k) / n
+    entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
+    scores = {
+        "effective_clusters": Score(value=float(np.exp(entropy)), unit="clusters", n=n),
+        "largest_cluster": Score(value=float(share.max()), unit="share", n=n),
+        "empty_clusters": Score(value=float((share == 0).sum()), unit="clusters", n=n),
+    }
+    if labels is None:
+        return scores
+    truth = labels.numpy()
+    z_c = embedding.z_c.numpy()
+    starts = KMeans(min(z_c.shape[1], n), n_init=10, random_state=seed)
+    for prefix, found in (("", clusters), ("kmeans_", starts.fit_predict(z_c))):
+        scores |= {
+            f"{prefix}accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
+            f"{prefix}nmi": Score(value=normalized_mutual_info_score(truth, found), unit="", n=n),
+            f"{prefix}ari": Score(value=adjusted_rand_score(truth, found), unit="", n=n),
+        }
+    return scores
+
+
+def reconstruction(model: MCEVAE, pixels: Tensor) -> Scores:
+    """Cross-entropy and squared error of reconstructions at the posterior mean."""
+    totals = torch.zeros(2, dtype=torch.float64)
+    for x, out in outputs(model, pixels):
+        for i, error in enumerate((bce, squared_error)):
+            totals[i] += error(out.reconstruction, x).sum().double().cpu()
+    n = len(pixels)
+    per_image = totals / n
+    return {
+        "bce": Score(value=per_image[0].item(), unit="nats/image", n=n),
+        "mse": Score(value=(per_image[1] / math.prod(pixels.shape[1:])).item(), unit="/pixel", n=n),
+    }
+
+
+def frame(elements: Float[Tensor, "n 3 3"], group: MatrixGroup) -> Float[Tensor, "3 3"]:
+    """The group element nearest to many: their geometric median.
+
+    Weiszfeld's steps in the group's parameters, from the best of up to 64 of the elements, since poses
+    of a half-symmetric shape fall in two heaps and a mean would lie between them.
+    """
+    candidates = elements[torch.linspace(0, len(elements) - 1, min(64, len(elements))).long()]
+    relative = group.compose(group.inverse(candidates)[:, None], elements)  # (candidates, n, 3, 3)
+    best = group.to_parameters(relative).norm(dim=-1).sum(-1).argmin()
+    center = candidates[best]
+    for _ in range(20):
+        apart = group.to_parameters(group.compose(group.inverse(center), elements))  # (n, T)
+        weight = 1 / apart.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+        step = (weight * apart).sum(0) / weight.sum()
+        center = group.compose(center, group.from_parameters(step))
+    return center
+
+
+def frames(embedding: Embedding, truth: Tensor, group: MatrixGroup) -> Float[Tensor, "K 3 3"]:
+    """Each cluster's arbitrary frame g_k, such that `M g_k` is the true element.
+
+    A cluster's canonical image may lie as it likes; g_k is how an upright image relates to it.
+    Clusters with fewer than `FRAME_MINIMUM` images get the frame of all images together.
+    """
+    relative = group.compose(group.inverse(embedding.element), truth)
+    found = frame(relative, group).repeat(embedding.responsibilities.shape[1], 1, 1)
+    for k in range(len(found)):
+        members = relative[embedding.cluster == k]
+        if len(members) >= FRAME_MINIMUM:
+            found[k] = frame(members, group)
+    return found
+
+
+def pose_errors(
+    element: Float[Tensor, "n 3 3"],
+    truth: Float[Tensor, "n 3 3"],
+    group: MatrixGroup,
+    pixels_per_side: int,
+    prefix: str,
+) -> Scores:
+    """Distances between found and true elements: medians and means, in degrees and pixels."""
+    scores, n = {}, len(element)
+    units = {"rotation_deg": ("deg", 1), "shift_side": ("px", pixels_per_side)}
+    for key, error in group.distance(element, truth).items():
+        unit, factor = units.get(key, ("log", 1))
+        name = f"{prefix}{key.removesuffix('_deg').removesuffix('_side')}_error"
+        values = error * factor
+        scores[f"{name}_median"] = Score(value=values.median().item(), unit=unit, n=n)
+        scores[f"{name}_mean"] = Score(value=values.mean().item(), unit=unit, n=n)
+    return scores
+
+
+def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
+    """Circular correlation of angles in radians, and the circular spread of their difference.
+
+    Correlation after Jammalamadaka and SenGupta (2001), section 8.2; standard deviation
+    `sqrt(-2 log R)` after Mardia and Jupp (2000).
+    """
+
+    def about_mean(angle: Tensor) -> Tensor:
+        return torch.sin(angle - torch.atan2(angle.sin().mean(), angle.cos().mean()))
+
+    a, b = about_mean(found), about_mean(truth)
+    r = (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt().clamp_min(1e-12)
+    difference = found - truth
+    length = torch.hypot(difference.sin().mean(), difference.cos().mean()).clamp(1e-12, 1)
+    return {
+        "rotation_correlation": Score(value=r.item(), unit="", n=len(found)),
+        "rotation_spread": Score(
+            value=math.degrees(math.sqrt(-2 * math.log(length.item()))), unit="deg", n=len(found)
+        ),
+    }
+
+
+def poses(
+    found: Embedding, truth: Tensor, held: Embedding, held_truth: Tensor, model: MCEVAE, pixels: int
+) -> Scores:
+    """Pose error, raw and after aligning each cluster's frame.
+
+    Args:
+        found, truth: the images that are scored, and their true elements (n, 3, 3).
+        held, held_truth: other images, on which the frames are estimated.
+        model: gives the group.
+        pixels: pixels of an image side.
+    """
+    group = model.group
+    aligned = group.compose(found.element, frames(held, held_truth, group)[found.cluster])
+    scores = pose_errors(found.element, truth, group, pixels, "raw_")
+    scores |= pose_errors(aligned, truth, group, pixels, "")
+    if "rotation" in group.coordinates:
+        i = group.coordinates.index("rotation")
+        scores |= circular(group.to_parameters(aligned)[:, i], group.to_parameters(truth)[:, i])
+    return scores
+
+
+def invariance(before: Embedding, after: Embedding, seed: int = 0) -> Scores:
+    """How little cluster and canonical image change when an image is moved.
+
+    Args:
+        before, after: the same images under two poses, in the same order.
+        seed: of the pairs of different images that give the unit of change.
+    """
+    n = len(before.cluster)
+    same = (before.cluster == after.cluster).double().mean().item()
+    change = (before.canonical - after.canonical).square().mean()
+    one = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    between = (before.canonical[one] - before.canonical[one.roll(1)]).square().mean()
+    relative = (change / between.clamp_min(1e-12)).item()
+    return {
+        "same_cluster": Score(value=same, unit="share", n=n),
+        "canonical_change": Score(value=relative, unit="of spread", n=n),
+    }
+
+
+def repose(posed: Posed, group: MatrixGroup, support: tuple[float, ...], seed: int) -> Posed:
+    """The same images under another random pose.
+
+    Where the upright images are known they are posed anew, which keeps the second pose inside
+    the support; images without ground truth are moved from where they lie.
+    """
+    if posed.upright is None:
+        return pose(posed.images, group, support, seed)
+    return pose(Images(name=posed.images.name, pixels=posed.upright), group, support, seed)
+
+
+def evaluate(model: MCEVAE, config: Config, data: Splits, split: str = "test") -> Scores:
+    """All scores of a model on one split; those that need unknown truths are left out.
+
+    Args:
+        model: in evaluation mode.
+        config: the run's settings.
+        data: the run's posed data.
+        split: test or validation. Frames are estimated on validation images, or on training
+            images when validation is scored.
+    """
+    scored: Posed = getattr(data, split)
+    held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
+    found = embed(model, scored.images.pixels)
+    scores = clustering(found, scored.images.labels)
+    scores |= reconstruction(model, scored.images.pixels)
+    if scored.elements is not None and held.elements is not None:
+        others = embed(model, held.images.pixels)
+        pixels = side(*scored.images.shape[1:])
+        scores |= poses(found, scored.elements, others, held.elements, model, pixels)
+    moved = repose(scored, model.group, config.support.half_widths(model.group), seed=1)
+    return scores | invariance(found, embed(model, moved.images.pixels))

@@ -1,0 +1,85 @@
+"""Networks of the paper's model: encoder, extractors, decoder. Shapes only, no probability."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ConvEncoder(nn.Sequential):
+    """Augmented encoder: four strided 3 x 3 convolutions with batch norm and ReLU (section 4).
+
+    Maps images (B, C, H, W) to z_aug (B, `features`). The paper does not state strides or
+    channels; a stride of 2 each makes a step on a CPU cheap and keeps where things lie, which the
+    pose needs.
+
+    Args:
+        shape: (C, H, W) of the images, any height and width from 16 pixels.
+        channels: output channels of the four convolutions.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], channels: tuple[int, ...]) -> None:
+        layers: list[nn.Module] = []
+        before, height, width = shape
+        for after in channels:
+            layers += [
+                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
+            before, height, width = after, math.ceil(height / 2), math.ceil(width / 2)
+        super().__init__(*layers, nn.Flatten())
+        self.features = before * height * width
+
+
+class Extractor(nn.Sequential):
+    """Two hidden layers of sigmoid units, then means and raw log-variances (section 4).
+
+    Maps z_aug (B, `features`) to (B, 2 `dim`).
+
+    A sigmoid's slope is at most 1/4, so torch's usual weights would shrink the signal sevenfold a
+    layer and learning would start on a plateau. They are drawn 4 times wider than Glorot and
+    Bengio's (2010) for unit gain, and 2 times for the first layer, whose inputs are larger.
+    """
+
+    def __init__(self, features: int, hidden: int, dim: int) -> None:
+        super().__init__(
+            nn.Linear(features, hidden),
+            nn.Sigmoid(),
+            nn.Linear(hidden, hidden),
+            nn.Sigmoid(),
+            nn.Linear(hidden, 2 * dim),
+        )
+        for layer, gain in ((0, 2.0), (2, 4.0)):
+            nn.init.xavier_uniform_(self[layer].weight, gain)
+            nn.init.zeros_(self[layer].bias)
+
+
+class GatedDense(nn.Module):
+    """`h(x) * sigmoid(g(x))` with two linear maps, as in VampPrior (Tomczak and Welling, 2018)."""
+
+    def __init__(self, features: int, out: int) -> None:
+        super().__init__()
+        self.both = nn.Linear(features, 2 * out)
+
+    def forward(self, x: Float[Tensor, "B features"]) -> Float[Tensor, "B out"]:
+        """Both maps as one matrix product."""
+        value, gate = self.both(x).chunk(2, -1)
+        return value * torch.sigmoid(gate)
+
+
+class GatedDecoder(nn.Sequential):
+    """Invariance decoder: two gated layers, then one sigmoid per pixel (section 4).
+
+    Maps (z_c, z) side by side, (B, `dim`), to images (B, C, H, W) with values from 0 to 1.
+    """
+
+    def __init__(self, dim: int, hidden: int, shape: tuple[int, int, int]) -> None:
+        super().__init__(
+            GatedDense(dim, hidden),
+            GatedDense(hidden, hidden),
+            nn.Linear(hidden, math.prod(shape)),
+            nn.Sigmoid(),
+            nn.Unflatten(-1, shape),
+        )

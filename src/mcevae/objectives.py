@@ -1,0 +1,150 @@
+"""What is minimised: the negative ELBO of eq. (7) plus the invariance term of eqs. (6) and (8)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mcevae.config import ObjectiveConfig
+from mcevae.groups import MatrixGroup
+from mcevae.model import MCEVAE, Output
+from mcevae.warp import warp
+
+EDGE = 1e-6
+"""Predicted pixels are kept this far from 0 and 1, so that no pixel costs more than 14 nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The parts of the loss, each a mean over the batch (scalar tensors, nats per image)."""
+
+    loss: Tensor
+    reconstruction: Tensor
+    kl_cluster: Tensor
+    kl_variation: Tensor
+    kl_pose: Tensor
+    invariance: Tensor
+
+
+def bce(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Binary cross-entropy summed over an image's pixels, nats; both from 0 to 1.
+
+    (torch's own aborts the process on a device when a value is not finite.)
+    """
+    inside = EDGE + (1 - 2 * EDGE) * prediction
+    return -(target * inside.log() + (1 - target) * (1 - inside).log()).sum((1, 2, 3))
+
+
+def squared_error(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Squared error summed over an image's pixels: a Gaussian of variance 1/2, up to a constant."""
+    return (prediction - target).square().sum((1, 2, 3))
+
+
+LIKELIHOODS = {"bce": bce, "mse": squared_error}
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm uses the batch at hand but keeps its running averages to itself.
+
+    The targets of eq. (8) must be computed as the predictions are, yet the moved images lie
+    outside the data and must not enter what evaluation normalises by.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    tracked = [layer.track_running_stats for layer in layers]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer, was in zip(layers, tracked, strict=True):
+            layer.track_running_stats = was
+
+
+class Objective:
+    """Eq. (6), to be minimised.
+
+    Args:
+        config: mode, alpha, beta, draws and likelihood.
+        group: group that M is drawn from.
+        support: half-widths of M's uniform distribution.
+    """
+
+    def __init__(
+        self, config: ObjectiveConfig, group: MatrixGroup, support: tuple[float, ...]
+    ) -> None:
+        self.config = config
+        self.group = group
+        self.support = support
+        self.likelihood = LIKELIHOODS[config.likelihood]
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inner: MCEVAE,
+        x: Float[Tensor, "B C H W"],
+        upright: Float[Tensor, "B C H W"] | None = None,
+    ) -> Terms:
+        """Terms of the loss for a batch.
+
+        Args:
+            model: what `inner` is called through (the same, or wrapped for several devices).
+            inner: the bare model; it encodes the targets of eq. (8), which have no gradients.
+            x: images.
+            upright: ground truth x_gt, read in supervised mode only.
+        """
+        out: Output = model(x, sample=True)
+        kl_cluster = inner.cluster.kl(out.posterior.cluster).mean()
+        kl_variation = inner.variation.kl(out.posterior.variation).mean()
+        kl_pose = inner.pose.kl(out.posterior.pose).mean()
+        reconstruction = self.likelihood(out.reconstruction, x).mean()
+        if self.config.alpha == 0:
+            invariance = torch.zeros_like(reconstruction)
+        elif self.config.mode == "supervised":
+            if upright is None:
+                raise ValueError("supervised mode needs upright images")
+            invariance = bce(out.canonical, upright).mean()
+        else:
+            invariance = self.invariance(inner, x, out).mean()
+        kl = kl_cluster + kl_variation + kl_pose
+        return Terms(
+            loss=reconstruction + self.config.beta * kl + self.config.alpha * invariance,
+            reconstruction=reconstruction,
+            kl_cluster=kl_cluster,
+            kl_variation=kl_variation,
+            kl_pose=kl_pose,
+            invariance=invariance,
+        )
+
+    def invariance(
+        self, model: MCEVAE, x: Float[Tensor, "B C H W"], out: Output
+    ) -> Float[Tensor, " B"]:
+        """Eq. (8), averaged over the draws of M.
+
+        z_c(x) and z(x) are posterior means, as are the targets z_c*(Mx) and z*(Mx), so that
+        the term does not shrink the posterior's variance; the canonical image is the one that was
+        drawn for the ELBO. All draws are encoded as one batch without gradients. Cross-entropy
+        is linear in its target, so the targets' mean over the draws stands for all of them.
+        """
+        draws = self.config.draws
+        with torch.no_grad(), frozen_statistics(model):
+            moved = x.repeat(draws, 1, 1, 1)  # (D B, C, H, W)
+            M = self.group.sample(len(moved), self.support, device=x.device)
+            target = model.encode(warp(moved, M))
+            canonical = model.canonical(target.cluster.loc, target.variation.loc)
+            canonical = canonical.unflatten(0, (draws, len(x))).mean(0)
+        latent = torch.zeros((), device=x.device)
+        for q, q_moved in (
+            (out.posterior.cluster, target.cluster),
+            (out.posterior.variation, target.variation),
+        ):
+            targets = q_moved.loc.unflatten(0, (draws, len(x)))  # (D, B, dim)
+            latent = latent + (q.loc - targets).square().sum(-1).mean(0)
+        return latent + bce(out.canonical, canonical)

@@ -1,0 +1,367 @@
+"""The training loop, read top to bottom.
+
+One process:            mcevae fit mnist --out runs/a
+One machine, N devices: accelerate launch --num-processes N -m mcevae fit mnist --out runs/a
+Many machines:          torchrun --nnodes M --nproc-per-node N -m mcevae fit mnist --out runs/a
+"""
+
+import dataclasses
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration, set_seed
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mcevae import checkpoint
+from mcevae.config import Config
+from mcevae.data import Posed, Splits
+from mcevae.errors import TrainingError, UserError
+from mcevae.files import write_text
+from mcevae.images import to_float
+from mcevae.model import MCEVAE, build
+from mcevae.objectives import Objective, Terms
+
+TERMS = tuple(f.name for f in dataclasses.fields(Terms))
+CHECK_EVERY = 20
+"""Steps between looks at the loss, each of which waits for the device."""
+
+
+class PosedDataset(Dataset):
+    """Whole batches of uint8 images at once, with their upright versions where they exist."""
+
+    def __init__(self, posed: Posed) -> None:
+        self.pixels = posed.images.pixels
+        self.upright = self.pixels if posed.upright is None else posed.upright
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.pixels)
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) uint8 images and their upright versions."""
+        rows = torch.tensor(indices)
+        return self.pixels[rows], self.upright[rows]
+
+
+def as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Collate nothing: `PosedDataset` yields whole batches."""
+    return batch
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where training stands; with the tensors, all that a resumed run needs."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
+    seconds: float = 0.0  # of training, validation aside
+    best: float = math.inf  # lowest validation loss so far
+    best_epoch: int = -1
+
+    def means(self) -> dict[str, float]:
+        """Mean of each term over the epoch's steps so far."""
+        return {name: s / max(self.step, 1) for name, s in zip(TERMS, self.sums, strict=True)}
+
+
+class Log:
+    """metrics.jsonl, TensorBoard, and one line an epoch on the screen."""
+
+    def __init__(self, run: Path, accelerator: Accelerator, console: Console, epoch: int) -> None:
+        self.path = run / "metrics.jsonl"
+        self.accelerator = accelerator
+        self.console = console
+        self.rows = [row for row in read_log(run) if row["epoch"] < epoch]
+        accelerator.init_trackers("tensorboard")
+
+    def epoch(self, position: Position, train: dict[str, float], valid: dict[str, float]) -> None:
+        """Record an epoch that has ended."""
+        common = {"epoch": position.epoch, "seconds": round(position.seconds, 3)}
+        for split, terms in (("train", train), ("validation", valid)):
+            self.rows.append({**common, "split": split, **terms})
+            named = {f"{split}/{name}": value for name, value in terms.items()}
+            self.accelerator.log(named, step=position.epoch)
+        if self.accelerator.is_main_process:
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+            self.console.print(
+                f"epoch {position.epoch + 1:3d}  loss {train['loss']:8.2f}  validation "
+                f"{valid['loss']:8.2f}  reconstruction {valid['reconstruction']:8.2f}  "
+                f"{position.seconds:6.0f} s",
+                highlight=False,
+            )
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """Rows of a run's metrics.jsonl, one per epoch and split; empty before the first epoch."""
+    path = run / "metrics.jsonl"
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is not a readable log ({error}).") from error
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list that is filled by the first Ctrl-C or TERM; the second one acts as usual.
+
+    Training looks at it between steps, so that what it saves is never half a step.
+    """
+    received: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread: signals are somebody else's
+        pass
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Trainer:
+    """A model in training: its optimizer, data, and position, and how they are saved."""
+
+    def __init__(self, config: Config, data: Splits, run: Path) -> None:
+        set_seed(config.train.seed)
+        AcceleratorState._reset_state()  # or another precision than the last run's is refused
+        self.config, self.run = config, run
+        self.position = Position()
+        self.accelerator = Accelerator(
+            mixed_precision=config.train.precision,
+            log_with="tensorboard",
+            project_dir=run,
+            dataloader_config=DataLoaderConfiguration(
+                use_seedable_sampler=True, data_seed=config.train.seed
+            ),
+        )
+        self.shape = data.train.images.shape
+        model = build(config, self.shape)
+        self.objective = Objective(
+            config.objective, model.group, config.support.half_widths(model.group)
+        )
+        size = min(config.train.batch_size, len(data.train.images))
+        # Loaders draw seeds from a generator of their own, or they would take from the noise's.
+        loaders = [
+            DataLoader(
+                PosedDataset(posed),
+                size,
+                shuffle=train,
+                drop_last=train,
+                collate_fn=as_is,
+                generator=torch.Generator(),
+            )
+            for posed, train in ((data.train, True), (data.validation, False))
+        ]
+        optimizer = torch.optim.Adam(model.parameters(), lr=config.train.lr)
+        self.model, self.optimizer, self.loader, self.validation = self.accelerator.prepare(
+            model, optimizer, *loaders
+        )
+
+    @property
+    def inner(self) -> MCEVAE:
+        """The bare model."""
+        return self.accelerator.unwrap_model(self.model)
+
+    def terms(self, batch: tuple[Tensor, Tensor]) -> Terms:
+        """Loss of a batch, (B, C, H, W) uint8 each."""
+        x, upright = (to_float(pixels) for pixels in batch)
+        return self.objective(self.model, self.inner, x, upright)
+
+    def save(self) -> None:
+        """Write last.safetensors: everything that `restore` needs to go on exactly."""
+        optimizer, groups = checkpoint.flat(self.optimizer.state_dict())
+        tensors = {f"model.{k}": v for k, v in self.inner.state_dict().items()}
+        tensors |= {f"optimizer.{k}": v for k, v in optimizer.items()}
+        tensors["rng.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["rng.cuda"] = torch.cuda.get_rng_state()
+        scaler = self.accelerator.scaler
+        state = self.state() | {
+            "optimizer": groups,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+        if self.accelerator.is_main_process:
+            checkpoint.save(checkpoint.run_file(self.run, "last"), tensors, state)
+
+    def save_best(self) -> None:
+        """Write best.safetensors: the model alone."""
+        tensors = {f"model.{k}": v for k, v in self.inner.state_dict().items()}
+        if self.accelerator.is_main_process:
+            checkpoint.save(checkpoint.run_file(self.run, "best"), tensors, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Settings and position as JSON values."""
+        return {
+            "config": self.config.to_dict(),
+            "shape": list(self.shape),
+            "position": dataclasses.asdict(self.position),
+        }
+
+    def restore(self) -> None:
+        """Go back to what `save` wrote.
+
+        Raises:
+            UserError: there is no such file, or it does not fit the settings.
+        """
+        path = checkpoint.run_file(self.run, "last")
+        tensors, state = checkpoint.load(path)
+        try:
+            self.inner.load_state_dict(checkpoint.part(tensors, "model"))
+            self.optimizer.load_state_dict(
+                checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
+            )
+            self.position = Position(**state["position"])
+            torch.set_rng_state(tensors["rng.cpu"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
+        if torch.cuda.is_available() and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean terms over the validation images, in evaluation mode and under fixed noise."""
+        self.model.eval()
+        sums, count = torch.zeros(len(TERMS), device=self.accelerator.device), 0
+        devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.config.train.seed)
+            for batch in self.validation:
+                sums += stacked(self.terms(batch)) * len(batch[0])
+                count += len(batch[0])
+        self.model.train()
+        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([count])]), "sum")
+        return dict(zip(TERMS, (totals[:-1] / totals[-1]).tolist(), strict=True))
+
+
+def stacked(terms: Terms) -> Tensor:
+    """The terms as one tensor without gradients, in the order of `TERMS`."""
+    return torch.stack([getattr(terms, name).detach() for name in TERMS])
+
+
+def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> bool:
+    """The rest of an epoch. Returns whether its end was reached.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    position, accelerator, settings = trainer.position, trainer.accelerator, trainer.config.train
+    trainer.loader.set_epoch(position.epoch)
+    trainer.model.train()
+    sums = torch.tensor(position.sums, device=accelerator.device, dtype=torch.float64)
+    saved = started = time.perf_counter()
+    before = position.seconds
+    for batch in accelerator.skip_first_batches(trainer.loader, position.step):
+        terms = trainer.terms(batch)
+        accelerator.backward(terms.loss)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad()
+        sums += stacked(terms)
+        position.step += 1
+        position.seconds = before + time.perf_counter() - started
+        bar.advance(task)
+        timed_out = settings.minutes is not None and position.seconds > 60 * settings.minutes
+        due = time.perf_counter() - saved > 60 * settings.checkpoint_minutes
+        if stop or timed_out or due or position.step % CHECK_EVERY == 0:
+            look(position, sums, bar, task)
+        if stop or timed_out:
+            return False
+        if due:
+            trainer.save()
+            saved = time.perf_counter()
+    look(position, sums, bar, task)
+    return True
+
+
+def look(position: Position, sums: Tensor, bar: Progress, task: Any) -> None:
+    """Bring the running sums to the host, show them, and stop if they are not finite."""
+    position.sums = sums.tolist()
+    means = position.means()
+    if not math.isfinite(means["loss"]):
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+        raise TrainingError(
+            f"the loss is not finite at epoch {position.epoch + 1}, step {position.step} "
+            f"({parts}); the last checkpoint is intact. Try a smaller --lr (a third), "
+            "--precision no, or a smaller --alpha, and check the images for odd values."
+        )
+    shown = "  ".join(f"{name.removeprefix('kl_')} {means[name]:.1f}" for name in TERMS)
+    bar.update(task, description=f"epoch {position.epoch + 1}  {shown}")
+
+
+def fit(
+    config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
+) -> bool:
+    """Train a model; the run folder gets settings, logs and checkpoints.
+
+    Args:
+        config: settings; recorded as settings.toml.
+        data: posed images; validation chooses best.safetensors, test is not touched.
+        run: folder of the run.
+        resume: go on from last.safetensors; the losses are those of an unbroken run.
+        console: where progress is shown.
+
+    Returns:
+        Whether training ended; False if it was stopped and can be resumed.
+
+    Raises:
+        TrainingError: the loss is not finite.
+        UserError: files cannot be written, or there is nothing to resume.
+    """
+    console = console or Console(quiet=True)
+    trainer = Trainer(config, data, run)
+    if resume:
+        trainer.restore()
+    elif trainer.accelerator.is_main_process:
+        write_text(run / "settings.toml", config.to_toml())
+    position, settings = trainer.position, config.train
+    log = Log(run, trainer.accelerator, console, position.epoch)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    steps = len(trainer.loader)
+    done = settings.epochs * steps
+    bar = Progress(*columns, console=console, disable=not trainer.accelerator.is_main_process)
+    with stop_signals() as stop, bar:
+        task = bar.add_task(
+            "starting", total=done, completed=position.epoch * steps + position.step
+        )
+        while position.epoch < settings.epochs:
+            ended = train_epoch(trainer, stop, bar, task)
+            if not ended:
+                trainer.save()
+            if stop:
+                break
+            train, valid = position.means(), trainer.validate()
+            log.epoch(position, train, valid)
+            if valid["loss"] < position.best:
+                position.best, position.best_epoch = valid["loss"], position.epoch
+                trainer.save_best()
+            if not ended:  # time is up
+                break
+            position.epoch, position.step = position.epoch + 1, 0
+            position.sums = [0.0] * len(TERMS)
+            trainer.save()
+    trainer.accelerator.end_training()
+    return not stop

@@ -1,0 +1,62 @@
+"""Shapes and types in every signature are checked while the tests run."""
+
+from jaxtyping import install_import_hook
+
+import tests.typecheck  # noqa: F401  the hook finds it by name
+
+install_import_hook("mcevae", "tests.typecheck.checked")
+
+import dataclasses  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from mcevae.config import Config, DataConfig, ModelConfig, ObjectiveConfig, TrainConfig  # noqa: E402
+from mcevae.data import Splits, prepare_for  # noqa: E402
+from mcevae.model import MCEVAE, build  # noqa: E402
+from mcevae.train import fit  # noqa: E402
+
+
+def tiny(**changes: object) -> Config:
+    """Settings that train in a second; `changes` name fields of any part of the settings."""
+    config = Config(
+        data=DataConfig(source="mnist-mini", limit=400),
+        model=ModelConfig(
+            channels=(4, 8, 8, 8), hidden=32, pose_hidden=16, decoder_hidden=32, clusters=4
+        ),
+        objective=ObjectiveConfig(),
+        train=TrainConfig(epochs=2, batch_size=50, lr=3e-3),
+    )
+    parts = {}
+    for name in ("data", "support", "model", "objective", "train"):
+        part = getattr(config, name)
+        own = {f.name for f in dataclasses.fields(part)} & set(changes)
+        parts[name] = dataclasses.replace(part, **{key: changes.pop(key) for key in own})
+    assert not changes, changes
+    return dataclasses.replace(config, **parts)
+
+
+@pytest.fixture(scope="session")
+def small_data() -> Splits:
+    """400 training images of mnist-mini under SE(2), and 100 to validate and test on."""
+    data = prepare_for(tiny())
+    few = slice(100)
+    return Splits(
+        train=data.train, validation=data.validation.subset(few), test=data.test.subset(few)
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Path:
+    """A run of two epochs on `small_data`."""
+    run = tmp_path_factory.mktemp("runs") / "trained"
+    assert fit(tiny(), small_data, run)
+    return run
+
+
+@pytest.fixture
+def model() -> MCEVAE:
+    """An untrained tiny model of 28 x 28 images, in evaluation mode."""
+    torch.manual_seed(0)
+    return build(tiny(), (1, 28, 28)).eval()

@@ -1,0 +1,174 @@
+"""The command line from start to end, and what it says of bad input."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from mcevae.checkpoint import run_file
+from mcevae.cli import main
+from mcevae.config import Config
+from mcevae.data import load
+
+TINY = """--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 --limit 300
+--epochs 2 --batch-size 50 --clusters 4""".split()
+
+
+def fit_arguments(out: Path, *more: str, source: str = "digits") -> list[str]:
+    return ["fit", source, "--out", str(out), *TINY, *more]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run made by the command line."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    main(fit_arguments(out))
+    return out
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The message of a call that must exit with code 2 and without a traceback."""
+    with pytest.raises(SystemExit) as error:
+        main(list(arguments))
+    assert error.value.code == 2
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err + said.out
+    return re.sub(r"[\s│]+", " ", said.err + said.out)
+
+
+def test_fit_leaves_a_report_scores_and_figures(run: Path) -> None:
+    scores = json.loads((run / "metrics.json").read_text())
+    assert scores["split"] == "test"
+    assert scores["scores"]["accuracy"]["unit"] == "share"
+    assert scores["scores"]["accuracy"]["n"] == 360
+    for name in ("reconstructions", "clusters", "tsne", "curves"):
+        assert (run / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_needs_no_network(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+    assert "<script" not in page
+    assert "rotation_error_median" in page
+
+
+def test_evaluate_repeats_what_fit_scored(run: Path) -> None:
+    before = (run / "metrics.json").read_text()
+    main(["evaluate", str(run)])
+    assert (run / "metrics.json").read_text() == before
+    main(["evaluate", str(run), "--split", "validation", "--checkpoint", "last"])
+    assert json.loads((run / "metrics-validation.json").read_text())["checkpoint"] == "last"
+
+
+def test_predict_writes_one_row_per_image(run: Path, tmp_path: Path) -> None:
+    images = load("digits").train.pixels[:25, 0].numpy()
+    np.save(tmp_path / "new.npy", images)
+    table = tmp_path / "out" / "table.parquet"
+    main(["predict", str(run), str(tmp_path / "new.npy"), "--out", str(table)])
+    rows = pyarrow.parquet.read_table(table)
+    assert rows.num_rows == 25
+    expected = {"id", "cluster", "probability_0", "rotation_deg", "shift_x_px", "z_0"}
+    assert expected | {"tau_rotation_rad", "tau_shift_x_side"} <= set(rows.column_names)
+    probabilities = np.stack([rows[f"probability_{k}"].to_numpy() for k in range(4)], 1)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (probabilities.argmax(1) == rows["cluster"].to_numpy()).all()
+    assert np.allclose(
+        np.degrees(rows["tau_rotation_rad"].to_numpy()), rows["rotation_deg"].to_numpy(), atol=1e-3
+    )
+    main(["predict", str(run), "digits", "--part", "test", "--out", str(tmp_path / "t.csv")])
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 361
+
+
+def test_resume_trains_longer(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    main(fit_arguments(out))
+    main(["resume", str(out), "--epochs", "3"])
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_settings_file_and_flags_over_it(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    settings = run / "settings.toml"
+    main(["fit", "digits", "--settings", str(settings), "--epochs", "1", "--out", str(out)])
+    first, again = Config.read(settings), Config.read(out / "settings.toml")
+    assert again.model == first.model
+    assert again.train.epochs == 1
+
+
+def test_data_lists_every_set(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("mnist-mini", "mnist", "fashion-mnist", "digits"))
+
+
+@pytest.mark.parametrize("command", ["fit", "resume", "evaluate", "predict", "report", "data"])
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main([command, "--help"])
+    assert error.value.code == 0
+    assert f"Example: mcevae {command}" in re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+def test_bad_values_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    for flags, message in [
+        (("--epochs", "0"), "epochs is 0"),
+        (("--epochs", "many"), "many"),
+        (("--clusters", "-1"), "clusters is -1"),
+        (("--rotation", "270"), "rotation is 270"),
+        (("--group", "so3"), "so3"),
+        (("--preset", "best"), "best"),
+        (("--prior-weights", "0.5", "0.6"), "prior_weights"),
+        (("--mode", "supervised", "--pose", "none"), "upright"),
+        (("--settings", "nowhere.toml"), "nowhere.toml"),
+        (("--nonsense",), "nonsense"),
+    ]:
+        assert message in fails(capsys, "fit", "digits", "--out", str(out), *flags), flags
+    assert not out.exists()
+
+
+def test_missing_and_unfit_sources(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.npy").write_text("not an array")
+    np.save(tmp_path / "small.npy", np.zeros((9, 8, 8), np.uint8))
+    np.save(tmp_path / "other.npy", np.zeros((9, 20, 20), np.uint8))
+    for source, message in [
+        ("minst", "did you mean mnist"),
+        (str(tmp_path / "none.npy"), "no such file"),
+        (str(tmp_path / "text.npy"), "not a readable NumPy file"),
+        (str(tmp_path / "small.npy"), "8 x 8"),
+    ]:
+        assert message in fails(capsys, "fit", source, "--out", str(tmp_path / "run"))
+        table = str(tmp_path / "table.parquet")
+        assert message in fails(capsys, "predict", str(run), source, "--out", table)
+    said = fails(capsys, "predict", str(run), str(tmp_path / "other.npy"), "--out", table)
+    assert "(1, 20, 20)" in said and "(1, 16, 16)" in said
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "table.parquet").exists()
+
+
+def test_nothing_is_overwritten(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = run_file(run, "best").read_bytes()
+    assert "exists already" in fails(capsys, *fit_arguments(run))
+    assert run_file(run, "best").read_bytes() == before
+    table = tmp_path / "table.csv"
+    table.write_text("mine")
+    assert "exists already" in fails(capsys, "predict", str(run), "digits", "--out", str(table))
+    assert table.read_text() == "mine"
+    wrong = str(tmp_path / "table.xlsx")
+    assert ".parquet or .csv" in fails(capsys, "predict", str(run), "digits", "--out", wrong)
+
+
+def test_unreadable_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("evaluate", "report", "resume"):
+        assert "no such run" in fails(capsys, command, str(tmp_path / "nowhere"))
+        assert str(tmp_path) in fails(capsys, command, str(tmp_path))
+    (tmp_path / "best.safetensors").write_bytes(run_file(run, "best").read_bytes()[:1000])
+    assert "not a readable mcevae checkpoint" in fails(capsys, "evaluate", str(tmp_path))

@@ -1,0 +1,165 @@
+"""Scores on made-up answers whose right score is known."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mcevae.data import Splits
+from mcevae.groups import get_group
+from mcevae.infer import Embedding, embed
+from mcevae.metrics import (
+    circular,
+    clustering,
+    evaluate,
+    frame,
+    frames,
+    invariance,
+    matched_accuracy,
+    poses,
+    repose,
+)
+from mcevae.model import MCEVAE
+
+from .conftest import tiny
+
+SUPPORT = (math.pi / 2, 0.25, 0.25)
+
+
+def embedding(clusters: torch.Tensor, element: torch.Tensor | None = None, k: int = 3) -> Embedding:
+    """An embedding that is sure of the given clusters."""
+    n = len(clusters)
+    one_hot = torch.nn.functional.one_hot(clusters, k).float()
+    element = torch.eye(3).repeat(n, 1, 1) if element is None else element
+    return Embedding(
+        responsibilities=one_hot,
+        z_c=one_hot * 5,
+        z=torch.zeros(n, 2),
+        tau=get_group("se2").log(element),
+        element=element,
+        canonical=one_hot[:, None, None, :].repeat(1, 1, 3, 1),
+    )
+
+
+def test_accuracy_is_that_of_the_best_matching() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    assert matched_accuracy(np.array([2, 2, 0, 0, 1, 1]), labels) == 1
+    assert matched_accuracy(np.array([0, 0, 0, 0, 0, 1]), labels) == 0.5
+    assert (
+        matched_accuracy(np.array([0, 1, 2, 3, 4, 5]), labels) == 0.5
+    )  # more clusters than labels
+
+
+def test_clustering_scores_of_perfect_and_of_collapsed_clusters() -> None:
+    labels = torch.arange(3).repeat(20)
+    perfect = clustering(embedding((labels + 1) % 3), labels)
+    for name in ("accuracy", "nmi", "ari", "kmeans_accuracy", "kmeans_nmi"):
+        assert perfect[name].value == pytest.approx(1)
+    assert perfect["effective_clusters"].value == pytest.approx(3)
+    collapsed = clustering(embedding(torch.zeros(60, dtype=torch.long)), labels=None)
+    assert collapsed["effective_clusters"].value == pytest.approx(1)
+    assert collapsed["empty_clusters"].value == 2
+    assert "accuracy" not in collapsed
+
+
+@pytest.mark.parametrize("name", ["so2", "se2", "sim2"])
+def test_frame_is_a_robust_mean(name: str) -> None:
+    group = get_group(name)
+    center = group.from_parameters(torch.tensor([2.9, 0.1, -0.2, 0.3])[: group.dim])
+    generator = torch.Generator().manual_seed(0)
+    near = group.sample(200, (0.1, 0.02, 0.02, 0.05)[: group.dim], generator=generator)
+    anywhere = group.sample(40, (3.0, 0.2, 0.2, 0.3)[: group.dim], generator=generator)
+    found = frame(group.compose(center, torch.cat([near, anywhere])), group)
+    error = group.distance(found, center)
+    assert error["rotation_deg"].item() < 2
+    assert all(value.item() < 0.02 for key, value in error.items() if key != "rotation_deg")
+
+
+def test_poses_are_right_up_to_each_clusters_own_frame(model: MCEVAE) -> None:
+    """Aligned error is zero for a model that is right but for its frames; raw error is not."""
+    group = model.group
+    generator = torch.Generator().manual_seed(0)
+    own = group.from_parameters(torch.tensor([[3, 0.1, 0.2], [-1, 0, 0.1], [1, -0.2, 0]]))
+    clusters = torch.arange(3).repeat(30)
+    answers = []
+    for _ in range(2):
+        truth = group.sample(90, SUPPORT, generator=generator)
+        found = group.compose(truth, group.inverse(own[clusters]))
+        answers += [embedding(clusters, found), truth]
+    scores = poses(*answers, model, 28)
+    assert scores["rotation_error_median"].value < 0.1
+    assert scores["shift_error_mean"].value < 0.05
+    assert scores["raw_rotation_error_median"].value > 5
+    assert scores["rotation_correlation"].value > 0.999
+    assert scores["rotation_spread"].value < 0.1
+    assert scores["rotation_error_median"].n == 90
+
+
+def test_frames_are_not_estimated_on_the_images_that_are_scored(model: MCEVAE) -> None:
+    """Poses that have nothing to do with the truth stay wrong, however many clusters there are."""
+    group = model.group
+    generator = torch.Generator().manual_seed(0)
+    clusters = torch.arange(60) % 20
+    answers = []
+    for _ in range(2):
+        answers.append(embedding(clusters, group.sample(60, SUPPORT, generator=generator), 20))
+        answers.append(group.sample(60, SUPPORT, generator=generator))
+    assert poses(*answers, model, 28)["rotation_error_median"].value > 25
+
+
+def test_a_cluster_with_few_images_takes_the_common_frame(model: MCEVAE) -> None:
+    group = model.group
+    common = group.from_parameters(torch.tensor([0.4, 0.1, 0.0]))
+    clusters = torch.tensor([0] * 20 + [1])
+    truth = common.repeat(21, 1, 1)
+    found = frames(embedding(clusters), truth, group)
+    assert found[1].allclose(common, atol=1e-4)
+    assert found[2].allclose(common, atol=1e-4)
+
+
+def test_circular_statistics_do_not_see_the_seam() -> None:
+    truth = torch.linspace(-3, 3, 50)
+    wrapped = torch.atan2(torch.sin(truth + 3), torch.cos(truth + 3))
+    scores = circular(wrapped, truth)
+    assert scores["rotation_correlation"].value == pytest.approx(1, abs=1e-4)
+    assert scores["rotation_spread"].value == pytest.approx(0, abs=0.1)
+    shuffled = truth[torch.randperm(50, generator=torch.Generator().manual_seed(0))]
+    assert abs(circular(shuffled, truth)["rotation_correlation"].value) < 0.5
+
+
+def test_invariance_of_a_model_that_is_and_of_one_that_is_not() -> None:
+    clusters = torch.arange(60) % 3
+    same = invariance(embedding(clusters), embedding(clusters))
+    assert same["same_cluster"].value == 1
+    assert same["canonical_change"].value == 0
+    other = invariance(embedding(clusters), embedding((clusters + 1) % 3))
+    assert other["same_cluster"].value == 0
+    assert other["canonical_change"].value == pytest.approx(1.5, rel=0.2)  # 1 / P(different)
+
+
+def test_repose_gives_the_same_images_another_pose(small_data: Splits) -> None:
+    group = get_group("se2")
+    moved = repose(small_data.test, group, SUPPORT, seed=1)
+    assert moved.upright is not None and small_data.test.upright is not None
+    assert moved.upright.equal(small_data.test.upright)
+    assert not moved.elements.allclose(small_data.test.elements)
+    unknown = dataclasses.replace(small_data.test, upright=None, elements=None)
+    assert not repose(unknown, group, SUPPORT, 1).images.pixels.equal(unknown.images.pixels)
+
+
+def test_evaluate_leaves_out_what_cannot_be_known(model: MCEVAE, small_data: Splits) -> None:
+    full = evaluate(model, tiny(), small_data)
+    assert {"accuracy", "bce", "mse", "rotation_error_median", "same_cluster"} <= set(full)
+    assert all(math.isfinite(score.value) and score.n == 100 for score in full.values())
+    images = dataclasses.replace(small_data.test.images, labels=None)
+    bare = dataclasses.replace(small_data.test, images=images, upright=None, elements=None)
+    scores = evaluate(model, tiny(), dataclasses.replace(small_data, test=bare))
+    assert not {"accuracy", "rotation_error_median"} & set(scores)
+    assert {"bce", "same_cluster", "effective_clusters"} <= set(scores)
+
+
+def test_embedding_does_not_depend_on_the_batch_size(model: MCEVAE, small_data: Splits) -> None:
+    pixels = small_data.test.images.pixels
+    assert embed(model, pixels, 7).z_c.allclose(embed(model, pixels, 100).z_c, atol=1e-5)

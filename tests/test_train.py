@@ -1,0 +1,198 @@
+"""Training learns, repeats, resumes exactly, and stops with a reason."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mcevae import checkpoint
+from mcevae.checkpoint import load, load_model, run_file
+from mcevae.config import Config
+from mcevae.data import Splits
+from mcevae.errors import TrainingError, UserError
+from mcevae.train import Trainer, fit, read_log
+
+from .conftest import tiny
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """Rows of the log without times."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(run)]
+
+
+def test_it_learns(tmp_path: Path, small_data: Splits) -> None:
+    fit(tiny(epochs=6, lr=1e-2), small_data, tmp_path / "run")
+    reconstruction = [r["reconstruction"] for r in read_log(tmp_path / "run")]
+    assert reconstruction[-1] < 0.75 * reconstruction[0]
+
+
+def test_supervised_canonical_images_approach_the_upright_ones(
+    tmp_path: Path, small_data: Splits
+) -> None:
+    fit(tiny(epochs=6, lr=1e-2, mode="supervised"), small_data, tmp_path / "run")
+    rows = [row for row in read_log(tmp_path / "run") if row["split"] == "validation"]
+    assert rows[-1]["invariance"] < 0.8 * rows[0]["invariance"]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"latent": "gaussian"},
+        {"likelihood": "mse"},
+        {"draws": 3},
+        {"group": "so2"},
+        {"group": "aff2"},
+        {"alpha": 0.0, "beta": 2.0},
+        {"precision": "bf16"},
+        {"prior_weights": (0.4, 0.3, 0.2, 0.1)},
+    ],
+    ids=str,
+)
+def test_every_variant_trains(
+    tmp_path: Path, small_data: Splits, variant: dict[str, object]
+) -> None:
+    fit(tiny(epochs=2, **variant), small_data, tmp_path / "run")
+    rows = [row["reconstruction"] for row in losses(tmp_path / "run") if row["split"] == "train"]
+    assert rows[1] < rows[0]
+    assert load_model(tmp_path / "run")[1] == tiny(epochs=2, **variant)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    tmp_path: Path, small_data: Splits, trained: Path
+) -> None:
+    fit(tiny(), small_data, tmp_path / "again")
+    assert losses(tmp_path / "again") == losses(trained)
+    again, first = (load(run_file(run, "best"))[0] for run in (tmp_path / "again", trained))
+    assert all(again[key].equal(first[key]) for key in first)
+    fit(tiny(seed=1), small_data, tmp_path / "other")
+    assert losses(tmp_path / "other") != losses(trained)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
+    """Send this process a signal at the given call of the loss."""
+    original, calls = Trainer.terms, []
+
+    def terms(self: Trainer, batch: Any) -> Any:
+        calls.append(1)
+        if len(calls) == step:
+            os.kill(os.getpid(), number)
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "terms", terms)
+
+
+@pytest.mark.parametrize("step", [3, 8, 13])  # of 8 training + 2 validation batches an epoch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_resumes_exactly(
+    tmp_path: Path,
+    small_data: Splits,
+    trained: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    number: signal.Signals,
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step, number)
+        assert not fit(tiny(), small_data, tmp_path / "run")
+    assert fit(tiny(), small_data, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(trained)
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (tmp_path / "run", trained))
+    assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
+
+
+def test_a_finished_run_can_be_trained_longer(tmp_path: Path, small_data: Splits) -> None:
+    fit(tiny(epochs=1), small_data, tmp_path / "run")
+    fit(tiny(epochs=3), small_data, tmp_path / "run", resume=True)
+    fit(tiny(epochs=3), small_data, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_a_budget_in_minutes_ends_training_with_a_scored_model(
+    tmp_path: Path, small_data: Splits
+) -> None:
+    assert fit(tiny(epochs=1000, minutes=1e-4), small_data, tmp_path / "run")
+    assert len(read_log(tmp_path / "run")) == 2
+    assert run_file(tmp_path / "run", "best").exists()
+
+
+def test_the_best_checkpoint_has_the_lowest_validation_loss(trained: Path) -> None:
+    rows = [row for row in read_log(trained) if row["split"] == "validation"]
+    _, state = load(run_file(trained, "best"))
+    assert state["position"]["best"] == min(row["loss"] for row in rows)
+    assert rows[state["position"]["best_epoch"]]["loss"] == state["position"]["best"]
+
+
+def test_validation_is_repeatable_and_leaves_the_noise_alone(small_data: Splits, tmp_path: Path):
+    trainer = Trainer(tiny(), small_data, tmp_path)
+    before = torch.get_rng_state()
+    assert trainer.validate() == trainer.validate()
+    assert torch.get_rng_state().equal(before)
+    assert trainer.model.training
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, small_data: Splits) -> None:
+    run = tmp_path / "run"
+    fit(tiny(epochs=1), small_data, run)
+    before = run_file(run, "last").read_bytes()
+    trainer_settings = tiny(epochs=3, lr=1e30)
+    broken, state = load(run_file(run, "last"))
+    for group in state["optimizer"]:
+        group["lr"] = 1e30
+    state.pop("format")
+    checkpoint.save(run_file(run, "last"), broken, state)
+    with pytest.raises(TrainingError, match=r"epoch 2, step .*--lr"):
+        fit(trainer_settings, small_data, run, resume=True)
+    assert len(losses(run)) == 2
+    assert load(run_file(run, "last"))[0]["model.encoder.0.weight"].isfinite().all()
+    assert len(before) > 0
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, {"a": torch.ones(3)}, {"n": 1})
+
+    def half(_: Any, temporary: Path, *__: Any) -> None:
+        temporary.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", half)
+    with pytest.raises(UserError, match="No space left"):
+        checkpoint.save(path, {"a": torch.zeros(3)}, {"n": 2})
+    tensors, state = load(path)
+    assert tensors["a"].tolist() == [1, 1, 1] and state["n"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "pickle", "format"])
+def test_unreadable_checkpoints_are_named(tmp_path: Path, damage: str, trained: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    content = run_file(trained, "best").read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "foreign":
+        path.write_bytes(b"PNG" + content)
+    elif damage == "pickle":
+        torch.save({"a": 1}, path)
+    elif damage == "format":
+        checkpoint.save(path, {}, {})
+        path.write_bytes(path.read_bytes().replace(b'"format\\": 1', b'"format\\": 9'))
+    with pytest.raises(UserError, match="best.safetensors"):
+        load_model(tmp_path)
+
+
+def test_settings_survive_a_file(trained: Path) -> None:
+    assert Config.read(trained / "settings.toml") == tiny()
+    assert json.loads(json.dumps(tiny().to_dict())) == tiny().to_dict()
+
+
+def test_tensorboard_gets_every_term(trained: Path) -> None:
+    events = list(trained.rglob("events.out.tfevents.*"))
+    assert len(events) == 1
+    content = events[0].read_bytes()
+    assert b"validation/kl_pose" in content and b"train/reconstruction" in content
