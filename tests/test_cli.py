@@ -13,12 +13,14 @@ from mcevae.cli import main
 from mcevae.config import Config
 from mcevae.data import load
 
-TINY = """--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 --limit 300
---epochs 2 --batch-size 50 --clusters 4""".split()
+TINY = (
+    "--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 "
+    "--limit 300 --epochs 2 --batch-size 50 --clusters 4"
+)
 
 
 def fit_arguments(out: Path, *more: str, source: str = "digits") -> list[str]:
-    return ["fit", source, "--out", str(out), *TINY, *more]
+    return ["fit", source, "--out", str(out), *TINY.split(), *more]
 
 
 @pytest.fixture(scope="module")

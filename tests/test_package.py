@@ -13,10 +13,10 @@ SOURCE = Path(mcevae.__file__).parent
 MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__"))
 
 # Each module may import those before it. DESIGN: groups <- warp <- nets <- model <- ... <- cli.
-ORDER = """
-errors files config groups warp images data nets distributions model objectives checkpoint train
-infer metrics figures report cli
-""".split()
+ORDER = [
+    *("errors", "files", "config", "groups", "warp", "images", "data", "nets", "distributions"),
+    *("model", "objectives", "checkpoint", "train", "infer", "metrics", "figures", "report", "cli"),
+]
 
 BLOCKED = """
 import importlib, importlib.abc, sys

@@ -182,7 +182,7 @@ def test_unreadable_checkpoints_are_named(tmp_path: Path, damage: str, trained: 
     elif damage == "format":
         checkpoint.save(path, {}, {})
         path.write_bytes(path.read_bytes().replace(b'"format\\": 1', b'"format\\": 9'))
-    with pytest.raises(UserError, match="best.safetensors"):
+    with pytest.raises(UserError, match=r"best\.safetensors"):
         load_model(tmp_path)
 
 

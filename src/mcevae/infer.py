@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import torch
+from pyarrow import csv, parquet
 from torch import Tensor
 
 from mcevae.errors import UserError
@@ -127,7 +126,7 @@ def write_table(rows: pa.Table, path: Path) -> None:
     Raises:
         UserError: another ending, or the file cannot be written.
     """
-    writers = {".parquet": pa.parquet.write_table, ".csv": pa.csv.write_csv}
+    writers = {".parquet": parquet.write_table, ".csv": csv.write_csv}
     if path.suffix not in writers:
         raise UserError(f"{path}: tables end in .parquet or .csv.")
     with atomic(path) as temporary:

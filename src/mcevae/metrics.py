@@ -65,7 +65,7 @@ def clustering(embedding: Embedding, labels: Tensor | None, seed: int = 0) -> Sc
         return scores
     truth = labels.numpy()
     z_c = embedding.z_c.numpy()
-    starts = KMeans(min(z_c.shape[1], n), n_init=10, random_state=seed)
+    starts = KMeans(min(z_c.shape[1], n), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     for prefix, found in (("", clusters), ("kmeans_", starts.fit_predict(z_c))):
         scores |= {
             f"{prefix}accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
@@ -92,8 +92,8 @@ def reconstruction(model: MCEVAE, pixels: Tensor) -> Scores:
 def frame(elements: Float[Tensor, "n 3 3"], group: MatrixGroup) -> Float[Tensor, "3 3"]:
     """The group element nearest to many: their geometric median.
 
-    Weiszfeld's steps in the group's parameters, from the best of up to 64 of the elements, since poses
-    of a half-symmetric shape fall in two heaps and a mean would lie between them.
+    Weiszfeld's steps in the group's parameters, from the best of up to 64 of the elements, since
+    poses of a half-symmetric shape fall in two heaps and a mean would lie between them.
     """
     candidates = elements[torch.linspace(0, len(elements) - 1, min(64, len(elements))).long()]
     relative = group.compose(group.inverse(candidates)[:, None], elements)  # (candidates, n, 3, 3)

@@ -44,16 +44,12 @@ class Extractor(nn.Sequential):
     """
 
     def __init__(self, features: int, hidden: int, dim: int) -> None:
-        super().__init__(
-            nn.Linear(features, hidden),
-            nn.Sigmoid(),
-            nn.Linear(hidden, hidden),
-            nn.Sigmoid(),
-            nn.Linear(hidden, 2 * dim),
-        )
-        for layer, gain in ((0, 2.0), (2, 4.0)):
-            nn.init.xavier_uniform_(self[layer].weight, gain)
-            nn.init.zeros_(self[layer].bias)
+        layers = [nn.Linear(features, hidden), nn.Linear(hidden, hidden)]
+        for layer, gain in zip(layers, (2.0, 4.0), strict=True):
+            nn.init.xavier_uniform_(layer.weight, gain)
+            nn.init.zeros_(layer.bias)
+        first, second = layers
+        super().__init__(first, nn.Sigmoid(), second, nn.Sigmoid(), nn.Linear(hidden, 2 * dim))
 
 
 class GatedDense(nn.Module):

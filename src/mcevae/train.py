@@ -57,7 +57,7 @@ class PosedDataset(Dataset):
         return self.pixels[rows], self.upright[rows]
 
 
-def as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def as_is(batch: Any) -> Any:
     """Collate nothing: `PosedDataset` yields whole batches."""
     return batch
 
@@ -185,8 +185,8 @@ class Trainer:
         """The bare model."""
         return self.accelerator.unwrap_model(self.model)
 
-    def terms(self, batch: tuple[Tensor, Tensor]) -> Terms:
-        """Loss of a batch, (B, C, H, W) uint8 each."""
+    def terms(self, batch: Any) -> Terms:
+        """Loss of a batch: images and upright images, (B, C, H, W) uint8 each."""
         x, upright = (to_float(pixels) for pixels in batch)
         return self.objective(self.model, self.inner, x, upright)
 
