@@ -1,7 +1,5 @@
 """The objective: signs, gradients, draws."""
 
-import dataclasses
-
 import pytest
 import torch
 from torch import nn
@@ -74,7 +72,7 @@ def test_draws_in_one_batch_equal_draws_one_by_one(model: MCEVAE) -> None:
         canonical = model.canonical(target.cluster.loc, target.variation.loc)
         single += (out.posterior.cluster.loc - target.cluster.loc).square().sum(-1) / 3
         single += (out.posterior.variation.loc - target.variation.loc).square().sum(-1) / 3
-        single += bce(out.canonical, canonical) / 3
+        single += bce(out.canonical_mean, canonical) / 3
     assert batched.allclose(single, rtol=1e-4)
 
 
@@ -94,10 +92,8 @@ def test_targets_leave_batch_norm_alone(model: MCEVAE) -> None:
 def test_supervised_compares_the_canonical_image_with_the_upright_one(model: MCEVAE) -> None:
     x, upright = torch.rand(2, 4, 1, 28, 28).unbind(0)
     supervised = objective(model, mode="supervised")
-    torch.manual_seed(0)
     terms = supervised(model, model, x, upright)
-    torch.manual_seed(0)
-    assert terms.invariance.allclose(bce(model(x, sample=True).canonical, upright).mean())
+    assert terms.invariance.allclose(bce(model(x, sample=False).canonical, upright).mean())
     with pytest.raises(ValueError, match="upright"):
         supervised(model, model, x)
 

@@ -16,6 +16,9 @@ from mcevae.warp import warp
 EDGE = 1e-6
 """Predicted pixels are kept this far from 0 and 1, so that no pixel costs more than 14 nats."""
 
+CPU_CHUNK = 500
+"""Images encoded at a time on a CPU, whose caches larger batches overflow: half the time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -110,7 +113,7 @@ class Objective:
         elif self.config.mode == "supervised":
             if upright is None:
                 raise ValueError("supervised mode needs upright images")
-            invariance = bce(out.canonical, upright).mean()
+            invariance = bce(out.canonical_mean, upright).mean()
         else:
             invariance = self.invariance(inner, x, out).mean()
         kl = kl_cluster + kl_variation + kl_pose
@@ -128,23 +131,29 @@ class Objective:
     ) -> Float[Tensor, " B"]:
         """Eq. (8), averaged over the draws of M.
 
-        z_c(x) and z(x) are posterior means, as are the targets z_c*(Mx) and z*(Mx), so that
-        the term does not shrink the posterior's variance; the canonical image is the one that was
-        drawn for the ELBO. All draws are encoded as one batch without gradients. Cross-entropy
-        is linear in its target, so the targets' mean over the draws stands for all of them.
+        Everything in it is taken at the posterior's mean. Draws would make the canonical image
+        pay for noise in z_c, and teach the decoder to ignore it (see docs/paper-model.md).
+        Cross-entropy is linear in its target, so the targets' mean over the draws stands for
+        all of them.
         """
-        draws = self.config.draws
-        with torch.no_grad(), frozen_statistics(model):
-            moved = x.repeat(draws, 1, 1, 1)  # (D B, C, H, W)
-            M = self.group.sample(len(moved), self.support, device=x.device)
-            target = model.encode(warp(moved, M))
-            canonical = model.canonical(target.cluster.loc, target.variation.loc)
-            canonical = canonical.unflatten(0, (draws, len(x))).mean(0)
-        latent = torch.zeros((), device=x.device)
-        for q, q_moved in (
-            (out.posterior.cluster, target.cluster),
-            (out.posterior.variation, target.variation),
-        ):
-            targets = q_moved.loc.unflatten(0, (draws, len(x)))  # (D, B, dim)
+        cluster, variation, canonical = self.targets(model, x)
+        latent = torch.zeros(len(x), device=x.device)
+        for q, targets in ((out.posterior.cluster, cluster), (out.posterior.variation, variation)):
             latent = latent + (q.loc - targets).square().sum(-1).mean(0)
-        return latent + bce(out.canonical, canonical)
+        return latent + bce(out.canonical_mean, canonical.mean(0))
+
+    @torch.no_grad()
+    def targets(self, model: MCEVAE, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """z_c*, z* and canonical images of Mx, each (D, B, ...) over the draws, no gradients."""
+        moved = x.repeat(self.config.draws, 1, 1, 1)  # (D B, C, H, W)
+        elements = self.group.sample(len(moved), self.support, device=x.device)
+        size = CPU_CHUNK if x.device.type == "cpu" else len(moved)
+        parts = []
+        with frozen_statistics(model):
+            for images, M in zip(moved.split(size), elements.split(size), strict=True):
+                q = model.encode(warp(images, M))
+                z_c, z = q.cluster.loc, q.variation.loc
+                parts.append((z_c, z, model.canonical(z_c, z)))
+        z_c, z, canonical = (torch.cat(part) for part in zip(*parts, strict=True))
+        shape = (self.config.draws, len(x))
+        return z_c.unflatten(0, shape), z.unflatten(0, shape), canonical.unflatten(0, shape)
