@@ -119,11 +119,11 @@ def test_a_budget_in_minutes_ends_training_with_a_scored_model(
     assert run_file(tmp_path / "run", "best").exists()
 
 
-def test_the_best_checkpoint_has_the_lowest_validation_loss(trained: Path) -> None:
+def test_the_best_checkpoint_has_the_lowest_validation_elbo(trained: Path) -> None:
     rows = [row for row in read_log(trained) if row["split"] == "validation"]
     _, state = load(run_file(trained, "best"))
-    assert state["position"]["best"] == min(row["loss"] for row in rows)
-    assert rows[state["position"]["best_epoch"]]["loss"] == state["position"]["best"]
+    assert state["position"]["best"] == min(row["negative_elbo"] for row in rows)
+    assert rows[state["position"]["best_epoch"]]["negative_elbo"] == state["position"]["best"]
 
 
 def test_validation_is_repeatable_and_leaves_the_noise_alone(small_data: Splits, tmp_path: Path):

@@ -96,7 +96,7 @@ def load_model(
 
     Args:
         run: folder that `mcevae fit` made.
-        which: best (lowest validation loss) or last.
+        which: best (lowest negative ELBO on validation images) or last.
         device: where to put the model.
 
     Raises:

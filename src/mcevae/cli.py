@@ -137,7 +137,7 @@ def evaluate(
     Args:
         run: Folder that `mcevae fit` made.
         split: Images to score; validation goes to metrics-validation.json.
-        checkpoint: best has the lowest validation loss.
+        checkpoint: best has the lowest negative ELBO on the validation images.
     """
     score(run, None, split, checkpoint)
 

@@ -13,7 +13,7 @@ from mcevae.infer import Embedding
 from mcevae.model import MCEVAE
 
 TERM_TITLES = {
-    "loss": "loss",
+    "negative_elbo": "negative ELBO",
     "reconstruction": "reconstruction",
     "invariance": "invariance",
     "kl_cluster": "KL of z_c",
@@ -112,10 +112,9 @@ def clusters(model: MCEVAE, pixels: Tensor, embedding: Embedding, members: int =
 
 def curves(rows: Sequence[dict[str, Any]]) -> Figure:
     """Learning curves from the rows of metrics.jsonl: one panel per term of the loss."""
-    terms = [name for name in TERM_TITLES if name in rows[0]]
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots(2, 3).ravel()
-    for cell, term in zip(axes, terms, strict=False):
+    for cell, term in zip(axes, TERM_TITLES, strict=True):
         for split, style in (("train", "-"), ("validation", "--")):
             own = [row for row in rows if row["split"] == split]
             epochs = [row["epoch"] + 1 for row in own]

@@ -22,9 +22,14 @@ CPU_CHUNK = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """The parts of the loss, each a mean over the batch (scalar tensors, nats per image)."""
+    """The parts of the loss, each a mean over the batch (scalar tensors, nats per image).
+
+    Models are chosen by `negative_elbo`, not by `loss`: the targets of eq. (8) move with the
+    model, so that its invariance term can fall while the model gets worse.
+    """
 
     loss: Tensor
+    negative_elbo: Tensor
     reconstruction: Tensor
     kl_cluster: Tensor
     kl_variation: Tensor
@@ -116,9 +121,10 @@ class Objective:
             invariance = bce(out.canonical_mean, upright).mean()
         else:
             invariance = self.invariance(inner, x, out).mean()
-        kl = kl_cluster + kl_variation + kl_pose
+        negative_elbo = reconstruction + self.config.beta * (kl_cluster + kl_variation + kl_pose)
         return Terms(
-            loss=reconstruction + self.config.beta * kl + self.config.alpha * invariance,
+            loss=negative_elbo + self.config.alpha * invariance,
+            negative_elbo=negative_elbo,
             reconstruction=reconstruction,
             kl_cluster=kl_cluster,
             kl_variation=kl_variation,

@@ -70,7 +70,7 @@ class Position:
     step: int = 0  # within the epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
     seconds: float = 0.0  # of training, validation aside
-    best: float = math.inf  # lowest validation loss so far
+    best: float = math.inf  # lowest negative ELBO on validation images so far
     best_epoch: int = -1
 
     def means(self) -> dict[str, float]:
@@ -98,9 +98,9 @@ class Log:
         if self.accelerator.is_main_process:
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
             self.console.print(
-                f"epoch {position.epoch + 1:3d}  loss {train['loss']:8.2f}  validation "
-                f"{valid['loss']:8.2f}  reconstruction {valid['reconstruction']:8.2f}  "
-                f"{position.seconds:6.0f} s",
+                f"epoch {position.epoch + 1:3d}  loss {train['loss']:8.2f}  validation: "
+                f"-ELBO {valid['negative_elbo']:8.2f}  reconstruction "
+                f"{valid['reconstruction']:8.2f}  {position.seconds:6.0f} s",
                 highlight=False,
             )
 
@@ -308,7 +308,7 @@ def look(position: Position, sums: Tensor, bar: Progress, task: Any) -> None:
             f"({parts}); the last checkpoint is intact. Try a smaller --lr (a third), "
             "--precision no, or a smaller --alpha, and check the images for odd values."
         )
-    shown = "  ".join(f"{name.removeprefix('kl_')} {means[name]:.1f}" for name in TERMS)
+    shown = "  ".join(f"{name} {means[name]:.1f}" for name in ("loss", "reconstruction"))
     bar.update(task, description=f"epoch {position.epoch + 1}  {shown}")
 
 
@@ -355,8 +355,8 @@ def fit(
                 break
             train, valid = position.means(), trainer.validate()
             log.epoch(position, train, valid)
-            if valid["loss"] < position.best:
-                position.best, position.best_epoch = valid["loss"], position.epoch
+            if valid["negative_elbo"] < position.best:
+                position.best, position.best_epoch = valid["negative_elbo"], position.epoch
                 trainer.save_best()
             if not ended:  # time is up
                 break
