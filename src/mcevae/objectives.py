@@ -137,16 +137,18 @@ class Objective:
     ) -> Float[Tensor, " B"]:
         """Eq. (8), averaged over the draws of M.
 
-        Everything in it is taken at the posterior's mean. Draws would make the canonical image
-        pay for noise in z_c, and teach the decoder to ignore it (see docs/paper-model.md).
-        Cross-entropy is linear in its target, so the targets' mean over the draws stands for
+        Latents and targets are taken at the posterior's mean, and so is the canonical image
+        unless `invariance_at` says otherwise: a drawn one would pay for noise in z_c and teach
+        the decoder to ignore it (docs/paper-model.md has the figures). Cross-entropy is linear in its target, so the targets' mean over the draws stands for
         all of them.
         """
         cluster, variation, canonical = self.targets(model, x)
         latent = torch.zeros(len(x), device=x.device)
         for q, targets in ((out.posterior.cluster, cluster), (out.posterior.variation, variation)):
             latent = latent + (q.loc - targets).square().sum(-1).mean(0)
-        return latent + bce(out.canonical_mean, canonical.mean(0))
+        at_mean = self.config.invariance_at == "mean"
+        predicted = out.canonical_mean if at_mean else out.canonical
+        return latent + bce(predicted, canonical.mean(0))
 
     @torch.no_grad()
     def targets(self, model: MCEVAE, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:

@@ -102,6 +102,7 @@ class Log:
                 f"-ELBO {valid['negative_elbo']:8.2f}  reconstruction "
                 f"{valid['reconstruction']:8.2f}  {position.seconds:6.0f} s",
                 highlight=False,
+                soft_wrap=True,
             )
 
 
