@@ -139,8 +139,8 @@ class Objective:
 
         Latents and targets are taken at the posterior's mean, and so is the canonical image
         unless `invariance_at` says otherwise: a drawn one would pay for noise in z_c and teach
-        the decoder to ignore it (docs/paper-model.md has the figures). Cross-entropy is linear in its target, so the targets' mean over the draws stands for
-        all of them.
+        the decoder to ignore it (docs/paper-model.md has the figures). Cross-entropy is linear in
+        its target, so the targets' mean over the draws stands for all of them.
         """
         cluster, variation, canonical = self.targets(model, x)
         latent = torch.zeros(len(x), device=x.device)
