@@ -44,7 +44,7 @@ def test_supervised_canonical_images_approach_the_upright_ones(
         {"latent": "gaussian"},
         {"likelihood": "mse"},
         {"draws": 3},
-        {"invariance_at": "draw"},
+        {"invariance_noise": "own"},
         {"group": "so2"},
         {"group": "aff2"},
         {"alpha": 0.0, "beta": 2.0},

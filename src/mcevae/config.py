@@ -131,8 +131,8 @@ class ObjectiveConfig:
     """Weight of the KL terms of the ELBO; 1 is the paper."""
     draws: int = 1
     """Monte-Carlo draws of M per image and step, eq. (6)."""
-    invariance_at: Literal["mean", "draw"] = "mean"
-    """Canonical image that eq. (8) compares: of the posterior's mean, or of the ELBO's draw."""
+    invariance_noise: Literal["shared", "own"] = "shared"
+    """Noise of the canonical images that eq. (8) compares: the same for x and Mx, or each its own."""
     likelihood: Literal["bce", "mse"] = "bce"
     """Reconstruction term: binary cross-entropy, or squared error."""
 

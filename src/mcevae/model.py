@@ -40,8 +40,6 @@ class Output:
         element: (B, 3, 3), exp(tau), which moves the canonical image onto x.
         responsibilities: (B, K), probability of each cluster; rows sum to 1.
         canonical: (B, C, H, W), pose-free image, values from 0 to 1.
-        canonical_mean: the same, of the posterior's mean rather than of a draw; the invariance
-            terms compare these.
         reconstruction: (B, C, H, W), the canonical image moved by `element`.
     """
 
@@ -52,7 +50,6 @@ class Output:
     element: Tensor
     responsibilities: Tensor
     canonical: Tensor
-    canonical_mean: Tensor
     reconstruction: Tensor
 
 
@@ -128,9 +125,6 @@ class MCEVAE(nn.Module):
         )
         element = self.group.exp(tau)
         canonical = self.canonical(z_c, z)
-        mean = canonical
-        if draw:
-            mean = self.canonical(posterior.cluster.loc, posterior.variation.loc)
         return Output(
             posterior=posterior,
             z_c=z_c,
@@ -139,7 +133,6 @@ class MCEVAE(nn.Module):
             element=element,
             responsibilities=self.cluster.responsibilities(z_c),
             canonical=canonical,
-            canonical_mean=mean,
             reconstruction=warp(canonical, element),
         )
 

@@ -6,13 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+KERNELS = (5, 5, 3, 3)
+"""Sides of the encoder's four convolutions."""
+
 
 class ConvEncoder(nn.Sequential):
-    """Augmented encoder: four strided 3 x 3 convolutions with batch norm and ReLU (section 4).
+    """Augmented encoder: four convolutions with batch norm and ReLU (section 4).
 
-    Maps images (B, C, H, W) to z_aug (B, `features`). The paper does not state strides or
-    channels; a stride of 2 each makes a step on a CPU cheap and keeps where things lie, which the
-    pose needs.
+    Maps images (B, C, H, W) to z_aug (B, `features`). The paper does not state sizes; a stride of
+    2 each makes a step on a CPU cheap and keeps where things lie, which the pose needs.
 
     Args:
         shape: (C, H, W) of the images, any height and width from 16 pixels.
@@ -22,9 +24,9 @@ class ConvEncoder(nn.Sequential):
     def __init__(self, shape: tuple[int, int, int], channels: tuple[int, ...]) -> None:
         layers: list[nn.Module] = []
         before, height, width = shape
-        for after in channels:
+        for after, kernel in zip(channels, KERNELS, strict=True):
             layers += [
-                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+                nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2, bias=False),
                 nn.BatchNorm2d(after),
                 nn.ReLU(inplace=True),
             ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from mcevae.config import ObjectiveConfig
 from mcevae.groups import MatrixGroup
@@ -118,7 +119,7 @@ class Objective:
         elif self.config.mode == "supervised":
             if upright is None:
                 raise ValueError("supervised mode needs upright images")
-            invariance = bce(out.canonical_mean, upright).mean()
+            invariance = bce(out.canonical, upright).mean()
         else:
             invariance = self.invariance(inner, x, out).mean()
         negative_elbo = reconstruction + self.config.beta * (kl_cluster + kl_variation + kl_pose)
@@ -137,31 +138,55 @@ class Objective:
     ) -> Float[Tensor, " B"]:
         """Eq. (8), averaged over the draws of M.
 
-        Latents and targets are taken at the posterior's mean, and so is the canonical image
-        unless `invariance_at` says otherwise: a drawn one would pay for noise in z_c and teach
-        the decoder to ignore it (docs/paper-model.md has the figures). Cross-entropy is linear in
-        its target, so the targets' mean over the draws stands for all of them.
+        z_c(x), z(x) and their targets are posterior means. The canonical images are drawn, as in
+        the ELBO, and x and Mx share their noise, unless `invariance_noise` says otherwise: then
+        the term is as small as it can be exactly when the posteriors agree, while with noise of
+        its own each image pays for the other's and the decoder learns to ignore z_c. (Images at
+        the posterior's mean would be no test: docs/paper-model.md.) Cross-entropy is linear in its
+        target, so the targets' mean over the draws stands for all of them.
         """
-        cluster, variation, canonical = self.targets(model, x)
+        cluster, variation, canonical = self.targets(model, x, out)
         latent = torch.zeros(len(x), device=x.device)
         for q, targets in ((out.posterior.cluster, cluster), (out.posterior.variation, variation)):
             latent = latent + (q.loc - targets).square().sum(-1).mean(0)
-        at_mean = self.config.invariance_at == "mean"
-        predicted = out.canonical_mean if at_mean else out.canonical
-        return latent + bce(predicted, canonical.mean(0))
+        return latent + bce(out.canonical, canonical.mean(0))
 
     @torch.no_grad()
-    def targets(self, model: MCEVAE, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+    def targets(
+        self, model: MCEVAE, x: Float[Tensor, "B C H W"], out: Output
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """z_c*, z* and canonical images of Mx, each (D, B, ...) over the draws, no gradients."""
         moved = x.repeat(self.config.draws, 1, 1, 1)  # (D B, C, H, W)
         elements = self.group.sample(len(moved), self.support, device=x.device)
+        noise = torch.cat(
+            [
+                standardised(out.z_c, out.posterior.cluster),
+                standardised(out.z, out.posterior.variation),
+            ],
+            -1,
+        )
+        noise = noise.repeat(self.config.draws, 1)  # (D B, K + V)
+        if self.config.invariance_noise == "own":
+            noise = torch.randn_like(noise)
         size = CPU_CHUNK if x.device.type == "cpu" else len(moved)
+        chunks = zip(moved.split(size), elements.split(size), noise.split(size), strict=True)
         parts = []
         with frozen_statistics(model):
-            for images, M in zip(moved.split(size), elements.split(size), strict=True):
+            for images, M, epsilon in chunks:
                 q = model.encode(warp(images, M))
-                z_c, z = q.cluster.loc, q.variation.loc
-                parts.append((z_c, z, model.canonical(z_c, z)))
-        z_c, z, canonical = (torch.cat(part) for part in zip(*parts, strict=True))
+                for_z_c, for_z = epsilon.split([out.z_c.shape[1], out.z.shape[1]], -1)
+                z_c = q.cluster.loc + q.cluster.scale * for_z_c
+                z = q.variation.loc + q.variation.scale * for_z
+                parts.append((q.cluster.loc, q.variation.loc, model.canonical(z_c, z)))
+        cluster, variation, canonical = (torch.cat(part) for part in zip(*parts, strict=True))
         shape = (self.config.draws, len(x))
-        return z_c.unflatten(0, shape), z.unflatten(0, shape), canonical.unflatten(0, shape)
+        return (
+            cluster.unflatten(0, shape),
+            variation.unflatten(0, shape),
+            canonical.unflatten(0, shape),
+        )
+
+
+def standardised(z: Float[Tensor, "B D"], q: Normal) -> Float[Tensor, "B D"]:
+    """The standard normal noise that turns the posterior into this draw, eq. (17)."""
+    return (z - q.loc) / q.scale
