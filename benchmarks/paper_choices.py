@@ -2,8 +2,8 @@
 
     MCEVAE_DATA=folder/with/mnist.npz python benchmarks/paper_choices.py
 
-Trains the paper preset on full SE(2)-MNIST for a few epochs, the canonical images of x and Mx in
-eq. (8) drawn with shared noise, with noise of their own, and without the invariance term, and writes
+Trains the paper preset on full SE(2)-MNIST for a few epochs: the canonical images of x and Mx in
+eq. (8) drawn with shared noise, with noise of their own, and without the invariance term. Writes
 results/paper_choices.json with the validation reconstruction after every epoch. Test images are not
 touched.
 """

@@ -132,7 +132,7 @@ class ObjectiveConfig:
     draws: int = 1
     """Monte-Carlo draws of M per image and step, eq. (6)."""
     invariance_noise: Literal["shared", "own"] = "shared"
-    """Noise of the canonical images that eq. (8) compares: the same for x and Mx, or each its own."""
+    """Noise of the canonical images that eq. (8) compares: the same for x and Mx, or its own."""
     likelihood: Literal["bce", "mse"] = "bce"
     """Reconstruction term: binary cross-entropy, or squared error."""
 
