@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO := runs/demo
+DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: demo test lint clean
 
@@ -12,7 +12,6 @@ DEMO := runs/demo
 	touch $@
 
 demo: .venv/ready  ## train on bundled digits, a few minutes, and write a report
-	rm -rf $(DEMO)
 	$(BIN)/mcevae fit mnist-mini --preset paper --group se2 --clusters 10 --epochs 30 --out $(DEMO)
 
 test: .venv/ready
@@ -24,4 +23,4 @@ lint: .venv/ready
 	$(BIN)/pyright
 
 clean:
-	rm -rf .venv $(DEMO)
+	rm -rf .venv

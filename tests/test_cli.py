@@ -1,8 +1,11 @@
 """The command line from start to end, and what it says of bad input."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -12,6 +15,7 @@ from mcevae.checkpoint import run_file
 from mcevae.cli import main
 from mcevae.config import Config
 from mcevae.data import load
+from mcevae.train import Trainer
 
 TINY = (
     "--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 "
@@ -63,7 +67,9 @@ def test_evaluate_repeats_what_fit_scored(run: Path) -> None:
     main(["evaluate", str(run)])
     assert (run / "metrics.json").read_text() == before
     main(["evaluate", str(run), "--split", "validation", "--checkpoint", "last"])
-    assert json.loads((run / "metrics-validation.json").read_text())["checkpoint"] == "last"
+    assert (run / "metrics.json").read_text() == before
+    name = "metrics-validation-last.json"
+    assert json.loads((run / name).read_text())["checkpoint"] == "last"
 
 
 def test_predict_writes_one_row_per_image(run: Path, tmp_path: Path) -> None:
@@ -101,6 +107,86 @@ def test_a_settings_file_and_flags_over_it(run: Path, tmp_path: Path) -> None:
     assert again.train.epochs == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[model]\ngroup = "so3"', "model.group"),
+        ('[objective]\nmode = "supervize"', "objective.mode"),
+        ("[model]\nclusters = 4.0", "model.clusters"),
+        ('[train]\nlr = "a"', "train.lr"),
+        ("[model]\nchannels = [1, 2]", "model.channels"),
+        ("[train]\nspeed = 3", "train.speed"),
+        ("[nothing]\na = 1", "nothing"),
+        ("preset = []", "preset"),
+        ("model = 3", "model is 3"),
+        ("not toml", "not a TOML file"),
+    ],
+)
+def test_unfit_settings_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    out = tmp_path / "run"
+    assert message in fails(capsys, "fit", "digits", "--settings", str(file), "--out", str(out))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("count", "flags"), [(4, ()), (12, ("--clusters", "1")), (40, ())])
+def test_small_unlabelled_rgb_files_from_start_to_end(
+    tmp_path: Path, count: int, flags: tuple[str, ...]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (count, 16, 20, 3), dtype=np.uint8)
+    np.save(tmp_path / "own.npy", images)
+    run = tmp_path / "run"
+    main([*fit_arguments(run, *flags, source=str(tmp_path / "own.npy"))])
+    scores = json.loads((run / "metrics.json").read_text())["scores"]
+    assert "accuracy" not in scores and "rotation_error_median" not in scores
+    main(["predict", str(run), str(tmp_path / "own.npy"), "--out", str(tmp_path / "t.parquet")])
+    assert pyarrow.parquet.read_table(tmp_path / "t.parquet").num_rows == count
+
+
+def test_any_integers_do_as_labels(tmp_path: Path) -> None:
+    images = load("digits").train
+    labels = np.array([-1, 0, 10**9])[images.labels.numpy() % 3]
+    np.savez(tmp_path / "own.npz", images=images.pixels[:200, 0].numpy(), labels=labels[:200])
+    main(fit_arguments(tmp_path / "run", source=str(tmp_path / "own.npz")))
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())["scores"]
+    assert 0 < scores["accuracy"]["value"] < 1
+
+
+def test_a_changed_source_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = load("digits").train.pixels[:60, 0].numpy()
+    np.save(tmp_path / "own.npy", images)
+    run = tmp_path / "run"
+    main(fit_arguments(run, source=str(tmp_path / "own.npy")))
+    before = (run / "metrics.json").read_text()
+    np.save(tmp_path / "own.npy", images[:50])
+    for command in ("evaluate", "report", "resume"):
+        assert "source has changed" in fails(capsys, command, str(run))
+    assert (run / "metrics.json").read_text() == before
+
+
+def test_an_interrupted_resume_keeps_its_goal(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    main(fit_arguments(out, "--epochs", "1"))
+    original = Trainer.terms
+
+    def terms(self: Trainer, batch: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "terms", terms)
+        with pytest.raises(SystemExit) as stopped:
+            main(["resume", str(out), "--epochs", "3"])
+    assert stopped.value.code == 130
+    main(["resume", str(out)])
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 6
+
+
 def test_data_lists_every_set(capsys: pytest.CaptureFixture[str]) -> None:
     main(["data"])
     said = capsys.readouterr().out
@@ -127,6 +213,10 @@ def test_bad_values_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (("--prior-weights", "0.5", "0.6"), "prior_weights"),
         (("--mode", "supervised", "--pose", "none"), "upright"),
         (("--settings", "nowhere.toml"), "nowhere.toml"),
+        (("--seed", "-1"), "seed is -1"),
+        (("--scale", "inf"), "scale is inf"),
+        (("--mode", "supervised", "--draws", "5"), "draws is 5"),
+        (("--latent", "gaussian", "--prior-weights", *["0.1"] * 10), "--latent mixture"),
         (("--nonsense",), "nonsense"),
     ]:
         assert message in fails(capsys, "fit", "digits", "--out", str(out), *flags), flags

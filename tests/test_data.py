@@ -313,8 +313,8 @@ def test_unknown_names_list_the_known_ones(name, message):
         (1_400, 280, "paper", (1_320, 120, 240)),
         (700, 0, "standard", (550, 50, 100)),
         (700, 0, "paper", (550, 50, 100)),
-        (3, 0, "standard", (1, 1, 1)),
-        (2, 1, "standard", (1, 1, 1)),
+        (4, 0, "standard", (2, 1, 1)),
+        (3, 1, "standard", (2, 1, 1)),
     ],
 )
 def test_splits_are_disjoint_complete_and_the_same_every_time(train, test, kind, sizes):
@@ -341,10 +341,10 @@ def test_pooling_keeps_labels_only_when_both_parts_have_them():
 def test_unfit_splits_are_refused():
     with pytest.raises(UserError, match="split is half; use standard or paper"):
         split_images(numbered(9), None, "half")
-    for count, test in [(2, None), (1, None), (1, numbered(5))]:
+    for count, test in [(3, None), (1, None), (2, numbered(5))]:
         with pytest.raises(UserError, match="numbered: has too few images to split"):
             split_images(numbered(count), test)
-    with pytest.raises(UserError, match="limit is 0; use 1 or more"):
+    with pytest.raises(UserError, match="limit is 0; use 2 or more"):
         prepare("digits", group=get_group("so2"), support=(1.0,), posed=True, limit=0)
 
 

@@ -61,6 +61,7 @@ def test_clustering_scores_of_perfect_and_of_collapsed_clusters() -> None:
     collapsed = clustering(embedding(torch.zeros(60, dtype=torch.long)), labels=None)
     assert collapsed["effective_clusters"].value == pytest.approx(1)
     assert collapsed["empty_clusters"].value == 2
+    assert [collapsed[f"occupancy_{k}"].value for k in range(3)] == [1, 0, 0]
     assert "accuracy" not in collapsed
 
 
@@ -133,20 +134,28 @@ def test_invariance_of_a_model_that_is_and_of_one_that_is_not() -> None:
     clusters = torch.arange(60) % 3
     same = invariance(embedding(clusters), embedding(clusters))
     assert same["same_cluster"].value == 1
+    assert same["same_cluster_chance"].value == pytest.approx(1 / 3)
+    one = torch.zeros(60, dtype=torch.long)
+    assert "same_cluster" not in invariance(embedding(one, k=1), embedding(one, k=1))
     assert same["canonical_change"].value == 0
     other = invariance(embedding(clusters), embedding((clusters + 1) % 3))
     assert other["same_cluster"].value == 0
     assert other["canonical_change"].value == pytest.approx(1.5, rel=0.2)  # 1 / P(different)
 
 
-def test_repose_gives_the_same_images_another_pose(small_data: Splits) -> None:
-    group = get_group("se2")
-    moved = repose(small_data.test, group, SUPPORT, seed=1)
-    assert moved.upright is not None and small_data.test.upright is not None
-    assert moved.upright.equal(small_data.test.upright)
-    assert not moved.elements.allclose(small_data.test.elements)
-    unknown = dataclasses.replace(small_data.test, upright=None, elements=None)
-    assert not repose(unknown, group, SUPPORT, 1).images.pixels.equal(unknown.images.pixels)
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_repose_gives_the_same_images_another_pose(small_data: Splits, split: str) -> None:
+    posed = getattr(small_data, split)
+    moved = repose(posed, tiny())
+    assert moved.upright.equal(posed.upright)
+    assert get_group("se2").distance(moved.elements, posed.elements)["rotation_deg"].min() > 1e-4
+    unknown = dataclasses.replace(posed, upright=None, elements=None)
+    assert not repose(unknown, tiny()).images.pixels.equal(unknown.images.pixels)
+
+
+def test_repose_follows_the_group_of_the_data(small_data: Splits) -> None:
+    moved = repose(small_data.test, tiny(group="so2", pose="se2"))
+    assert moved.elements[:, :2, 2].abs().max() > 0.1
 
 
 def test_evaluate_leaves_out_what_cannot_be_known(model: MCEVAE, small_data: Splits) -> None:

@@ -86,3 +86,9 @@ def test_ablation_has_one_cluster(model: MCEVAE) -> None:
     q = plain.encode(torch.rand(3, 1, 28, 28)).cluster
     expected = 0.5 * (q.loc**2 + q.scale**2 - 1 - 2 * q.scale.log()).sum(-1)
     assert plain.cluster.kl(q).allclose(expected, atol=1e-5)
+
+
+def test_background_fills_what_moves_in() -> None:
+    model = build(tiny(background=1.0), (1, 28, 28)).eval()
+    far = torch.tensor([[0.0, 3.0, 0.0]])
+    assert model.decode(torch.zeros(1, 4), torch.zeros(1, 3), far).allclose(torch.ones(1))

@@ -1,5 +1,6 @@
 """Training learns, repeats, resumes exactly, and stops with a reason."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,11 +13,13 @@ import torch
 from mcevae import checkpoint
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import Config
-from mcevae.data import Splits
+from mcevae.data import Posed, Splits
 from mcevae.errors import TrainingError, UserError
 from mcevae.train import Trainer, fit, read_log
 
 from .conftest import tiny
+
+SPLITS = ("train", "validation", "test")
 
 
 def losses(run: Path) -> list[dict[str, Any]]:
@@ -117,7 +120,25 @@ def test_a_budget_in_minutes_ends_training_with_a_scored_model(
 ) -> None:
     assert fit(tiny(epochs=1000, minutes=1e-4), small_data, tmp_path / "run")
     assert len(read_log(tmp_path / "run")) == 2
-    assert run_file(tmp_path / "run", "best").exists()
+    best, last = (load(run_file(tmp_path / "run", which))[1] for which in ("best", "last"))
+    assert last["position"]["best"] == best["position"]["best"] < float("inf")
+    assert fit(tiny(epochs=1000, minutes=1e-4), small_data, tmp_path / "run", resume=True)
+    assert load(run_file(tmp_path / "run", "last"))[1]["position"] == last["position"]
+
+
+def test_labels_do_not_enter_training(tmp_path: Path, small_data: Splits, trained: Path) -> None:
+    def unlabelled(posed: Posed) -> Posed:
+        return dataclasses.replace(posed, images=dataclasses.replace(posed.images, labels=None))
+
+    data = Splits(**{name: unlabelled(getattr(small_data, name)) for name in SPLITS})
+    fit(tiny(), data, tmp_path / "run")
+    assert losses(tmp_path / "run") == losses(trained)
+
+
+def test_a_run_knows_its_images(tmp_path: Path, small_data: Splits, trained: Path) -> None:
+    other = dataclasses.replace(small_data, train=small_data.train.subset(slice(1, None)))
+    with pytest.raises(UserError, match="source has changed"):
+        fit(tiny(epochs=3), other, trained, resume=True)
 
 
 def test_the_best_checkpoint_has_the_lowest_validation_elbo(trained: Path) -> None:
@@ -136,20 +157,29 @@ def test_validation_is_repeatable_and_leaves_the_noise_alone(small_data: Splits,
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, small_data: Splits) -> None:
+    """The last checkpoint stays as it was, and the log has no row that is not a number."""
     run = tmp_path / "run"
     fit(tiny(epochs=1), small_data, run)
-    before = run_file(run, "last").read_bytes()
-    trainer_settings = tiny(epochs=3, lr=1e30)
-    broken, state = load(run_file(run, "last"))
+    tensors, state = load(run_file(run, "last"))
     for group in state["optimizer"]:
         group["lr"] = 1e30
     state.pop("format")
-    checkpoint.save(run_file(run, "last"), broken, state)
+    checkpoint.save(run_file(run, "last"), tensors, state)
+    before = run_file(run, "last").read_bytes()
     with pytest.raises(TrainingError, match=r"epoch 2, step .*--lr"):
-        fit(trainer_settings, small_data, run, resume=True)
+        fit(tiny(epochs=3), small_data, run, resume=True)
     assert len(losses(run)) == 2
-    assert load(run_file(run, "last"))[0]["model.encoder.0.weight"].isfinite().all()
-    assert len(before) > 0
+    assert run_file(run, "last").read_bytes() == before
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path: Path, small_data: Splits) -> None:
+    """One step an epoch: the training loss is still finite when the weights no longer are."""
+    with pytest.raises(TrainingError, match="epoch 1"):
+        fit(tiny(lr=1e30, batch_size=400), small_data, tmp_path / "run")
+    assert read_log(tmp_path / "run") == []
+    assert not run_file(tmp_path / "run", "best").exists()
+    weights = load(run_file(tmp_path / "run", "last"))[0]["model.encoder.0.weight"]
+    assert weights.isfinite().all()
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(

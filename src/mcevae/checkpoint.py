@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mcevae.config import Config
+from mcevae.data import Splits
 from mcevae.errors import UserError
 from mcevae.files import atomic
 from mcevae.model import MCEVAE, build
@@ -87,6 +88,19 @@ def nested(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str
 def run_file(run: Path, which: str) -> Path:
     """Path of a run's checkpoint: `which` is best or last."""
     return run / f"{which}.safetensors"
+
+
+def check_data(run: Path, data: Splits, state: dict[str, Any]) -> None:
+    """Refuse images other than those the run was trained on, which would mix its splits.
+
+    Raises:
+        UserError: the fingerprint in the checkpoint's state is another.
+    """
+    if state["data"] != data.digest():
+        raise UserError(
+            f"{run}: its source has changed since it was trained; bring the old images back, "
+            "train anew, or use `mcevae predict` for new images."
+        )
 
 
 def load_model(

@@ -101,7 +101,7 @@ def show_and_report(run: Path, data: "Splits") -> None:
 
 def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Config, "Scores"]:
     """Score a run's checkpoint, print the table, write metrics.json."""
-    from mcevae.checkpoint import load_model
+    from mcevae.checkpoint import check_data, load_model
     from mcevae.data import prepare_for
     from mcevae.infer import default_device
     from mcevae.metrics import evaluate
@@ -109,10 +109,13 @@ def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Con
 
     with screen.status("scoring"):
         model, config, state = load_model(run, which, default_device())
-        scores = evaluate(model, config, data or prepare_for(config), split)
+        data = data or prepare_for(config)
+        check_data(run, data, state)
+        scores = evaluate(model, config, data, split)
     epoch = state["position"]["epoch"] + 1
     about = {"split": split, "checkpoint": which, "epoch": epoch}
-    name = "metrics.json" if split == "test" else f"metrics-{split}.json"
+    parts = ["metrics", split if split != "test" else "", which if which != "best" else ""]
+    name = "-".join(filter(None, parts)) + ".json"
     write_scores(scores, run / name, **about)
     shown = Table(title=f"{run}: {split} images, {which} checkpoint, epoch {epoch}")
     for column in ("score", "value", "unit", "images"):
@@ -136,7 +139,7 @@ def evaluate(
 
     Args:
         run: Folder that `mcevae fit` made.
-        split: Images to score; validation goes to metrics-validation.json.
+        split: Images to score; other scores than the default's go to files of their own.
         checkpoint: best has the lowest negative ELBO on the validation images.
     """
     score(run, None, split, checkpoint)
@@ -182,8 +185,9 @@ def predict(
     """
     from mcevae.checkpoint import load_model
     from mcevae.data import load, pixels_of
-    from mcevae.infer import default_device, embed, table, write_table
+    from mcevae.infer import check_table_path, default_device, embed, table, write_table
 
+    check_table_path(out)
     if out.exists() and not overwrite:
         raise UserError(f"{out}: exists already; choose another --out, or add --overwrite.")
     model, _, state = load_model(run, "best", default_device())

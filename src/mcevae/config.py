@@ -7,7 +7,8 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 import tyro
@@ -37,9 +38,13 @@ class DataConfig:
     """Use only the first LIMIT training images."""
     data_seed: int = 0
     """Seed of the poses of the data set."""
+    background: float = 0.0
+    """What moves in from outside the frame, from 0 (black) to 1 (white)."""
 
     def __post_init__(self) -> None:
-        _require(self.limit is None or self.limit > 0, f"limit is {self.limit}; use 1 or more")
+        _require(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
+        _require(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
+        _require(0 <= self.background <= 1, f"background is {self.background}; use 0 to 1")
 
     @property
     def is_file(self) -> bool:
@@ -63,8 +68,8 @@ class SupportConfig:
     def __post_init__(self) -> None:
         _require(0 <= self.rotation <= 180, f"rotation is {self.rotation}; use 0 to 180 degrees")
         _require(0 <= self.shift <= 1, f"shift is {self.shift}; use 0 to 1 of the image side")
-        _require(self.scale >= 1, f"scale is {self.scale}; use 1 or more")
-        _require(self.strain >= 0, f"strain is {self.strain}; use 0 or more")
+        _require(1 <= self.scale <= 100, f"scale is {self.scale}; use 1 to 100")
+        _require(0 <= self.strain <= 5, f"strain is {self.strain}; use 0 to 5")
 
     def half_widths(self, group: Any) -> tuple[float, ...]:
         """Half-widths of the support in the parameters of a `MatrixGroup` (radians, sides, logs).
@@ -108,6 +113,7 @@ class ModelConfig:
         for name in ("prior_weights", "posterior_weights"):
             weights = getattr(self, name)
             if weights is not None:
+                _require(self.latent == "mixture", f"{name} needs --latent mixture")
                 _require(
                     len(weights) == self.clusters,
                     f"{name} has {len(weights)} numbers; give one for each of "
@@ -140,6 +146,10 @@ class ObjectiveConfig:
         _require(self.alpha >= 0, f"alpha is {self.alpha}; use 0 or more")
         _require(self.beta >= 0, f"beta is {self.beta}; use 0 or more")
         _require(self.draws >= 1, f"draws is {self.draws}; use 1 or more")
+        _require(
+            self.mode == "unsupervised" or self.draws == 1,
+            f"draws is {self.draws}, but supervised mode draws no M; leave it out",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +175,8 @@ class TrainConfig:
         _require(self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more")
         _require(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}; use > 0")
         _require(self.batch_size >= 2, f"batch-size is {self.batch_size}; batch norm needs 2")
-        _require(self.lr > 0, f"lr is {self.lr}; use a positive number")
+        _require(0 < self.lr < float("inf"), f"lr is {self.lr}; use a positive number")
+        _require(0 <= self.seed < 2**32, f"seed is {self.seed}; use 0 to {2**32 - 1}")
         _require(self.checkpoint_minutes > 0, "checkpoint-minutes must be positive")
 
 
@@ -214,12 +225,12 @@ class Config:
         """
         values = dict(values)
         name = values.pop("preset", "paper")
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise UserError(f"{origin}: preset {name!r} is not one of {', '.join(PRESETS)}.")
         config = PRESETS[name]()
         try:
             parts = {
-                part: dataclasses.replace(getattr(config, part), **_tuples(settings))
+                part: dataclasses.replace(getattr(config, part), **_checked(part, settings))
                 for part, settings in values.items()
             }
             return dataclasses.replace(config, **parts)
@@ -245,9 +256,36 @@ class Config:
         return tomli_w.dumps(self.to_dict())
 
 
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """Lists as tuples, since TOML and JSON have only lists."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+def _checked(part: str, settings: Any) -> dict[str, Any]:
+    """Settings of one part with lists as tuples, since TOML and JSON have only lists.
+
+    Raises:
+        ValueError: an unknown name, or a value of another type than the field's.
+    """
+    _require(part in PART_TYPES, f"there is no group of settings {part!r}")
+    _require(isinstance(settings, dict), f"{part} is {settings!r}; it must be a table")
+    hints = get_type_hints(PART_TYPES[part])
+    checked = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    for name, value in checked.items():
+        _require(name in hints, f"there is no setting {part}.{name}")
+        _require(_fits(value, hints[name]), f"{part}.{name} cannot be {value!r}")
+    return checked
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from a file is of a field's type; an int will do for a float."""
+    origin, options = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in options and isinstance(value, str)
+    if origin is UnionType:
+        return any(_fits(value, option) for option in options)
+    if origin is tuple:
+        count = None if options[-1] is Ellipsis else len(options)
+        fits = isinstance(value, tuple) and count in (None, len(value))
+        return fits and all(_fits(item, options[0]) for item in value)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint) and not isinstance(value, bool)
 
 
 def paper() -> Config:
@@ -256,3 +294,10 @@ def paper() -> Config:
 
 
 PRESETS = {"paper": paper}
+PART_TYPES = {
+    "data": DataConfig,
+    "support": SupportConfig,
+    "model": ModelConfig,
+    "objective": ObjectiveConfig,
+    "train": TrainConfig,
+}

@@ -4,6 +4,7 @@
 as uint8, (N, C, H, W), 0 to 255. Labels are only ever used for scoring.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,13 @@ class Splits:
     train: Posed
     validation: Posed
     test: Posed
+
+    def digest(self) -> str:
+        """Fingerprint of all pixels, by which a run knows the images it was trained on."""
+        fingerprint = hashlib.blake2b(digest_size=16)
+        for posed in (self.train, self.validation, self.test):
+            fingerprint.update(posed.images.pixels.numpy().tobytes())
+        return fingerprint.hexdigest()
 
 
 def _local(filename: str) -> Path | None:
@@ -227,7 +235,7 @@ def split_images(
         train, test = _pool(train, test), None
     if test is None:
         train, test = _hold_out(train, 7)
-    require(len(train) > 1, f"{train.name}: has too few images to split; give at least 3.")
+    require(len(train) > 2, f"{train.name}: has too few images to split; give at least 4.")
     return *_hold_out(train, 12), test
 
 
@@ -254,6 +262,11 @@ def pose(
     return Posed(images=replace(images, pixels=moved), upright=images.pixels, elements=elements)
 
 
+def pose_seed(seed: int, stream: str) -> int:
+    """Seed of the poses of one split, or of a second pose ("again"): all four differ."""
+    return 4 * seed + ("train", "validation", "test", "again").index(stream)
+
+
 def prepare(
     source: str,
     *,
@@ -263,6 +276,7 @@ def prepare(
     split: str = "standard",
     limit: int | None = None,
     seed: int = 0,
+    background: float = 0.0,
 ) -> Splits:
     """Load, split and, if `posed`, move images: all that training and scoring need.
 
@@ -270,19 +284,21 @@ def prepare(
     `seed` is that of the poses; every seed and split has a random stream of its own.
 
     Raises:
-        UserError: As in `load` and `split_images`, or `limit` below 1.
+        UserError: As in `load` and `split_images`, or `limit` below 2.
     """
-    require(limit is None or limit > 0, f"limit is {limit}; use 1 or more.")
+    require(limit is None or limit > 1, f"limit is {limit}; use 2 or more.")
     loaded = load(source)
     train, validation, test = split_images(loaded.train, loaded.test, split)
 
-    def place(images: Images, stream: int) -> Posed:
-        return pose(images, group, support, 3 * seed + stream) if posed else Posed(images=images)
+    def place(images: Images, stream: str) -> Posed:
+        if not posed:
+            return Posed(images=images)
+        return pose(images, group, support, pose_seed(seed, stream), background=background)
 
     return Splits(
-        train=place(train.subset(slice(limit)), 0),
-        validation=place(validation, 1),
-        test=place(test, 2),
+        train=place(train.subset(slice(limit)), "train"),
+        validation=place(validation, "validation"),
+        test=place(test, "test"),
     )
 
 
@@ -301,4 +317,5 @@ def prepare_for(config: Config) -> Splits:
         split=config.data.split,
         limit=config.data.limit,
         seed=config.data.data_seed,
+        background=config.data.background,
     )

@@ -99,7 +99,6 @@ def clusters(model: MCEVAE, pixels: Tensor, embedding: Embedding, members: int =
     for k in sizes.argsort(descending=True)[:50].tolist():
         mine = (embedding.cluster == k).nonzero()[:, 0]
         if len(mine) == 0:
-            rows.append((f"{k}: empty", to_float(pixels[:0])))
             continue
         z_c = embedding.z_c[mine].mean(0, keepdim=True).to(device)
         z = embedding.z[mine].mean(0, keepdim=True).to(device)

@@ -104,7 +104,7 @@ def as_images(pixels: np.ndarray, labels: np.ndarray | None = None, *, name: str
         require(
             labels.shape == (count,), f"{it} have shape {labels.shape}; give {count}, one each."
         )
-        require(kind.kind in "iu", f"{it} are {kind}; use integers 0, 1, 2 and so on.")
+        require(kind.kind in "iu", f"{it} are {kind}; use integers.")
     return Images(
         name=name,
         pixels=tensor.reshape(count, height, width, channels).movedim(-1, 1).contiguous(),

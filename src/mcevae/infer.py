@@ -120,14 +120,25 @@ def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
     )
 
 
+TABLE_WRITERS = {".parquet": parquet.write_table, ".csv": csv.write_csv}
+
+
+def check_table_path(path: Path) -> None:
+    """Refuse what `write_table` could not write, before any work is done.
+
+    Raises:
+        UserError: the ending is neither .parquet nor .csv.
+    """
+    if path.suffix not in TABLE_WRITERS:
+        raise UserError(f"{path}: tables end in .parquet or .csv.")
+
+
 def write_table(rows: pa.Table, path: Path) -> None:
     """Write a table by its file's ending, .parquet or .csv, atomically.
 
     Raises:
         UserError: another ending, or the file cannot be written.
     """
-    writers = {".parquet": parquet.write_table, ".csv": csv.write_csv}
-    if path.suffix not in writers:
-        raise UserError(f"{path}: tables end in .parquet or .csv.")
+    check_table_path(path)
     with atomic(path) as temporary:
-        writers[path.suffix](rows, str(temporary))
+        TABLE_WRITERS[path.suffix](rows, str(temporary))

@@ -12,8 +12,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from mcevae.config import Config
-from mcevae.data import Posed, Splits, pose
-from mcevae.groups import MatrixGroup
+from mcevae.data import Posed, Splits, pose, pose_seed
+from mcevae.groups import MatrixGroup, get_group
 from mcevae.images import Images
 from mcevae.infer import Embedding, embed, outputs
 from mcevae.model import MCEVAE
@@ -42,6 +42,7 @@ def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " 
     The Hungarian method (Kuhn, 1955) on the table of counts; clusters left without a label
     count as wrong.
     """
+    _, labels = np.unique(labels, return_inverse=True)
     counts = np.zeros((clusters.max() + 1, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (clusters, labels), 1)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
@@ -61,6 +62,8 @@ def clustering(embedding: Embedding, labels: Tensor | None, seed: int = 0) -> Sc
         "largest_cluster": Score(value=float(share.max()), unit="share", n=n),
         "empty_clusters": Score(value=float((share == 0).sum()), unit="clusters", n=n),
     }
+    for cluster, value in enumerate(share):
+        scores[f"occupancy_{cluster}"] = Score(value=float(value), unit="share", n=n)
     if labels is None:
         return scores
     truth = labels.numpy()
@@ -80,12 +83,12 @@ def reconstruction(model: MCEVAE, pixels: Tensor) -> Scores:
     totals = torch.zeros(2, dtype=torch.float64)
     for x, out in outputs(model, pixels):
         for i, error in enumerate((bce, squared_error)):
-            totals[i] += error(out.reconstruction, x).sum().double().cpu()
+            totals[i] += error(out.reconstruction, x).sum().cpu()
     n = len(pixels)
     per_image = totals / n
     return {
         "bce": Score(value=per_image[0].item(), unit="nats/image", n=n),
-        "mse": Score(value=(per_image[1] / math.prod(pixels.shape[1:])).item(), unit="/pixel", n=n),
+        "mse": Score(value=per_image[1].item(), unit="/image", n=n),
     }
 
 
@@ -187,31 +190,46 @@ def poses(
 def invariance(before: Embedding, after: Embedding, seed: int = 0) -> Scores:
     """How little cluster and canonical image change when an image is moved.
 
+    `same_cluster` is left out of a model with one cluster, where it says nothing; beside it stands
+    what clusters of the same sizes, drawn at random, would give.
+
     Args:
         before, after: the same images under two poses, in the same order.
         seed: of the pairs of different images that give the unit of change.
     """
     n = len(before.cluster)
-    same = (before.cluster == after.cluster).double().mean().item()
     change = (before.canonical - after.canonical).square().mean()
     one = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     between = (before.canonical[one] - before.canonical[one.roll(1)]).square().mean()
     relative = (change / between.clamp_min(1e-12)).item()
-    return {
-        "same_cluster": Score(value=same, unit="share", n=n),
-        "canonical_change": Score(value=relative, unit="of spread", n=n),
-    }
+    scores = {"canonical_change": Score(value=relative, unit="of spread", n=n)}
+    clusters = before.responsibilities.shape[1]
+    if clusters > 1:
+        same = (before.cluster == after.cluster).float().mean().item()
+        shares = [e.cluster.bincount(minlength=clusters) / n for e in (before, after)]
+        chance = (shares[0] * shares[1]).sum().item()
+        scores["same_cluster"] = Score(value=same, unit="share", n=n)
+        scores["same_cluster_chance"] = Score(value=chance, unit="share", n=n)
+    return scores
 
 
-def repose(posed: Posed, group: MatrixGroup, support: tuple[float, ...], seed: int) -> Posed:
-    """The same images under another random pose.
+def repose(posed: Posed, config: Config) -> Posed:
+    """The same images under another random pose, of the group that the data are posed by.
 
     Where the upright images are known they are posed anew, which keeps the second pose inside
     the support; images without ground truth are moved from where they lie.
     """
-    if posed.upright is None:
-        return pose(posed.images, group, support, seed)
-    return pose(Images(name=posed.images.name, pixels=posed.upright), group, support, seed)
+    group = get_group(config.data_group or config.model.group)
+    images = posed.images
+    if posed.upright is not None:
+        images = Images(name=images.name, pixels=posed.upright)
+    return pose(
+        images,
+        group,
+        config.support.half_widths(group),
+        pose_seed(config.data.data_seed, "again"),
+        background=config.data.background,
+    )
 
 
 def evaluate(model: MCEVAE, config: Config, data: Splits, split: str = "test") -> Scores:
@@ -233,5 +251,4 @@ def evaluate(model: MCEVAE, config: Config, data: Splits, split: str = "test") -
         others = embed(model, held.images.pixels)
         pixels = side(*scored.images.shape[1:])
         scores |= poses(found, scored.elements, others, held.elements, model, pixels)
-    moved = repose(scored, model.group, config.support.half_widths(model.group), seed=1)
-    return scores | invariance(found, embed(model, moved.images.pixels))
+    return scores | invariance(found, embed(model, repose(scored, config).images.pixels))

@@ -64,6 +64,7 @@ class MCEVAE(nn.Module):
         cluster, variation, pose: the latents.
         extract_cluster, extract_variation, extract_pose: z_aug to each latent's parameters.
         decoder: (z_c, z) side by side to canonical images.
+        background: value that moves in from outside the frame, from 0 to 1.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class MCEVAE(nn.Module):
         extract_variation: nn.Module,
         extract_pose: nn.Module,
         decoder: nn.Module,
+        background: float = 0.0,
     ) -> None:
         super().__init__()
         self.group = group
@@ -87,6 +89,7 @@ class MCEVAE(nn.Module):
         self.extract_variation = extract_variation
         self.extract_pose = extract_pose
         self.decoder = decoder
+        self.background = background
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Posterior:
         """Posterior of the latents given images with values from 0 to 1."""
@@ -106,8 +109,9 @@ class MCEVAE(nn.Module):
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
-        """The canonical image moved by exp(tau), bilinearly, on a background of 0."""
-        return warp(self.canonical(z_c, z), self.group.exp(tau))
+        """The canonical image moved by exp(tau), bilinearly."""
+        canonical = self.canonical(z_c, z)
+        return warp(canonical, self.group.exp(tau), background=self.background)
 
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
         """Encode, draw the latents, decode.
@@ -133,7 +137,7 @@ class MCEVAE(nn.Module):
             element=element,
             responsibilities=self.cluster.responsibilities(z_c),
             canonical=canonical,
-            reconstruction=warp(canonical, element),
+            reconstruction=warp(canonical, element, background=self.background),
         )
 
 
@@ -164,6 +168,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> MCEVAE:
         extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
         extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
         decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
+        background=config.data.background,
     )
 
 

@@ -17,8 +17,8 @@ from mcevae.warp import warp
 EDGE = 1e-6
 """Predicted pixels are kept this far from 0 and 1, so that no pixel costs more than 14 nats."""
 
-CPU_CHUNK = 500
-"""Images encoded at a time on a CPU, whose caches larger batches overflow: half the time."""
+CPU_CHUNK = 200
+"""Moved images encoded at a time on a CPU; more overflow its caches (benchmarks/draws.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Terms:
     """The parts of the loss, each a mean over the batch (scalar tensors, nats per image).
 
     Models are chosen by `negative_elbo`, not by `loss`: the targets of eq. (8) move with the
-    model, so that its invariance term can fall while the model gets worse.
+    model, so that its invariance term says little across epochs.
     """
 
     loss: Tensor
@@ -168,12 +168,13 @@ class Objective:
         noise = noise.repeat(self.config.draws, 1)  # (D B, K + V)
         if self.config.invariance_noise == "own":
             noise = torch.randn_like(noise)
-        size = CPU_CHUNK if x.device.type == "cpu" else len(moved)
+        together = max(1, CPU_CHUNK // len(x)) if x.device.type == "cpu" else self.config.draws
+        size = together * len(x)  # whole draws, so that batch norm sees batches like x
         chunks = zip(moved.split(size), elements.split(size), noise.split(size), strict=True)
         parts = []
         with frozen_statistics(model):
             for images, M, epsilon in chunks:
-                q = model.encode(warp(images, M))
+                q = model.encode(warp(images, M, background=model.background))
                 for_z_c, for_z = epsilon.split([out.z_c.shape[1], out.z.shape[1]], -1)
                 z_c = q.cluster.loc + q.cluster.scale * for_z_c
                 z = q.variation.loc + q.variation.scale * for_z

@@ -14,10 +14,14 @@ from mcevae import figures
 from mcevae.checkpoint import load_model
 from mcevae.config import Config
 from mcevae.data import Splits
+from mcevae.errors import UserError
 from mcevae.files import atomic, write_text
 from mcevae.infer import embed
 from mcevae.metrics import Scores
 from mcevae.train import read_log
+
+TSNE_LEAST = 10
+"""Fewer images than this make no map."""
 
 TSNE_IMAGES = 2000
 """t-SNE takes minutes beyond a few thousand points, and looks no different."""
@@ -48,17 +52,20 @@ def draw(run: Path, data: Splits, scores: Scores) -> dict[str, Figure]:
     labels, names = some.images.labels, some.images.label_names
     if labels is None:
         labels, names = found.cluster, None
-    names = names or [str(i) for i in range(int(labels.max()) + 1)]
+    values, colours = labels.unique(return_inverse=True)  # labels may be any integers
+    shown = [names[value] if names else str(value) for value in values.tolist()]
     title = f"z_c of {len(some)} test images, {config.model.group}"
     if "accuracy" in scores:
         parts = ("accuracy", "nmi", "ari")
         title += "\n" + ", ".join(f"{name} {scores[name].value:.2f}" for name in parts)
-    return {
+    drawn = {
         "reconstructions": figures.reconstructions(model, few.images.pixels, few.upright),
         "clusters": figures.clusters(model, some.images.pixels, found),
-        "tsne": figures.tsne(found.z_c, labels, title, names),
         "curves": figures.curves(read_log(run)),
     }
+    if len(some) >= TSNE_LEAST and found.z_c.shape[1] > 1:
+        drawn["tsne"] = figures.tsne(found.z_c, colours, title, shown)
+    return drawn
 
 
 def write_report(run: Path, config: Config, data: Splits, scores: Scores) -> Path:
@@ -73,6 +80,8 @@ def write_report(run: Path, config: Config, data: Splits, scores: Scores) -> Pat
     Returns:
         Path of the page; the figures are beside it under figures/.
     """
+    if not read_log(run):
+        raise UserError(f"{run}: has no metrics.jsonl to draw learning curves from; train it anew.")
     pictures = {
         name: save_png(figure, run / "figures" / f"{name}.png")
         for name, figure in draw(run, data, scores).items()

@@ -44,17 +44,17 @@ class PosedDataset(Dataset):
     """Whole batches of uint8 images at once, with their upright versions where they exist."""
 
     def __init__(self, posed: Posed) -> None:
-        self.pixels = posed.images.pixels
-        self.upright = self.pixels if posed.upright is None else posed.upright
+        known = [] if posed.upright is None else [posed.upright]
+        self.columns = (posed.images.pixels, *known)
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.pixels)
+        return len(self.columns[0])
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 images and their upright versions."""
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
+        """(B, C, H, W) uint8 images and, where they are known, their upright versions."""
         rows = torch.tensor(indices)
-        return self.pixels[rows], self.upright[rows]
+        return tuple(column[rows] for column in self.columns)
 
 
 def as_is(batch: Any) -> Any:
@@ -159,6 +159,7 @@ class Trainer:
             ),
         )
         self.shape = data.train.images.shape
+        self.data = data
         model = build(config, self.shape)
         self.objective = Objective(
             config.objective, model.group, config.support.half_widths(model.group)
@@ -186,19 +187,23 @@ class Trainer:
         """The bare model."""
         return self.accelerator.unwrap_model(self.model)
 
+    def out_of_time(self) -> bool:
+        """Whether the budget in minutes is spent."""
+        minutes = self.config.train.minutes
+        return minutes is not None and self.position.seconds > 60 * minutes
+
     def terms(self, batch: Any) -> Terms:
-        """Loss of a batch: images and upright images, (B, C, H, W) uint8 each."""
-        x, upright = (to_float(pixels) for pixels in batch)
-        return self.objective(self.model, self.inner, x, upright)
+        """Loss of a batch: images and, if known, upright ones, (B, C, H, W) uint8 each."""
+        x, *upright = (to_float(pixels) for pixels in batch)
+        with self.accelerator.autocast():  # the targets are computed as the predictions are
+            return self.objective(self.model, self.inner, x, *upright)
 
     def save(self) -> None:
         """Write last.safetensors: everything that `restore` needs to go on exactly."""
         optimizer, groups = checkpoint.flat(self.optimizer.state_dict())
         tensors = {f"model.{k}": v for k, v in self.inner.state_dict().items()}
         tensors |= {f"optimizer.{k}": v for k, v in optimizer.items()}
-        tensors["rng.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["rng.cuda"] = torch.cuda.get_rng_state()
+        tensors |= {f"noise.{k}": v for k, v in noise_state().items()}
         scaler = self.accelerator.scaler
         state = self.state() | {
             "optimizer": groups,
@@ -218,6 +223,7 @@ class Trainer:
         return {
             "config": self.config.to_dict(),
             "shape": list(self.shape),
+            "data": self.data.digest(),
             "position": dataclasses.asdict(self.position),
         }
 
@@ -229,34 +235,74 @@ class Trainer:
         """
         path = checkpoint.run_file(self.run, "last")
         tensors, state = checkpoint.load(path)
+        checkpoint.check_data(self.run, self.data, state)
         try:
             self.inner.load_state_dict(checkpoint.part(tensors, "model"))
             self.optimizer.load_state_dict(
                 checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
             )
             self.position = Position(**state["position"])
-            torch.set_rng_state(tensors["rng.cpu"])
+            set_noise_state(checkpoint.part(tensors, "noise"))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
-        if torch.cuda.is_available() and "rng.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["rng.cuda"])
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean terms over the validation images, in evaluation mode and under fixed noise."""
+        """Mean terms over the validation images, in evaluation mode and under fixed noise.
+
+        Raises:
+            TrainingError: they are not finite.
+        """
         self.model.eval()
-        sums, count = torch.zeros(len(TERMS), device=self.accelerator.device), 0
-        devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.config.train.seed)
-            for batch in self.validation:
-                sums += stacked(self.terms(batch)) * len(batch[0])
-                count += len(batch[0])
+        before = noise_state()
+        torch.manual_seed(self.config.train.seed)
+        sums = torch.zeros(len(TERMS) + 1, device=self.accelerator.device)
+        for batch in self.validation:
+            one = sums.new_ones(1)
+            sums += torch.cat([stacked(self.terms(batch)), one]) * len(batch[0])
+        set_noise_state(before)
         self.model.train()
-        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([count])]), "sum")
-        return dict(zip(TERMS, (totals[:-1] / totals[-1]).tolist(), strict=True))
+        totals = self.accelerator.reduce(sums, "sum")
+        means = dict(zip(TERMS, (totals[:-1] / totals[-1]).tolist(), strict=True))
+        check_finite(means, self.position, self.run)
+        return means
+
+
+def noise_state() -> dict[str, Tensor]:
+    """States of the random generators that training draws from, by device."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_noise_state(state: dict[str, Tensor]) -> None:
+    """Put back what `noise_state` gave; states of devices that are not here are passed over."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+
+
+def check_finite(means: dict[str, float], position: Position, run: Path) -> None:
+    """Stop a training that went astray, saying what to try.
+
+    Raises:
+        TrainingError: the loss is NaN or infinite.
+    """
+    if math.isfinite(means["loss"]):
+        return
+    parts = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+    raise TrainingError(
+        f"the loss is not finite at epoch {position.epoch + 1}, step {position.step} ({parts}); "
+        f"{checkpoint.run_file(run, 'last')} is from before. Train anew with a smaller --lr (a "
+        "third), --precision no or a smaller --alpha, and check the images for odd values."
+    )
 
 
 def stacked(terms: Terms) -> Tensor:
@@ -273,7 +319,7 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
     position, accelerator, settings = trainer.position, trainer.accelerator, trainer.config.train
     trainer.loader.set_epoch(position.epoch)
     trainer.model.train()
-    sums = torch.tensor(position.sums, device=accelerator.device, dtype=torch.float64)
+    sums = torch.tensor(position.sums, device=accelerator.device)
     saved = started = time.perf_counter()
     before = position.seconds
     for batch in accelerator.skip_first_batches(trainer.loader, position.step):
@@ -285,32 +331,31 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
         position.step += 1
         position.seconds = before + time.perf_counter() - started
         bar.advance(task)
-        timed_out = settings.minutes is not None and position.seconds > 60 * settings.minutes
+        timed_out = trainer.out_of_time()
         due = time.perf_counter() - saved > 60 * settings.checkpoint_minutes
         if stop or timed_out or due or position.step % CHECK_EVERY == 0:
-            look(position, sums, bar, task)
+            look(trainer, sums, bar, task)
         if stop or timed_out:
             return False
         if due:
             trainer.save()
             saved = time.perf_counter()
-    look(position, sums, bar, task)
+    look(trainer, sums, bar, task)
     return True
 
 
-def look(position: Position, sums: Tensor, bar: Progress, task: Any) -> None:
+def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
     """Bring the running sums to the host, show them, and stop if they are not finite."""
+    position = trainer.position
     position.sums = sums.tolist()
     means = position.means()
-    if not math.isfinite(means["loss"]):
-        parts = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-        raise TrainingError(
-            f"the loss is not finite at epoch {position.epoch + 1}, step {position.step} "
-            f"({parts}); the last checkpoint is intact. Try a smaller --lr (a third), "
-            "--precision no, or a smaller --alpha, and check the images for odd values."
-        )
-    shown = "  ".join(f"{name} {means[name]:.1f}" for name in ("loss", "reconstruction"))
-    bar.update(task, description=f"epoch {position.epoch + 1}  {shown}")
+    check_finite(means, position, trainer.run)
+    kls = "/".join(f"{means[name]:.1f}" for name in ("kl_cluster", "kl_variation", "kl_pose"))
+    bar.update(
+        task,
+        description=f"epoch {position.epoch + 1}  loss {means['loss']:.1f}  reconstruction "
+        f"{means['reconstruction']:.1f}  KL {kls}  invariance {means['invariance']:.1f}",
+    )
 
 
 def fit(
@@ -336,8 +381,10 @@ def fit(
     trainer = Trainer(config, data, run)
     if resume:
         trainer.restore()
-    elif trainer.accelerator.is_main_process:
+    if trainer.accelerator.is_main_process:
         write_text(run / "settings.toml", config.to_toml())
+    if not resume:
+        trainer.save()  # so that whatever stops it, `resume` has something to go on from
     position, settings = trainer.position, config.train
     log = Log(run, trainer.accelerator, console, position.epoch)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
@@ -348,7 +395,7 @@ def fit(
         task = bar.add_task(
             "starting", total=done, completed=position.epoch * steps + position.step
         )
-        while position.epoch < settings.epochs:
+        while position.epoch < settings.epochs and not trainer.out_of_time():
             ended = train_epoch(trainer, stop, bar, task)
             if not ended:
                 trainer.save()
@@ -360,6 +407,7 @@ def fit(
                 position.best, position.best_epoch = valid["negative_elbo"], position.epoch
                 trainer.save_best()
             if not ended:  # time is up
+                trainer.save()  # again, since it knows of the best checkpoint now
                 break
             position.epoch, position.step = position.epoch + 1, 0
             position.sums = [0.0] * len(TERMS)
