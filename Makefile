@@ -12,7 +12,7 @@ DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 	touch $@
 
 demo: .venv/ready  ## train on bundled digits, a few minutes, and write a report
-	$(BIN)/mcevae fit mnist-mini --preset paper --group se2 --clusters 10 --epochs 30 --out $(DEMO)
+	$(BIN)/mcevae fit mnist-mini --group se2 --clusters 10 --epochs 40 --out $(DEMO)
 
 test: .venv/ready
 	$(BIN)/python -m pytest

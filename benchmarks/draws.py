@@ -22,10 +22,12 @@ import torch
 from common import write_results
 from torch import Tensor
 
+from mcevae.build import gaussian
 from mcevae.config import ObjectiveConfig, paper
 from mcevae.data import prepare_for
+from mcevae.groups import get_group
 from mcevae.images import to_float
-from mcevae.model import MCEVAE, Output, build
+from mcevae.model import MCEVAE, Output
 from mcevae.objectives import Objective
 
 DRAWS = 25
@@ -52,7 +54,7 @@ def main() -> None:
     torch.manual_seed(0)
     config = paper()
     x = to_float(prepare_for(config).train.images.pixels[:100])
-    model = build(config, (1, 28, 28)).train()
+    model = gaussian(config, (1, 28, 28), get_group("se2")).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.train.lr)
     support = config.support.half_widths(model.group)
     one = dataclasses.replace(config.objective, draws=1)

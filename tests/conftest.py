@@ -12,9 +12,19 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from mcevae.config import Config, DataConfig, ModelConfig, ObjectiveConfig, TrainConfig  # noqa: E402
+from mcevae.build import build  # noqa: E402
+from mcevae.config import (  # noqa: E402
+    PART_TYPES,
+    Config,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    StartConfig,
+    TrainConfig,
+    default,
+)
 from mcevae.data import Splits, prepare_for  # noqa: E402
-from mcevae.model import MCEVAE, build  # noqa: E402
+from mcevae.model import MCEVAE  # noqa: E402
 from mcevae.train import fit  # noqa: E402
 
 
@@ -28,8 +38,25 @@ def tiny(**changes: object) -> Config:
         objective=ObjectiveConfig(),
         train=TrainConfig(epochs=2, batch_size=50, lr=3e-3),
     )
+    return changed(config, changes)
+
+
+def taught(**changes: object) -> Config:
+    """Settings of the default preset that train in seconds; `changes` as for `tiny`."""
+    config = dataclasses.replace(
+        default(),
+        data=DataConfig(source="mnist-mini", limit=400),
+        model=ModelConfig(inference="hypotheses", clusters=3, rotations=24, variation=4, hidden=32),
+        start=StartConfig(templates=8, subset=300, neighbours=8, restarts=2, refresh=1),
+        train=dataclasses.replace(default().train, epochs=4, batch_size=50),
+    )
+    return changed(config, changes)
+
+
+def changed(config: Config, changes: dict[str, object]) -> Config:
+    """The settings with some fields changed, whichever part they are in."""
     parts = {}
-    for name in ("data", "support", "model", "objective", "train"):
+    for name in PART_TYPES:
         part = getattr(config, name)
         own = {f.name for f in dataclasses.fields(part)} & set(changes)
         parts[name] = dataclasses.replace(part, **{key: changes.pop(key) for key in own})

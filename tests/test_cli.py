@@ -24,7 +24,7 @@ TINY = (
 
 
 def fit_arguments(out: Path, *more: str, source: str = "digits") -> list[str]:
-    return ["fit", source, "--out", str(out), *TINY.split(), *more]
+    return ["fit", source, "--out", str(out), "--preset", "paper", *TINY.split(), *more]
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,8 @@ def test_bad_values_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (("--latent", "gaussian", "--prior-weights", *["0.1"] * 10), "--latent mixture"),
         (("--nonsense",), "nonsense"),
     ]:
-        assert message in fails(capsys, "fit", "digits", "--out", str(out), *flags), flags
+        start = [] if "--preset" in flags else ["--preset", "paper"]
+        assert message in fails(capsys, "fit", "digits", "--out", str(out), *start, *flags), flags
     assert not out.exists()
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mcevae.model import MCEVAE, build
+from mcevae.build import build
+from mcevae.model import MCEVAE
 from mcevae.objectives import Objective
 from mcevae.warp import warp
 

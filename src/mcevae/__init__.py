@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mcevae.build import build as build
     from mcevae.checkpoint import load_model as load_model
     from mcevae.config import Config as Config
     from mcevae.data import load as load
@@ -15,14 +16,13 @@ if TYPE_CHECKING:
     from mcevae.infer import embed as embed
     from mcevae.metrics import evaluate as evaluate
     from mcevae.model import MCEVAE as MCEVAE
-    from mcevae.model import build as build
     from mcevae.train import fit as fit
     from mcevae.warp import warp as warp
 
 _HOME = {
     "MCEVAE": "model",
     "Config": "config",
-    "build": "model",
+    "build": "build",
     "embed": "infer",
     "evaluate": "metrics",
     "fit": "train",

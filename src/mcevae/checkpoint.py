@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mcevae.build import Model, build
 from mcevae.config import Config
 from mcevae.data import Splits
 from mcevae.errors import UserError
 from mcevae.files import atomic
-from mcevae.model import MCEVAE, build
 
 FORMAT = 1
 """Raised when the layout of a checkpoint changes so that older files cannot be read."""
@@ -105,7 +105,7 @@ def check_data(run: Path, data: Splits, state: dict[str, Any]) -> None:
 
 def load_model(
     run: Path, which: str = "best", device: torch.device | str = "cpu"
-) -> tuple[MCEVAE, Config, dict[str, Any]]:
+) -> tuple[Model, Config, dict[str, Any]]:
     """The trained model of a run in evaluation mode, its settings and the checkpoint's state.
 
     Args:

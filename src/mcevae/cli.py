@@ -26,7 +26,7 @@ screen = Console(soft_wrap=True)
 Run = tyro.conf.Positional[Path]
 DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
 
-Start with: mcevae fit mnist-mini --epochs 20 --out runs/first"""
+Start with: mcevae fit mnist-mini --epochs 40 --out runs/first"""
 
 
 def fit_from(start: Config) -> Callable[..., None]:
@@ -40,7 +40,7 @@ def fit_from(start: Config) -> Callable[..., None]:
     ) -> None:
         """Learn clusters and poses from images; ends with scores and report.html.
 
-        Example: mcevae fit mnist-mini --group se2 --clusters 10 --epochs 20 --out runs/first
+        Example: mcevae fit mnist-mini --group se2 --clusters 10 --epochs 40 --out runs/first
 
         Ctrl-C saves; `mcevae resume RUN` goes on.
 
@@ -228,7 +228,7 @@ def starting_point(arguments: Sequence[str]) -> Config:
             named[name] = value
     if "--settings" in named:
         return Config.read(Path(named["--settings"]))
-    return PRESETS.get(named.get("--preset", ""), PRESETS["paper"])()
+    return PRESETS.get(named.get("--preset", ""), PRESETS["default"])()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

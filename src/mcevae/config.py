@@ -87,6 +87,10 @@ class ModelConfig:
 
     group: GroupName = "se2"
     """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2)."""
+    inference: Literal["gaussian", "hypotheses"] = "gaussian"
+    """gaussian: the paper's posteriors; hypotheses: a probability for each cluster and rotation."""
+    rotations: int = 72
+    """Rotations of the grid of hypotheses, over the whole circle."""
     clusters: int = 10
     """Number of clusters K, which is also the size of z_c."""
     variation: int = 3
@@ -166,6 +170,10 @@ class TrainConfig:
     """Learning rate of Adam."""
     seed: int = 0
     """Seed of initial weights, noise and batch order; a rerun on a CPU gives the same numbers."""
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    """Learning rate over the run: constant, or in cycles up to --lr and down to zero."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; poses stay in float32."""
     checkpoint_minutes: float = 5.0
@@ -181,6 +189,35 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """How hypotheses are started and taught (`selftraining`); the paper preset has none of it."""
+
+    templates: int = 128
+    """Templates of the mixture that gives the first poses."""
+    subset: int = 20_000
+    """Images that templates and neighbourhood graph are made from."""
+    neighbours: int = 15
+    """Neighbours of an image in the graph that gives the first clusters."""
+    restarts: int = 3
+    """Groupings of the graph, of which the one that agrees best with the others is taken."""
+    warmup: float = 0.25
+    """Share of the epochs that teach poses alone."""
+    refresh: int = 2
+    """Epochs between draws of new targets from the network's own posterior."""
+    strain: float = 0.1
+    """Standard deviation of the random scale, stretch and shear of taught images, log units."""
+    elastic: float = 0.025
+    """Standard deviation of their elastic deformation, image sides."""
+
+    def __post_init__(self) -> None:
+        for name in ("templates", "subset", "neighbours", "restarts", "refresh"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+        _require(0 < self.warmup < 1, f"warmup is {self.warmup}; use a share between 0 and 1")
+        for name in ("strain", "elastic"):
+            _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; use 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that a run depends on."""
 
@@ -190,6 +227,7 @@ class Config:
     support: SupportConfig = field(default_factory=SupportConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    start: StartConfig = field(default_factory=StartConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
@@ -293,11 +331,23 @@ def paper() -> Config:
     return Config()
 
 
-PRESETS = {"paper": paper}
+def default() -> Config:
+    """What we recommend: clusters and poses as explicit hypotheses, taught by self-training."""
+    return Config(
+        preset="default",
+        model=ModelConfig(inference="hypotheses", variation=13),
+        train=TrainConfig(
+            epochs=16, batch_size=200, lr=2e-3, schedule="one-cycle", weight_decay=1e-3
+        ),
+    )
+
+
+PRESETS = {"default": default, "paper": paper}
 PART_TYPES = {
     "data": DataConfig,
     "support": SupportConfig,
     "model": ModelConfig,
     "objective": ObjectiveConfig,
+    "start": StartConfig,
     "train": TrainConfig,
 }

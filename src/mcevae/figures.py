@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from torch import Tensor
 
+from mcevae.build import Model
 from mcevae.images import to_float
 from mcevae.infer import Embedding
-from mcevae.model import MCEVAE
 
 TERM_TITLES = {
     "negative_elbo": "negative ELBO",
@@ -47,7 +47,7 @@ def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
     return figure
 
 
-def reconstructions(model: MCEVAE, pixels: Tensor, upright: Tensor | None) -> Figure:
+def reconstructions(model: Model, pixels: Tensor, upright: Tensor | None) -> Figure:
     """Figure 3 of the paper: input, reconstruction, ground truth (if known), canonical image.
 
     Args:
@@ -88,7 +88,7 @@ def tsne(z_c: Tensor, colours: Tensor, title: str, names: Sequence[str], seed: i
     return figure
 
 
-def clusters(model: MCEVAE, pixels: Tensor, embedding: Embedding, members: int = 10) -> Figure:
+def clusters(model: Model, pixels: Tensor, embedding: Embedding, members: int = 10) -> Figure:
     """One row per cluster: canonical image at the mean latents, then its surest members.
 
     Clusters are in order of size; at most 50 are drawn.

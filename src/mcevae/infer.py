@@ -10,11 +10,12 @@ import torch
 from pyarrow import csv, parquet
 from torch import Tensor
 
+from mcevae.build import Model
 from mcevae.errors import UserError
 from mcevae.files import atomic
 from mcevae.groups import MatrixGroup
 from mcevae.images import to_float
-from mcevae.model import MCEVAE, Output
+from mcevae.model import Output
 from mcevae.warp import side
 
 Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
@@ -27,9 +28,7 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def outputs(
-    model: MCEVAE, pixels: Tensor, batch_size: int = 500
-) -> Iterator[tuple[Tensor, Output]]:
+def outputs(model: Model, pixels: Tensor, batch_size: int = 500) -> Iterator[tuple[Tensor, Output]]:
     """Batches of images (B, C, H, W) from 0 to 1 and what the model says of them.
 
     Latents are posterior means, so that the same images give the same answer.
@@ -71,7 +70,7 @@ class Embedding:
         return self.responsibilities.argmax(-1)
 
 
-def embed(model: MCEVAE, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
+def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
     """Latents and canonical images of (N, C, H, W) uint8 images.
 
     Args:

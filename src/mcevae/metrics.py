@@ -11,12 +11,12 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
+from mcevae.build import Model
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, pose, pose_seed
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.images import Images
 from mcevae.infer import Embedding, embed, outputs
-from mcevae.model import MCEVAE
 from mcevae.objectives import bce, squared_error
 from mcevae.warp import side
 
@@ -78,7 +78,7 @@ def clustering(embedding: Embedding, labels: Tensor | None, seed: int = 0) -> Sc
     return scores
 
 
-def reconstruction(model: MCEVAE, pixels: Tensor) -> Scores:
+def reconstruction(model: Model, pixels: Tensor) -> Scores:
     """Cross-entropy and squared error of reconstructions at the posterior mean."""
     totals = torch.zeros(2, dtype=torch.float64)
     for x, out in outputs(model, pixels):
@@ -167,7 +167,7 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
 
 
 def poses(
-    found: Embedding, truth: Tensor, held: Embedding, held_truth: Tensor, model: MCEVAE, pixels: int
+    found: Embedding, truth: Tensor, held: Embedding, held_truth: Tensor, model: Model, pixels: int
 ) -> Scores:
     """Pose error, raw and after aligning each cluster's frame.
 
@@ -232,7 +232,7 @@ def repose(posed: Posed, config: Config) -> Posed:
     )
 
 
-def evaluate(model: MCEVAE, config: Config, data: Splits, split: str = "test") -> Scores:
+def evaluate(model: Model, config: Config, data: Splits, split: str = "test") -> Scores:
     """All scores of a model on one split; those that need unknown truths are left out.
 
     Args:

@@ -4,18 +4,16 @@ image x -> z_aug -> (z_c: cluster, z: variation, tau: pose)
 (z_c, z) -> canonical image; exp(tau) moves it -> reconstruction of x        (figure 2)
 """
 
-import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.config import Config
-from mcevae.distributions import ClusterLatent, GaussianLatent, MixtureLatent
-from mcevae.groups import MatrixGroup, get_group
-from mcevae.nets import ConvEncoder, Extractor, GatedDecoder
+from mcevae.distributions import ClusterLatent, GaussianLatent
+from mcevae.groups import MatrixGroup
 from mcevae.warp import warp
 
 
@@ -33,7 +31,7 @@ class Output:
     """What the model says of a batch of images.
 
     Attributes:
-        posterior: the distributions that the latents below come from.
+        posterior: what the latents below come from, of the model's own kind.
         z_c: (B, K), cluster latent.
         z: (B, V), variation.
         tau: (B, T), pose in the Lie algebra, units as `group.units`.
@@ -43,7 +41,7 @@ class Output:
         reconstruction: (B, C, H, W), the canonical image moved by `element`.
     """
 
-    posterior: Posterior
+    posterior: Any
     z_c: Tensor
     z: Tensor
     tau: Tensor
@@ -139,46 +137,3 @@ class MCEVAE(nn.Module):
             canonical=canonical,
             reconstruction=warp(canonical, element, background=self.background),
         )
-
-
-def build(config: Config, shape: tuple[int, int, int]) -> MCEVAE:
-    """The model that the settings describe, with fresh weights.
-
-    Args:
-        config: settings of the run.
-        shape: (C, H, W) of the images.
-    """
-    sizes = config.model
-    group = get_group(sizes.group)
-    cluster = (
-        MixtureLatent(sizes.clusters, sizes.prior_weights, sizes.posterior_weights)
-        if sizes.latent == "mixture"
-        else GaussianLatent(sizes.clusters)
-    )
-    variation = GaussianLatent(sizes.variation)
-    pose = GaussianLatent(group.dim, pose_scale(group, config))
-    encoder = ConvEncoder(shape, sizes.channels)
-    return MCEVAE(
-        group=group,
-        encoder=encoder,
-        cluster=cluster,
-        variation=variation,
-        pose=pose,
-        extract_cluster=Extractor(encoder.features, sizes.hidden, cluster.dim),
-        extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
-        extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
-        decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
-        background=config.data.background,
-    )
-
-
-def pose_scale(group: MatrixGroup, config: Config) -> Tensor:
-    """Standard deviation of the Gaussian prior of tau, (T,).
-
-    The paper does not state p(tau). A uniform distribution on the support has standard deviation
-    half-width / sqrt(3); the Gaussian with the same one makes eq. (7) analytic and puts rotation
-    and shift, whose units differ, on one footing. It is kept above 0.01 where the support has
-    no width.
-    """
-    half_widths = torch.tensor(config.support.half_widths(group))
-    return (half_widths / math.sqrt(3)).clamp_min(0.01)

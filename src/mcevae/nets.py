@@ -10,6 +10,10 @@ KERNELS = (5, 5, 3, 3)
 """Sides of the encoder's four convolutions."""
 
 
+WORK_SIDE = 32
+"""Larger images are averaged down to this many pixels a side before `HypothesisNet`."""
+
+
 class ConvEncoder(nn.Sequential):
     """Augmented encoder: four convolutions with batch norm and ReLU (section 4).
 
@@ -82,6 +86,89 @@ class GatedDecoder(nn.Sequential):
             GatedDense(dim, hidden),
             GatedDense(hidden, hidden),
             nn.Linear(hidden, math.prod(shape)),
+            nn.Sigmoid(),
+            nn.Unflatten(-1, shape),
+        )
+
+
+class HypothesisNet(nn.Module):
+    """Image to logits over (cluster, rotation) pairs and a shift (preset `default`).
+
+    Images are averaged down to at most `WORK_SIDE` pixels a side first. Maps (B, C + 1, H, W), the
+    image and a mask of where it is known, to (B, K, R) logits and (B, 2) shifts in image sides.
+
+    Args:
+        shape: (C, H, W) of the images.
+        clusters, rotations: K and R.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], clusters: int, rotations: int) -> None:
+        super().__init__()
+        channels, *sides = shape
+        self.pool = math.ceil(max(sides) / WORK_SIDE)
+        height, width = (math.ceil(math.ceil(s / self.pool / 2) / 2) for s in sides)
+        layers: list[nn.Module] = []
+        before = channels + 1
+        for after, kernel, stride in ((24, 5, 2), (48, 3, 1), (64, 3, 1), (64, 3, 1)):
+            conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+            conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            if after == 48:
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            before = after
+        self.features = nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Dropout(0.1),
+            nn.Linear(before * height * width, 256, bias=False),
+            nn.BatchNorm1d(256),
+            nn.ReLU(inplace=True),
+        )
+        self.joint = nn.Linear(256, clusters * rotations)
+        self.shift = nn.Linear(256, 2)
+        self.shape = (clusters, rotations)
+
+    def forward(
+        self, x: Float[Tensor, "B channels H W"]
+    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B 2"]]:
+        """Logits and shifts."""
+        if self.pool > 1:
+            x = nn.functional.avg_pool2d(x, self.pool, ceil_mode=True)
+        h = self.features(x)
+        return self.joint(h).unflatten(-1, self.shape), self.shift(h)
+
+
+class CodeEncoder(nn.Sequential):
+    """Canonicalised image and cluster weights, side by side, to z and a pose refinement.
+
+    Maps (B, C H W + K) to (B, 2 V + T): means, raw log-variances, refinement (zero at first).
+    """
+
+    def __init__(self, pixels: int, clusters: int, hidden: int, variation: int, pose: int) -> None:
+        last = nn.Linear(hidden, 2 * variation + pose)
+        nn.init.zeros_(last.weight[-pose:])
+        nn.init.zeros_(last.bias[-pose:])
+        super().__init__(
+            nn.Linear(pixels + clusters, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            last,
+        )
+
+
+class CodeDecoder(nn.Sequential):
+    """Cluster weights and z, side by side, (B, K + V), to canonical images (B, C, H, W), 0 to 1."""
+
+    def __init__(self, dim: int, hidden: int, shape: tuple[int, int, int]) -> None:
+        last = nn.Linear(hidden, math.prod(shape))
+        nn.init.constant_(last.bias, -2.0)  # most pixels are background
+        super().__init__(
+            nn.Linear(dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            last,
             nn.Sigmoid(),
             nn.Unflatten(-1, shape),
         )

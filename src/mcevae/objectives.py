@@ -1,6 +1,6 @@
 """What is minimised: the negative ELBO of eq. (7) plus the invariance term of eqs. (6) and (8)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from torch.distributions import Normal
 
 from mcevae.config import ObjectiveConfig
 from mcevae.groups import MatrixGroup
+from mcevae.images import to_float
 from mcevae.model import MCEVAE, Output
 from mcevae.warp import warp
 
@@ -99,7 +100,7 @@ class Objective:
         model: nn.Module,
         inner: MCEVAE,
         x: Float[Tensor, "B C H W"],
-        upright: Float[Tensor, "B C H W"] | None = None,
+        batch: Mapping[str, Tensor] | None = None,
     ) -> Terms:
         """Terms of the loss for a batch.
 
@@ -107,7 +108,8 @@ class Objective:
             model: what `inner` is called through (the same, or wrapped for several devices).
             inner: the bare model; it encodes the targets of eq. (8), which have no gradients.
             x: images.
-            upright: ground truth x_gt, read in supervised mode only.
+            batch: holds the ground truth x_gt as `upright`, (B, C, H, W) uint8; read in
+                supervised mode only.
         """
         out: Output = model(x, sample=True)
         kl_cluster = inner.cluster.kl(out.posterior.cluster).mean()
@@ -117,9 +119,9 @@ class Objective:
         if self.config.alpha == 0:
             invariance = torch.zeros_like(reconstruction)
         elif self.config.mode == "supervised":
-            if upright is None:
+            if batch is None or "upright" not in batch:
                 raise ValueError("supervised mode needs upright images")
-            invariance = bce(out.canonical, upright).mean()
+            invariance = bce(out.canonical, to_float(batch["upright"])).mean()
         else:
             invariance = self.invariance(inner, x, out).mean()
         negative_elbo = reconstruction + self.config.beta * (kl_cluster + kl_variation + kl_pose)

@@ -10,7 +10,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mcevae import checkpoint
+from mcevae.build import Model, build
 from mcevae.config import Config
 from mcevae.data import Posed, Splits
+from mcevae.equivariance import HypothesisObjective
 from mcevae.errors import TrainingError, UserError
 from mcevae.files import write_text
+from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import to_float
-from mcevae.model import MCEVAE, build
 from mcevae.objectives import Objective, Terms
+from mcevae.selftraining import SelfTraining, Targets
 
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 CHECK_EVERY = 20
@@ -43,18 +46,21 @@ CHECK_EVERY = 20
 class PosedDataset(Dataset):
     """Whole batches of uint8 images at once, with their upright versions where they exist."""
 
-    def __init__(self, posed: Posed) -> None:
-        known = [] if posed.upright is None else [posed.upright]
-        self.columns = (posed.images.pixels, *known)
+    def __init__(self, posed: Posed, targets: Targets | None = None) -> None:
+        self.columns = {"pixels": posed.images.pixels}
+        if posed.upright is not None:
+            self.columns["upright"] = posed.upright
+        if targets is not None:
+            self.columns |= vars(targets)
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.columns[0])
+        return len(self.columns["pixels"])
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 images and, where they are known, their upright versions."""
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        """Images (B, C, H, W) uint8, upright ones where they are known, targets where taught."""
         rows = torch.tensor(indices)
-        return tuple(column[rows] for column in self.columns)
+        return {name: column[rows] for name, column in self.columns.items()}
 
 
 def as_is(batch: Any) -> Any:
@@ -161,29 +167,40 @@ class Trainer:
         self.shape = data.train.images.shape
         self.data = data
         model = build(config, self.shape)
-        self.objective = Objective(
-            config.objective, model.group, config.support.half_widths(model.group)
-        )
+        support = config.support.half_widths(model.group)
+        self.teacher: SelfTraining | None = None
+        self.objective: Callable[..., Terms]
+        if isinstance(model, HypothesisVAE):
+            self.teacher = SelfTraining(config, data.train.images.pixels, model.group)
+            self.objective = HypothesisObjective(config, support)
+        else:
+            self.objective = Objective(config.objective, model.group, support)
         size = min(config.train.batch_size, len(data.train.images))
         # Loaders draw seeds from a generator of their own, or they would take from the noise's.
+        targets = self.teacher.targets if self.teacher else None
         loaders = [
             DataLoader(
-                PosedDataset(posed),
+                PosedDataset(posed, taught),
                 size,
                 shuffle=train,
                 drop_last=train,
                 collate_fn=as_is,
                 generator=torch.Generator(),
             )
-            for posed, train in ((data.train, True), (data.validation, False))
+            for posed, taught, train in (
+                (data.train, targets, True),
+                (data.validation, None, False),
+            )
         ]
-        optimizer = torch.optim.Adam(model.parameters(), lr=config.train.lr)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
+        )
         self.model, self.optimizer, self.loader, self.validation = self.accelerator.prepare(
             model, optimizer, *loaders
         )
 
     @property
-    def inner(self) -> MCEVAE:
+    def inner(self) -> Model:
         """The bare model."""
         return self.accelerator.unwrap_model(self.model)
 
@@ -193,10 +210,32 @@ class Trainer:
         return minutes is not None and self.position.seconds > 60 * minutes
 
     def terms(self, batch: Any) -> Terms:
-        """Loss of a batch: images and, if known, upright ones, (B, C, H, W) uint8 each."""
-        x, *upright = (to_float(pixels) for pixels in batch)
+        """Loss of a batch, as `PosedDataset` gives it."""
         with self.accelerator.autocast():  # the targets are computed as the predictions are
-            return self.objective(self.model, self.inner, x, *upright)
+            return self.objective(self.model, self.inner, to_float(batch["pixels"]), batch)
+
+    def teach(self) -> str:
+        """Bring the targets of a taught model up to date for a new epoch; says what was done."""
+        started = time.perf_counter()
+        done = ""
+        if self.teacher and isinstance(self.inner, HypothesisVAE):
+            done = self.teacher.before(self.position.epoch, self.inner)
+        self.position.seconds += time.perf_counter() - started
+        return done
+
+    def set_rate(self) -> None:
+        """Learning rate for the next step, a function of the share of the run that is done.
+
+        With a warm-up there are two cycles, so that the poses are settled when it ends.
+        """
+        settings, position = self.config.train, self.position
+        done = position.epoch + position.step / len(self.loader)
+        first = self.teacher.warmup if self.teacher else settings.epochs
+        second = max(settings.epochs - first, 1)
+        share = done / first if done < first else (done - first) / second
+        rate = settings.lr * (one_cycle(share) if settings.schedule == "one-cycle" else 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def save(self) -> None:
         """Write last.safetensors: everything that `restore` needs to go on exactly."""
@@ -204,6 +243,8 @@ class Trainer:
         tensors = {f"model.{k}": v for k, v in self.inner.state_dict().items()}
         tensors |= {f"optimizer.{k}": v for k, v in optimizer.items()}
         tensors |= {f"noise.{k}": v for k, v in noise_state().items()}
+        if self.teacher:
+            tensors |= {f"targets.{k}": v for k, v in vars(self.teacher.targets).items()}
         scaler = self.accelerator.scaler
         state = self.state() | {
             "optimizer": groups,
@@ -243,6 +284,8 @@ class Trainer:
             )
             self.position = Position(**state["position"])
             set_noise_state(checkpoint.part(tensors, "noise"))
+            for name, value in checkpoint.part(tensors, "targets").items():
+                vars(self.teacher.targets)[name].copy_(value)  # pyright: ignore[reportOptionalMemberAccess]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
         if self.accelerator.scaler is not None and state["scaler"]:
@@ -261,7 +304,7 @@ class Trainer:
         sums = torch.zeros(len(TERMS) + 1, device=self.accelerator.device)
         for batch in self.validation:
             one = sums.new_ones(1)
-            sums += torch.cat([stacked(self.terms(batch)), one]) * len(batch[0])
+            sums += torch.cat([stacked(self.terms(batch)), one]) * len(batch["pixels"])
         set_noise_state(before)
         self.model.train()
         totals = self.accelerator.reduce(sums, "sum")
@@ -305,6 +348,14 @@ def check_finite(means: dict[str, float], position: Position, run: Path) -> None
     )
 
 
+def one_cycle(done: float) -> float:
+    """Share of the highest learning rate: cosine up over the first fifth, then cosine to zero."""
+    rising = 0.2
+    if done < rising:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * done / rising)) / 2
+    return (1 + math.cos(math.pi * min(1.0, (done - rising) / (1 - rising)))) / 2
+
+
 def stacked(terms: Terms) -> Tensor:
     """The terms as one tensor without gradients, in the order of `TERMS`."""
     return torch.stack([getattr(terms, name).detach() for name in TERMS])
@@ -323,6 +374,7 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
     saved = started = time.perf_counter()
     before = position.seconds
     for batch in accelerator.skip_first_batches(trainer.loader, position.step):
+        trainer.set_rate()
         terms = trainer.terms(batch)
         accelerator.backward(terms.loss)
         trainer.optimizer.step()
@@ -396,6 +448,8 @@ def fit(
             "starting", total=done, completed=position.epoch * steps + position.step
         )
         while position.epoch < settings.epochs and not trainer.out_of_time():
+            if position.step == 0 and (done_before := trainer.teach()):
+                console.print(f"epoch {position.epoch + 1:3d}  {done_before}", highlight=False)
             ended = train_epoch(trainer, stop, bar, task)
             if not ended:
                 trainer.save()

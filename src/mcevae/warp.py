@@ -27,6 +27,7 @@ def warp(
     *,
     mode: Literal["bilinear", "bicubic"] = "bilinear",
     background: float | Float[Tensor, "..."] = 0.0,
+    displacement: Float[Tensor, "batch 2 rows columns"] | None = None,
 ) -> Float[Tensor, "batch channels height width"]:
     """Move the content of images by M: out(p) = images(M^-1 p) (MCE-VAE, eqs. 3 and 4).
 
@@ -35,6 +36,8 @@ def warp(
         M: (B, 3, 3) invertible elements of any group. One image or one element serves a batch.
         mode: "bilinear", or "bicubic", which is sharper but may overshoot the range of the input.
         background: value of what moves in from outside the frame, one or one for each channel (C,).
+        displacement: (B, 2, h, w) coarse field over the output, x and y in image sides, by which
+            the places that are read are moved besides: an elastic deformation.
 
     Returns:
         (B, C, H, W), in the wider of the two dtypes, at least float32.
@@ -74,6 +77,9 @@ def warp(
     scale = inverse.new_tensor([width / unit, height / unit, 1.0])
     theta = (inverse * scale / scale[:, None])[:, :2]
     grid = F.affine_grid(theta, [batch, channels, height, width], align_corners=False)
+    if displacement is not None:
+        field = F.interpolate(displacement.to(dtype), (height, width), mode="bilinear")
+        grid = grid + field.movedim(1, -1) / scale[:2]
     # Outside is read as zero, which the subtraction makes the background.
     moved = F.grid_sample(
         images - background, grid, mode=mode, padding_mode="zeros", align_corners=False

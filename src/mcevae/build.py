@@ -1,0 +1,89 @@
+"""From settings to a model with fresh weights."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mcevae.config import Config
+from mcevae.distributions import GaussianLatent, MixtureLatent
+from mcevae.groups import MatrixGroup, get_group
+from mcevae.hypotheses import HypothesisVAE
+from mcevae.model import MCEVAE
+from mcevae.nets import (
+    CodeDecoder,
+    CodeEncoder,
+    ConvEncoder,
+    Extractor,
+    GatedDecoder,
+    HypothesisNet,
+)
+
+Model = MCEVAE | HypothesisVAE
+
+
+def build(config: Config, shape: tuple[int, int, int]) -> Model:
+    """The model that the settings describe, with fresh weights.
+
+    Args:
+        config: settings of the run.
+        shape: (C, H, W) of the images.
+    """
+    group = get_group(config.model.group)
+    if config.model.inference == "hypotheses":
+        return hypotheses(config, shape, group)
+    return gaussian(config, shape, group)
+
+
+def gaussian(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> MCEVAE:
+    """The paper's model."""
+    sizes = config.model
+    cluster = (
+        MixtureLatent(sizes.clusters, sizes.prior_weights, sizes.posterior_weights)
+        if sizes.latent == "mixture"
+        else GaussianLatent(sizes.clusters)
+    )
+    variation = GaussianLatent(sizes.variation)
+    pose = GaussianLatent(group.dim, pose_scale(group, config))
+    encoder = ConvEncoder(shape, sizes.channels)
+    return MCEVAE(
+        group=group,
+        encoder=encoder,
+        cluster=cluster,
+        variation=variation,
+        pose=pose,
+        extract_cluster=Extractor(encoder.features, sizes.hidden, cluster.dim),
+        extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
+        extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
+        decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
+        background=config.data.background,
+    )
+
+
+def hypotheses(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> HypothesisVAE:
+    """The default model."""
+    sizes = config.model
+    variation = GaussianLatent(sizes.variation)
+    return HypothesisVAE(
+        group=group,
+        support=config.support.half_widths(group),
+        net=HypothesisNet(shape, sizes.clusters, sizes.rotations),
+        encoder=CodeEncoder(
+            math.prod(shape), sizes.clusters, sizes.hidden, sizes.variation, group.dim
+        ),
+        decoder=CodeDecoder(sizes.clusters + sizes.variation, sizes.hidden, shape),
+        variation=variation,
+        background=config.data.background,
+    )
+
+
+def pose_scale(group: MatrixGroup, config: Config) -> Tensor:
+    """Standard deviation of the Gaussian prior of tau, (T,).
+
+    The paper does not state p(tau). A uniform distribution on the support has standard deviation
+    half-width / sqrt(3); the Gaussian with the same one makes eq. (7) analytic and puts rotation
+    and shift, whose units differ, on one footing. It is kept above 0.01 where the support has
+    no width.
+    """
+    half_widths = torch.tensor(config.support.half_widths(group))
+    return (half_widths / math.sqrt(3)).clamp_min(0.01)

@@ -1,0 +1,139 @@
+"""The objective of preset `default`: an ELBO and an equivariance term, eq. (6) for hypotheses."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mcevae.config import Config
+from mcevae.groups import Aff2
+from mcevae.hypotheses import HypothesisVAE, wrapped
+from mcevae.objectives import LIKELIHOODS, Terms
+from mcevae.selftraining import UNKNOWN, whole
+from mcevae.warp import side, warp
+
+ANGLE_WIDTH = math.radians(5)
+"""Standard deviation of the target over the rotations of the grid."""
+SHIFT_WEIGHT = 0.3
+"""Nats per pixel of shift error."""
+
+
+class HypothesisObjective:
+    """Negative ELBO plus alpha times the equivariance term, to be minimised.
+
+    The ELBO explains x under a hypothesis (k, M): the current target in training, the network's
+    own reading otherwise. The equivariance term moves x to a new pose M' inside the support, with a
+    little strain and elastic deformation, and asks q(. | M' M^-1 x) to say (k, M'), by
+    cross-entropy: the divergence of eq. (6) between starred and new posterior. It trains the
+    network; the ELBO trains the code and the decoder.
+
+    Args:
+        config: settings of the run.
+        support: half-widths of M'.
+    """
+
+    def __init__(self, config: Config, support: tuple[float, ...]) -> None:
+        self.config, self.support = config, support
+        self.likelihood = LIKELIHOODS[config.objective.likelihood]
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inner: HypothesisVAE,
+        x: Float[Tensor, "B C H W"],
+        batch: Mapping[str, Tensor] | None = None,
+    ) -> Terms:
+        """Terms of the loss for a batch.
+
+        Args:
+            model: what `inner` is called through.
+            inner: the bare model.
+            x: images.
+            batch: holds the targets `cluster` (B,), `element` (B, 3, 3) and `weight` (B,);
+                without them the network's own reading stands in.
+        """
+        if batch is not None and "cluster" in batch:
+            cluster, element, weight = (batch[name] for name in ("cluster", "element", "weight"))
+        else:
+            cluster, element, _ = inner.read(*inner.infer(x))
+            weight = torch.ones_like(x[:, 0, 0, 0])
+        known = (cluster != UNKNOWN).float()
+        out = model(x, sample=True, given=(cluster.clamp_min(0), element))
+        share = known / known.sum().clamp_min(1)
+        reconstruction = (self.likelihood(out.reconstruction, x) * share).sum()
+        kl_variation = (inner.variation.kl(out.posterior.variation) * share).sum()
+        refinement = (0.5 * out.posterior.refinement.square().sum(-1) * share).sum()
+        invariance, joint = self.equivariance(inner, x, cluster, element, weight)
+        kl_cluster, kl_rotation = hypothesis_kl(joint.detach(), inner.allowed)
+        kl_pose = kl_rotation + refinement
+        negative_elbo = reconstruction + self.config.objective.beta * (
+            kl_cluster + kl_variation + kl_pose
+        )
+        return Terms(
+            loss=negative_elbo + self.config.objective.alpha * invariance,
+            negative_elbo=negative_elbo,
+            reconstruction=reconstruction,
+            kl_cluster=kl_cluster,
+            kl_variation=kl_variation,
+            kl_pose=kl_pose,
+            invariance=invariance,
+        )
+
+    def equivariance(
+        self,
+        inner: HypothesisVAE,
+        x: Float[Tensor, "B C H W"],
+        cluster: Tensor,
+        element: Float[Tensor, "B 3 3"],
+        weight: Float[Tensor, " B"],
+    ) -> tuple[Tensor, Float[Tensor, "B K R"]]:
+        """Cross-entropy of the moved images' posterior against their known motion, and the latter.
+
+        Where the cluster is unknown, only the rotation is asked for.
+        """
+        group = inner.group
+        there = group.sample(len(x), self.support, device=x.device)
+        motion = group.compose(
+            there, group.compose(self.strain(len(x), x.device), group.inverse(element))
+        )
+        displacement = torch.randn(len(x), 2, 5, 5, device=x.device) * self.config.start.elastic
+        displacement = displacement - displacement.mean((2, 3), keepdim=True)
+        moved = warp(x, motion, background=inner.background, displacement=displacement)
+        logits, shift = inner.logits(moved)
+        log_joint = F.log_softmax(logits.flatten(1), -1).view_as(logits)  # (B, K, R)
+        goal = group.to_parameters(there)
+        apart = wrapped(goal[:, :1] - inner.angles)
+        target = torch.softmax(-apart.square() / (2 * ANGLE_WIDTH**2), -1)  # (B, R)
+        rows = torch.arange(len(x), device=x.device)
+        one = log_joint[rows, cluster.clamp_min(0)]
+        any_cluster = log_joint.logsumexp(1)
+        chosen = torch.where((cluster == UNKNOWN)[:, None], any_cluster, one)
+        cost = -(target * chosen).sum(-1)
+        if "shift_x" in group.coordinates:
+            apart = (shift - goal[:, 1:3]).abs().sum(-1) * side(*x.shape[2:])
+            cost = cost + SHIFT_WEIGHT * apart * whole(x)
+        inside = logits.masked_fill(inner.allowed == 0, -math.inf).flatten(1)
+        return (cost * weight).mean(), torch.softmax(inside, -1).view_as(logits)
+
+    def strain(self, count: int, device: torch.device) -> Float[Tensor, "B 3 3"]:
+        """Random small scale, stretch and shear about the centre."""
+        p = torch.zeros(count, 6, device=device)
+        p[:, 3:] = torch.randn(count, 3, device=device) * self.config.start.strain
+        return Aff2().from_parameters(p)
+
+
+def hypothesis_kl(
+    joint: Float[Tensor, "B K R"], allowed: Float[Tensor, " R"]
+) -> tuple[Tensor, Tensor]:
+    """KL of q(k | x) to the uniform prior and of q(r | k, x) to that on the support, batch means.
+
+    Together they are KL(pi || p) of the mixture over hypotheses, the discrete part of eq. (13).
+    """
+    clusters = joint.sum(-1)  # (B, K)
+    total = torch.special.xlogy(joint, joint).sum((1, 2))
+    kl_cluster = torch.special.xlogy(clusters, clusters * joint.shape[1]).sum(-1)
+    uniform = math.log(joint.shape[1]) + allowed.sum().log()
+    return kl_cluster.mean(), (total + uniform - kl_cluster).mean()

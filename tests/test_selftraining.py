@@ -1,0 +1,97 @@
+"""Targets: where they come from, and that training with them learns, repeats and resumes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcevae.build import build
+from mcevae.checkpoint import load, load_model, run_file
+from mcevae.data import Splits
+from mcevae.hypotheses import HypothesisVAE
+from mcevae.metrics import evaluate
+from mcevae.selftraining import UNKNOWN, SelfTraining
+from mcevae.train import Trainer, fit, read_log
+
+from .conftest import taught
+from .test_train import interrupt_at, losses
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Path:
+    folder = tmp_path_factory.mktemp("taught") / "run"
+    assert fit(taught(), small_data, folder)
+    return folder
+
+
+def teacher(data: Splits) -> tuple[SelfTraining, HypothesisVAE]:
+    torch.manual_seed(0)
+    model = build(taught(), (1, 28, 28))
+    assert isinstance(model, HypothesisVAE)
+    return SelfTraining(taught(), data.train.images.pixels, model.group), model
+
+
+def test_stages_come_in_turn(small_data: Splits) -> None:
+    school, model = teacher(small_data)
+    targets = school.targets
+    assert "templates" in school.before(0, model)
+    assert (targets.cluster == UNKNOWN).all()
+    inside = school.group.to_parameters(targets.element)
+    assert inside[:, 0].abs().max() < 1.8
+    assert "graph" in school.before(school.warmup, model)
+    assert targets.cluster.unique().tolist() == [UNKNOWN, 0, 1, 2]  # 300 of 400 images
+    assert "drawn" in school.before(school.warmup + 1, model)
+    assert 0 < targets.weight.mean() < 1
+
+
+def test_redrawing_takes_what_the_network_is_sure_of(
+    small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school, model = teacher(small_data)
+    n = len(small_data.train)
+    joint = torch.zeros(n, model.clusters, len(model.angles))
+    joint[:, 1, 4] = 1
+    shift = torch.full((n, 2), 0.05)
+    sure = (joint, school.targets.element, torch.ones(n), shift)
+    monkeypatch.setattr(school, "posterior", lambda _: sure)
+    assert school.redraw(model) == 1
+    assert (school.targets.cluster == 1).all()
+    found = school.group.to_parameters(school.targets.element)
+    assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5
+    assert found[:, 1:].allclose(shift, atol=1e-5)
+
+
+def test_it_trains_and_is_scored(run: Path, small_data: Splits) -> None:
+    model, config, _ = load_model(run)
+    assert isinstance(model, HypothesisVAE) and config == taught()
+    rows = [row["invariance"] for row in read_log(run) if row["split"] == "train"]
+    assert rows[-1] < rows[1]  # the first epoch asks for rotations alone
+    scores = evaluate(model, config, small_data)
+    assert {"accuracy", "rotation_error_median", "same_cluster", "bce"} <= set(scores)
+
+
+@pytest.mark.parametrize("step", [3, 20])
+def test_a_stopped_run_resumes_exactly(
+    tmp_path: Path, small_data: Splits, run: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step, 2)
+        assert not fit(taught(), small_data, tmp_path / "run")
+    assert fit(taught(), small_data, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(run)
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (tmp_path / "run", run))
+    assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
+
+
+def test_the_rate_rises_and_falls(tmp_path: Path, small_data: Splits) -> None:
+    trainer = Trainer(taught(epochs=10), small_data, tmp_path)
+    rates = []
+    for epoch in range(10):
+        trainer.position.epoch = epoch
+        trainer.set_rate()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    warmup = trainer.teacher.warmup
+    assert warmup == 2
+    assert rates[1] < trainer.config.train.lr > rates[9]  # the fall of the first cycle, the second
+    assert rates.index(max(rates)) > warmup
+    assert rates[9] < 0.1 * max(rates)
