@@ -48,6 +48,7 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     small_data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     school, model = teacher(small_data)
+    school.targets.cluster.fill_(0)
     n = len(small_data.train)
     joint = torch.zeros(n, model.clusters, len(model.angles))
     joint[:, 1, 4] = 1

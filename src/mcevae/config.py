@@ -204,16 +204,16 @@ class StartConfig:
     """Share of the epochs that teach poses alone."""
     refresh: int = 2
     """Epochs between draws of new targets from the network's own posterior."""
-    strain: float = 0.1
+    augment_strain: float = 0.1
     """Standard deviation of the random scale, stretch and shear of taught images, log units."""
-    elastic: float = 0.025
+    augment_elastic: float = 0.025
     """Standard deviation of their elastic deformation, image sides."""
 
     def __post_init__(self) -> None:
         for name in ("templates", "subset", "neighbours", "restarts", "refresh"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
         _require(0 < self.warmup < 1, f"warmup is {self.warmup}; use a share between 0 and 1")
-        for name in ("strain", "elastic"):
+        for name in ("augment_strain", "augment_elastic"):
             _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; use 0 to 1")
 
 

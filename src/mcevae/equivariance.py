@@ -99,7 +99,9 @@ class HypothesisObjective:
         motion = group.compose(
             there, group.compose(self.strain(len(x), x.device), group.inverse(element))
         )
-        displacement = torch.randn(len(x), 2, 5, 5, device=x.device) * self.config.start.elastic
+        displacement = (
+            torch.randn(len(x), 2, 5, 5, device=x.device) * self.config.start.augment_elastic
+        )
         displacement = displacement - displacement.mean((2, 3), keepdim=True)
         moved = warp(x, motion, background=inner.background, displacement=displacement)
         logits, shift = inner.logits(moved)
@@ -121,7 +123,7 @@ class HypothesisObjective:
     def strain(self, count: int, device: torch.device) -> Float[Tensor, "B 3 3"]:
         """Random small scale, stretch and shear about the centre."""
         p = torch.zeros(count, 6, device=device)
-        p[:, 3:] = torch.randn(count, 3, device=device) * self.config.start.strain
+        p[:, 3:] = torch.randn(count, 3, device=device) * self.config.start.augment_strain
         return Aff2().from_parameters(p)
 
 

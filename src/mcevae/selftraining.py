@@ -143,7 +143,7 @@ class SelfTraining:
         return found.agreement
 
     def redraw(self, model: HypothesisVAE) -> float:
-        """Draw every image's hypothesis from the squared posterior; returns the share that changed.
+        """Draw every image's hypothesis from the squared posterior; returns the share of changes.
 
         Squaring prefers what is sure and still lets doubtful images try another hypothesis.
         """
@@ -153,7 +153,8 @@ class SelfTraining:
         jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
         angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
         cluster = drawn // rotations
-        changed = (cluster != self.targets.cluster).float().mean().item()
+        known = self.targets.cluster != UNKNOWN
+        changed = (cluster != self.targets.cluster)[known].float().mean().item()
         self.targets.cluster.copy_(cluster)
         parameters = torch.cat([angle[:, None], shift], -1)[:, : self.group.dim]
         self.targets.element.copy_(self.group.from_parameters(parameters))
