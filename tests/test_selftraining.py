@@ -40,22 +40,26 @@ def test_stages_come_in_turn(small_data: Splits) -> None:
     assert inside[:, 0].abs().max() < 1.8
     assert "graph" in school.before(school.warmup, model)
     assert targets.cluster.unique().tolist() == [UNKNOWN, 0, 1, 2]  # 300 of 400 images
-    assert "drawn" in school.before(school.warmup + 1, model)
-    assert 0 < targets.weight.mean() < 1
+    before = targets.cluster.clone()
+    assert "kept" in school.before(school.warmup + school.interval, model)  # it knows nothing yet
+    assert targets.cluster.equal(before)
 
 
 def test_redrawing_takes_what_the_network_is_sure_of(
     small_data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     school, model = teacher(small_data)
-    school.targets.cluster.fill_(0)
     n = len(small_data.train)
     joint = torch.zeros(n, model.clusters, len(model.angles))
     joint[:, 1, 4] = 1
     shift = torch.full((n, 2), 0.05)
     sure = (joint, school.targets.element, torch.ones(n), shift)
     monkeypatch.setattr(school, "posterior", lambda _: sure)
-    assert school.redraw(model) == 1
+    school.targets.cluster.fill_(0)
+    assert "kept" in school.redraw(model)
+    school.targets.cluster.fill_(1)
+    school.targets.cluster[:50] = 2
+    assert "drawn" in school.redraw(model)
     assert (school.targets.cluster == 1).all()
     found = school.group.to_parameters(school.targets.element)
     assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5

@@ -202,15 +202,15 @@ class StartConfig:
     """Groupings of the graph, of which the one that agrees best with the others is taken."""
     warmup: float = 0.25
     """Share of the epochs that teach poses alone."""
-    refresh: int = 2
-    """Epochs between draws of new targets from the network's own posterior."""
+    redraws: int = 5
+    """How often, after the warm-up, targets are drawn anew from the network's own posterior."""
     augment_strain: float = 0.1
     """Standard deviation of the random scale, stretch and shear of taught images, log units."""
     augment_elastic: float = 0.025
     """Standard deviation of their elastic deformation, image sides."""
 
     def __post_init__(self) -> None:
-        for name in ("templates", "subset", "neighbours", "restarts", "refresh"):
+        for name in ("templates", "subset", "neighbours", "restarts", "redraws"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
         _require(0 < self.warmup < 1, f"warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):

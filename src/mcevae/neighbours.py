@@ -221,7 +221,11 @@ def _layout(data: np.ndarray, indices: Tensor, distances: Tensor, seed: int) -> 
             random_state=seed,
             n_jobs=1,
         )
-        return np.asarray(umap.fit_transform(data), dtype=np.float64)
+        threads = torch.get_num_threads()
+        try:
+            return np.asarray(umap.fit_transform(data), dtype=np.float64)
+        finally:
+            torch.set_num_threads(threads)  # numba sets OpenMP's number, which torch shares
 
 
 def _split(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ better guesses, the starred quantities of eq. (8):
     epoch 0            poses from templates at every angle (`templates`); clusters unknown
     end of warm-up     poses as the network reads them now, which is truer than what it was taught;
                        clusters from the neighbourhood graph of the canonical images (`neighbours`)
-    every few epochs   cluster and pose drawn from the network's own sharpened posterior
+    then a few times   cluster and pose drawn from the network's own sharpened posterior
 
 Labels play no part.
 """
@@ -28,6 +28,9 @@ from mcevae.warp import warp
 
 UNKNOWN = -1
 """Cluster of an image that has none yet."""
+
+AGREEMENT = 0.7
+"""Share of the clusters that the network must agree with before new ones are drawn from it."""
 
 BATCH = 1000
 
@@ -66,7 +69,9 @@ class SelfTraining:
             element=group.identity(n),
             weight=torch.ones(n),
         )
-        self.warmup = max(1, round(config.start.warmup * config.train.epochs))
+        epochs = config.train.epochs
+        self.warmup = max(1, round(config.start.warmup * epochs))
+        self.interval = max(1, (epochs - self.warmup) // (config.start.redraws + 1))
 
     def before(self, epoch: int, model: HypothesisVAE) -> str:
         """Bring the targets up to date at the start of an epoch; says what was done."""
@@ -79,9 +84,8 @@ class SelfTraining:
         if epoch == self.warmup:
             self.reread(model)
             return f"clusters from the neighbourhood graph, agreement {self.group_images():.2f}"
-        if (epoch - self.warmup) % start.refresh == 0:
-            changed = self.redraw(model)
-            return f"clusters and poses drawn again, {100 * changed:.1f} % of clusters changed"
+        if epoch > self.warmup and (epoch - self.warmup) % self.interval == 0:
+            return self.redraw(model)
         return ""
 
     def start(self) -> None:
@@ -142,24 +146,28 @@ class SelfTraining:
         self.targets.cluster[rows] = found.labels
         return found.agreement
 
-    def redraw(self, model: HypothesisVAE) -> float:
-        """Draw every image's hypothesis from the squared posterior; returns the share of changes.
+    def redraw(self, model: HypothesisVAE) -> str:
+        """Draw every image's hypothesis from the squared posterior; says what came of it.
 
-        Squaring prefers what is sure and still lets doubtful images try another hypothesis.
+        Squaring prefers what is sure and still lets doubtful images try another hypothesis. A
+        network that contradicts the targets it was given has not learned them yet, and drawing from
+        it would throw the clusters away: they are kept until it agrees on `AGREEMENT` of them.
         """
         joint, _, mass, shift = self.posterior(model)
+        known = self.targets.cluster != UNKNOWN
+        agree = (joint.sum(-1).argmax(-1) == self.targets.cluster)[known].float().mean().item()
+        if agree < AGREEMENT:
+            return f"targets kept: the network agrees with {100 * agree:.0f} % of the clusters yet"
         rotations = joint.shape[2]
         drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
         jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
         angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
         cluster = drawn // rotations
-        known = self.targets.cluster != UNKNOWN
-        changed = (cluster != self.targets.cluster)[known].float().mean().item()
         self.targets.cluster.copy_(cluster)
         parameters = torch.cat([angle[:, None], shift], -1)[:, : self.group.dim]
         self.targets.element.copy_(self.group.from_parameters(parameters))
         self.targets.weight.copy_(mass)
-        return changed
+        return f"clusters and poses drawn again; the network agreed with {100 * agree:.1f} %"
 
 
 def whole(x: Float[Tensor, "B C H W"]) -> Tensor:
