@@ -160,14 +160,9 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, small_data:
     """The last checkpoint stays as it was, and the log has no row that is not a number."""
     run = tmp_path / "run"
     fit(tiny(epochs=1), small_data, run)
-    tensors, state = load(run_file(run, "last"))
-    for group in state["optimizer"]:
-        group["lr"] = 1e30
-    state.pop("format")
-    checkpoint.save(run_file(run, "last"), tensors, state)
     before = run_file(run, "last").read_bytes()
     with pytest.raises(TrainingError, match=r"epoch 2, step .*--lr"):
-        fit(tiny(epochs=3), small_data, run, resume=True)
+        fit(tiny(epochs=3, lr=1e30), small_data, run, resume=True)
     assert len(losses(run)) == 2
     assert run_file(run, "last").read_bytes() == before
 
