@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from mcevae.build import build
 from mcevae.equivariance import HypothesisObjective, hypothesis_kl
-from mcevae.errors import UserError
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.selftraining import UNKNOWN, whole
 from mcevae.warp import warp
@@ -37,9 +36,21 @@ def test_any_size_channels_and_batch(shape: tuple[int, int, int], group: str, ba
     assert out.element.allclose(model.group.exp(out.tau), atol=1e-5)
 
 
-def test_other_groups_are_refused_with_the_remedy() -> None:
-    with pytest.raises(UserError, match="--preset paper"):
-        small(group="sim2")
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"group": "sim2"},
+        {"mode": "supervised"},
+        {"draws": 5},
+        {"latent": "gaussian"},
+        {"prior_weights": (0.5, 0.25, 0.25)},
+        {"invariance_noise": "own"},
+    ],
+    ids=str,
+)
+def test_what_it_does_not_know_is_refused_with_the_remedy(setting: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="--preset paper"):
+        taught(**setting)
 
 
 def test_hypotheses_outside_the_support_have_no_probability() -> None:

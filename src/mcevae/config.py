@@ -243,6 +243,22 @@ class Config:
             self.objective.mode == "unsupervised" or self.data_group is not None,
             "supervised mode needs upright images: use a built-in set or --pose",
         )
+        if self.model.inference == "hypotheses":
+            self._refuse_what_hypotheses_do_not_read()
+
+    def _refuse_what_hypotheses_do_not_read(self) -> None:
+        """Settings of the paper's model must not be passed over in silence."""
+        unread = {
+            "--group": self.model.group not in ("so2", "se2"),
+            "--latent": self.model.latent != "mixture",
+            "--prior-weights": self.model.prior_weights is not None,
+            "--posterior-weights": self.model.posterior_weights is not None,
+            "--mode": self.objective.mode != "unsupervised",
+            "--draws": self.objective.draws != 1,
+            "--invariance-noise": self.objective.invariance_noise != "shared",
+        }
+        for flag, given in unread.items():
+            _require(not given, f"the default preset does not know this {flag}; use --preset paper")
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values; settings that are unset (None) are left out, as TOML has no null."""

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mcevae.distributions import GaussianLatent
-from mcevae.errors import UserError
 from mcevae.groups import MatrixGroup
 from mcevae.model import Output
 from mcevae.nets import CodeDecoder, CodeEncoder, HypothesisNet
@@ -53,7 +52,7 @@ class HypothesisVAE(nn.Module):
     of the simplex, a pure cluster or a blend, as K numbers like the paper's.
 
     Args:
-        group: so2 or se2.
+        group: so2 or se2 (`Config` refuses others).
         support: half-widths of the group's parameters; only rotations inside have any prior mass.
         net: images with masks to logits (B, K, R) and shifts.
         encoder, decoder: of z, given the cluster's weights.
@@ -77,11 +76,6 @@ class HypothesisVAE(nn.Module):
         background: float = 0.0,
     ) -> None:
         super().__init__()
-        if group.name not in ("so2", "se2"):
-            raise UserError(
-                f"the default preset knows the groups so2 and se2, not {group.name}; "
-                "use --preset paper for it."
-            )
         self.group, self.net, self.encoder, self.decoder = group, net, encoder, decoder
         self.variation, self.background = variation, background
         rotations = net.shape[1]
