@@ -117,8 +117,7 @@ class HypothesisObjective:
         if "shift_x" in group.coordinates:
             apart = (shift - goal[:, 1:3]).abs().sum(-1) * side(*x.shape[2:])
             cost = cost + SHIFT_WEIGHT * apart * whole(x)
-        inside = logits.masked_fill(inner.allowed == 0, -math.inf).flatten(1)
-        return (cost * weight).mean(), torch.softmax(inside, -1).view_as(logits)
+        return (cost * weight).mean(), inner.probabilities(logits)
 
     def strain(self, count: int, device: torch.device) -> Float[Tensor, "B 3 3"]:
         """Random small scale, stretch and shear about the centre."""

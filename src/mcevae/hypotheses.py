@@ -111,8 +111,12 @@ class HypothesisVAE(nn.Module):
     ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B 2"]]:
         """Probabilities of all hypotheses inside the support, and the shift in image sides."""
         logits, shift = self.logits(x)
+        return self.probabilities(logits), shift
+
+    def probabilities(self, logits: Float[Tensor, "B K R"]) -> Float[Tensor, "B K R"]:
+        """Softmax over all hypotheses inside the support."""
         inside = logits.masked_fill(self.allowed == 0, -math.inf)
-        return torch.softmax(inside.flatten(1), -1).view_as(logits), shift
+        return torch.softmax(inside.flatten(1), -1).view_as(logits)
 
     def read(
         self, joint: Float[Tensor, "B K R"], shift: Float[Tensor, "B 2"]

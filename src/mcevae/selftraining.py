@@ -164,8 +164,7 @@ class SelfTraining:
         angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
         cluster = drawn // rotations
         self.targets.cluster.copy_(cluster)
-        parameters = torch.cat([angle[:, None], shift], -1)[:, : self.group.dim]
-        self.targets.element.copy_(self.group.from_parameters(parameters))
+        self.targets.element.copy_(model.element(angle, shift))
         self.targets.weight.copy_(mass)
         return f"clusters and poses drawn again; the network agreed with {100 * agree:.1f} %"
 

@@ -166,6 +166,7 @@ class Trainer:
         )
         self.shape = data.train.images.shape
         self.data = data
+        self.digest = data.digest()  # once: every checkpoint records it
         model = build(config, self.shape)
         support = config.support.half_widths(model.group)
         self.teacher: SelfTraining | None = None
@@ -264,7 +265,7 @@ class Trainer:
         return {
             "config": self.config.to_dict(),
             "shape": list(self.shape),
-            "data": self.data.digest(),
+            "data": self.digest,
             "position": dataclasses.asdict(self.position),
         }
 
