@@ -31,9 +31,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_results(name: str, content: dict[str, Any]) -> Path:
-    """Write results/NAME.json with the command that made it and the machine."""
-    command = " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+def write_results(name: str, content: dict[str, Any], command: str | None = None) -> Path:
+    """Write results/NAME.json with the machine and the command that made it, this one if unsaid."""
+    command = command or " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     path = RESULTS / f"{name}.json"
     document = {"command": command, "machine": machine(), **content}
     write_text(path, json.dumps(document, indent=1) + "\n")

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from mcevae.build import build
 from mcevae.data import Splits
-from mcevae.groups import get_group
+from mcevae.groups import MatrixGroup, get_group
+from mcevae.hypotheses import HypothesisVAE
 from mcevae.infer import Embedding, embed
 from mcevae.metrics import (
+    Score,
     circular,
     clustering,
+    coverage,
     evaluate,
     frame,
     frames,
@@ -23,7 +27,7 @@ from mcevae.metrics import (
 )
 from mcevae.model import MCEVAE
 
-from .conftest import tiny
+from .conftest import taught, tiny
 
 SUPPORT = (math.pi / 2, 0.25, 0.25)
 
@@ -78,6 +82,16 @@ def test_frame_is_a_robust_mean(name: str) -> None:
     assert all(value.item() < 0.02 for key, value in error.items() if key != "rotation_deg")
 
 
+def aligned(
+    found: Embedding,
+    truth: torch.Tensor,
+    held: Embedding,
+    held_truth: torch.Tensor,
+    group: MatrixGroup,
+) -> dict[str, Score]:
+    return poses(found, truth, frames(held, held_truth, group), group, 28)
+
+
 def test_poses_are_right_up_to_each_clusters_own_frame(model: MCEVAE) -> None:
     """Aligned error is zero for a model that is right but for its frames; raw error is not."""
     group = model.group
@@ -89,7 +103,7 @@ def test_poses_are_right_up_to_each_clusters_own_frame(model: MCEVAE) -> None:
         truth = group.sample(90, SUPPORT, generator=generator)
         found = group.compose(truth, group.inverse(own[clusters]))
         answers += [embedding(clusters, found), truth]
-    scores = poses(*answers, model, 28)
+    scores = aligned(*answers, group)
     assert scores["rotation_error_median"].value < 0.1
     assert scores["shift_error_mean"].value < 0.05
     assert scores["raw_rotation_error_median"].value > 5
@@ -107,7 +121,7 @@ def test_frames_are_not_estimated_on_the_images_that_are_scored(model: MCEVAE) -
     for _ in range(2):
         answers.append(embedding(clusters, group.sample(60, SUPPORT, generator=generator), 20))
         answers.append(group.sample(60, SUPPORT, generator=generator))
-    assert poses(*answers, model, 28)["rotation_error_median"].value > 25
+    assert aligned(*answers, group)["rotation_error_median"].value > 25
 
 
 def test_a_cluster_with_few_images_takes_the_common_frame(model: MCEVAE) -> None:
@@ -172,3 +186,27 @@ def test_evaluate_leaves_out_what_cannot_be_known(model: MCEVAE, small_data: Spl
 def test_embedding_does_not_depend_on_the_batch_size(model: MCEVAE, small_data: Splits) -> None:
     pixels = small_data.test.images.pixels
     assert embed(model, pixels, 7).z_c.allclose(embed(model, pixels, 100).z_c, atol=1e-5)
+
+
+def test_coverage_is_that_of_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truths drawn from the posterior itself are covered as often as it says."""
+    hypotheses = build(taught(rotations=72), (1, 28, 28)).eval()
+    assert isinstance(hypotheses, HypothesisVAE)
+    group, n = hypotheses.group, 600
+    torch.manual_seed(0)
+    p = torch.softmax(3 * torch.randn(n, 1, 72), -1)
+    joint = torch.cat([p, torch.zeros(n, 2, 72)], 1)
+    drawn = hypotheses.angles[torch.multinomial(p[:, 0], 1)]
+    own = group.from_parameters(torch.tensor([[0.4, 0.0, 0.0]])).repeat(3, 1, 1)
+    parameters = torch.nn.functional.pad(drawn, (0, 2))
+    truth = group.compose(group.from_parameters(parameters), own[:1])
+    parts = iter(joint.split(500))
+
+    def infer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return next(parts), torch.zeros(len(x), 2)
+
+    monkeypatch.setattr(hypotheses, "infer", infer)
+    pixels = torch.zeros(n, 1, 28, 28, dtype=torch.uint8)
+    scores = coverage(hypotheses, pixels, truth, own)
+    assert scores["rotation_coverage_50"].value > 0.5  # a set has at least one rotation
+    assert 0.87 < scores["rotation_coverage_90"].value < 0.99

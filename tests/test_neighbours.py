@@ -128,27 +128,109 @@ def test_very_few_images_will_do() -> None:
 SPLIT = [0, 0, 1, 1, 2, 2]
 
 
+TWICE = [0, 1, 2, 0, 1, 2]  # what the tests below call a labelling with duplicates
+
+
 @pytest.mark.parametrize(
-    ("splits", "kept"),
+    "splits",
     [
-        ([[0, 1, 2, 0, 1, 2], SPLIT, [1, 1, 0, 0, 2, 2]], SPLIT),  # agrees with the third
-        ([[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], SPLIT], SPLIT),  # has no empty cluster
+        [[0, 1, 2, 0, 2, 1], SPLIT, [1, 1, 0, 0, 2, 2]],  # agrees with the third
+        [TWICE, TWICE, SPLIT],  # has no duplicates
+        [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], SPLIT],  # has no empty cluster
     ],
 )
-def test_the_fullest_and_then_the_most_agreed_upon_restart_is_kept(
-    monkeypatch: pytest.MonkeyPatch, splits: list[list[int]], kept: list[int]
+def test_the_fullest_then_most_distinct_then_most_agreed_upon_restart_is_kept(
+    monkeypatch: pytest.MonkeyPatch, splits: list[list[int]]
 ) -> None:
     coming = iter(splits)
     monkeypatch.setattr(neighbours, "_layout", lambda data, *_: data)
     monkeypatch.setattr(neighbours, "_split", lambda *_: np.eye(3)[next(coming)])
-    assert start_clusters(noise(6, 1, 16, 16), 3, neighbours=2).labels.tolist() == kept
+    monkeypatch.setattr(
+        neighbours, "_duplicates", lambda labels, *_: [(0, 1)] * (labels.tolist() == TWICE)
+    )
+    assert start_clusters(noise(6, 1, 16, 16), 3, neighbours=2).labels.tolist() == SPLIT
 
 
 def test_clusters_that_stay_empty_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "_layout", lambda data, *_: data)
     monkeypatch.setattr(neighbours, "_split", lambda *_: np.eye(3)[[0, 0, 0, 1, 1, 1]])
+    monkeypatch.setattr(neighbours, "_duplicates", lambda *_: [])
     with pytest.warns(UserWarning, match="1 of 3 clusters are empty"):
         start_clusters(noise(6, 1, 16, 16), 3, neighbours=2)
+
+
+def shapes(count: int, each: int = 40) -> Tensor:
+    """Bar, cross, ring, disc and corner, so many of the five, in noise."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 20)] * 2, indexing="ij")
+    radius = torch.hypot(x, y)
+    drawn = [
+        x.abs() < 0.2,
+        (x.abs() < 0.15) | (y.abs() < 0.15),
+        (radius - 0.7).abs() < 0.15,
+        radius < 0.5,
+        (x < -0.6) | (y > 0.6),
+    ]
+    clean = torch.stack(drawn[:count]).float().repeat_interleave(each, dim=0)[:, None]
+    return 0.8 * clean + 0.2 * noise(*clean.shape)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_the_number_of_shapes_is_found(count: int) -> None:
+    images = shapes(count)
+    chosen = start_clusters(images, None, most=12, neighbours=10, restarts=2)
+    assert chosen.clusters == count and chosen.duplicates == []
+    truth = torch.arange(count).repeat_interleave(40)
+    assert matched_accuracy(chosen.labels.numpy(), truth.numpy()) == 1
+    given = start_clusters(images, count, neighbours=10, restarts=2)
+    assert given.labels.equal(chosen.labels) and given.confidence.equal(chosen.confidence)
+
+
+@pytest.mark.filterwarnings("ignore:Clusters")  # of so few images
+@pytest.mark.filterwarnings("ignore:Clusters . and . show the same")  # the fewer the likelier
+@pytest.mark.parametrize(("most", "images"), [(2, 200), (4, 200), (30, 5)])
+def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
+    most: int, images: int
+) -> None:
+    some = shapes(5, images // 5)
+    found = start_clusters(some, None, most=most, neighbours=3, restarts=1)
+    assert 2 <= found.clusters <= min(most, images)
+    assert found.labels.max() < found.clusters
+
+
+def test_two_clusters_of_one_shape_are_reported() -> None:
+    images = shapes(3)
+    with pytest.warns(UserWarning, match=r"Clusters \d and \d show the same; ask for fewer"):
+        found = start_clusters(images, 4, neighbours=10, restarts=2)
+    ((one, other),) = found.duplicates
+    shape = torch.arange(3).repeat_interleave(40)
+    assert found.clusters == 4
+    assert len(shape[(found.labels == one) | (found.labels == other)].unique()) == 1
+
+
+def test_k_means_and_the_plain_distance_stand_in_for_the_graph() -> None:
+    images, truth = shapes(3), torch.arange(3).repeat_interleave(40)
+    for by in ("euclidean", "kmeans"):
+        found = start_clusters(images, 3, neighbours=10, restarts=2, by=by)
+        assert matched_accuracy(found.labels.numpy(), truth.numpy()) == 1
+    rigid = neighbours.tangent_neighbours(
+        images, 3, candidates=20, blur=0.0, ridge=neighbours.RIGID
+    )
+    plain = torch.cdist(images.flatten(1), images.flatten(1)).fill_diagonal_(torch.inf)
+    assert rigid[1].allclose(plain.topk(3, largest=False).values, atol=1e-3)
+
+
+def test_modularity_of_two_triangles_that_one_edge_connects() -> None:
+    edges = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [3, 4], [3, 5], [4, 5]])
+    table = neighbours._beyond_chance(np.array([0, 0, 0, 1, 1, 1]), edges, 2)
+    assert np.trace(table) == pytest.approx(6 / 7 - 1 / 2)
+    assert np.trace(table) + 2 * table[0, 1] == pytest.approx(0)  # all in one cluster
+    mixed = np.array([0, 0, 1, 2, 2, 2])
+    assert neighbours._duplicates(mixed, edges, 4) == [(0, 1)]  # the fourth is empty
+
+
+def test_an_edge_counts_once_however_many_of_its_ends_name_it() -> None:
+    indices = torch.tensor([[1], [0], [1]])
+    assert neighbours._edges(indices).tolist() == [[0, 1], [1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +242,9 @@ def test_clusters_that_stay_empty_are_reported(monkeypatch: pytest.MonkeyPatch) 
         ({"clusters": 11, "neighbours": 2}, "10 images cannot fill 11 clusters"),
         ({"clusters": 0}, "There cannot be 0 clusters"),
         ({"clusters": 2, "restarts": 0}, "There cannot be 0 restarts"),
+        ({"clusters": None, "most": 1}, "At most 1 clusters leave no choice"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(settings: dict[str, int], complaint: str) -> None:
+def test_sizes_that_cannot_be_are_refused(settings: dict[str, int | None], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         start_clusters(noise(10, 1, 16, 16), **settings)

@@ -15,7 +15,17 @@ MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if not path.stem.star
 # Each module may import those before it. DESIGN: groups <- warp <- nets <- model <- ... <- cli.
 ORDER = [
     *("errors", "files", "config", "groups", "warp", "images", "data", "nets", "distributions"),
-    *("model", "templates", "neighbours", "hypotheses", "build", "objectives", "selftraining"),
+    *(
+        "model",
+        "moments",
+        "templates",
+        "neighbours",
+        "frames",
+        "hypotheses",
+        "build",
+        "objectives",
+        "selftraining",
+    ),
     *("equivariance", "checkpoint", "train", "infer", "metrics", "figures", "report", "cli"),
 ]
 

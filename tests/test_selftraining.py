@@ -1,10 +1,13 @@
 """Targets: where they come from, and that training with them learns, repeats and resumes."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from mcevae import selftraining
 from mcevae.build import build
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.data import Splits
@@ -24,11 +27,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Path:
     return folder
 
 
-def teacher(data: Splits) -> tuple[SelfTraining, HypothesisVAE]:
+def teacher(data: Splits, **changes: object) -> tuple[SelfTraining, HypothesisVAE]:
     torch.manual_seed(0)
-    model = build(taught(), (1, 28, 28))
+    config = taught(**changes)
+    model = build(config, (1, 28, 28))
     assert isinstance(model, HypothesisVAE)
-    return SelfTraining(taught(), data.train.images.pixels, model.group), model
+    return SelfTraining(config, data.train.images.pixels, model.group), model
 
 
 def test_stages_come_in_turn(small_data: Splits) -> None:
@@ -38,7 +42,7 @@ def test_stages_come_in_turn(small_data: Splits) -> None:
     assert (targets.cluster == UNKNOWN).all()
     inside = school.group.to_parameters(targets.element)
     assert inside[:, 0].abs().max() < 1.8
-    assert "graph" in school.before(school.warmup, model)
+    assert "3 clusters" in school.before(school.warmup, model)
     assert targets.cluster.unique().tolist() == [UNKNOWN, 0, 1, 2]  # 300 of 400 images
     before = targets.cluster.clone()
     assert "kept" in school.before(school.warmup + school.interval, model)  # it knows nothing yet
@@ -48,7 +52,7 @@ def test_stages_come_in_turn(small_data: Splits) -> None:
 def test_redrawing_takes_what_the_network_is_sure_of(
     small_data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    school, model = teacher(small_data)
+    school, model = teacher(small_data, frames="common")
     n = len(small_data.train)
     joint = torch.zeros(n, model.clusters, len(model.angles))
     joint[:, 1, 4] = 1
@@ -64,6 +68,65 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     found = school.group.to_parameters(school.targets.element)
     assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5
     assert found[:, 1:].allclose(shift, atol=1e-5)
+
+
+def test_a_cluster_that_would_lose_most_of_its_images_keeps_them(
+    small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school, model = teacher(small_data)
+    n = len(small_data.train)
+    school.targets.cluster.copy_((torch.arange(n) >= n // 5).long())  # 80 images in cluster 0
+    joint = torch.zeros(n, model.clusters, len(model.angles))
+    joint[20:, 1, 0] = joint[:20, 0, 0] = 1  # which the network would leave 20
+    answer = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
+    monkeypatch.setattr(school, "posterior", lambda _: answer)
+    assert "emptying" in school.redraw(model)
+    assert (school.targets.cluster == 0).sum() == n // 5
+    joint[:60] = 0
+    joint[:60, 0, 0] = 1  # 60 of the 80 is no collapse
+    assert "emptying" not in school.redraw(model)
+    assert (school.targets.cluster == 0).sum() == 60
+
+
+def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Splits) -> None:
+    config = taught(clusters="auto")
+    assert fit(config, small_data, tmp_path / "run")
+    model, found, _ = load_model(tmp_path / "run")
+    assert isinstance(model, HypothesisVAE)
+    assert found.model.clusters == "auto"
+    assert 2 <= model.clusters < 30
+    scores = evaluate(model, config, small_data)
+    assert sum(name.startswith("occupancy_") for name in scores) == model.clusters
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> list[dict[str, Any]]:
+    """Losses of a run that redraws before the network has learned anything."""
+    folder = tmp_path_factory.mktemp("hasty") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selftraining, "AGREEMENT", 0.0)
+        assert fit(taught(), small_data, folder)
+    return losses(folder)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"poses": "moments"}, {"grouping": "kmeans"}, {"draw": "mode"}, {"frames": "common"},
+     {"redraws": 0}, {"encode": "image"}, {"group": "sim2"}, {"group": "aff2"}],
+    ids=str,
+)  # fmt: skip
+def test_every_switch_changes_what_is_learned(
+    setting: dict[str, object],
+    hasty: list[dict[str, Any]],
+    small_data: Splits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selftraining, "AGREEMENT", 0.0)
+    assert fit(taught(**setting), small_data, tmp_path / "run")
+    found = losses(tmp_path / "run")
+    assert found != hasty
+    assert all(math.isfinite(row["loss"]) for row in found)
 
 
 def test_it_trains_and_is_scored(run: Path, small_data: Splits) -> None:

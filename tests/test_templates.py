@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from mcevae.errors import UserError
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.images import to_bytes
-from mcevae.templates import Start, centroid, start_poses
+from mcevae.moments import centroid
+from mcevae.templates import Start, start_poses
 from mcevae.warp import warp
 
 ANGLES = 24
@@ -124,25 +124,3 @@ def test_templates_are_fitted_to_a_subset_and_all_images_posed() -> None:
     start = start_poses(pixels, group, support, angles=ANGLES, subset=150)
     assert len(start.templates) == 150 // 8
     assert errors_deg(start.elements, elements).median() < 12
-
-
-def test_centroid_of_a_dot() -> None:
-    images = torch.zeros(2, 2, 10, 20)
-    images[0, 1, 2, 14] = 0.7  # the second image is black
-    assert_close(centroid(images), torch.tensor([[4.5 / 20, -2.5 / 20], [0.0, 0.0]]))
-
-
-@pytest.mark.parametrize("name", ["sim2", "aff2"])
-def test_other_groups_are_refused(name: str) -> None:
-    group = get_group(name)
-    with pytest.raises(UserError, match="--preset paper"):
-        start_poses(torch.zeros(4, 1, 20, 20, dtype=torch.uint8), group, group.support())
-
-
-@pytest.mark.parametrize(("templates", "angles", "subset"), [(0, 36, 9), (9, 3, 9), (9, 36, 0)])
-def test_numbers_below_their_least_are_refused(templates: int, angles: int, subset: int) -> None:
-    group, pixels = get_group("so2"), torch.zeros(4, 1, 20, 20, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="at least"):
-        start_poses(
-            pixels, group, group.support(), templates=templates, angles=angles, subset=subset
-        )

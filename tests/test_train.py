@@ -17,7 +17,7 @@ from mcevae.data import Posed, Splits
 from mcevae.errors import TrainingError, UserError
 from mcevae.train import Trainer, fit, read_log
 
-from .conftest import tiny
+from .conftest import taught, tiny
 
 SPLITS = ("train", "validation", "test")
 
@@ -25,6 +25,27 @@ SPLITS = ("train", "validation", "test")
 def losses(run: Path) -> list[dict[str, Any]]:
     """Rows of the log without times."""
     return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(run)]
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(4.0, 4), (40.0, 3), (0.01, 16)])
+def test_a_budget_in_minutes_holds_all_stages(
+    tmp_path: Path, small_data: Splits, seconds: float, epochs: int
+) -> None:
+    trainer = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
+    assert trainer.teacher
+    trainer.teacher.seconds = 7.0  # twice that of 30, the rest for epochs
+    steps = len(trainer.loader)
+    trainer.position.step = min(20, steps)
+    trainer.position.seconds = 7.0 + seconds * trainer.position.step / steps
+    said = trainer.plan()
+    assert trainer.position.epochs == epochs
+    assert ("give more" in said) == (epochs == 3)
+    assert trainer.teacher.warmup == max(1, round(epochs / 4))
+    trainer.save()
+    again = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
+    again.restore()
+    assert again.position.epochs == epochs and again.teacher
+    assert again.teacher.warmup == trainer.teacher.warmup
 
 
 def test_it_learns(tmp_path: Path, small_data: Splits) -> None:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mcevae.config import Config
+from mcevae.config import MOST_CLUSTERS, Config
 from mcevae.distributions import GaussianLatent, MixtureLatent
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.hypotheses import HypothesisVAE
@@ -38,6 +38,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> Model:
 def gaussian(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> MCEVAE:
     """The paper's model."""
     sizes = config.model
+    assert isinstance(sizes.clusters, int)  # `Config` refuses "auto" here
     cluster = (
         MixtureLatent(sizes.clusters, sizes.prior_weights, sizes.posterior_weights)
         if sizes.latent == "mixture"
@@ -63,17 +64,17 @@ def gaussian(config: Config, shape: tuple[int, int, int], group: MatrixGroup) ->
 def hypotheses(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> HypothesisVAE:
     """The default model."""
     sizes = config.model
+    room = MOST_CLUSTERS if sizes.clusters == "auto" else sizes.clusters
     variation = GaussianLatent(sizes.variation)
     return HypothesisVAE(
         group=group,
         support=config.support.half_widths(group),
-        net=HypothesisNet(shape, sizes.clusters, sizes.rotations),
-        encoder=CodeEncoder(
-            math.prod(shape), sizes.clusters, sizes.hidden, sizes.variation, group.dim
-        ),
-        decoder=CodeDecoder(sizes.clusters + sizes.variation, sizes.hidden, shape),
+        net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
+        encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
+        decoder=CodeDecoder(room + sizes.variation, sizes.hidden, shape),
         variation=variation,
         background=config.data.background,
+        from_canonical=sizes.encode == "canonical",
     )
 
 

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tomli_w
 import tyro
@@ -16,6 +16,7 @@ import tyro
 from mcevae.errors import UserError
 
 GroupName = Literal["so2", "se2", "sim2", "aff2"]
+MOST_CLUSTERS = 30  # that `--clusters auto` may find
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -91,10 +92,13 @@ class ModelConfig:
     """gaussian: the paper's posteriors; hypotheses: a probability for each cluster and rotation."""
     rotations: int = 72
     """Rotations of the grid of hypotheses, over the whole circle."""
-    clusters: int = 10
-    """Number of clusters K, which is also the size of z_c."""
+    clusters: int | Literal["auto"] = 10
+    """Number of clusters K, which is also the size of z_c; auto (default preset): as many as the
+    images' neighbourhood graph falls into, 2 to 30."""
     variation: int = 3
     """Size of z, the variation inside a cluster."""
+    encode: Literal["canonical", "image"] = "canonical"
+    """What z is read from (default preset): the image moved back by its pose, or as it lies."""
     latent: Literal["mixture", "gaussian"] = "mixture"
     """mixture: eqs. (9) to (17); gaussian: a diagonal Gaussian for z_c (the ablation, fig. 5e)."""
     prior_weights: tuple[float, ...] | None = None
@@ -112,7 +116,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
-            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+            value = getattr(self, name)
+            _require(value == "auto" or value >= 1, f"{name} is {value}; use 1 or more")
         _require(min(self.channels) >= 1, f"channels are {self.channels}; use 1 or more of each")
         for name in ("prior_weights", "posterior_weights"):
             weights = getattr(self, name)
@@ -163,7 +168,8 @@ class TrainConfig:
     epochs: int = 60
     """Passes over the training images."""
     minutes: float | None = None
-    """Stop at the end of the step that passes this many minutes of training."""
+    """Stop at the end of the step that passes this many minutes of training. The default preset
+    first takes as few epochs as fit."""
     batch_size: int = 100
     """Images per step and device."""
     lr: float = 1e-3
@@ -196,6 +202,13 @@ class StartConfig:
     """Templates of the mixture that gives the first poses."""
     subset: int = 20_000
     """Images that templates and neighbourhood graph are made from."""
+    poses: Literal["templates", "moments"] = "templates"
+    """First poses: of templates at every angle; or upright, with the shift of the centroid."""
+    grouping: Literal["tangent", "euclidean", "kmeans"] = "tangent"
+    """First clusters: of a graph of neighbours under the tangent distance, or under the plain one;
+    or k-means on the pixels of the canonical images."""
+    draw: Literal["posterior", "mode"] = "posterior"
+    """New targets: drawn from the network's sharpened posterior, or its likeliest hypothesis."""
     neighbours: int = 15
     """Neighbours of an image in the graph that gives the first clusters."""
     restarts: int = 3
@@ -204,14 +217,17 @@ class StartConfig:
     """Share of the epochs that teach poses alone."""
     redraws: int = 5
     """How often, after the warm-up, targets are drawn anew from the network's own posterior."""
+    frames: Literal["content", "common"] = "content"
+    """content: a frame for each cluster and look, learned from the poses; common: as found."""
     augment_strain: float = 0.1
     """Standard deviation of the random scale, stretch and shear of taught images, log units."""
     augment_elastic: float = 0.025
     """Standard deviation of their elastic deformation, image sides."""
 
     def __post_init__(self) -> None:
-        for name in ("templates", "subset", "neighbours", "restarts", "redraws"):
+        for name in ("templates", "subset", "neighbours", "restarts"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+        _require(self.redraws >= 0, f"redraws is {self.redraws}; use 0 or more")
         _require(0 < self.warmup < 1, f"warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):
             _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; use 0 to 1")
@@ -243,13 +259,18 @@ class Config:
             self.objective.mode == "unsupervised" or self.data_group is not None,
             "supervised mode needs upright images: use a built-in set or --pose",
         )
-        if self.model.inference == "hypotheses":
+        _require(
+            self.model.clusters != "auto" or self.start.grouping != "kmeans",
+            "--clusters auto needs a neighbourhood graph; leave out --grouping kmeans",
+        )
+        if self.model.inference == "gaussian":
+            _require(self.model.clusters != "auto", "--clusters auto needs --preset default")
+        else:
             self._refuse_what_hypotheses_do_not_read()
 
     def _refuse_what_hypotheses_do_not_read(self) -> None:
         """Settings of the paper's model must not be passed over in silence."""
         unread = {
-            "--group": self.model.group not in ("so2", "se2"),
             "--latent": self.model.latent != "mixture",
             "--prior-weights": self.model.prior_weights is not None,
             "--posterior-weights": self.model.posterior_weights is not None,
@@ -331,7 +352,7 @@ def _fits(value: Any, hint: Any) -> bool:
     origin, options = get_origin(hint), get_args(hint)
     if origin is Literal:
         return value in options and isinstance(value, str)
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         return any(_fits(value, option) for option in options)
     if origin is tuple:
         count = None if options[-1] is Ellipsis else len(options)

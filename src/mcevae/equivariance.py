@@ -9,16 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mcevae.config import Config
-from mcevae.groups import Aff2
-from mcevae.hypotheses import HypothesisVAE, wrapped
+from mcevae.groups import Aff2, MatrixGroup, wrapped
+from mcevae.hypotheses import HypothesisVAE
+from mcevae.moments import whole
 from mcevae.objectives import LIKELIHOODS, Terms
-from mcevae.selftraining import UNKNOWN, whole
+from mcevae.selftraining import UNKNOWN
 from mcevae.warp import side, warp
 
 ANGLE_WIDTH = math.radians(5)
 """Standard deviation of the target over the rotations of the grid."""
-SHIFT_WEIGHT = 0.3
-"""Nats per pixel of shift error."""
+REST_WEIGHT = 0.3
+"""Nats per pixel of error in the parameters other than the rotation."""
 
 
 class HypothesisObjective:
@@ -65,10 +66,8 @@ class HypothesisObjective:
         share = known / known.sum().clamp_min(1)
         reconstruction = (self.likelihood(out.reconstruction, x) * share).sum()
         kl_variation = (inner.variation.kl(out.posterior.variation) * share).sum()
-        refinement = (0.5 * out.posterior.refinement.square().sum(-1) * share).sum()
         invariance, joint = self.equivariance(inner, x, cluster, element, weight)
-        kl_cluster, kl_rotation = hypothesis_kl(joint.detach(), inner.allowed)
-        kl_pose = kl_rotation + refinement
+        kl_cluster, kl_pose = hypothesis_kl(joint.detach(), inner.allowed)
         negative_elbo = reconstruction + self.config.objective.beta * (
             kl_cluster + kl_variation + kl_pose
         )
@@ -97,14 +96,14 @@ class HypothesisObjective:
         group = inner.group
         there = group.sample(len(x), self.support, device=x.device)
         motion = group.compose(
-            there, group.compose(self.strain(len(x), x.device), group.inverse(element))
+            there, group.compose(self.strain(len(x), group, x.device), group.inverse(element))
         )
         displacement = (
             torch.randn(len(x), 2, 5, 5, device=x.device) * self.config.start.augment_elastic
         )
         displacement = displacement - displacement.mean((2, 3), keepdim=True)
         moved = warp(x, motion, background=inner.background, displacement=displacement)
-        logits, shift = inner.logits(moved)
+        logits, rest = inner.logits(moved)
         log_joint = F.log_softmax(logits.flatten(1), -1).view_as(logits)  # (B, K, R)
         goal = group.to_parameters(there)
         apart = wrapped(goal[:, :1] - inner.angles)
@@ -114,16 +113,25 @@ class HypothesisObjective:
         any_cluster = log_joint.logsumexp(1)
         chosen = torch.where((cluster == UNKNOWN)[:, None], any_cluster, one)
         cost = -(target * chosen).sum(-1)
-        if "shift_x" in group.coordinates:
-            apart = (shift - goal[:, 1:3]).abs().sum(-1) * side(*x.shape[2:])
-            cost = cost + SHIFT_WEIGHT * apart * whole(x)
+        if group.dim > 1:
+            apart = ((rest - goal[:, 1:]).abs() * in_pixels(group, x)).sum(-1)
+            cost = cost + REST_WEIGHT * apart * whole(x)
         return (cost * weight).mean(), inner.probabilities(logits)
 
-    def strain(self, count: int, device: torch.device) -> Float[Tensor, "B 3 3"]:
-        """Random small scale, stretch and shear about the centre."""
-        p = torch.zeros(count, 6, device=device)
-        p[:, 3:] = torch.randn(count, 3, device=device) * self.config.start.augment_strain
-        return Aff2().from_parameters(p)
+    def strain(
+        self, count: int, group: MatrixGroup, device: torch.device
+    ) -> Float[Tensor, "B 3 3"]:
+        """Random small scale, stretch and shear about the centre, such as the group does not do."""
+        first = max(3, group.dim)
+        p = torch.randn(count, 6 - first, device=device) * self.config.start.augment_strain
+        return Aff2().from_parameters(F.pad(p, (first, 0)))
+
+
+def in_pixels(group: MatrixGroup, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " rest"]:
+    """Pixels that a unit of each parameter but the rotation moves what lies a quarter side out."""
+    pixels = float(side(*x.shape[2:]))
+    units = [pixels if unit == "side" else pixels / 4 for unit in group.units[1:]]
+    return torch.tensor(units, device=x.device)
 
 
 def hypothesis_kl(

@@ -75,6 +75,11 @@ def full_precision(function: Function) -> Function:
     return cast(Function, run)
 
 
+def wrapped(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """The same angles within [-pi, pi)."""
+    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+
+
 class MatrixGroup(ABC):
     """A group of 3x3 matrices: what every group here can do.
 

@@ -1,7 +1,8 @@
 """The model of preset `default`: a mixture over clusters and pose hypotheses.
 
-image x -> q(k, r | x), a probability for each cluster k and each rotation r of a grid; a shift
-(x, k, pose) -> x moved back by its pose -> z, and a small refinement of the pose
+image x -> q(k, r | x), a probability for each cluster k and each rotation r of a grid; a shift,
+           and whatever else the group can do (scale, stretch, shear)
+(x, k, pose) -> x moved back by its pose -> z
 (k, z) -> canonical image; the pose moves it -> reconstruction of x
 
 This is eq. (10) of the paper with weights that depend on x, its components being pairs of a cluster
@@ -19,14 +20,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mcevae.distributions import GaussianLatent
-from mcevae.groups import MatrixGroup
+from mcevae.groups import MatrixGroup, wrapped
 from mcevae.model import Output
+from mcevae.moments import moments
 from mcevae.nets import CodeDecoder, CodeEncoder, HypothesisNet
-from mcevae.templates import centroid
 from mcevae.warp import warp
-
-REFINEMENT = (0.3, 0.05, 0.05)
-"""Largest refinement of a hypothesis: radians, image sides along x and y."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +33,13 @@ class HypothesisPosterior:
 
     Attributes:
         joint: (B, K, R), probability of each cluster and rotation; sums to 1 over both.
-        element: (B, 3, 3), the pose read from it, before refinement.
+        element: (B, 3, 3), the pose read from it.
         variation: Normal with batch shape (B, V), given the likeliest hypothesis.
     """
 
     joint: Tensor
     element: Tensor
     variation: Normal
-    refinement: Tensor
 
 
 class HypothesisVAE(nn.Module):
@@ -51,18 +48,21 @@ class HypothesisVAE(nn.Module):
     z_c holds the logarithms of the responsibilities, so that `canonical` and `decode` take a point
     of the simplex, a pure cluster or a blend, as K numbers like the paper's.
 
+    Attributes:
+        clusters: K, those in use: at first as many as the net has room for (`use`).
+
     Args:
-        group: so2 or se2 (`Config` refuses others).
+        group: so2, se2, sim2 or aff2; rotation is its first coordinate.
         support: half-widths of the group's parameters; only rotations inside have any prior mass.
-        net: images with masks to logits (B, K, R) and shifts.
+        net: images with masks to logits (B, K, R) and the T - 1 parameters other than the rotation.
         encoder, decoder: of z, given the cluster's weights.
         variation: prior and posterior of z.
         background: value that moves in from outside the frame, from 0 to 1.
+        from_canonical: whether z is read from the image moved back by its pose, or as it lies.
     """
 
     angles: Tensor
     allowed: Tensor
-    limit: Tensor
 
     def __init__(
         self,
@@ -74,8 +74,10 @@ class HypothesisVAE(nn.Module):
         decoder: CodeDecoder,
         variation: GaussianLatent,
         background: float = 0.0,
+        from_canonical: bool = True,
     ) -> None:
         super().__init__()
+        self.from_canonical = from_canonical
         self.group, self.net, self.encoder, self.decoder = group, net, encoder, decoder
         self.variation, self.background = variation, background
         rotations = net.shape[1]
@@ -83,35 +85,51 @@ class HypothesisVAE(nn.Module):
         self.register_buffer("angles", angles)
         edge = support[0] + math.pi / rotations  # a grid value stands for half a step either way
         self.register_buffer("allowed", (angles.abs() <= edge).float())
-        self.register_buffer("limit", torch.tensor(REFINEMENT[: group.dim]))
+        self.clusters = net.shape[0]
 
-    @property
-    def clusters(self) -> int:
-        """K."""
-        return self.net.shape[0]
+    def use(self, clusters: int) -> None:
+        """Leave out all but the first K of the clusters that the net has room for.
+
+        Raises:
+            ValueError: K is below 1 or more than there is room for.
+        """
+        if not 1 <= clusters <= self.net.shape[0]:
+            raise ValueError(f"There is room for 1 to {self.net.shape[0]} clusters, not {clusters}")
+        self.clusters = clusters
+
+    def get_extra_state(self) -> Tensor:
+        """K, which checkpoints hold beside the weights."""
+        return torch.tensor(self.clusters)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Inverse of `get_extra_state`."""
+        self.use(int(state))
 
     def logits(
         self, x: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B 2"]]:
-        """Raw logits of all hypotheses, and the shift in image sides.
+    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:
+        """Raw logits of all hypotheses, and the parameters other than the rotation.
 
-        With shifts in the group, the net sees the image moved by its centroid, beside a mask of
-        what came from inside the frame, and says how far the canonical centre is from there.
+        The net sees the image moved back by its moments, as far as the group can, beside a mask of
+        what came from inside the frame, and says how far the canonical pose is from there.
         """
-        center = torch.zeros_like(x[:, 0, 0, :2])
-        if "shift_x" in self.group.coordinates:
-            center = centroid((x - self.background).abs())
+        guess = self.moments(x)
+        back = self.group.inverse(self.element(torch.zeros_like(x[:, 0, 0, 0]), guess))
         seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
         nothing = x.new_tensor([self.background] * x.shape[1] + [0.0])
-        logits, shift = self.net(warp(seen, translation(-center), background=nothing))
-        return logits.float(), center + shift.float()
+        logits, rest = self.net(warp(seen, back, background=nothing))
+        return logits[:, : self.clusters].float(), guess + rest.float()
+
+    def moments(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B rest"]:
+        """What the moments of the images' intensities say of these parameters."""
+        return moments((x - self.background).abs(), self.group)
 
     def infer(
         self, x: Float[Tensor, "B C H W"]
-    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B 2"]]:
-        """Probabilities of all hypotheses inside the support, and the shift in image sides."""
-        logits, shift = self.logits(x)
-        return self.probabilities(logits), shift
+    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:
+        """Probabilities of all hypotheses inside the support, and the other parameters."""
+        logits, rest = self.logits(x)
+        return self.probabilities(logits), rest
 
     def probabilities(self, logits: Float[Tensor, "B K R"]) -> Float[Tensor, "B K R"]:
         """Softmax over all hypotheses inside the support."""
@@ -119,7 +137,7 @@ class HypothesisVAE(nn.Module):
         return torch.softmax(inside.flatten(1), -1).view_as(logits)
 
     def read(
-        self, joint: Float[Tensor, "B K R"], shift: Float[Tensor, "B 2"]
+        self, joint: Float[Tensor, "B K R"], rest: Float[Tensor, "B rest"]
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B 3 3"], Float[Tensor, " B"]]:
         """Likeliest cluster, its pose, and the probability near that hypothesis.
 
@@ -136,32 +154,32 @@ class HypothesisVAE(nn.Module):
         step = 2 * math.pi / p.shape[1]
         offset = (weight * steps).sum(-1) / mass.clamp_min(1e-12) * step
         angle = wrapped(self.angles[near[:, 3]] + offset)
-        return cluster, self.element(angle, shift), mass
+        return cluster, self.element(angle, rest), mass
 
     def element(
-        self, angle: Float[Tensor, " B"], shift: Float[Tensor, "B 2"]
+        self, angle: Float[Tensor, " B"], rest: Float[Tensor, "B rest"]
     ) -> Float[Tensor, "B 3 3"]:
-        """Group elements from angles in radians and shifts in image sides."""
-        return self.group.from_parameters(
-            torch.cat([angle[:, None], shift], -1)[:, : self.group.dim]
-        )
+        """Group elements from angles in radians and the other parameters."""
+        return self.group.from_parameters(torch.cat([angle[:, None], rest], -1))
+
+    def one_hot(self, cluster: Int[Tensor, " B"]) -> Float[Tensor, "B room"]:
+        """Weights of pure clusters, as encoder and decoder take them."""
+        return F.one_hot(cluster, self.net.shape[0]).float()
 
     def explain(
         self,
         x: Float[Tensor, "B C H W"],
-        weights: Float[Tensor, "B K"],
+        weights: Float[Tensor, "B room"],
         element: Float[Tensor, "B 3 3"],
         sample: bool,
-    ) -> tuple[Normal, Tensor, Tensor, Tensor, Tensor]:
-        """Posterior of z, drawn z, refinement, element and canonical image under a hypothesis."""
-        u = warp(x, self.group.inverse(element), background=self.background)
-        code = self.encoder(torch.cat([u.flatten(1), weights], -1)).float()
-        latent, raw = code.split([2 * self.variation.dim, self.group.dim], -1)
-        q = self.variation.posterior(latent)
+    ) -> tuple[Normal, Tensor, Tensor]:
+        """Posterior of z, drawn z and canonical image under a hypothesis."""
+        u = x
+        if self.from_canonical:
+            u = warp(x, self.group.inverse(element), background=self.background)
+        q = self.variation.posterior(self.encoder(torch.cat([u.flatten(1), weights], -1)).float())
         z = q.rsample() if sample else q.loc
-        refinement = torch.tanh(raw) * self.limit
-        moved = self.group.compose(element, self.group.from_parameters(refinement))
-        return q, z, raw, moved, self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return q, z, self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
         """Posterior of the latents given images with values from 0 to 1."""
@@ -171,7 +189,8 @@ class HypothesisVAE(nn.Module):
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
         """Pose-free image of a cluster (log-weights, any constant may be added) and a variation."""
-        return self.decoder(torch.cat([torch.softmax(z_c, -1), z], -1)).to(z.dtype)
+        weights = F.pad(torch.softmax(z_c, -1), (0, self.net.shape[0] - z_c.shape[-1]))
+        return self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
 
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
@@ -195,35 +214,21 @@ class HypothesisVAE(nn.Module):
         """
         draw = self.training if sample is None else sample
         if given is None:
-            joint, shift = self.infer(x)
-            cluster, element, _ = self.read(joint, shift)
+            joint, rest = self.infer(x)
+            cluster, element, _ = self.read(joint, rest)
         else:
             cluster, element = given
             joint = F.one_hot(cluster, self.clusters).float()[..., None] * self.allowed
             joint = joint / joint.sum((1, 2), keepdim=True)
-        weights = F.one_hot(cluster, self.clusters).to(x.dtype)
-        q, z, raw, moved, canonical = self.explain(x, weights, element, draw)
+        q, z, canonical = self.explain(x, self.one_hot(cluster), element, draw)
         responsibilities = joint.sum(-1)
         return Output(
-            posterior=HypothesisPosterior(
-                joint=joint, element=element, variation=q, refinement=raw
-            ),
+            posterior=HypothesisPosterior(joint=joint, element=element, variation=q),
             z_c=responsibilities.clamp_min(1e-6).log(),
             z=z,
-            tau=self.group.log(moved),
-            element=moved,
+            tau=self.group.log(element),
+            element=element,
             responsibilities=responsibilities,
             canonical=canonical,
-            reconstruction=warp(canonical, moved, background=self.background),
+            reconstruction=warp(canonical, element, background=self.background),
         )
-
-
-def wrapped(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """The same angles within [-pi, pi)."""
-    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
-
-
-def translation(shift: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
-    """Elements that shift by (x, y) image sides."""
-    matrix = torch.eye(3, dtype=shift.dtype, device=shift.device).repeat(len(shift), 1, 1)
-    return torch.cat([matrix[:, :, :2], torch.cat([shift, matrix[:, 2, 2:]], -1)[..., None]], -1)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from mcevae.errors import UserError
@@ -51,6 +52,19 @@ class Source:
 
     train: Images
     test: Images | None = None
+
+
+def shrink(images: Float[Tensor, "n c h w"], longest: int = 28) -> Float32[Tensor, "n c h2 w2"]:
+    """Images of at most `longest` pixels a side, as float32; finer detail tells little of a pose.
+
+    Those that are small enough are kept as they are.
+    """
+    height, width = images.shape[-2:]
+    ratio = longest / max(height, width)
+    if ratio >= 1:
+        return images.float()
+    small = (max(2, round(height * ratio)), max(2, round(width * ratio)))
+    return F.interpolate(images.float(), size=small, mode="bilinear", antialias=True)
 
 
 def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -15,6 +15,7 @@ from mcevae.build import Model
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, pose, pose_seed
 from mcevae.groups import MatrixGroup, get_group
+from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import Images
 from mcevae.infer import Embedding, embed, outputs
 from mcevae.objectives import bce, squared_error
@@ -166,25 +167,60 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
     }
 
 
-def poses(
-    found: Embedding, truth: Tensor, held: Embedding, held_truth: Tensor, model: Model, pixels: int
-) -> Scores:
+def poses(found: Embedding, truth: Tensor, own: Tensor, group: MatrixGroup, pixels: int) -> Scores:
     """Pose error, raw and after aligning each cluster's frame.
 
     Args:
         found, truth: the images that are scored, and their true elements (n, 3, 3).
-        held, held_truth: other images, on which the frames are estimated.
-        model: gives the group.
+        own: (K, 3, 3), frames of the clusters, as `frames` gives them for other images.
+        group: of the poses.
         pixels: pixels of an image side.
     """
-    group = model.group
-    aligned = group.compose(found.element, frames(held, held_truth, group)[found.cluster])
+    aligned = group.compose(found.element, own[found.cluster])
     scores = pose_errors(found.element, truth, group, pixels, "raw_")
     scores |= pose_errors(aligned, truth, group, pixels, "")
     if "rotation" in group.coordinates:
         i = group.coordinates.index("rotation")
         scores |= circular(group.to_parameters(aligned)[:, i], group.to_parameters(truth)[:, i])
     return scores
+
+
+CREDIBLE = (0.5, 0.9)
+
+
+@torch.inference_mode()
+def coverage(
+    model: HypothesisVAE, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: Tensor
+) -> Scores:
+    """How often the true rotation lies in the posterior's credible sets of 50 and of 90 per cent.
+
+    A set holds the likeliest rotations of the grid, given the image's cluster, up to that much
+    probability. Calibrated posteriors score 0.5 and 0.9.
+
+    Args:
+        model: gives each image a probability for every rotation.
+        pixels: (N, C, H, W) uint8 images.
+        truth: their true elements.
+        own: (K, 3, 3), frames of the clusters, as `frames` gives them.
+    """
+    size, rotations = 500, len(model.angles)
+    levels = []
+    for (_, out), true in zip(outputs(model, pixels, size), truth.split(size), strict=True):
+        cluster = out.responsibilities.argmax(-1).cpu()
+        joint = out.posterior.joint.cpu()[torch.arange(len(true)), cluster]
+        p = joint / joint.sum(-1, keepdim=True)  # (B, R)
+        aligned = model.group.compose(true, model.group.inverse(own[cluster]))
+        angle = model.group.to_parameters(aligned)[:, 0]
+        at = (angle * rotations / (2 * math.pi)).round().long() % rotations
+        likelier = p > p.gather(1, at[:, None])
+        levels.append((p * likelier).sum(-1))  # the smallest credible set without the truth
+    level = torch.cat(levels)
+    return {
+        f"rotation_coverage_{round(100 * share)}": Score(
+            value=(level < share).float().mean().item(), unit="share", n=len(level)
+        )
+        for share in CREDIBLE
+    }
 
 
 def invariance(before: Embedding, after: Embedding, seed: int = 0) -> Scores:
@@ -248,7 +284,9 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
     scores = clustering(found, scored.images.labels)
     scores |= reconstruction(model, scored.images.pixels)
     if scored.elements is not None and held.elements is not None:
-        others = embed(model, held.images.pixels)
+        own = frames(embed(model, held.images.pixels), held.elements, model.group)
         pixels = side(*scored.images.shape[1:])
-        scores |= poses(found, scored.elements, others, held.elements, model, pixels)
+        scores |= poses(found, scored.elements, own, model.group, pixels)
+        if isinstance(model, HypothesisVAE):
+            scores |= coverage(model, scored.images.pixels, scored.elements, own)
     return scores | invariance(found, embed(model, repose(scored, config).images.pixels))

@@ -3,29 +3,34 @@
 Images come upright or nearly so. What a small change of pose or of stroke does to an image is free
 (Simard, LeCun, Denker, "Efficient pattern recognition using a new transformation distance", 1993),
 so that its neighbours share its content. UMAP (McInnes, Healy, Melville, 2018) spreads that graph
-out in a few dimensions, where a Gaussian mixture finds the clusters. No label is read.
+out in a few dimensions, where a Gaussian mixture finds the clusters. How well clusters fit the
+graph is their modularity (Newman, Girvan, "Finding and evaluating community structure in networks",
+2004): the share of edges that stay inside a cluster, less what chance alone would keep there. No
+label is read.
 """
 
 import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64
+from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from mcevae.images import require
-from mcevae.warp import side
+from mcevae.images import require, shrink
 
-LONGER_SIDE = 28  # pixels; more would cost time, and blur takes away what they show
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 200  # what UMAP itself takes for large sets; 500 gives the same accuracy
 MIXTURE_STARTS = 5
+SEARCH_STARTS = 2  # for each K that is tried: one is at times a poor one, five take long
+RIDGE, RIGID = 0.02, 1e9  # of the tangent distance; the second makes it the plain distance
 CHUNK_NUMBERS = 2**24  # floats held at once for one chunk of images, 64 MiB
 
 
@@ -33,55 +38,82 @@ CHUNK_NUMBERS = 2**24  # floats held at once for one chunk of images, 64 MiB
 class Grouping:
     """Clusters found in N images, on the CPU."""
 
+    clusters: int
+    """K, as asked for or as chosen."""
     labels: Int64[Tensor, " n"]
     """0 to K - 1, in no particular order."""
     confidence: Float[Tensor, " n"]
     """Posterior probability of that cluster under the mixture, 0 to 1."""
     agreement: float
     """Mean normalised mutual information with the other restarts, 0 to 1; NaN where none were."""
+    duplicates: list[tuple[int, int]]
+    """Pairs of clusters, smaller first, that would raise the graph's modularity by being one."""
 
 
 def start_clusters(
     images: Float[Tensor, "n c h w"],
-    clusters: int,
+    clusters: int | None,
     *,
+    most: int = 30,
     neighbours: int = 15,
     restarts: int = 3,
+    by: Literal["tangent", "euclidean", "kmeans"] = "tangent",
     seed: int = 0,
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
 
+    Where K is not given, it is the one whose clusters have the largest modularity on the neighbour
+    graph, mean of the restarts, which falls again once like images are parted. On MNIST that is 10
+    or 11: upright and slanted ones may be two clusters.
+
     Layout and mixture depend on chance. Of the restarts the one is kept that agrees best with the
-    others, among those with the fewest empty clusters; a `UserWarning` says where it has some.
+    others, among those with the fewest empty clusters and then the fewest duplicates; a
+    `UserWarning` says where it has some.
 
     Args:
         images: (N, C, H, W) in [0, 1], in their canonical pose.
-        clusters: K, 1 to N.
+        clusters: K, 1 to N; None to choose it.
+        most: largest K to choose, at least 2; N where that is smaller.
         neighbours: of each image in the graph, 1 to N - 1. More join clusters, fewer split them.
         restarts: layouts to choose from, at least 1.
+        by: distance of the graph, tangent or Euclidean; kmeans leaves out graph and layout, to
+            show what they are worth.
         seed: the same one gives the same clusters on the same machine, 0 or more.
 
     Raises:
         UserError: too few images for so many clusters or neighbours, or a count below 1.
     """
     n = len(images)
-    require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
+    if clusters is not None:
+        require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
+        require(n >= clusters, f"{n} images cannot fill {clusters} clusters; give more images.")
+    require(most >= 2, f"At most {most} clusters leave no choice; allow at least 2.")
     require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
-    require(n >= clusters, f"{n} images cannot fill {clusters} clusters; give more images.")
-    small = _shrink(images)
-    graph, data = tangent_neighbours(small, neighbours), small.flatten(1).cpu().numpy()
+    small = shrink(images)
+    ridge = RIGID if by == "euclidean" else RIDGE
+    graph, data = tangent_neighbours(small, neighbours, ridge=ridge), small.flatten(1).cpu().numpy()
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
-    found = [_split(_layout(data, *graph, start), clusters, start) for start in starts]
+    layouts = [data if by == "kmeans" else _layout(data, *graph, start) for start in starts]
+    edges = _edges(graph[0])
+    K = _best_count(layouts, edges, min(most, n), starts) if clusters is None else clusters
+    split = _k_means if by == "kmeans" else _split
+    found = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
     labels = [probability.argmax(axis=1) for probability in found]
     agreement = _agreement(labels)
     filled = [len(np.unique(label)) for label in labels]
-    best = max(range(restarts), key=lambda i: (filled[i], agreement[i]))
-    if (empty := clusters - filled[best]) > 0:
-        warnings.warn(f"{empty} of {clusters} clusters are empty; ask for fewer.", stacklevel=2)
+    duplicates = [_duplicates(label, edges, K) for label in labels]
+    best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
+    if (empty := K - filled[best]) > 0:
+        warnings.warn(f"{empty} of {K} clusters are empty; ask for fewer.", stacklevel=2)
+    if duplicates[best]:
+        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
+        warnings.warn(f"Clusters {pairs} show the same; ask for fewer.", stacklevel=2)
     return Grouping(
+        clusters=K,
         labels=torch.from_numpy(labels[best]),
         confidence=torch.from_numpy(found[best].max(axis=1)).float().clamp(0, 1),
         agreement=agreement[best],
+        duplicates=duplicates[best],
     )
 
 
@@ -91,7 +123,7 @@ def tangent_neighbours(
     *,
     candidates: int = 80,
     blur: float = 0.9,
-    ridge: float = 0.02,
+    ridge: float = RIDGE,
 ) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
     """Find the k images nearest to each, once small changes of that image are free.
 
@@ -118,7 +150,7 @@ def tangent_neighbours(
     n = len(images)
     require(k >= 1, f"There cannot be {k} neighbours; ask for at least 1.")
     require(n > k, f"{n} images do not have {k} neighbours each; give more, or ask for fewer.")
-    smooth = _blur(_shrink(images), blur)
+    smooth = _blur(shrink(images), blur)
     nearby = _nearest(smooth.flatten(1), min(max(candidates, k), n - 1))
     distances, order = _distances(smooth, nearby, ridge).sort(dim=1, stable=True)
     return nearby.gather(1, order[:, :k]), distances[:, :k].contiguous()
@@ -148,16 +180,6 @@ def _chunks(count: int, numbers_each: int) -> Iterator[slice]:
     """Slices of `count` images, each of which takes so many numbers."""
     step = max(1, CHUNK_NUMBERS // numbers_each)
     return (slice(start, start + step) for start in range(0, count, step))
-
-
-def _shrink(images: Float[Tensor, "n c h w"]) -> Float32[Tensor, "n c small_h small_w"]:
-    """Images of at most `LONGER_SIDE` pixels a side, as float32."""
-    height, width = images.shape[-2:]
-    ratio = LONGER_SIDE / side(height, width)
-    if ratio >= 1:
-        return images.float()
-    small = (max(2, round(height * ratio)), max(2, round(width * ratio)))
-    return F.interpolate(images.float(), size=small, mode="bilinear", antialias=True)
 
 
 def _blur(images: Float32[Tensor, "n c h w"], deviation: float) -> Float32[Tensor, "n c h w"]:
@@ -228,12 +250,59 @@ def _layout(data: np.ndarray, indices: Tensor, distances: Tensor, seed: int) -> 
             torch.set_num_threads(threads)  # numba sets OpenMP's number, which torch shares
 
 
-def _split(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+def _split(
+    points: np.ndarray, clusters: int, seed: int, starts: int = MIXTURE_STARTS
+) -> np.ndarray:
     """Posterior probabilities (N, K) of the components of a Gaussian mixture."""
     mixture = GaussianMixture(
-        clusters, n_init=MIXTURE_STARTS, max_iter=500, reg_covar=1e-4, random_state=seed
+        clusters, n_init=starts, max_iter=500, reg_covar=1e-4, random_state=seed
     )
     return mixture.fit(points).predict_proba(points)
+
+
+def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Clusters of the points themselves, one-hot (N, K)."""
+    found = KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
+    return np.eye(clusters)[found]
+
+
+def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
+    """K of 2 to `most` whose clusters have the largest modularity, mean of the layouts (N, 5)."""
+
+    def modularity(clusters: int) -> float:
+        total = 0.0
+        for points, seed in zip(layouts, seeds, strict=True):
+            labels = _split(points, clusters, seed, SEARCH_STARTS).argmax(axis=1)
+            total += np.trace(_beyond_chance(labels, edges, clusters))
+        return total
+
+    return max(range(2, most + 1), key=modularity)
+
+
+def _edges(indices: Int64[Tensor, "n k"]) -> np.ndarray:
+    """Pairs of images (E, 2), each once, of which either is a neighbour of the other."""
+    ends = indices.cpu().numpy()
+    itself = np.broadcast_to(np.arange(len(ends))[:, None], ends.shape)
+    return np.unique(np.sort(np.stack([itself.ravel(), ends.ravel()], axis=1), axis=1), axis=0)
+
+
+def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.ndarray:
+    """e_ab - a_a a_b of Newman and Girvan (2004), (K, K): shares of edges less what chance gives.
+
+    e_ab is the share of edge ends in cluster a whose edge leads to b, a_a that of all ends in a.
+    The trace is the modularity; to join a and b would add twice the entry (a, b) to it.
+    """
+    a, b = labels[edges].T
+    one_way = np.bincount(a * clusters + b, minlength=clusters**2).reshape(clusters, clusters)
+    share = (one_way + one_way.T) / (2 * len(edges))
+    ends = share.sum(axis=1)
+    return share - np.outer(ends, ends)
+
+
+def _duplicates(labels: np.ndarray, edges: np.ndarray, clusters: int) -> list[tuple[int, int]]:
+    """Pairs of clusters that would raise the modularity by being one."""
+    gain = np.triu(_beyond_chance(labels, edges, clusters), k=1)
+    return [(a, b) for a, b in np.argwhere(gain > 0).tolist()]
 
 
 def _agreement(labels: list[np.ndarray]) -> list[float]:

@@ -92,17 +92,19 @@ class GatedDecoder(nn.Sequential):
 
 
 class HypothesisNet(nn.Module):
-    """Image to logits over (cluster, rotation) pairs and a shift (preset `default`).
+    """Image to logits over (cluster, rotation) pairs and the rest of the pose (preset `default`).
 
     Images are averaged down to at most `WORK_SIDE` pixels a side first. Maps (B, C + 1, H, W), the
-    image and a mask of where it is known, to (B, K, R) logits and (B, 2) shifts in image sides.
+    image and a mask of where it is known, to (B, K, R) logits and (B, rest) numbers.
 
     Args:
         shape: (C, H, W) of the images.
-        clusters, rotations: K and R.
+        clusters, rotations, rest: K, R and how many parameters the pose has besides the rotation.
     """
 
-    def __init__(self, shape: tuple[int, int, int], clusters: int, rotations: int) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], clusters: int, rotations: int, rest: int
+    ) -> None:
         super().__init__()
         channels, *sides = shape
         self.pool = math.ceil(max(sides) / WORK_SIDE)
@@ -120,40 +122,37 @@ class HypothesisNet(nn.Module):
             *layers,
             nn.Flatten(),
             nn.Dropout(0.1),
-            nn.Linear(before * height * width, 256, bias=False),
-            nn.BatchNorm1d(256),
-            nn.ReLU(inplace=True),
+            *dense(before * height * width, 256),
         )
-        self.joint = nn.Linear(256, clusters * rotations)
-        self.shift = nn.Linear(256, 2)
+        self.last = nn.Linear(256, clusters * rotations + rest)
         self.shape = (clusters, rotations)
 
     def forward(
         self, x: Float[Tensor, "B channels H W"]
-    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B 2"]]:
-        """Logits and shifts."""
+    ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:
+        """Logits and the other parameters."""
         if self.pool > 1:
             x = nn.functional.avg_pool2d(x, self.pool, ceil_mode=True)
-        h = self.features(x)
-        return self.joint(h).unflatten(-1, self.shape), self.shift(h)
+        logits, rest = self.last(self.features(x)).tensor_split([math.prod(self.shape)], -1)
+        return logits.unflatten(-1, self.shape), rest
+
+
+def dense(inputs: int, outputs: int) -> list[nn.Module]:
+    """A hidden layer with batch norm, which makes code and decoder learn several times faster."""
+    return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
 
 
 class CodeEncoder(nn.Sequential):
-    """Canonicalised image and cluster weights, side by side, to z and a pose refinement.
+    """Canonicalised image and cluster weights, side by side, to z.
 
-    Maps (B, C H W + K) to (B, 2 V + T): means, raw log-variances, refinement (zero at first).
+    Maps (B, C H W + K) to (B, 2 V): means and raw log-variances.
     """
 
-    def __init__(self, pixels: int, clusters: int, hidden: int, variation: int, pose: int) -> None:
-        last = nn.Linear(hidden, 2 * variation + pose)
-        nn.init.zeros_(last.weight[-pose:])
-        nn.init.zeros_(last.bias[-pose:])
+    def __init__(self, pixels: int, clusters: int, hidden: int, variation: int) -> None:
         super().__init__(
-            nn.Linear(pixels + clusters, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            last,
+            *dense(pixels + clusters, hidden),
+            *dense(hidden, hidden),
+            nn.Linear(hidden, 2 * variation),
         )
 
 
@@ -164,10 +163,8 @@ class CodeDecoder(nn.Sequential):
         last = nn.Linear(hidden, math.prod(shape))
         nn.init.constant_(last.bias, -2.0)  # most pixels are background
         super().__init__(
-            nn.Linear(dim, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
+            *dense(dim, hidden),
+            *dense(hidden, hidden),
             last,
             nn.Sigmoid(),
             nn.Unflatten(-1, shape),

@@ -8,22 +8,26 @@ better guesses, the starred quantities of eq. (8):
                        clusters from the neighbourhood graph of the canonical images (`neighbours`)
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
-Labels play no part.
+Whenever poses change, images that look alike are brought into one frame (`frames`). Labels play no
+part.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from mcevae.config import Config
-from mcevae.groups import MatrixGroup
-from mcevae.hypotheses import HypothesisVAE, wrapped
-from mcevae.images import to_float
+from mcevae.config import MOST_CLUSTERS, Config
+from mcevae.frames import frame_offsets
+from mcevae.groups import MatrixGroup, wrapped
+from mcevae.hypotheses import HypothesisVAE
+from mcevae.images import shrink, to_float
+from mcevae.moments import moments, whole
 from mcevae.neighbours import start_clusters
-from mcevae.templates import centroid, start_poses
+from mcevae.templates import start_poses
 from mcevae.warp import warp
 
 UNKNOWN = -1
@@ -31,6 +35,9 @@ UNKNOWN = -1
 
 AGREEMENT = 0.7
 """Share of the clusters that the network must agree with before new ones are drawn from it."""
+
+SHRINKAGE = 0.5
+"""Share of its images that new targets must leave to a cluster."""
 
 BATCH = 1000
 
@@ -69,107 +76,172 @@ class SelfTraining:
             element=group.identity(n),
             weight=torch.ones(n),
         )
-        epochs = config.train.epochs
-        self.warmup = max(1, round(config.start.warmup * epochs))
-        self.interval = max(1, (epochs - self.warmup) // (config.start.redraws + 1))
+        self.support = config.support.half_widths(group)
+        self.seconds = 0.0  # that the last call of `before` took
+        self.plan(config.train.epochs)
+
+    def plan(self, epochs: int) -> None:
+        """Spread the stages over so many epochs."""
+        start = self.config.start
+        self.warmup = max(1, round(start.warmup * epochs))
+        self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
 
     def before(self, epoch: int, model: HypothesisVAE) -> str:
         """Bring the targets up to date at the start of an epoch; says what was done."""
-        start = self.config.start
         if epoch == 0:
-            self.start()
-            return f"poses from {start.templates} templates"
+            return self.start()
         if epoch < self.warmup:
             return ""
         if epoch == self.warmup:
             self.reread(model)
-            return f"clusters from the neighbourhood graph, agreement {self.group_images():.2f}"
-        if epoch > self.warmup and (epoch - self.warmup) % self.interval == 0:
+            return self.group_images(model)
+        after = epoch - self.warmup
+        if (
+            after > 0
+            and after % self.interval == 0
+            and after // self.interval <= self.config.start.redraws
+        ):
             return self.redraw(model)
         return ""
 
-    def start(self) -> None:
-        """Poses from templates."""
+    def start(self) -> str:
+        """First poses, from templates or from moments alone; says which."""
+        if self.config.start.poses == "moments":
+            rest = torch.cat(
+                [
+                    moments((to_float(chunk) - self.config.data.background).abs(), self.group)
+                    for chunk in self.pixels.split(BATCH)
+                ]
+            )
+            self.targets.element.copy_(self.group.from_parameters(F.pad(rest, (1, 0))))
+            return "poses from moments"
         found = start_poses(
             self.pixels,
             self.group,
-            self.config.support.half_widths(self.group),
+            self.support,
             templates=self.config.start.templates,
             seed=self.config.train.seed,
             subset=self.config.start.subset,
         )
         self.targets.element.copy_(found.elements)
+        self.level()
+        return f"poses from {len(found.templates)} templates"
 
     @torch.no_grad()
     def posterior(self, model: HypothesisVAE, *, clustered: bool = True) -> tuple[Tensor, ...]:
-        """Joint, element, confidence and anchored shift of every training image, on the CPU.
+        """Joint, element, confidence and anchored rest of every training image, on the CPU.
 
-        Before there are clusters the rotation is read from the sum over them.
+        The shift of an image that does not touch its border is its centroid's. Before there are
+        clusters the rotation is read from the sum over them.
         """
         model.eval()
         device = model.angles.device
         parts = []
         for chunk in self.pixels.split(BATCH):
             x = to_float(chunk.to(device))
-            joint, shift = model.infer(x)
-            shift = torch.where(whole(x)[:, None], centroid((x - model.background).abs()), shift)
+            joint, rest = model.infer(x)
+            anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
+            rest = torch.where(whole(x)[:, None], anchored, rest)
             if not clustered:
                 joint = joint.sum(1, keepdim=True)
-            _, element, mass = model.read(joint, shift)
-            parts.append([t.cpu() for t in (joint, element, mass, shift)])
+            _, element, mass = model.read(joint, rest)
+            parts.append([t.cpu() for t in (joint, element, mass, rest)])
         model.train()
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     def reread(self, model: HypothesisVAE) -> None:
         """Poses from the network's likeliest rotation."""
         self.targets.element.copy_(self.posterior(model, clustered=False)[1])
+        self.level()
 
-    def group_images(self) -> float:
-        """Clusters for a random subset of the canonical images; returns restarts' agreement."""
-        seed = self.config.train.seed
-        order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
-        rows = order[: self.config.start.subset]
+    def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
+        """Images moved back by their targets, small."""
         back = self.group.inverse(self.targets.element[rows])
-        canonical = torch.cat(
+        background = self.config.data.background
+        return torch.cat(
             [
-                warp(to_float(images), M, background=self.config.data.background).clamp(0, 1)
+                shrink(warp(to_float(images), M, background=background).clamp(0, 1))
                 for images, M in zip(self.pixels[rows].split(BATCH), back.split(BATCH), strict=True)
             ]
         )
-        found = start_clusters(
-            canonical,
-            self.config.model.clusters,
-            neighbours=self.config.start.neighbours,
-            restarts=self.config.start.restarts,
-            seed=seed,
+
+    def level(self) -> None:
+        """Bring images that look alike into one frame."""
+        if self.config.start.frames == "common":
+            return
+        targets = self.targets
+        offsets = frame_offsets(
+            targets.element,
+            self.canonical(torch.arange(len(self.pixels))),
+            targets.cluster,
+            self.group,
+            self.support,
+            seed=self.config.train.seed,
         )
+        targets.element.copy_(self.group.compose(targets.element, self.group.inverse(offsets)))
+
+    def group_images(self, model: HypothesisVAE) -> str:
+        """Clusters for a random subset of the canonical images; says what came of it."""
+        seed, clusters = self.config.train.seed, self.config.model.clusters
+        order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
+        rows = order[: self.config.start.subset]
+        with warnings.catch_warnings(record=True) as told:  # of empty or duplicate clusters
+            warnings.simplefilter("always", UserWarning)
+            found = start_clusters(
+                self.canonical(rows),
+                None if clusters == "auto" else clusters,
+                neighbours=self.config.start.neighbours,
+                restarts=self.config.start.restarts,
+                by=self.config.start.grouping,
+                seed=seed,
+                most=MOST_CLUSTERS,
+            )
+        model.use(found.clusters)
         self.targets.cluster[rows] = found.labels
-        return found.agreement
+        return (
+            f"{found.clusters} clusters ({self.config.start.grouping}), "
+            f"agreement of restarts {found.agreement:.2f}"
+        ) + "".join(f". {warning.message}" for warning in told)
 
     def redraw(self, model: HypothesisVAE) -> str:
-        """Draw every image's hypothesis from the squared posterior; says what came of it.
+        """Draw every image's hypothesis from the squared posterior, or take the likeliest.
+
+        Says what came of it.
 
         Squaring prefers what is sure and still lets doubtful images try another hypothesis. A
         network that contradicts the targets it was given has not learned them yet, and drawing from
         it would throw the clusters away: they are kept until it agrees on `AGREEMENT` of them.
         """
-        joint, _, mass, shift = self.posterior(model)
+        joint, element, mass, rest = self.posterior(model)
         known = self.targets.cluster != UNKNOWN
         agree = (joint.sum(-1).argmax(-1) == self.targets.cluster)[known].float().mean().item()
         if agree < AGREEMENT:
             return f"targets kept: the network agrees with {100 * agree:.0f} % of the clusters yet"
         rotations = joint.shape[2]
-        drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
-        jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
-        angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
-        cluster = drawn // rotations
-        self.targets.cluster.copy_(cluster)
-        self.targets.element.copy_(model.element(angle, shift))
+        if self.config.start.draw == "posterior":
+            drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
+            jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
+            angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
+            cluster, element = drawn // rotations, model.element(angle, rest)
+        else:
+            cluster = joint.sum(-1).argmax(-1)
+        spared = self.emptied(cluster, joint.shape[1])
+        self.targets.cluster.copy_(torch.where(spared, self.targets.cluster, cluster))
+        self.targets.element.copy_(
+            torch.where(spared[:, None, None], self.targets.element, element)
+        )
         self.targets.weight.copy_(mass)
-        return f"clusters and poses drawn again; the network agreed with {100 * agree:.1f} %"
+        self.level()
+        done = f"new clusters and poses; the network agreed with {100 * agree:.1f} %"
+        return done + f"; {int(spared.sum())} kept in emptying clusters" * bool(spared.any())
 
+    def emptied(self, cluster: Int[Tensor, " n"], clusters: int) -> Bool[Tensor, " n"]:
+        """Images of clusters that would be left less than `SHRINKAGE` of what they have.
 
-def whole(x: Float[Tensor, "B C H W"]) -> Tensor:
-    """(B,) whether an image does not touch its border, so that its centroid can be trusted."""
-    frame = F.pad(torch.zeros_like(x[:, :, 1:-1, 1:-1]), (1, 1, 1, 1), value=1.0)
-    return (x * frame).sum((1, 2, 3)) < 0.5
+        A cluster that its neighbours swallow does not come back, so it keeps its images.
+        """
+        known = self.targets.cluster != UNKNOWN
+        before = self.targets.cluster[known].bincount(minlength=clusters)
+        after = cluster.bincount(minlength=clusters)
+        emptying = after < SHRINKAGE * before
+        return emptying[self.targets.cluster] & known

@@ -17,7 +17,8 @@ invariant clustering using the EM algorithm", 2003). To that we add three things
   weakly, to those that make templates look alike.
 
 Images are bright on dark, and seen at 28 pixels or fewer: channels averaged, slightly blurred, of
-norm one, inside a disc, and, where the group can shift them, with their centroid at the centre.
+norm one, inside a disc, and, where the group can shift or scale them, with their centroid at the
+centre and of one radius (`moments`).
 """
 
 import math
@@ -29,9 +30,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
-from mcevae.groups import SE2, SO2, MatrixGroup
-from mcevae.images import require
-from mcevae.warp import side, warp
+from mcevae.groups import SO2, MatrixGroup, wrapped
+from mcevae.moments import moments, places
+from mcevae.warp import warp
 
 LONGER_SIDE = 28  # pixels, at most: finer detail tells little of a pose
 RADIUS, BLUR = 0.475, 0.025  # of the disc and of the Gaussian, image sides
@@ -59,16 +60,6 @@ class Start:
     templates: Float[Tensor, "m 1 h w"]
 
 
-def centroid(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2"]:
-    """Return the mean position (x right, y down) of intensities >= 0, in sides from the centre.
-
-    That of an image which is black throughout is the centre.
-    """
-    mass = x.sum(1)
-    moments = [(mass * place).sum((1, 2)) for place in _places(x)]
-    return torch.stack(moments, dim=1) / mass.sum((1, 2)).clamp_min(1e-6)[:, None]
-
-
 def start_poses(
     pixels: UInt8[Tensor, "n c h w"],
     group: MatrixGroup,
@@ -84,7 +75,7 @@ def start_poses(
 
     Args:
         pixels: (N, C, H, W), 0 to 255; the work is done on their device.
-        group: se2, or so2, whose images turn about their centre.
+        group: of the poses; images turn about their centre where it cannot shift them.
         support: half-widths as ``group.support(...)`` gives them; that of the rotation is used.
         templates: M, at least 1; fewer where there are not 8 images for each.
         angles: R to the full turn, at least 4.
@@ -93,13 +84,8 @@ def start_poses(
         track: wraps the list of steps, to show progress.
 
     Raises:
-        UserError: the group is neither so2 nor se2.
         ValueError: `support` does not fit the group, or a number is below its least.
     """
-    remedy = "take so2 or se2, or use --preset paper, which starts without poses"
-    require(
-        isinstance(group, SO2 | SE2), f"{group.name}: can do more than turn and shift; {remedy}."
-    )
     half_width = dict(zip(group.coordinates, support, strict=True))["rotation"]
     if templates < 1 or angles < 4 or subset < 1:
         raise ValueError("templates, angles and subset must be at least 1, 4 and 1.")
@@ -112,21 +98,14 @@ def start_poses(
     mixture.fit(x, track)
     parts = []
     for chunk in pixels.split(CHUNK):
-        x, middle = _features(chunk, group)
-        parts.append((*mixture.poses(x), middle))
-    angle, confidence, middle = (torch.cat(part) for part in zip(*parts, strict=True))
-    parameters = torch.cat([angle[:, None], middle], dim=1)[:, : group.dim]
+        x, rest = _features(chunk, group)
+        parts.append((*mixture.poses(x), rest))
+    angle, confidence, rest = (torch.cat(part) for part in zip(*parts, strict=True))
+    parameters = torch.cat([angle[:, None], rest], dim=1)
     shown = F.interpolate(mixture.canonical(), size=pixels.shape[2:], mode="bilinear")
     shown = shown / shown.amax((1, 2, 3), keepdim=True).clamp_min(1e-6)
     moves = group.from_parameters(parameters)
     return Start(elements=moves, confidence=confidence, templates=shown)
-
-
-def _places(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the columns (W,) and the rows (H, 1) of images lie, in sides from the centre."""
-    height, width = x.shape[-2:]
-    across, down = (torch.arange(n, device=x.device) + 0.5 - n / 2 for n in (width, height))
-    return across / side(height, width), down[:, None] / side(height, width)
 
 
 def _small(pixels: Tensor) -> Tensor:
@@ -139,26 +118,22 @@ def _small(pixels: Tensor) -> Tensor:
 
 def _disc(pixels: Tensor) -> Tensor:
     """Which of the small pixels (h, w) are compared: those that keep inside a square frame."""
-    across, down = _places(_small(pixels[:1]))
+    across, down = places(_small(pixels[:1]))
     return across**2 + down**2 < RADIUS**2
 
 
 def _features(pixels: Tensor, group: MatrixGroup) -> tuple[Tensor, Tensor]:
-    """Images as the mixture sees them, (N, P), and their centroids (N, 2) if the group shifts."""
+    """Images as the mixture sees them, (N, P), and the (N, T - 1) that they were moved back by."""
     small = _small(pixels)
-    middle = centroid(small) * float(group.dim > 1)
-    small = warp(small, SE2().from_parameters(F.pad(-middle, (1, 0))))
+    rest = moments(small, group)
+    small = warp(small, group.inverse(group.from_parameters(F.pad(rest, (1, 0)))))
     sigma = BLUR * max(small.shape[2:])  # pixels
     reach = math.ceil(4 * sigma)
     taps = torch.arange(-reach, reach + 1, device=small.device) / sigma
     kernel = torch.softmax(-(taps**2) / 2, dim=0)
     small = F.conv2d(small, kernel.view(1, 1, 1, -1), padding=(0, reach))
     small = F.conv2d(small, kernel.view(1, 1, -1, 1), padding=(reach, 0))
-    return F.normalize(small[:, 0, _disc(pixels)], dim=1), middle
-
-
-def _wrap(angle: Tensor) -> Tensor:
-    return (angle + math.pi) % (2 * math.pi) - math.pi  # within [-pi, pi)
+    return F.normalize(small[:, 0, _disc(pixels)], dim=1), rest
 
 
 def _log_joint(x: Tensor, bank: Tensor, log_prior: Tensor, beta: float) -> Tensor:
@@ -183,7 +158,7 @@ class _Mixture:
     ) -> None:
         self.disc, self.half_width, self.generator = disc, half_width, generator
         self.bin = 2 * math.pi / angles
-        self.angles = _wrap(torch.arange(angles, device=x.device) * self.bin)
+        self.angles = wrapped(torch.arange(angles, device=x.device) * self.bin)
         self.templates = self._images(self._draw(x, count))
         self.shares = x.new_full((count,), 1 / count)
         self.log_angle = x.new_full((count, angles), -math.log(angles))
@@ -233,7 +208,7 @@ class _Mixture:
 
     def _place(self, x: Tensor, beta: float, floor: float, first: bool) -> None:
         """Choose frames, and make angles outside the support about them unlikely."""
-        apart = _wrap(self.angles[:, None] - self.angles).abs()  # (frame, angle)
+        apart = wrapped(self.angles[:, None] - self.angles).abs()  # (frame, angle)
         inside = torch.sigmoid(2 * (self.half_width - apart) / self.bin) + floor
         if self.half_width + self.bin / 2 >= math.pi:
             inside = torch.ones_like(inside)
@@ -281,6 +256,6 @@ class _Mixture:
         posterior = torch.softmax(_log_joint(x, bank, log_prior, BETAS[1]), dim=1)
         confidence, best = posterior.max(1)
         chosen = offsets[best % len(offsets), None]
-        apart = _wrap(offsets - chosen)  # (N, offsets); between these the angle is refined
+        apart = wrapped(offsets - chosen)  # (N, offsets); between these the angle is refined
         weight = posterior.view(len(x), -1, len(offsets)).sum(1) * (apart.abs() < 2.5 * self.bin)
-        return _wrap(chosen[:, 0] + (weight * apart).sum(1) / weight.sum(1)), confidence
+        return wrapped(chosen[:, 0] + (weight * apart).sum(1) / weight.sum(1)), confidence

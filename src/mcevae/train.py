@@ -41,6 +41,12 @@ from mcevae.selftraining import SelfTraining, Targets
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 CHECK_EVERY = 20
 """Steps between looks at the loss, each of which waits for the device."""
+PROBE = 20
+"""Steps that tell how long an epoch takes."""
+OVERHEAD = 2.0
+"""Seconds of all the work of `selftraining` over those of its start."""
+LEAST_EPOCHS = 3
+"""For poses, for clusters, and for both."""
 
 
 class PosedDataset(Dataset):
@@ -72,6 +78,7 @@ def as_is(batch: Any) -> Any:
 class Position:
     """Where training stands; with the tensors, all that a resumed run needs."""
 
+    epochs: int  # of the whole run: the settings', or fewer if a time budget holds no more
     epoch: int = 0
     step: int = 0  # within the epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
@@ -155,7 +162,7 @@ class Trainer:
         set_seed(config.train.seed)
         AcceleratorState._reset_state()  # or another precision than the last run's is refused
         self.config, self.run = config, run
-        self.position = Position()
+        self.position = Position(epochs=config.train.epochs)
         self.accelerator = Accelerator(
             mixed_precision=config.train.precision,
             log_with="tensorboard",
@@ -215,12 +222,34 @@ class Trainer:
         with self.accelerator.autocast():  # the targets are computed as the predictions are
             return self.objective(self.model, self.inner, to_float(batch["pixels"]), batch)
 
+    def plan(self) -> str:
+        """Fit the stages of a taught model into the budget in minutes; says what came of it.
+
+        Half of them would be worth little: without its end a run has no clusters, or rough ones.
+        Called once `PROBE` steps have shown what a step takes.
+        """
+        minutes, position = self.config.train.minutes, self.position
+        probe = min(PROBE, len(self.loader))
+        if minutes is None or self.teacher is None or (position.epoch, position.step) != (0, probe):
+            return ""
+        epoch = (position.seconds - self.teacher.seconds) / probe * len(self.loader)
+        left = 60 * minutes - OVERHEAD * self.teacher.seconds
+        position.epochs = min(max(LEAST_EPOCHS, int(left / epoch)), self.config.train.epochs)
+        self.teacher.plan(position.epochs)
+        if position.epochs * epoch <= left:
+            return f"{position.epochs} epochs fit into {minutes:g} minutes"
+        return (
+            f"{minutes:g} minutes do not hold {position.epochs} epochs of {epoch:.0f} s; "
+            "give more, or fewer images (--limit, --subset)"
+        )
+
     def teach(self) -> str:
         """Bring the targets of a taught model up to date for a new epoch; says what was done."""
         started = time.perf_counter()
         done = ""
         if self.teacher and isinstance(self.inner, HypothesisVAE):
             done = self.teacher.before(self.position.epoch, self.inner)
+            self.teacher.seconds = time.perf_counter() - started
         self.position.seconds += time.perf_counter() - started
         return done
 
@@ -231,8 +260,8 @@ class Trainer:
         """
         settings, position = self.config.train, self.position
         done = position.epoch + position.step / len(self.loader)
-        first = self.teacher.warmup if self.teacher else settings.epochs
-        second = max(settings.epochs - first, 1)
+        first = self.teacher.warmup if self.teacher else position.epochs
+        second = max(position.epochs - first, 1)
         share = done / first if done < first else (done - first) / second
         rate = settings.lr * (one_cycle(share) if settings.schedule == "one-cycle" else 1)
         for group in self.optimizer.param_groups:
@@ -284,6 +313,10 @@ class Trainer:
                 checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
             )
             self.position = Position(**state["position"])
+            if self.config.train.minutes is None:
+                self.position.epochs = self.config.train.epochs
+            if self.teacher:
+                self.teacher.plan(self.position.epochs)
             set_noise_state(checkpoint.part(tensors, "noise"))
             for name, value in checkpoint.part(tensors, "targets").items():
                 vars(self.teacher.targets)[name].copy_(value)  # pyright: ignore[reportOptionalMemberAccess]
@@ -384,6 +417,9 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
         position.step += 1
         position.seconds = before + time.perf_counter() - started
         bar.advance(task)
+        if planned := trainer.plan():
+            bar.console.print(f"epoch {position.epoch + 1:3d}  {planned}", highlight=False)
+            bar.update(task, total=position.epochs * len(trainer.loader))
         timed_out = trainer.out_of_time()
         due = time.perf_counter() - saved > 60 * settings.checkpoint_minutes
         if stop or timed_out or due or position.step % CHECK_EVERY == 0:
@@ -438,17 +474,17 @@ def fit(
         write_text(run / "settings.toml", config.to_toml())
     if not resume:
         trainer.save()  # so that whatever stops it, `resume` has something to go on from
-    position, settings = trainer.position, config.train
+    position = trainer.position
     log = Log(run, trainer.accelerator, console, position.epoch)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     steps = len(trainer.loader)
-    done = settings.epochs * steps
+    done = position.epochs * steps
     bar = Progress(*columns, console=console, disable=not trainer.accelerator.is_main_process)
     with stop_signals() as stop, bar:
         task = bar.add_task(
             "starting", total=done, completed=position.epoch * steps + position.step
         )
-        while position.epoch < settings.epochs and not trainer.out_of_time():
+        while position.epoch < position.epochs and not trainer.out_of_time():
             if position.step == 0 and (done_before := trainer.teach()):
                 console.print(f"epoch {position.epoch + 1:3d}  {done_before}", highlight=False)
             ended = train_epoch(trainer, stop, bar, task)

@@ -1,0 +1,125 @@
+"""Grids of trainings: one cell is a row of settings and a seed. Used by quality and ablation."""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import RESULTS, machine, write_results
+from rich.console import Console
+
+from mcevae.checkpoint import load_model, run_file
+from mcevae.config import Config
+from mcevae.data import Posed, Splits, prepare_for
+from mcevae.infer import embed
+from mcevae.metrics import evaluate, frames
+from mcevae.train import fit, read_log
+
+HALF_TURN = (0, 1, 8)
+"""Digits that half a turn brings back to themselves: their rotation is not defined."""
+
+
+def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
+    """Settings with some fields of some parts changed."""
+    parts = {
+        part: dataclasses.replace(getattr(config, part), **fields)
+        for part, fields in changes.items()
+    }
+    return dataclasses.replace(config, **parts)
+
+
+def train(config: Config, run: Path, posed_by: Config | None = None) -> Splits:
+    """Train a run, from where it was if it was stopped; gives its data, posed by other settings."""
+    data = prepare_for(posed_by or config)
+    if not fit(config, data, run, resume=run_file(run, "last").exists(), console=Console()):
+        raise SystemExit(130)
+    return data
+
+
+def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]:
+    """Scores of a trained run on a split, how long it took, and its learning curve.
+
+    Args:
+        run: folder of the run.
+        config: settings that the images are posed by.
+        data: its data.
+        split: test or validation.
+    """
+    model, own, state = load_model(run)
+    scores = evaluate(model, config, data, split)
+    figures = {name: dataclasses.asdict(value) for name, value in scores.items()}
+    held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
+    figures |= turned(run, getattr(data, split), held)
+    return {
+        "seed": own.train.seed,
+        "minutes": round(read_log(run)[-1]["seconds"] / 60, 2),
+        "best_epoch": state["position"]["epoch"] + 1,
+        "machine": machine(),
+        "settings": own.to_dict(),
+        "scores": figures,
+        "curves": read_log(run),
+    }
+
+
+def turned(run: Path, scored: Posed, held: Posed) -> dict[str, Any]:
+    """Rotation error of digits other than `HALF_TURN`, degrees, and how many are upside down."""
+    labels = scored.images.labels
+    if scored.elements is None or held.elements is None or labels is None:
+        return {}
+    model, _, _ = load_model(run)
+    found = embed(model, scored.images.pixels)
+    own = frames(embed(model, held.images.pixels), held.elements, model.group)[found.cluster]
+    aligned = model.group.compose(found.element, own)
+    chosen = ~torch.isin(labels, torch.tensor(HALF_TURN))
+    error = model.group.distance(aligned, scored.elements)["rotation_deg"][chosen]
+    n = int(chosen.sum())
+    flipped = (error > 90).float().mean().item()
+    return {
+        "rotation_error_median_not_0_1_8": {"value": error.median().item(), "unit": "deg", "n": n},
+        "upside_down_not_0_1_8": {"value": flipped, "unit": "share", "n": n},
+    }
+
+
+def arguments(about: str | None, rows: list[str], folder: str) -> argparse.Namespace:
+    """Which cells to run, where and on how many cores."""
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="+", choices=rows, default=rows)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs") / folder)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args()
+
+
+def run_cells(
+    name: str, chosen: argparse.Namespace, cell: Callable[[str, int, Path], dict[str, Any]]
+) -> None:
+    """Run the chosen cells that results/NAME.json lacks, and add each to it when it is done.
+
+    The file is read anew each time, so that two processes can share out the cells.
+    """
+    torch.set_num_threads(chosen.threads)
+    for row in chosen.rows:
+        for seed in chosen.seeds:
+            if any(one["seed"] == seed for one in stored(name).get(row, [])):
+                continue
+            started = time.perf_counter()
+            result = cell(row, seed, chosen.runs / f"{row}-{seed}")
+            rows = stored(name)
+            rows[row] = sorted([*rows.get(row, []), result], key=lambda one: one["seed"])
+            write_results(name, {"rows": rows}, command=f"python benchmarks/{name}.py")
+            shown = {
+                key: round(result["scores"][key]["value"], 4) for key in ("accuracy", "nmi", "bce")
+            }
+            print(f"{row}, seed {seed}: {shown}, {time.perf_counter() - started:.0f} s in all")
+
+
+def stored(name: str) -> dict[str, list[dict[str, Any]]]:
+    """Rows of results/NAME.json so far."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text("utf-8"))["rows"] if path.exists() else {}
