@@ -22,7 +22,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "data": MNIST | {"pose": "none"},
         "support": {"rotation": 15.0, "shift": 0.1},
     },
-    "se2-20000": {"data": MNIST | {"limit": 20_000}, "train": {"epochs": 30}},
+    "se2-20000": {"data": MNIST | {"limit": 20_000}, "train": {"epochs": 20}},
     "se2-5-minutes": {"data": MNIST | {"limit": 20_000}, "train": {"minutes": 5.0}},
     "sim2": {"data": MNIST, "model": {"group": "sim2"}},
     "fashion-se2": {"data": {"source": "fashion-mnist"}},

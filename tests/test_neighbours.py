@@ -186,7 +186,6 @@ def test_the_number_of_shapes_is_found(count: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Clusters")  # of so few images
-@pytest.mark.filterwarnings("ignore:Clusters . and . show the same")  # the fewer the likelier
 @pytest.mark.parametrize(("most", "images"), [(2, 200), (4, 200), (30, 5)])
 def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
     most: int, images: int
