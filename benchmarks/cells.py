@@ -53,6 +53,8 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
     scores = evaluate(model, config, data, split)
     figures = {name: dataclasses.asdict(value) for name, value in scores.items()}
     held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
+    clusters = sum(name.startswith("occupancy_") for name in scores)
+    figures["clusters"] = {"value": clusters, "unit": "", "n": clusters}
     figures |= turned(run, getattr(data, split), held)
     return {
         "seed": own.train.seed,

@@ -24,6 +24,11 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "se2-20000": {"data": MNIST | {"limit": 20_000}, "train": {"epochs": 20}},
     "se2-5-minutes": {"data": MNIST | {"limit": 20_000}, "train": {"minutes": 5.0}},
+    "se2-auto": {
+        "data": MNIST | {"limit": 20_000},
+        "model": {"clusters": "auto"},
+        "train": {"epochs": 20},
+    },
     "sim2": {"data": MNIST, "model": {"group": "sim2"}},
     "fashion-se2": {"data": {"source": "fashion-mnist"}},
 }

@@ -87,6 +87,7 @@ def start_clusters(
     if clusters is not None:
         require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
         require(n >= clusters, f"{n} images cannot fill {clusters} clusters; give more images.")
+    require(by != "kmeans" or clusters is not None, "k-means needs a number of clusters; give one.")
     require(most >= 2, f"At most {most} clusters leave no choice; allow at least 2.")
     require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
     small = shrink(images)
