@@ -168,8 +168,8 @@ def quality() -> str:
     )
     return (
         "55,000 training (or as many as said), 5,000 validation and 10,000 test images; scored "
-        "once on test; K = 10 where it is not said. Poses within 90 degrees and 25 % of the side unless said "
-        "otherwise. Mean "
+        "once on test; K = 10 unless chosen. Poses within 90 degrees and 25 % of the side unless "
+        "said otherwise. Mean "
         f"over seeds, ± standard deviation. {made_by(rows)}; other work ran beside.\n\n"
         + grid(rows, ROWS, "data")
         + "\n"
