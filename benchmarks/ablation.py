@@ -29,9 +29,9 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
 """What is off, and the settings that turn it off. Images are posed within 90 degrees in all."""
 
 
-def settings(piece: str, seed: int) -> tuple[Config, Config]:
-    """Settings of a cell, and those that the images are posed by."""
-    data = changed(
+def posed(seed: int) -> Config:
+    """Settings with nothing off, which the images are posed by."""
+    return changed(
         default(),
         {
             "data": {"source": "mnist", "limit": 10_000},
@@ -39,14 +39,18 @@ def settings(piece: str, seed: int) -> tuple[Config, Config]:
             "train": {"epochs": 20, "seed": seed},
         },
     )
-    return changed(data, PIECES[piece]), data
+
+
+def settings(piece: str, seed: int) -> Config:
+    """Settings with a piece off."""
+    return changed(posed(seed), PIECES[piece])
 
 
 def cell(piece: str, seed: int, run: Path) -> dict[str, Any]:
     """Train with a piece off, and score."""
-    config, posed = settings(piece, seed)
-    return score(run, posed, train(config, run, posed_by=posed), "validation")
+    data = train(settings(piece, seed), run, posed_by=posed(seed))
+    return score(run, posed(seed), data, "validation")
 
 
 if __name__ == "__main__":
-    run_cells("ablation", arguments(__doc__, list(PIECES), "ablation"), cell)
+    run_cells("ablation", arguments(__doc__, list(PIECES), "ablation"), settings, cell)

@@ -53,8 +53,6 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
     scores = evaluate(model, config, data, split)
     figures = {name: dataclasses.asdict(value) for name, value in scores.items()}
     held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
-    clusters = sum(name.startswith("occupancy_") for name in scores)
-    figures["clusters"] = {"value": clusters, "unit": "", "n": clusters}
     figures |= turned(run, getattr(data, split), held)
     return {
         "seed": own.train.seed,
@@ -70,9 +68,11 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
 def turned(run: Path, scored: Posed, held: Posed) -> dict[str, Any]:
     """Rotation error of digits other than `HALF_TURN`, degrees, and how many are upside down."""
     labels = scored.images.labels
+    model, config, _ = load_model(run)
     if scored.elements is None or held.elements is None or labels is None:
         return {}
-    model, _, _ = load_model(run)
+    if not config.data.source.startswith("mnist"):
+        return {}
     found = embed(model, scored.images.pixels)
     own = frames(embed(model, held.images.pixels), held.elements, model.group)[found.cluster]
     aligned = model.group.compose(found.element, own)
@@ -91,29 +91,36 @@ def arguments(about: str | None, rows: list[str], folder: str) -> argparse.Names
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", nargs="+", choices=rows, default=rows)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs") / folder)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add = parser.add_argument
+    add("--rows", nargs="+", choices=rows, default=rows, help="which; all by default")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="0 1 2 by default")
+    add("--runs", type=Path, default=Path("runs") / folder, help="folder of the trained runs")
+    add("--threads", type=int, default=torch.get_num_threads(), help="cores to use")
     return parser.parse_args()
 
 
 def run_cells(
-    name: str, chosen: argparse.Namespace, cell: Callable[[str, int, Path], dict[str, Any]]
+    name: str,
+    chosen: argparse.Namespace,
+    settings: Callable[[str, int], Config],
+    cell: Callable[[str, int, Path], dict[str, Any]],
 ) -> None:
     """Run the chosen cells that results/NAME.json lacks, and add each to it when it is done.
 
-    The file is read anew each time, so that two processes can share out the cells.
+    A cell that was made with other settings is made anew. The file is read anew each time, so that
+    two processes can each take some of the rows.
     """
     torch.set_num_threads(chosen.threads)
     for row in chosen.rows:
         for seed in chosen.seeds:
-            if any(one["seed"] == seed for one in stored(name).get(row, [])):
+            config = settings(row, seed).to_dict()
+            if any(one["settings"] == config for one in stored(name).get(row, [])):
                 continue
             started = time.perf_counter()
             result = cell(row, seed, chosen.runs / f"{row}-{seed}")
             rows = stored(name)
-            rows[row] = sorted([*rows.get(row, []), result], key=lambda one: one["seed"])
+            others = [one for one in rows.get(row, []) if one["seed"] != seed]
+            rows[row] = sorted([*others, result], key=lambda one: one["seed"])
             write_results(name, {"rows": rows}, command=f"python benchmarks/{name}.py")
             shown = {
                 key: round(result["scores"][key]["value"], 4) for key in ("accuracy", "nmi", "bce")

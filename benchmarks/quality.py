@@ -2,9 +2,10 @@
 
     MCEVAE_DATA=folder/with/mnist.npz python benchmarks/quality.py --rows se2 --seeds 0 1 2
 
-Each cell, a row and a seed, trains on 55,000 images, chooses its checkpoint on 5,000 and is scored
-once on the 10,000 test images; labels are read by the scores alone. Cells that are done are not run
-again, a stopped one goes on where it was. Rewrites results/quality.json after every cell.
+Each cell, a row and a seed, trains on 55,000 images (or as many as its name says), chooses its
+checkpoint on 5,000 and is scored once on the 10,000 test images. Labels are read by scores alone.
+Cells that are done are not run again, a stopped one goes on where it was. Rewrites
+results/quality.json after every cell.
 """
 
 from pathlib import Path
@@ -22,12 +23,11 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "data": MNIST | {"pose": "none"},
         "support": {"rotation": 15.0, "shift": 0.1},
     },
-    "se2-20000": {"data": MNIST | {"limit": 20_000}, "train": {"epochs": 20}},
+    "se2-20000": {"data": MNIST | {"limit": 20_000}},
     "se2-5-minutes": {"data": MNIST | {"limit": 20_000}, "train": {"minutes": 5.0}},
     "se2-auto": {
         "data": MNIST | {"limit": 20_000},
         "model": {"clusters": "auto"},
-        "train": {"epochs": 20},
     },
     "sim2": {"data": MNIST, "model": {"group": "sim2"}},
     "fashion-se2": {"data": {"source": "fashion-mnist"}},
@@ -46,4 +46,4 @@ def cell(row: str, seed: int, run: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_cells("quality", arguments(__doc__, list(ROWS), "quality"), cell)
+    run_cells("quality", arguments(__doc__, list(ROWS), "quality"), settings, cell)

@@ -56,9 +56,12 @@ def paper_model() -> str:
     """The paper preset, unsupervised and supervised, side by side."""
     runs = {mode: read(f"paper_{mode}") for mode in ("unsupervised", "supervised")}
     rows = [
-        [title, *(f"{run['scores'][name]['value']:.4g}" for run in runs.values()), unit]
+        [
+            title,
+            *(f"{run['scores'][name]['value']:.4g}" for run in runs.values()),
+            runs["unsupervised"]["scores"][name]["unit"],
+        ]
         for name, title in SCORES.items()
-        if (unit := runs["unsupervised"]["scores"][name]["unit"]) is not None
     ]
     for key, title, unit in (("minutes", "training", "minutes"), ("best_epoch", "epoch", "")):
         rows.append([title, *(f"{run[key]:g}" for run in runs.values()), unit])
@@ -170,9 +173,10 @@ def quality() -> str:
         "55,000 training (or as many as said), 5,000 validation and 10,000 test images; scored "
         "once on test; K = 10 unless chosen. Poses within 90 degrees and 25 % of the side unless "
         "said otherwise. Mean "
-        f"over seeds, ± standard deviation. {made_by(rows)}; other work ran beside.\n\n"
+        f"over seeds, ± standard deviation. {made_by(rows)}.\n\n"
         + grid(rows, ROWS, "data")
         + "\n"
+        + "What the project must reach and what it aims at:\n\n"
         + table(["data", "figure", "mean", "must", "aim", "reached"], lines)
         + f"\nThe worst seed of any row lies {-worst:.3f} below its mean accuracy.\n"
         + f"\n`{result['command']}` → `benchmarks/results/quality.json`\n"
@@ -198,7 +202,7 @@ def ablation() -> str:
     result = read("ablation")
     return (
         "SE(2)-MNIST, 10,000 training images, 20 epochs, scored on 5,000 validation images. "
-        f"{made_by(result['rows'])}; other work ran beside.\n\n"
+        f"{made_by(result['rows'])}.\n\n"
         + grid(result["rows"], PIECES, "off")
         + f"\n`{result['command']}` → `benchmarks/results/ablation.json`\n"
     )

@@ -33,7 +33,7 @@ def test_a_budget_in_minutes_holds_all_stages(
 ) -> None:
     trainer = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
     assert trainer.teacher
-    trainer.teacher.seconds = 7.0  # twice that of 30, the rest for epochs
+    trainer.position.start_seconds = 7.0  # twice that of 30, the rest for epochs
     steps = len(trainer.loader)
     trainer.position.step = min(20, steps)
     trainer.position.seconds = 7.0 + seconds * trainer.position.step / steps

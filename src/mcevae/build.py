@@ -71,7 +71,7 @@ def hypotheses(config: Config, shape: tuple[int, int, int], group: MatrixGroup) 
         support=config.support.half_widths(group),
         net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
         encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
-        decoder=CodeDecoder(room + sizes.variation, sizes.hidden, shape),
+        decoder=CodeDecoder(room + sizes.variation, sizes.hidden, shape, config.data.background),
         variation=variation,
         background=config.data.background,
         from_canonical=sizes.encode == "canonical",

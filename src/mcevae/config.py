@@ -115,6 +115,7 @@ class ModelConfig:
     """Units of the gated layers of the invariance decoder."""
 
     def __post_init__(self) -> None:
+        _require(self.rotations >= 8, f"rotations is {self.rotations}; use 8 or more")
         for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
             value = getattr(self, name)
             _require(value == "auto" or value >= 1, f"{name} is {value}; use 1 or more")
@@ -169,7 +170,7 @@ class TrainConfig:
     """Passes over the training images."""
     minutes: float | None = None
     """Stop at the end of the step that passes this many minutes of training. The default preset
-    first takes as few epochs as fit."""
+    plans as many epochs as fit, up to --epochs."""
     batch_size: int = 100
     """Images per step and device."""
     lr: float = 1e-3
@@ -263,23 +264,22 @@ class Config:
             self.model.clusters != "auto" or self.start.grouping != "kmeans",
             "--clusters auto needs a neighbourhood graph; leave out --grouping kmeans",
         )
-        if self.model.inference == "gaussian":
-            _require(self.model.clusters != "auto", "--clusters auto needs --preset default")
-        else:
-            self._refuse_what_hypotheses_do_not_read()
+        self._refuse_what_is_not_read()
 
-    def _refuse_what_hypotheses_do_not_read(self) -> None:
-        """Settings of the paper's model must not be passed over in silence."""
-        unread = {
-            "--latent": self.model.latent != "mixture",
-            "--prior-weights": self.model.prior_weights is not None,
-            "--posterior-weights": self.model.posterior_weights is not None,
-            "--mode": self.objective.mode != "unsupervised",
-            "--draws": self.objective.draws != 1,
-            "--invariance-noise": self.objective.invariance_noise != "shared",
-        }
-        for flag, given in unread.items():
-            _require(not given, f"the default preset does not know this {flag}; use --preset paper")
+    def _refuse_what_is_not_read(self) -> None:
+        """Settings of the other preset's model must not be passed over in silence."""
+        hypotheses = self.model.inference == "hypotheses"
+        for part, names in (PAPER_ALONE if hypotheses else DEFAULT_ALONE).items():
+            given, unset = getattr(self, part), PART_TYPES[part]()
+            for name in names:
+                known = getattr(given, name) == getattr(unset, name)
+                flag, own = f"--{name.replace('_', '-')}", "default" if hypotheses else "paper"
+                other = "paper" if hypotheses else "default"
+                _require(known, f"preset {own} does not know this {flag}; use --preset {other}")
+        _require(
+            hypotheses or self.model.clusters != "auto",
+            "preset paper does not know --clusters auto; use --preset default",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values; settings that are unset (None) are left out, as TOML has no null."""
@@ -374,11 +374,24 @@ def default() -> Config:
         preset="default",
         model=ModelConfig(inference="hypotheses", variation=13),
         train=TrainConfig(
-            epochs=16, batch_size=200, lr=2e-3, schedule="one-cycle", weight_decay=1e-3
+            epochs=24, batch_size=200, lr=2e-3, schedule="one-cycle", weight_decay=1e-3
         ),
     )
 
 
+PAPER_ALONE = {
+    "model": (
+        *("latent", "prior_weights", "posterior_weights"),
+        *("channels", "pose_hidden", "decoder_hidden"),
+    ),
+    "objective": ("mode", "draws", "invariance_noise"),
+}
+"""Settings that only the paper's model reads."""
+DEFAULT_ALONE = {
+    "model": ("rotations", "encode"),
+    "start": tuple(f.name for f in dataclasses.fields(StartConfig)),
+}
+"""Settings that only the default preset's model reads."""
 PRESETS = {"default": default, "paper": paper}
 PART_TYPES = {
     "data": DataConfig,

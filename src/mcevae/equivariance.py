@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mcevae.config import Config
 from mcevae.groups import Aff2, MatrixGroup, wrapped
 from mcevae.hypotheses import HypothesisVAE
-from mcevae.moments import whole
 from mcevae.objectives import LIKELIHOODS, Terms
 from mcevae.selftraining import UNKNOWN
 from mcevae.warp import side, warp
@@ -56,17 +55,20 @@ class HypothesisObjective:
             batch: holds the targets `cluster` (B,), `element` (B, 3, 3) and `weight` (B,);
                 without them the network's own reading stands in.
         """
+        joint = None
         if batch is not None and "cluster" in batch:
             cluster, element, weight = (batch[name] for name in ("cluster", "element", "weight"))
         else:
-            cluster, element, _ = inner.read(*inner.infer(x))
+            joint, rest = inner.infer(x)
+            cluster, element, _ = inner.read(joint, rest)
             weight = torch.ones_like(x[:, 0, 0, 0])
         known = (cluster != UNKNOWN).float()
         out = model(x, sample=True, given=(cluster.clamp_min(0), element))
         share = known / known.sum().clamp_min(1)
         reconstruction = (self.likelihood(out.reconstruction, x) * share).sum()
         kl_variation = (inner.variation.kl(out.posterior.variation) * share).sum()
-        invariance, joint = self.equivariance(inner, x, cluster, element, weight)
+        invariance, moved = self.equivariance(inner, x, cluster, element, weight)
+        joint = moved if joint is None else joint  # in training, to spare a pass: nothing learns it
         kl_cluster, kl_pose = hypothesis_kl(joint.detach(), inner.allowed)
         negative_elbo = reconstruction + self.config.objective.beta * (
             kl_cluster + kl_variation + kl_pose
@@ -115,7 +117,7 @@ class HypothesisObjective:
         cost = -(target * chosen).sum(-1)
         if group.dim > 1:
             apart = ((rest - goal[:, 1:]).abs() * in_pixels(group, x)).sum(-1)
-            cost = cost + REST_WEIGHT * apart * whole(x)
+            cost = cost + REST_WEIGHT * apart * inner.whole(x)
         return (cost * weight).mean(), inner.probabilities(logits)
 
     def strain(

@@ -10,8 +10,6 @@ tell a slanted seven from an upright one, are a finer one. The mean given both i
 regression, whose penalty is chosen by its own leave-one-out error.
 """
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,11 +18,12 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from mcevae.groups import MatrixGroup
+from mcevae.groups import WHOLE_CIRCLE, MatrixGroup
 
 IMAGES_EACH = 2000
-"""Images for each principal component: poses of standard deviation s then move a frame by s / 45
-at most by chance, a degree for a support of 90 degrees."""
+"""Images for each principal component. Chance then moves frames by s sqrt((K + c) / n), root mean
+square, for poses of standard deviation s, K clusters and c components of n images: 1.4 degrees for
+a support of 90, K = 10 and 55,000 images."""
 MOST_COMPONENTS = 32
 PENALTIES = np.logspace(0, 5, 11)
 
@@ -41,8 +40,8 @@ def frame_offsets(
     """What each image's canonical frame is moved by against the common one, (N, 3, 3).
 
     Composing an element with the inverse of its offset puts it right. The shift is left alone: its
-    frame is the centroid's. So is the rotation if its support is the whole circle, which has no
-    middle.
+    frame is the centroid's. So is the rotation if its support is nearly the whole circle, which has
+    no middle.
 
     Args:
         elements: found poses.
@@ -56,7 +55,7 @@ def frame_offsets(
     learned = [
         i
         for i, (name, width) in enumerate(zip(group.coordinates, support, strict=True))
-        if not name.startswith("shift") and not (name == "rotation" and width > 0.99 * math.pi)
+        if not name.startswith("shift") and not (name == "rotation" and width > WHOLE_CIRCLE)
     ]
     offsets = torch.zeros_like(parameters)
     if learned:

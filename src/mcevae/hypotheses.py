@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mcevae.distributions import GaussianLatent
-from mcevae.groups import MatrixGroup, wrapped
+from mcevae.groups import MatrixGroup, within, wrapped
 from mcevae.model import Output
-from mcevae.moments import moments
+from mcevae.moments import moments, whole
 from mcevae.nets import CodeDecoder, CodeEncoder, HypothesisNet
 from mcevae.warp import warp
 
@@ -83,8 +83,7 @@ class HypothesisVAE(nn.Module):
         rotations = net.shape[1]
         angles = wrapped(torch.arange(rotations) * (2 * math.pi / rotations))
         self.register_buffer("angles", angles)
-        edge = support[0] + math.pi / rotations  # a grid value stands for half a step either way
-        self.register_buffer("allowed", (angles.abs() <= edge).float())
+        self.register_buffer("allowed", within(angles, support[0], 2 * math.pi / rotations).float())
         self.clusters = net.shape[0]
 
     def use(self, clusters: int) -> None:
@@ -113,16 +112,22 @@ class HypothesisVAE(nn.Module):
         The net sees the image moved back by its moments, as far as the group can, beside a mask of
         what came from inside the frame, and says how far the canonical pose is from there.
         """
-        guess = self.moments(x)
-        back = self.group.inverse(self.element(torch.zeros_like(x[:, 0, 0, 0]), guess))
+        upright = torch.zeros_like(x[:, 0, 0, 0])
+        guess = self.element(upright, self.moments(x))
+        back = self.group.inverse(guess)
         seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
         nothing = x.new_tensor([self.background] * x.shape[1] + [0.0])
         logits, rest = self.net(warp(seen, back, background=nothing))
-        return logits[:, : self.clusters].float(), guess + rest.float()
+        found = self.group.compose(guess, self.element(upright, rest.float()))
+        return logits[:, : self.clusters].float(), self.group.to_parameters(found)[:, 1:]
 
     def moments(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B rest"]:
         """What the moments of the images' intensities say of these parameters."""
         return moments((x - self.background).abs(), self.group)
+
+    def whole(self, x: Float[Tensor, "B C H W"]) -> Bool[Tensor, " B"]:
+        """Which images show all of their content, so that those moments can be trusted."""
+        return whole((x - self.background).abs())
 
     def infer(
         self, x: Float[Tensor, "B C H W"]

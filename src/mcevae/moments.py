@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mcevae.groups import MatrixGroup
@@ -10,6 +10,8 @@ from mcevae.warp import side
 
 RADIUS = 0.22
 """Root mean square distance from the centroid, in image sides, that counts as scale 1."""
+BORDER = 0.005
+"""Share of an image's intensity that its outermost pixels may hold if nothing is cut off."""
 
 
 def places(x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
@@ -59,7 +61,7 @@ def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b
     return F.pad(known, (0, group.dim - 1 - known.shape[1]))
 
 
-def whole(x: Float[Tensor, "B C H W"]) -> Tensor:
-    """(B,) whether an image does not touch its border, so that its moments can be trusted."""
+def whole(x: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
+    """Whether intensities >= 0 keep off the border, so that their moments can be trusted."""
     frame = F.pad(torch.zeros_like(x[:, :, 1:-1, 1:-1]), (1, 1, 1, 1), value=1.0)
-    return (x * frame).sum((1, 2, 3)) < 0.5
+    return (x * frame).sum((1, 2, 3)) <= BORDER * x.sum((1, 2, 3))

@@ -104,11 +104,12 @@ def start_clusters(
     filled = [len(np.unique(label)) for label in labels]
     duplicates = [_duplicates(label, edges, K) for label in labels]
     best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
+    remedy = "; ask for fewer" if clusters is not None else ""
     if (empty := K - filled[best]) > 0:
-        warnings.warn(f"{empty} of {K} clusters are empty; ask for fewer.", stacklevel=2)
+        warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
     if duplicates[best]:
         pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
-        warnings.warn(f"Clusters {pairs} show the same; ask for fewer.", stacklevel=2)
+        warnings.warn(f"Clusters {pairs} show the same{remedy}.", stacklevel=2)
     return Grouping(
         clusters=K,
         labels=torch.from_numpy(labels[best]),

@@ -1,4 +1,4 @@
-"""Networks of the paper's model: encoder, extractors, decoder. Shapes only, no probability."""
+"""Networks of the models: encoder, extractors, decoder. Shapes only, no probability."""
 
 import math
 
@@ -125,6 +125,9 @@ class HypothesisNet(nn.Module):
             *dense(before * height * width, 256),
         )
         self.last = nn.Linear(256, clusters * rotations + rest)
+        # Until they are taught, these numbers leave the pose where the moments put it.
+        nn.init.zeros_(self.last.weight[clusters * rotations :])
+        nn.init.zeros_(self.last.bias[clusters * rotations :])
         self.shape = (clusters, rotations)
 
     def forward(
@@ -159,9 +162,11 @@ class CodeEncoder(nn.Sequential):
 class CodeDecoder(nn.Sequential):
     """Cluster weights and z, side by side, (B, K + V), to canonical images (B, C, H, W), 0 to 1."""
 
-    def __init__(self, dim: int, hidden: int, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, dim: int, hidden: int, shape: tuple[int, int, int], background: float = 0.0
+    ) -> None:
         last = nn.Linear(hidden, math.prod(shape))
-        nn.init.constant_(last.bias, -2.0)  # most pixels are background
+        nn.init.constant_(last.bias, 4 * background - 2)  # most pixels are background
         super().__init__(
             *dense(dim, hidden),
             *dense(hidden, hidden),

@@ -95,7 +95,7 @@ def write_report(run: Path, config: Config, data: Splits, scores: Scores) -> Pat
         scores=scores,
         pictures=pictures,
         log=[row for row in read_log(run) if row["split"] == "train"],
-        clusters=sum(name.startswith("occupancy_") for name in scores),
+        clusters=int(scores["clusters"].value),
         known=data.test.elements is not None,
     )
     write_text(run / "report.html", page)

@@ -24,8 +24,8 @@ from mcevae.config import MOST_CLUSTERS, Config
 from mcevae.frames import frame_offsets
 from mcevae.groups import MatrixGroup, wrapped
 from mcevae.hypotheses import HypothesisVAE
-from mcevae.images import shrink, to_float
-from mcevae.moments import moments, whole
+from mcevae.images import require, shrink, to_float
+from mcevae.moments import moments
 from mcevae.neighbours import start_clusters
 from mcevae.templates import start_poses
 from mcevae.warp import warp
@@ -39,7 +39,8 @@ AGREEMENT = 0.7
 SHRINKAGE = 0.5
 """Share of its images that new targets must leave to a cluster."""
 
-BATCH = 1000
+CHUNK_NUMBERS = 800_000
+"""Pixels that are held as floats at once, 1,000 images of 28 x 28."""
 
 
 @dataclass(kw_only=True)
@@ -70,20 +71,33 @@ class SelfTraining:
         self, config: Config, pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup
     ) -> None:
         self.config, self.pixels, self.group = config, pixels, group
-        n = len(pixels)
+        n, start, train = len(pixels), config.start, config.train
+        require(train.epochs > 1, "1 epoch is too few for poses and clusters; give --epochs 2.")
+        used, clusters = min(n, start.subset), config.model.clusters
+        least = max(start.neighbours + 1, 2 if clusters == "auto" else clusters)
+        require(
+            used >= least,
+            f"{used} images are too few for {clusters} clusters and {start.neighbours} neighbours "
+            f"each; give {least}, or lower --clusters and --neighbours.",
+        )
         self.targets = Targets(
             cluster=torch.full((n,), UNKNOWN),
             element=group.identity(n),
             weight=torch.ones(n),
         )
         self.support = config.support.half_widths(group)
-        self.seconds = 0.0  # that the last call of `before` took
-        self.plan(config.train.epochs)
+        self.chunk = max(1, CHUNK_NUMBERS // pixels[0].numel())
+        self.plan(train.epochs)
 
-    def plan(self, epochs: int) -> None:
-        """Spread the stages over so many epochs."""
+    @property
+    def grouped(self) -> bool:
+        """Whether there are clusters yet."""
+        return bool((self.targets.cluster != UNKNOWN).any())
+
+    def plan(self, epochs: int, warmup: int = 0) -> None:
+        """Spread the stages over so many epochs, of which a warm-up that is over took its own."""
         start = self.config.start
-        self.warmup = max(1, round(start.warmup * epochs))
+        self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
 
     def before(self, epoch: int, model: HypothesisVAE) -> str:
@@ -110,7 +124,7 @@ class SelfTraining:
             rest = torch.cat(
                 [
                     moments((to_float(chunk) - self.config.data.background).abs(), self.group)
-                    for chunk in self.pixels.split(BATCH)
+                    for chunk in self.pixels.split(self.chunk)
                 ]
             )
             self.targets.element.copy_(self.group.from_parameters(F.pad(rest, (1, 0))))
@@ -122,6 +136,7 @@ class SelfTraining:
             templates=self.config.start.templates,
             seed=self.config.train.seed,
             subset=self.config.start.subset,
+            background=self.config.data.background,
         )
         self.targets.element.copy_(found.elements)
         self.level()
@@ -137,11 +152,11 @@ class SelfTraining:
         model.eval()
         device = model.angles.device
         parts = []
-        for chunk in self.pixels.split(BATCH):
+        for chunk in self.pixels.split(self.chunk):
             x = to_float(chunk.to(device))
             joint, rest = model.infer(x)
             anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
-            rest = torch.where(whole(x)[:, None], anchored, rest)
+            rest = torch.where(model.whole(x)[:, None], anchored, rest)
             if not clustered:
                 joint = joint.sum(1, keepdim=True)
             _, element, mass = model.read(joint, rest)
@@ -160,8 +175,8 @@ class SelfTraining:
         background = self.config.data.background
         return torch.cat(
             [
-                shrink(warp(to_float(images), M, background=background).clamp(0, 1))
-                for images, M in zip(self.pixels[rows].split(BATCH), back.split(BATCH), strict=True)
+                shrink(warp(to_float(self.pixels[some]), M, background=background).clamp(0, 1))
+                for some, M in zip(rows.split(self.chunk), back.split(self.chunk), strict=True)
             ]
         )
 
@@ -197,6 +212,7 @@ class SelfTraining:
                 most=MOST_CLUSTERS,
             )
         model.use(found.clusters)
+        self.targets.cluster.fill_(UNKNOWN)
         self.targets.cluster[rows] = found.labels
         return (
             f"{found.clusters} clusters ({self.config.start.grouping}), "
@@ -204,13 +220,12 @@ class SelfTraining:
         ) + "".join(f". {warning.message}" for warning in told)
 
     def redraw(self, model: HypothesisVAE) -> str:
-        """Draw every image's hypothesis from the squared posterior, or take the likeliest.
-
-        Says what came of it.
+        """Draw every image's hypothesis from the squared posterior; says what came of it.
 
         Squaring prefers what is sure and still lets doubtful images try another hypothesis. A
         network that contradicts the targets it was given has not learned them yet, and drawing from
         it would throw the clusters away: they are kept until it agrees on `AGREEMENT` of them.
+        (`--draw mode` takes the likeliest hypothesis instead.)
         """
         joint, element, mass, rest = self.posterior(model)
         known = self.targets.cluster != UNKNOWN
@@ -230,7 +245,7 @@ class SelfTraining:
         self.targets.element.copy_(
             torch.where(spared[:, None, None], self.targets.element, element)
         )
-        self.targets.weight.copy_(mass)
+        self.targets.weight.copy_(torch.where(spared, self.targets.weight, mass))
         self.level()
         done = f"new clusters and poses; the network agreed with {100 * agree:.1f} %"
         return done + f"; {int(spared.sum())} kept in emptying clusters" * bool(spared.any())
@@ -242,6 +257,6 @@ class SelfTraining:
         """
         known = self.targets.cluster != UNKNOWN
         before = self.targets.cluster[known].bincount(minlength=clusters)
-        after = cluster.bincount(minlength=clusters)
+        after = cluster[known].bincount(minlength=clusters)
         emptying = after < SHRINKAGE * before
         return emptying[self.targets.cluster] & known

@@ -16,9 +16,9 @@ invariant clustering using the EM algorithm", 2003). To that we add three things
 - They do not say it of a template that half a turn brings back to itself; so frames are drawn,
   weakly, to those that make templates look alike.
 
-Images are bright on dark, and seen at 28 pixels or fewer: channels averaged, slightly blurred, of
-norm one, inside a disc, and, where the group can shift or scale them, with their centroid at the
-centre and of one radius (`moments`).
+Images are seen by how they differ from the background, at 28 pixels or fewer: channels averaged,
+slightly blurred, of norm one, inside a disc, and, where the group can shift or scale them, with
+their centroid at the centre and of one radius (`moments`).
 """
 
 import math
@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
-from mcevae.groups import SO2, MatrixGroup, wrapped
+from mcevae.groups import SO2, WHOLE_CIRCLE, MatrixGroup, within, wrapped
 from mcevae.moments import moments, places
 from mcevae.warp import warp
 
@@ -69,6 +69,7 @@ def start_poses(
     angles: int = 36,
     seed: int = 0,
     subset: int = 20000,
+    background: float = 0.0,
     track: Track = iter,
 ) -> Start:
     """Find a pose for every image, without labels; the work grows as subset x templates x angles.
@@ -81,6 +82,7 @@ def start_poses(
         angles: R to the full turn, at least 4.
         seed: fixes the first templates and the images each step sees, and so the poses.
         subset: how many images, drawn at random, templates are fitted to; at least 1.
+        background: what images are judged by their difference from, 0 to 1.
         track: wraps the list of steps, to show progress.
 
     Raises:
@@ -91,14 +93,14 @@ def start_poses(
         raise ValueError("templates, angles and subset must be at least 1, 4 and 1.")
     generator = Generator().manual_seed(seed)
     chosen = torch.randperm(len(pixels), generator=generator)[:subset].to(pixels.device)
-    parts = [_features(pixels[some], group)[0] for some in chosen.split(CHUNK)]
+    parts = [_features(pixels[some], group, background)[0] for some in chosen.split(CHUNK)]
     count = max(1, min(templates, len(chosen) // 8))
     x = torch.cat(parts)
     mixture = _Mixture(x, _disc(pixels), count, angles, half_width, generator)
     mixture.fit(x, track)
     parts = []
     for chunk in pixels.split(CHUNK):
-        x, rest = _features(chunk, group)
+        x, rest = _features(chunk, group, background)
         parts.append((*mixture.poses(x), rest))
     angle, confidence, rest = (torch.cat(part) for part in zip(*parts, strict=True))
     parameters = torch.cat([angle[:, None], rest], dim=1)
@@ -108,11 +110,14 @@ def start_poses(
     return Start(elements=moves, confidence=confidence, templates=shown)
 
 
-def _small(pixels: Tensor) -> Tensor:
-    """Images of one channel, shrunk until their longer side is short enough."""
+def _small(pixels: Tensor, background: float = 0.0) -> Tensor:
+    """Differences from the background, of one channel, small, 0 to 1."""
     size = pixels.shape[2:]
     shrunk = [max(1, round(n * min(1.0, LONGER_SIDE / max(size)))) for n in size]
-    grey = [piece.float().mean(1, keepdim=True) for piece in pixels.split(PIECE)]
+    grey = [
+        (piece.float() / 255 - background).abs().mean(1, keepdim=True)
+        for piece in pixels.split(PIECE)
+    ]
     return torch.cat([F.interpolate(piece, size=shrunk, mode="area") for piece in grey])
 
 
@@ -122,9 +127,9 @@ def _disc(pixels: Tensor) -> Tensor:
     return across**2 + down**2 < RADIUS**2
 
 
-def _features(pixels: Tensor, group: MatrixGroup) -> tuple[Tensor, Tensor]:
+def _features(pixels: Tensor, group: MatrixGroup, background: float) -> tuple[Tensor, Tensor]:
     """Images as the mixture sees them, (N, P), and the (N, T - 1) that they were moved back by."""
-    small = _small(pixels)
+    small = _small(pixels, background)
     rest = moments(small, group)
     small = warp(small, group.inverse(group.from_parameters(F.pad(rest, (1, 0)))))
     sigma = BLUR * max(small.shape[2:])  # pixels
@@ -210,7 +215,7 @@ class _Mixture:
         """Choose frames, and make angles outside the support about them unlikely."""
         apart = wrapped(self.angles[:, None] - self.angles).abs()  # (frame, angle)
         inside = torch.sigmoid(2 * (self.half_width - apart) / self.bin) + floor
-        if self.half_width + self.bin / 2 >= math.pi:
+        if self.half_width > WHOLE_CIRCLE:
             inside = torch.ones_like(inside)
         log_inside = (inside / inside.sum(1, keepdim=True)).log()
         bank = self._turned(self.angles)
@@ -250,7 +255,7 @@ class _Mixture:
 
     def poses(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return angles from the common frame (N,), within the support, and confidences (N,)."""
-        offsets = self.angles[self.angles.abs() <= self.half_width + self.bin / 2]
+        offsets = self.angles[within(self.angles, self.half_width, self.bin)]
         bank = self._turned(self.angles[self.frames][:, None] + offsets)
         log_prior = self.shares.log().repeat_interleave(len(offsets))
         posterior = torch.softmax(_log_joint(x, bank, log_prior, BETAS[1]), dim=1)

@@ -41,7 +41,7 @@ from mcevae.selftraining import SelfTraining, Targets
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 CHECK_EVERY = 20
 """Steps between looks at the loss, each of which waits for the device."""
-PROBE = 20
+PROBE = CHECK_EVERY
 """Steps that tell how long an epoch takes."""
 OVERHEAD = 2.0
 """Seconds of all the work of `selftraining` over those of its start."""
@@ -79,6 +79,8 @@ class Position:
     """Where training stands; with the tensors, all that a resumed run needs."""
 
     epochs: int  # of the whole run: the settings', or fewer if a time budget holds no more
+    warmup: int = 0  # epochs of the warm-up of a taught model, once it is over
+    start_seconds: float = 0.0  # that a taught model's first targets took
     epoch: int = 0
     step: int = 0  # within the epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
@@ -232,8 +234,8 @@ class Trainer:
         probe = min(PROBE, len(self.loader))
         if minutes is None or self.teacher is None or (position.epoch, position.step) != (0, probe):
             return ""
-        epoch = (position.seconds - self.teacher.seconds) / probe * len(self.loader)
-        left = 60 * minutes - OVERHEAD * self.teacher.seconds
+        epoch = (position.seconds - position.start_seconds) / probe * len(self.loader)
+        left = 60 * minutes - OVERHEAD * position.start_seconds
         position.epochs = min(max(LEAST_EPOCHS, int(left / epoch)), self.config.train.epochs)
         self.teacher.plan(position.epochs)
         if position.epochs * epoch <= left:
@@ -249,8 +251,12 @@ class Trainer:
         done = ""
         if self.teacher and isinstance(self.inner, HypothesisVAE):
             done = self.teacher.before(self.position.epoch, self.inner)
-            self.teacher.seconds = time.perf_counter() - started
-        self.position.seconds += time.perf_counter() - started
+            if self.teacher.grouped:
+                self.position.warmup = self.teacher.warmup
+        seconds = time.perf_counter() - started
+        self.position.seconds += seconds
+        if self.position.epoch == 0:
+            self.position.start_seconds = seconds
         return done
 
     def set_rate(self) -> None:
@@ -313,10 +319,11 @@ class Trainer:
                 checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
             )
             self.position = Position(**state["position"])
-            if self.config.train.minutes is None:
-                self.position.epochs = self.config.train.epochs
+            goal, before = self.config.train, state["config"]["train"]
+            if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
+                self.position.epochs = goal.epochs  # a plan for another goal is void
             if self.teacher:
-                self.teacher.plan(self.position.epochs)
+                self.teacher.plan(self.position.epochs, self.position.warmup)
             set_noise_state(checkpoint.part(tensors, "noise"))
             for name, value in checkpoint.part(tensors, "targets").items():
                 vars(self.teacher.targets)[name].copy_(value)  # pyright: ignore[reportOptionalMemberAccess]
@@ -417,13 +424,13 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
         position.step += 1
         position.seconds = before + time.perf_counter() - started
         bar.advance(task)
-        if planned := trainer.plan():
-            bar.console.print(f"epoch {position.epoch + 1:3d}  {planned}", highlight=False)
-            bar.update(task, total=position.epochs * len(trainer.loader))
         timed_out = trainer.out_of_time()
         due = time.perf_counter() - saved > 60 * settings.checkpoint_minutes
         if stop or timed_out or due or position.step % CHECK_EVERY == 0:
             look(trainer, sums, bar, task)
+        if planned := trainer.plan():  # after the look, which waits for the device
+            bar.console.print(f"epoch {position.epoch + 1:3d}  {planned}", highlight=False)
+            bar.update(task, total=position.epochs * len(trainer.loader))
         if stop or timed_out:
             return False
         if due:
