@@ -265,3 +265,44 @@ def test_unreadable_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         assert str(tmp_path) in fails(capsys, command, str(tmp_path))
     (tmp_path / "best.safetensors").write_bytes(run_file(run, "best").read_bytes()[:1000])
     assert "not a readable mcevae checkpoint" in fails(capsys, "evaluate", str(tmp_path))
+
+
+TAUGHT = (
+    "--limit 300 --epochs 4 --batch-size 50 --clusters auto --rotations 24 --hidden 32 "
+    "--templates 8 --subset 200 --neighbours 8 --restarts 2 --redraws 1"
+)
+
+
+def test_the_default_preset_from_start_to_end(tmp_path: Path) -> None:
+    """fit, resume, evaluate, predict and report, with a number of clusters that training finds."""
+    run, table = tmp_path / "run", tmp_path / "table.parquet"
+    main(["fit", "digits", "--pose", "se2", "--out", str(run), *TAUGHT.split()])
+    scores = json.loads((run / "metrics.json").read_text())["scores"]
+    clusters = int(scores["clusters"]["value"])
+    assert 2 <= clusters <= 30
+    assert {"rotation_coverage_90", "accuracy"} <= set(scores)
+    main(["resume", str(run), "--epochs", "5"])
+    main(["evaluate", str(run), "--split", "validation"])
+    main(["predict", str(run), "digits", "--part", "test", "--out", str(table)])
+    rows = pyarrow.parquet.read_table(table)
+    assert f"probability_{clusters - 1}" in rows.column_names
+    assert f"probability_{clusters}" not in rows.column_names
+    page = (run / "report.html").read_text()
+    assert f"{clusters} clusters" in page
+
+
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        (["--preset", "default", "--channels", "4", "4", "4", "4"], "--preset paper"),
+        (["--preset", "default", "--draws", "3"], "--preset paper"),
+        (["--preset", "paper", "--rotations", "36"], "--preset default"),
+        (["--preset", "paper", "--templates", "12"], "--preset default"),
+        (["--preset", "paper", "--clusters", "auto"], "--preset default"),
+    ],
+)
+def test_flags_of_the_other_preset_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, flags: list[str], other: str
+) -> None:
+    said = fails(capsys, "fit", "digits", "--out", str(tmp_path / "run"), *flags)
+    assert other in said

@@ -32,6 +32,22 @@ def test_each_cluster_gets_its_frame(name: str) -> None:
     assert shifts.abs().sum() == 0
 
 
+@pytest.mark.parametrize("name", ["sim2", "aff2"])
+def test_scale_and_strain_are_brought_into_one_frame_too(name: str) -> None:
+    torch.manual_seed(0)
+    group = get_group(name)
+    support = (*SUPPORT, 0.2, 0.2)[: group.dim]
+    cluster = torch.arange(4000) % 2
+    own = torch.zeros(4000, group.dim)
+    own[:, 3:] = torch.tensor([0.15, -0.1])[cluster, None]
+    elements = group.compose(group.sample(4000, support), group.from_parameters(own))
+    found = frame_offsets(elements, torch.rand(4000, 1, 4, 4), cluster, group, support)
+    assert (group.to_parameters(found)[:, 3] - own[:, 3]).abs().max() < 0.03
+    mended = group.to_parameters(group.compose(elements, group.inverse(found)))
+    for k in range(2):
+        assert mended[cluster == k, 3:].mean(0).abs().max() < 0.03
+
+
 def test_content_inside_a_cluster_gets_its_frame() -> None:
     torch.manual_seed(0)
     n, group = 5 * IMAGES_EACH, get_group("se2")

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
-from mcevae.groups import SE2, SIM2, SO2, Aff2, GeneratorGroup, MatrixGroup, get_group
+from mcevae.groups import (
+    SE2,
+    SIM2,
+    SO2,
+    Aff2,
+    GeneratorGroup,
+    MatrixGroup,
+    get_group,
+    within,
+    wrapped,
+)
 
 SHIFT_X = [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
 SHIFT_Y = [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -451,3 +461,19 @@ def test_bad_generators(generators, message):
 def test_bad_number_of_coordinate_names():
     with pytest.raises(ValueError, match="1 generators have 2 coordinate names"):
         GeneratorGroup([SHIFT_X], coordinates=("x", "y"))
+
+
+@pytest.mark.parametrize("rotations", [8, 36, 72])
+def test_a_support_has_as_many_rotations_on_either_side(rotations: int) -> None:
+    """Also where its edge falls between two rotations, whose rounding must not decide."""
+    step = 2 * math.pi / rotations
+    angles = wrapped(torch.arange(rotations) * step)
+    for half_degrees in range(341):
+        inside = within(angles, math.radians(half_degrees / 2), step)
+        assert inside[0]
+        assert inside[1:].equal(inside[1:].flip(0))  # rotation r and its mirror image R - r
+
+
+def test_a_nearly_whole_circle_is_one() -> None:
+    angles = wrapped(torch.arange(36) * math.radians(10))
+    assert within(angles, math.radians(175), math.radians(10)).all()

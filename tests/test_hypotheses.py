@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from mcevae.build import build
+from mcevae.data import Splits
 from mcevae.equivariance import HypothesisObjective, hypothesis_kl
 from mcevae.groups import Aff2
 from mcevae.hypotheses import HypothesisVAE
+from mcevae.images import to_float
 from mcevae.selftraining import UNKNOWN
+from mcevae.templates import start_poses
 from mcevae.warp import warp
 
 from .conftest import taught
@@ -177,3 +180,25 @@ def test_equivariance_is_lowest_for_the_right_answer(monkeypatch: pytest.MonkeyP
         )[0]
     assert costs[1, 0.0] < costs[1, 1.0]
     assert costs[1, 0.0] < costs[2, 0.0]
+
+
+def test_white_on_black_and_black_on_white_are_one(small_data: Splits) -> None:
+    """Moments, what is whole, and first poses depend on the difference from the background."""
+    white, black = small(background=1.0), small()
+    x = to_float(small_data.train.images.pixels[:50])
+    assert white.moments(1 - x).allclose(black.moments(x), atol=1e-5)
+    assert white.whole(1 - x).equal(black.whole(x)) and 0 < black.whole(x).sum() < 50
+    pixels = small_data.train.images.pixels[:100]
+    support = taught().support.half_widths(black.group)
+    starts = [
+        start_poses(some, black.group, support, templates=4, background=background)
+        for some, background in ((pixels, 0.0), (255 - pixels, 1.0))
+    ]
+    assert starts[0].elements.allclose(starts[1].elements, atol=1e-4)
+
+
+def test_an_untaught_network_leaves_the_pose_where_the_moments_put_it() -> None:
+    for group in ("se2", "sim2", "aff2"):
+        model, x = small(group=group), torch.rand(4, 1, 28, 28)
+        _, rest = model.logits(x)
+        assert rest.allclose(model.moments(x), atol=1e-5)

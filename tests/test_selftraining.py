@@ -11,6 +11,7 @@ from mcevae import selftraining
 from mcevae.build import build
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.data import Splits
+from mcevae.errors import UserError
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.metrics import evaluate
 from mcevae.selftraining import UNKNOWN, SelfTraining
@@ -97,6 +98,32 @@ def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Sp
     assert 2 <= model.clusters < 30
     scores = evaluate(model, config, small_data)
     assert sum(name.startswith("occupancy_") for name in scores) == model.clusters
+
+
+@pytest.mark.parametrize("clusters", [3, "auto"])
+def test_a_run_trained_longer_keeps_its_clusters(
+    tmp_path: Path, small_data: Splits, clusters: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
+    assert fit(taught(clusters=clusters), small_data, tmp_path / "run")
+    monkeypatch.setattr(selftraining, "start_clusters", lambda *_, **__: pytest.fail("again"))
+    assert fit(taught(clusters=clusters, epochs=20), small_data, tmp_path / "run", resume=True)
+    assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ({"epochs": 1}, "--epochs 2"),
+        ({"neighbours": 300}, "300 images are too few.*give 301"),
+        ({"clusters": 301}, "300 images are too few for 301 clusters"),
+    ],
+)
+def test_what_cannot_be_clustered_is_refused_before_training(
+    setting: dict[str, object], complaint: str, small_data: Splits, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        fit(taught(**setting), small_data, tmp_path / "run")
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,8 @@ def start_clusters(
     """Sort images into K clusters, without labels and without a model.
 
     Where K is not given, it is the one whose clusters have the largest modularity on the neighbour
-    graph, mean of the restarts, which falls again once like images are parted. On MNIST that is 10
-    or 11: upright and slanted ones may be two clusters.
+    graph, mean of the restarts, which falls again once like images are parted. It is a guide, not
+    a law: like images in two slants may count as two.
 
     Layout and mixture depend on chance. Of the restarts the one is kept that agrees best with the
     others, among those with the fewest empty clusters and then the fewest duplicates; a
