@@ -178,7 +178,7 @@ def quality() -> str:
         + "\n"
         + "What the project must reach and what it aims at:\n\n"
         + table(["data", "figure", "mean", "must", "aim", "reached"], lines)
-        + f"\nThe worst seed of any row lies {-worst:.3f} below its mean accuracy.\n"
+        + f"\nThe worst seed of any row lies {abs(worst):.3f} below its mean accuracy.\n"
         + f"\n`{result['command']}` → `benchmarks/results/quality.json`\n"
     )
 
@@ -209,15 +209,17 @@ def ablation() -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page, with a section for each file that there is."""
     sections = {
-        "The default preset": quality(),
-        "The default preset, one piece off at a time": ablation(),
-        "The paper's model on SE(2)-MNIST": paper_model(),
-        "A step with 25 draws": draws(),
+        "The default preset": ("quality", quality),
+        "The default preset, one piece off at a time": ("ablation", ablation),
+        "The paper's model on SE(2)-MNIST": ("paper_unsupervised", paper_model),
+        "A step with 25 draws": ("draws", draws),
     }
     text = "# Results\n\nMade by `python benchmarks/tables.py` from `benchmarks/results/`.\n"
-    text += "".join(f"\n## {title}\n\n{body}" for title, body in sections.items())
+    for title, (name, section) in sections.items():
+        if (RESULTS / f"{name}.json").exists():
+            text += f"\n## {title}\n\n{section()}"
     write_text(PAGE, text)
     print(PAGE)
 
