@@ -124,7 +124,8 @@ def spread(cells: list[dict[str, Any]], key: str) -> str:
     known = [value for value in found if value is not None]
     if not known:
         return ""
-    return f"{mean(known):.4g}" + (f" ± {stdev(known):.2g}" if len(known) > 1 else "")
+    spread = stdev(known) if len(known) > 1 else 0
+    return f"{mean(known):.4g}" + (f" ± {spread:.2g}" if spread else "")
 
 
 def grid(rows: dict[str, Any], titles: dict[str, str], first: str) -> str:
