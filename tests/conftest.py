@@ -46,7 +46,7 @@ def taught(**changes: object) -> Config:
     config = dataclasses.replace(
         default(),
         data=DataConfig(source="mnist-mini", limit=400),
-        model=ModelConfig(inference="hypotheses", clusters=3, rotations=24, variation=4, hidden=32),
+        model=ModelConfig(kind="hypotheses", clusters=3, rotations=24, variation=4, hidden=32),
         start=StartConfig(templates=8, subset=300, neighbours=8, restarts=2, redraws=2),
         train=dataclasses.replace(default().train, epochs=4, batch_size=50),
     )

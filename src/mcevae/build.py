@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from mcevae.baselines import PEERS
+from mcevae.baselines.contract import Baseline
 from mcevae.config import MOST_CLUSTERS, Config
 from mcevae.distributions import GaussianLatent, MixtureLatent
 from mcevae.groups import MatrixGroup, get_group
@@ -19,7 +21,7 @@ from mcevae.nets import (
     HypothesisNet,
 )
 
-Model = MCEVAE | HypothesisVAE
+Model = MCEVAE | HypothesisVAE | Baseline
 
 
 def build(config: Config, shape: tuple[int, int, int]) -> Model:
@@ -30,9 +32,11 @@ def build(config: Config, shape: tuple[int, int, int]) -> Model:
         shape: (C, H, W) of the images.
     """
     group = get_group(config.model.group)
-    if config.model.inference == "hypotheses":
+    if config.model.kind == "hypotheses":
         return hypotheses(config, shape, group)
-    return gaussian(config, shape, group)
+    if config.model.kind == "mce-vae":
+        return gaussian(config, shape, group)
+    return PEERS[config.model.kind](config, shape, group)
 
 
 def gaussian(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> MCEVAE:

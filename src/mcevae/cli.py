@@ -228,7 +228,8 @@ def starting_point(arguments: Sequence[str]) -> Config:
             named[name] = value
     if "--settings" in named:
         return Config.read(Path(named["--settings"]))
-    return PRESETS.get(named.get("--preset", ""), PRESETS["default"])()
+    name = named.get("--preset", named.get("--model", ""))
+    return PRESETS.get(name, PRESETS["default"])()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

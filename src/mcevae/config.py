@@ -5,7 +5,9 @@ Every flag of ``mcevae fit`` is a field here; its docstring is the flag's help.
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -15,6 +17,20 @@ import tyro
 
 from mcevae.errors import UserError
 
+Kind = Literal[
+    "hypotheses",
+    "mce-vae",
+    "vae",
+    "beta-vae",
+    "beta-tcvae",
+    "factor-vae",
+    "spatial-vae",
+    "affine-vae",
+    "affine-vae-stn",
+    "vade",
+    "gmvae",
+    "jrvae",
+]
 GroupName = Literal["so2", "se2", "sim2", "aff2"]
 MOST_CLUSTERS = 30  # that `--clusters auto` may find
 
@@ -88,8 +104,8 @@ class ModelConfig:
 
     group: GroupName = "se2"
     """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2)."""
-    inference: Literal["gaussian", "hypotheses"] = "gaussian"
-    """gaussian: the paper's posteriors; hypotheses: a probability for each cluster and rotation."""
+    kind: Annotated[Kind, tyro.conf.arg(name="model")] = "mce-vae"
+    """hypotheses: the default preset's; mce-vae: the paper's; or a peer, with its own preset."""
     rotations: int = 72
     """Rotations of the grid of hypotheses, over the whole circle."""
     clusters: int | Literal["auto"] = 10
@@ -235,6 +251,34 @@ class StartConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaselineConfig:
+    """What only peers read; the defaults are their papers' (see each file of `baselines`)."""
+
+    code: int = 16
+    """Size of the code of a peer that has one (not of MCE-VAE, whose are z_c and z)."""
+    gamma: float = 10.0
+    """Weight of the total correlation (factor-vae)."""
+    rotation_prior: float = 45.0
+    """Standard deviation of the prior of the rotation, degrees (spatial-vae)."""
+    shift_prior: float = 0.1
+    """Standard deviation of the prior of the shift, image sides (spatial-vae)."""
+    search_restarts: int = 20
+    """Starts of the search for an image's pose (affine-vae)."""
+    search_steps: int = 10
+    """Gradient steps of that search (affine-vae)."""
+    pretrain: float = 0.2
+    """Share of the epochs that train a plain autoencoder first (vade)."""
+
+    def __post_init__(self) -> None:
+        for name in ("code", "search_restarts", "search_steps"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+        _require(self.gamma >= 0, f"gamma is {self.gamma}; use 0 or more")
+        _require(self.rotation_prior > 0, "rotation-prior must be positive")
+        _require(self.shift_prior > 0, "shift-prior must be positive")
+        _require(0 < self.pretrain < 1, f"pretrain is {self.pretrain}; use a share of 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that a run depends on."""
 
@@ -245,6 +289,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     start: StartConfig = field(default_factory=StartConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
@@ -267,18 +312,21 @@ class Config:
         self._refuse_what_is_not_read()
 
     def _refuse_what_is_not_read(self) -> None:
-        """Settings of the other preset's model must not be passed over in silence."""
-        hypotheses = self.model.inference == "hypotheses"
-        for part, names in (PAPER_ALONE if hypotheses else DEFAULT_ALONE).items():
-            given, unset = getattr(self, part), PART_TYPES[part]()
-            for name in names:
-                known = getattr(given, name) == getattr(unset, name)
-                flag, own = f"--{name.replace('_', '-')}", "default" if hypotheses else "paper"
-                other = "paper" if hypotheses else "default"
-                _require(known, f"preset {own} does not know this {flag}; use --preset {other}")
+        """Settings of other models must not be passed over in silence."""
+        kind = self.model.kind
+        for setting, readers in READ_BY.items():
+            part, name = setting.split(".")
+            changed = getattr(getattr(self, part), name) != getattr(PART_TYPES[part](), name)
+            own, *others = (PRESET_OF.get(one, one) for one in (kind, *readers))
+            _require(
+                kind in readers or not changed,
+                f"preset {own} does not know this --{name.replace('_', '-')}; "
+                f"use --preset {' or '.join(others)}",
+            )
         _require(
-            hypotheses or self.model.clusters != "auto",
-            "preset paper does not know --clusters auto; use --preset default",
+            kind == "hypotheses" or self.model.clusters != "auto",
+            f"preset {PRESET_OF.get(kind, kind)} does not know --clusters auto; "
+            "use --preset default",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -372,32 +420,54 @@ def default() -> Config:
     """What we recommend: clusters and poses as explicit hypotheses, taught by self-training."""
     return Config(
         preset="default",
-        model=ModelConfig(inference="hypotheses", variation=13),
+        model=ModelConfig(kind="hypotheses", variation=13),
         train=TrainConfig(
             epochs=24, batch_size=200, lr=2e-3, schedule="one-cycle", weight_decay=1e-3
         ),
     )
 
 
-PAPER_ALONE = {
-    "model": (
-        *("latent", "prior_weights", "posterior_weights"),
-        *("channels", "pose_hidden", "decoder_hidden"),
-    ),
-    "objective": ("mode", "draws", "invariance_noise"),
+def peer(kind: Kind, **baseline: Any) -> Config:
+    """A peer with the defaults of its paper, trained for as long as the paper's model."""
+    return Config(preset=kind, model=ModelConfig(kind=kind), baseline=BaselineConfig(**baseline))
+
+
+def beta_vae() -> Config:
+    """The beta-VAE of figure 5f: 16 latent dimensions, beta 2."""
+    return dataclasses.replace(peer("beta-vae"), objective=ObjectiveConfig(beta=2.0))
+
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "default": default,
+    "paper": paper,
+    **{kind: partial(peer, kind) for kind in get_args(Kind)[2:]},
+    "beta-vae": beta_vae,
 }
-"""Settings that only the paper's model reads."""
-DEFAULT_ALONE = {
-    "model": ("rotations", "encode"),
-    "start": tuple(f.name for f in dataclasses.fields(StartConfig)),
+PRESET_OF = {"hypotheses": "default", "mce-vae": "paper"}
+"""Presets that are not called as their model is."""
+PEER_KINDS = tuple(get_args(Kind)[2:])
+READ_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("model.rotations", "model.encode"), ("hypotheses",)),
+    **{f"start.{f.name}": ("hypotheses",) for f in dataclasses.fields(StartConfig)},
+    **dict.fromkeys(("model.latent", "model.prior_weights"), ("mce-vae",)),
+    **dict.fromkeys(("model.posterior_weights", "model.pose_hidden"), ("mce-vae",)),
+    **dict.fromkeys(("objective.mode", "objective.draws"), ("mce-vae",)),
+    "objective.invariance_noise": ("mce-vae",),
+    **dict.fromkeys(("model.channels", "model.decoder_hidden"), ("mce-vae", *PEER_KINDS)),
+    "objective.alpha": ("hypotheses", "mce-vae"),
+    "baseline.code": PEER_KINDS,
+    "baseline.gamma": ("factor-vae",),
+    **dict.fromkeys(("baseline.rotation_prior", "baseline.shift_prior"), ("spatial-vae",)),
+    **dict.fromkeys(("baseline.search_restarts", "baseline.search_steps"), ("affine-vae",)),
+    "baseline.pretrain": ("vade",),
 }
-"""Settings that only the default preset's model reads."""
-PRESETS = {"default": default, "paper": paper}
+"""Models that read a setting, where not all do."""
 PART_TYPES = {
     "data": DataConfig,
     "support": SupportConfig,
     "model": ModelConfig,
     "objective": ObjectiveConfig,
     "start": StartConfig,
+    "baseline": BaselineConfig,
     "train": TrainConfig,
 }

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mcevae import checkpoint
+from mcevae.baselines.contract import objective as peer_objective
 from mcevae.build import Model, build
 from mcevae.config import Config
 from mcevae.data import Posed, Splits
@@ -35,6 +36,7 @@ from mcevae.errors import TrainingError, UserError
 from mcevae.files import write_text
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import to_float
+from mcevae.model import MCEVAE
 from mcevae.objectives import Objective, Terms
 from mcevae.selftraining import SelfTraining, Targets
 
@@ -183,8 +185,10 @@ class Trainer:
         if isinstance(model, HypothesisVAE):
             self.teacher = SelfTraining(config, data.train.images.pixels, model.group)
             self.objective = HypothesisObjective(config, support)
-        else:
+        elif isinstance(model, MCEVAE):
             self.objective = Objective(config.objective, model.group, support)
+        else:
+            self.objective = peer_objective
         size = min(config.train.batch_size, len(data.train.images))
         # Loaders draw seeds from a generator of their own, or they would take from the noise's.
         targets = self.teacher.targets if self.teacher else None

@@ -1,0 +1,18 @@
+"""Peers of MCE-VAE, one file each, under the contract of `contract.Baseline`.
+
+Each is written from its paper. Where the papers use other sizes, encoders and decoders are those of
+MCE-VAE's, so that what is compared is the method.
+"""
+
+from collections.abc import Callable
+
+from mcevae.baselines.contract import Baseline
+from mcevae.baselines.vae import VAE
+from mcevae.config import Config
+from mcevae.groups import MatrixGroup
+
+PEERS: dict[str, Callable[[Config, tuple[int, int, int], MatrixGroup], Baseline]] = {
+    "vae": VAE,
+    "beta-vae": VAE,
+}
+"""What builds each peer from settings, the shape of its images and its group."""

@@ -1,0 +1,72 @@
+"""What a peer must be, so that training, scoring, checkpoints and reports take it as it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mcevae.groups import MatrixGroup
+from mcevae.model import Output
+from mcevae.objectives import Terms
+from mcevae.warp import warp
+
+
+class Baseline(nn.Module, ABC):
+    """A model with the verbs of `MCEVAE`.
+
+    Peers without clusters have one, of responsibility 1, and their whole code as z_c, so that it is
+    clustered by k-means; those without poses leave every image at the identity, and their
+    reconstruction is their canonical image.
+
+    Attributes:
+        group: of the poses.
+        background: value that moves in from outside the frame, from 0 to 1.
+    """
+
+    group: MatrixGroup
+    background: float
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
+        """Infer and redraw images with values from 0 to 1; `sample` as in `MCEVAE.forward`."""
+
+    @abstractmethod
+    def canonical(
+        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Pose-free image of a code, values from 0 to 1."""
+
+    def decode(
+        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
+    ) -> Float[Tensor, "B C H W"]:
+        """The canonical image moved by exp(tau), bilinearly."""
+        return warp(self.canonical(z_c, z), self.group.exp(tau), background=self.background)
+
+    @abstractmethod
+    def terms(
+        self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
+    ) -> Terms:
+        """Terms of the loss for a batch; `model` is what this one is called through."""
+
+
+def objective(
+    model: nn.Module,
+    inner: Baseline,
+    x: Float[Tensor, "B C H W"],
+    batch: Mapping[str, Tensor] | None = None,
+) -> Terms:
+    """Loss of a peer, called as `objectives.Objective` is."""
+    return inner.terms(model, x, batch or {})
+
+
+def unposed(x: Float[Tensor, "B C H W"], group: MatrixGroup) -> tuple[Tensor, Tensor]:
+    """tau (B, T) and elements (B, 3, 3) of images that are left as they lie."""
+    tau = torch.zeros(len(x), group.dim, device=x.device)
+    return tau, group.exp(tau)
+
+
+def single_cluster(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1"]:
+    """Responsibilities of a model without clusters."""
+    return torch.ones(len(x), 1, device=x.device)

@@ -1,0 +1,85 @@
+"""VAE (Kingma, Welling, 2014) and beta-VAE (Higgins et al., 2017): a code, no poses or clusters.
+
+The paper's figure 5f: MCE-VAE's encoder and decoder, one Gaussian code of 16 numbers, and
+beta = 2; `vae` is the case beta = 1.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from mcevae.baselines.contract import Baseline, single_cluster, unposed
+from mcevae.config import Config
+from mcevae.distributions import GaussianLatent
+from mcevae.groups import MatrixGroup
+from mcevae.model import Output
+from mcevae.nets import ConvEncoder, Extractor, GatedDecoder
+from mcevae.objectives import LIKELIHOODS, Terms
+
+
+class VAE(Baseline):
+    """Image -> code -> image.
+
+    Args:
+        config: sizes of the code, the encoder, the extractor and the decoder; beta.
+        shape: (C, H, W) of the images.
+        group: of the poses, which are all the identity.
+    """
+
+    def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
+        super().__init__()
+        sizes = config.model
+        self.group, self.background = group, config.data.background
+        self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
+        self.code = GaussianLatent(config.baseline.code)
+        self.encoder = ConvEncoder(shape, sizes.channels)
+        self.extract = Extractor(self.encoder.features, sizes.hidden, self.code.dim)
+        self.decoder = GatedDecoder(self.code.dim, sizes.decoder_hidden, shape)
+
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Normal:
+        """Posterior of the code, batch shape (B, D)."""
+        return self.code.posterior(self.extract(self.encoder(x)))
+
+    def canonical(
+        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
+    ) -> Float[Tensor, "B C H W"]:
+        """The image of a code, which is all in z_c."""
+        return self.decoder(z_c).to(z_c.dtype)
+
+    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
+        """See `Baseline.forward`."""
+        q = self.encode(x)
+        z = q.rsample() if (self.training if sample is None else sample) else q.loc
+        tau, element = unposed(x, self.group)
+        image = self.canonical(z, z[:, :0])
+        return Output(
+            posterior=q,
+            z_c=z,
+            z=z[:, :0],
+            tau=tau,
+            element=element,
+            responsibilities=single_cluster(x),
+            canonical=image,
+            reconstruction=image,
+        )
+
+    def terms(
+        self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
+    ) -> Terms:
+        """Reconstruction plus beta KL."""
+        out: Output = model(x, sample=True)
+        reconstruction = self.likelihood(out.reconstruction, x).mean()
+        kl = self.code.kl(out.posterior).mean()
+        none = torch.zeros_like(kl)
+        return Terms(
+            loss=reconstruction + self.beta * kl,
+            negative_elbo=reconstruction + kl,
+            reconstruction=reconstruction,
+            kl_cluster=kl,
+            kl_variation=none,
+            kl_pose=none,
+            invariance=none,
+        )
