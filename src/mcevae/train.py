@@ -20,13 +20,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, set_seed
+from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mcevae import checkpoint
+from mcevae.baselines.contract import Baseline
 from mcevae.baselines.contract import objective as peer_objective
 from mcevae.build import Model, build
 from mcevae.config import Config
@@ -250,13 +251,19 @@ class Trainer:
         )
 
     def teach(self) -> str:
-        """Bring the targets of a taught model up to date for a new epoch; says what was done."""
+        """Bring taught targets, or a peer, up to date for a new epoch; says what was done."""
         started = time.perf_counter()
         done = ""
         if self.teacher and isinstance(self.inner, HypothesisVAE):
             done = self.teacher.before(self.position.epoch, self.inner)
             if self.teacher.grouped:
                 self.position.warmup = self.teacher.warmup
+        elif isinstance(self.inner, Baseline):
+            epoch, epochs = self.position.epoch, self.position.epochs
+            done = self.inner.before(epoch, epochs, self.data.train.images.pixels)
+            if done:  # one process's rounding must not set it apart from the others
+                for tensor in self.inner.state_dict().values():
+                    broadcast(tensor)
         seconds = time.perf_counter() - started
         self.position.seconds += seconds
         if self.position.epoch == 0:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mcevae.groups import MatrixGroup
@@ -49,6 +49,20 @@ class Baseline(nn.Module, ABC):
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
         """Terms of the loss for a batch; `model` is what this one is called through."""
+
+    def before(self, epoch: int, epochs: int, pixels: UInt8[Tensor, "N C H W"]) -> str:
+        """Get ready for an epoch, in training mode; says what was done, if anything.
+
+        It is called once an epoch, before its first step, and not again when a run resumes within
+        the epoch: what it changes must be parameters or buffers, which are in the checkpoint. It
+        draws nothing from the global generators, whose states training goes on from.
+
+        Args:
+            epoch: from 0.
+            epochs: of the whole run.
+            pixels: the training images.
+        """
+        return ""
 
 
 def objective(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.baselines.contract import Baseline, single_cluster, unposed
+from mcevae.baselines.contract import Baseline, unposed
 from mcevae.config import Config
 from mcevae.distributions import GaussianLatent
 from mcevae.groups import MatrixGroup
@@ -22,6 +22,9 @@ from mcevae.objectives import LIKELIHOODS, Terms
 
 class VAE(Baseline):
     """Image -> code -> image.
+
+    Peers that differ in the prior of the code or in what the loss asks of it say so in `draw`,
+    `responsibilities`, `divergences` and `penalty`.
 
     Args:
         config: sizes of the code, the encoder, the extractor and the decoder; beta.
@@ -49,10 +52,18 @@ class VAE(Baseline):
         """The image of a code, which is all in z_c."""
         return self.decoder(z_c).to(z_c.dtype)
 
+    def draw(self, q: Normal) -> Float[Tensor, "B D"]:
+        """A code from its posterior."""
+        return q.rsample()
+
+    def responsibilities(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
+        """Probability of each cluster given a code; here there is one."""
+        return self.code.responsibilities(z)
+
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
         """See `Baseline.forward`."""
         q = self.encode(x)
-        z = q.rsample() if (self.training if sample is None else sample) else q.loc
+        z = self.draw(q) if (self.training if sample is None else sample) else q.loc
         tau, element = unposed(x, self.group)
         image = self.canonical(z, z[:, :0])
         return Output(
@@ -61,25 +72,35 @@ class VAE(Baseline):
             z=z[:, :0],
             tau=tau,
             element=element,
-            responsibilities=single_cluster(x),
+            responsibilities=self.responsibilities(z),
             canonical=image,
             reconstruction=image,
         )
 
+    def divergences(self, out: Output) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """KL(q || p) in nats, batch means: of the cluster (or the whole code) and of the rest."""
+        kl = self.code.kl(out.posterior).mean()
+        return kl, torch.zeros_like(kl)
+
+    def penalty(self, out: Output, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """What the loss adds to the reconstruction, given the sum of `divergences`: beta KL."""
+        return self.beta * kl
+
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Reconstruction plus beta KL."""
+        """The loss, and the ELBO as it is without the peer's own weights and penalties."""
         out: Output = model(x, sample=True)
         reconstruction = self.likelihood(out.reconstruction, x).mean()
-        kl = self.code.kl(out.posterior).mean()
+        kl_cluster, kl_variation = self.divergences(out)
+        kl = kl_cluster + kl_variation
         none = torch.zeros_like(kl)
         return Terms(
-            loss=reconstruction + self.beta * kl,
+            loss=reconstruction + self.penalty(out, kl),
             negative_elbo=reconstruction + kl,
             reconstruction=reconstruction,
-            kl_cluster=kl,
-            kl_variation=none,
+            kl_cluster=kl_cluster,
+            kl_variation=kl_variation,
             kl_pose=none,
             invariance=none,
         )
