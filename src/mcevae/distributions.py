@@ -14,17 +14,17 @@ LOG_VARIANCE = (-10.0, 4.0)
 """Bounds of every log-variance: wide enough not to be met in training that goes well."""
 
 
-def gaussian(parameters: Float[Tensor, "B twoD"], scale: Tensor | float = 1.0) -> Normal:
+def gaussian(parameters: Float[Tensor, "*B twoD"], scale: Tensor | float = 1.0) -> Normal:
     """Diagonal Gaussian from an extractor's output.
 
     Args:
-        parameters: (B, 2 D), means beside raw log-variances. These are bounded smoothly to
+        parameters: (*B, 2 D), means beside raw log-variances. These are bounded smoothly to
             `LOG_VARIANCE`, so that no step can reach an infinite or zero variance and no
             gradient is cut off.
         scale: unit of the D coordinates.
 
     Returns:
-        Normal with batch shape (B, D), in float32 or better.
+        Normal with batch shape (*B, D), in float32 or better.
     """
     mean, raw = parameters.to(torch.promote_types(parameters.dtype, torch.float32)).chunk(2, -1)
     low, high = LOG_VARIANCE

@@ -6,7 +6,11 @@ MCE-VAE's, so that what is compared is the method.
 
 from collections.abc import Callable
 
+from mcevae.baselines.beta_tcvae import BetaTCVAE
 from mcevae.baselines.contract import Baseline
+from mcevae.baselines.factor_vae import FactorVAE
+from mcevae.baselines.gmvae import GMVAE
+from mcevae.baselines.vade import VaDE
 from mcevae.baselines.vae import VAE
 from mcevae.config import Config
 from mcevae.groups import MatrixGroup
@@ -14,5 +18,9 @@ from mcevae.groups import MatrixGroup
 PEERS: dict[str, Callable[[Config, tuple[int, int, int], MatrixGroup], Baseline]] = {
     "vae": VAE,
     "beta-vae": VAE,
+    "beta-tcvae": BetaTCVAE,
+    "factor-vae": FactorVAE,
+    "vade": VaDE,
+    "gmvae": GMVAE,
 }
 """What builds each peer from settings, the shape of its images and its group."""
