@@ -260,9 +260,9 @@ class BaselineConfig:
     gamma: float = 10.0
     """Weight of the total correlation (factor-vae)."""
     rotation_prior: float = 45.0
-    """Standard deviation of the prior of the rotation, degrees (spatial-vae)."""
-    shift_prior: float = 0.1
-    """Standard deviation of the prior of the shift, image sides (spatial-vae)."""
+    """Standard deviation of the prior of the rotation, degrees (spatial-vae, jrvae)."""
+    shift_prior: float = 0.05
+    """Standard deviation of the prior of the shift, image sides (spatial-vae, jrvae)."""
     search_restarts: int = 20
     """Starts of the search for an image's pose (affine-vae)."""
     search_steps: int = 10
@@ -443,16 +443,36 @@ def beta_tcvae() -> Config:
     return dataclasses.replace(peer("beta-tcvae"), objective=ObjectiveConfig(beta=6.0))
 
 
+def spatial_vae() -> Config:
+    """spatial-VAE with its authors' networks and rate."""
+    base = peer("spatial-vae")
+    return dataclasses.replace(
+        base,
+        model=dataclasses.replace(base.model, hidden=500),
+        train=TrainConfig(lr=1e-4),
+    )
+
+
+def jrvae() -> Config:
+    """jrVAE with its authors' networks and a rotation of 1 rad."""
+    base = peer("jrvae", rotation_prior=57.3)
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, hidden=128))
+
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "default": default,
     "paper": paper,
     **{kind: partial(peer, kind) for kind in get_args(Kind)[2:]},
     "beta-vae": beta_vae,
     "beta-tcvae": beta_tcvae,
+    "spatial-vae": spatial_vae,
+    "jrvae": jrvae,
 }
 PRESET_OF = {"hypotheses": "default", "mce-vae": "paper"}
 """Presets that are not called as their model is."""
 PEER_KINDS = tuple(get_args(Kind)[2:])
+CONVOLVED = tuple(kind for kind in PEER_KINDS if kind not in ("spatial-vae", "jrvae"))
+"""Peers with the encoder and the decoder of the paper's model."""
 READ_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("model.rotations", "model.encode"), ("hypotheses",)),
     **{f"start.{f.name}": ("hypotheses",) for f in dataclasses.fields(StartConfig)},
@@ -460,11 +480,11 @@ READ_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("model.posterior_weights", "model.pose_hidden"), ("mce-vae",)),
     **dict.fromkeys(("objective.mode", "objective.draws"), ("mce-vae",)),
     "objective.invariance_noise": ("mce-vae",),
-    **dict.fromkeys(("model.channels", "model.decoder_hidden"), ("mce-vae", *PEER_KINDS)),
+    **dict.fromkeys(("model.channels", "model.decoder_hidden"), ("mce-vae", *CONVOLVED)),
     "objective.alpha": ("hypotheses", "mce-vae"),
-    "baseline.code": PEER_KINDS,
+    "baseline.code": tuple(kind for kind in PEER_KINDS if kind != "jrvae"),
     "baseline.gamma": ("factor-vae",),
-    **dict.fromkeys(("baseline.rotation_prior", "baseline.shift_prior"), ("spatial-vae",)),
+    **dict.fromkeys(("baseline.rotation_prior", "baseline.shift_prior"), ("spatial-vae", "jrvae")),
     **dict.fromkeys(("baseline.search_restarts", "baseline.search_steps"), ("affine-vae",)),
     "baseline.pretrain": ("vade",),
 }

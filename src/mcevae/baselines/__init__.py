@@ -6,10 +6,13 @@ MCE-VAE's, so that what is compared is the method.
 
 from collections.abc import Callable
 
+from mcevae.baselines.affine_vae import AffineVAE, TransformerVAE
 from mcevae.baselines.beta_tcvae import BetaTCVAE
 from mcevae.baselines.contract import Baseline
 from mcevae.baselines.factor_vae import FactorVAE
 from mcevae.baselines.gmvae import GMVAE
+from mcevae.baselines.jrvae import JRVAE
+from mcevae.baselines.spatial_vae import SpatialVAE
 from mcevae.baselines.vade import VaDE
 from mcevae.baselines.vae import VAE
 from mcevae.config import Config
@@ -22,5 +25,9 @@ PEERS: dict[str, Callable[[Config, tuple[int, int, int], MatrixGroup], Baseline]
     "factor-vae": FactorVAE,
     "vade": VaDE,
     "gmvae": GMVAE,
+    "spatial-vae": SpatialVAE,
+    "affine-vae": AffineVAE,
+    "affine-vae-stn": TransformerVAE,
+    "jrvae": JRVAE,
 }
 """What builds each peer from settings, the shape of its images and its group."""
