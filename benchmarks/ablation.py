@@ -10,7 +10,7 @@ Rewrites results/ablation.json after every cell.
 from pathlib import Path
 from typing import Any
 
-from cells import arguments, changed, run_cells, score, train
+from cells import arguments, run_cells, score, train
 
 from mcevae.config import Config, default
 
@@ -31,19 +31,16 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
 
 def posed(seed: int) -> Config:
     """Settings with nothing off, which the images are posed by."""
-    return changed(
-        default(),
-        {
-            "data": {"source": "mnist", "limit": 10_000},
-            "start": {"subset": 10_000},
-            "train": {"epochs": 20, "seed": seed},
-        },
+    return default().changed(
+        data={"source": "mnist", "limit": 10_000},
+        start={"subset": 10_000},
+        train={"epochs": 20, "seed": seed},
     )
 
 
 def settings(piece: str, seed: int) -> Config:
     """Settings with a piece off."""
-    return changed(posed(seed), PIECES[piece])
+    return posed(seed).changed(**PIECES[piece])
 
 
 def cell(piece: str, seed: int, run: Path) -> dict[str, Any]:

@@ -9,27 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import RESULTS, machine, write_results
+from common import RESULTS, write_results
 from rich.console import Console
 
 from mcevae.checkpoint import load_model, run_file
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, prepare_for
 from mcevae.infer import embed
+from mcevae.machine import machine
 from mcevae.metrics import evaluate, frames
 from mcevae.train import fit, read_log
 
 HALF_TURN = (0, 1, 8)
 """Digits that half a turn brings back to themselves: their rotation is not defined."""
-
-
-def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
-    """Settings with some fields of some parts changed."""
-    parts = {
-        part: dataclasses.replace(getattr(config, part), **fields)
-        for part, fields in changes.items()
-    }
-    return dataclasses.replace(config, **parts)
 
 
 def train(config: Config, run: Path, posed_by: Config | None = None) -> Splits:

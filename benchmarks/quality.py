@@ -11,7 +11,7 @@ results/quality.json after every cell.
 from pathlib import Path
 from typing import Any
 
-from cells import arguments, changed, run_cells, score, train
+from cells import arguments, run_cells, score, train
 
 from mcevae.config import Config, default
 
@@ -36,7 +36,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
 
 def settings(row: str, seed: int) -> Config:
     """The default preset with a row's changes."""
-    return changed(changed(default(), ROWS[row]), {"train": {"seed": seed}})
+    return default().changed(**ROWS[row]).changed(train={"seed": seed})
 
 
 def cell(row: str, seed: int, run: Path) -> dict[str, Any]:

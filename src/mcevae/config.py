@@ -330,6 +330,14 @@ class Config:
             "use --preset default",
         )
 
+    def changed(self, **parts: dict[str, Any]) -> "Config":
+        """The same with some settings of some parts changed: `changed(train={"epochs": 3})`."""
+        new = {
+            part: dataclasses.replace(getattr(self, part), **settings)
+            for part, settings in parts.items()
+        }
+        return dataclasses.replace(self, **new)
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values; settings that are unset (None) are left out, as TOML has no null."""
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from sklearn.manifold import TSNE
 from torch import Tensor
 
 from mcevae.build import Model
 from mcevae.images import to_float
-from mcevae.infer import Embedding
+from mcevae.infer import Embedding, outputs
 
 TERM_TITLES = {
     "negative_elbo": "negative ELBO",
@@ -37,6 +37,13 @@ def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
     """Rows of images, each a title and (n, C, H, W)."""
     columns = max(len(images) for _, images in rows)
     figure = Figure(figsize=(1.5 + 0.75 * columns, 0.8 * len(rows)), layout="constrained")
+    fill_grid(figure, rows)
+    return figure
+
+
+def fill_grid(figure: FigureBase, rows: Sequence[tuple[str, Tensor]]) -> None:
+    """Draw rows of images on a figure or a part of one."""
+    columns = max(len(images) for _, images in rows)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, (title, images) in zip(axes, rows, strict=True):
         row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
@@ -44,23 +51,23 @@ def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
             cell.set_visible(False)
         for cell, image in zip(row, images, strict=False):
             show(cell, image)
-    return figure
 
 
-def reconstructions(model: Model, pixels: Tensor, upright: Tensor | None) -> Figure:
-    """Figure 3 of the paper: input, reconstruction, ground truth (if known), canonical image.
+def reconstructions(
+    model: Model, pixels: Tensor, upright: Tensor | None
+) -> list[tuple[str, Tensor]]:
+    """Rows of figure 3 of the paper: input, reconstruction, ground truth (if known), canonical.
 
     Args:
         model: in evaluation mode.
         pixels: (n, C, H, W) uint8, one column each.
         upright: the same images before they were moved.
     """
-    x = to_float(pixels)
-    out = model(x.to(next(model.parameters()).device), sample=False)
-    rows = [("input x", x), ("reconstruction", out.reconstruction.detach().cpu())]
+    (x, out), *_ = outputs(model, pixels, len(pixels))
+    rows = [("input x", x.cpu()), ("reconstruction", out.reconstruction.cpu())]
     if upright is not None:
         rows.append(("ground truth", to_float(upright)))
-    return image_grid([*rows, ("canonical", out.canonical.detach().cpu())])
+    return [*rows, ("canonical", out.canonical.cpu())]
 
 
 def tsne(z_c: Tensor, colours: Tensor, title: str, names: Sequence[str], seed: int = 0) -> Figure:
@@ -73,19 +80,26 @@ def tsne(z_c: Tensor, colours: Tensor, title: str, names: Sequence[str], seed: i
         names: legend.
         seed: of t-SNE.
     """
-    perplexity = min(30.0, (len(z_c) - 1) / 3)
-    where = TSNE(perplexity=perplexity, random_state=seed).fit_transform(z_c.numpy())
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.subplots()
-    values = colours.numpy()
-    for value in np.unique(values):
-        chosen = where[values == value]
-        axes.scatter(*chosen.T, s=5, color=f"C{value % 10}", label=names[value], linewidths=0)
+    scatter_tsne(axes, z_c, colours, names, seed)
     axes.set_title(title)
     axes.set_xlabel("t-SNE 1 (no unit)")
     axes.set_ylabel("t-SNE 2 (no unit)")
     axes.legend(markerscale=3, bbox_to_anchor=(1, 1), loc="upper left", frameon=False)
     return figure
+
+
+def scatter_tsne(
+    axes: Any, z_c: Tensor, colours: Tensor, names: Sequence[str], seed: int = 0
+) -> None:
+    """Draw the map of `tsne` on axes, without titles or legend."""
+    perplexity = min(30.0, (len(z_c) - 1) / 3)
+    where = TSNE(perplexity=perplexity, random_state=seed).fit_transform(z_c.numpy())
+    values = colours.numpy()
+    for value in np.unique(values):
+        chosen = where[values == value]
+        axes.scatter(*chosen.T, s=5, color=f"C{value % 10}", label=names[value], linewidths=0)
 
 
 def clusters(model: Model, pixels: Tensor, embedding: Embedding, members: int = 10) -> Figure:

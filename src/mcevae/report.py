@@ -59,7 +59,9 @@ def draw(run: Path, data: Splits, scores: Scores) -> dict[str, Figure]:
         parts = ("accuracy", "nmi", "ari")
         title += "\n" + ", ".join(f"{name} {scores[name].value:.2f}" for name in parts)
     drawn = {
-        "reconstructions": figures.reconstructions(model, few.images.pixels, few.upright),
+        "reconstructions": figures.image_grid(
+            figures.reconstructions(model, few.images.pixels, few.upright)
+        ),
         "clusters": figures.clusters(model, some.images.pixels, found),
         "curves": figures.curves(read_log(run)),
     }

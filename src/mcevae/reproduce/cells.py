@@ -1,0 +1,148 @@
+"""One cell: trained or gone on with, scored once, and kept as cell.json."""
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from mcevae.checkpoint import load, load_model, run_file
+from mcevae.config import Config
+from mcevae.data import Splits, prepare_for
+from mcevae.errors import UserError
+from mcevae.files import write_text
+from mcevae.machine import machine
+from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
+from mcevae.reproduce.floors import fit_floor
+from mcevae.reproduce.grid import BUDGETS, FLOORS, Cell
+from mcevae.train import fit, read_log
+
+LEVEL = 150.0
+"""Nats per image: `seconds_to_level` is when the validation reconstruction first is below it."""
+
+
+def splits(cell: Cell) -> Splits:
+    """Data of a cell: all that it trains on, and as much of the rest as its budget scores."""
+    data, scored = prepare_for(cell.config()), BUDGETS[cell.budget].scored
+    return dataclasses.replace(
+        data,
+        validation=data.validation.subset(slice(scored)),
+        test=data.test.subset(slice(scored)),
+    )
+
+
+def result(cell: Cell) -> dict[str, Any] | None:
+    """What a cell that is done has left, None if it is not.
+
+    Raises:
+        UserError: its folder holds another cell, or is damaged.
+    """
+    path = cell.folder / "cell.json"
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is not readable ({error}); delete its folder.") from error
+    if found["settings"] != cell.config().to_dict():
+        raise UserError(
+            f"{cell.folder}: was made with other settings; give another --out, or delete it to "
+            "have it made anew."
+        )
+    return found
+
+
+def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
+    """The result of a cell, which is made if it is not there.
+
+    Returns:
+        None if it was stopped; called again, it goes on.
+
+    Raises:
+        UserError: as `result`, or data or folder cannot be read or written.
+        TrainingError: the loss is not finite.
+    """
+    if found := result(cell):
+        return found
+    where = f"{cell.title}, {cell.group}, seed {cell.seed}"
+    console.rule(where)
+    data = splits(cell)
+    made = floor(cell, data) if cell.model in FLOORS else trained(cell, data, console)
+    if made is None:
+        return None
+    content = {
+        "model": cell.model,
+        "title": cell.title,
+        "group": cell.group,
+        "seed": cell.seed,
+        "settings": cell.config().to_dict(),
+        "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
+        "machine": machine(),
+        **made,
+    }
+    write_text(cell.folder / "cell.json", json.dumps(content, indent=1) + "\n")
+    return content
+
+
+def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None:
+    """Train a model and score its best checkpoint on the test images; None if stopped."""
+    config, folder = cell.config(), cell.folder
+    last = run_file(folder, "last")
+    if last.exists() and Config.read(folder / "settings.toml") != config:
+        raise UserError(
+            f"{folder}: was begun with other settings; give another --out, or delete it."
+        )
+    if not fit(config, data, folder, resume=last.exists(), console=console):
+        return None
+    with console.status("scoring"):
+        model, _, state = load_model(folder)
+        scores = evaluate(model, config, data)
+    steps = len(data.train) // min(config.train.batch_size, len(data.train))
+    position = load(last)[1]["position"]
+    epochs = position["epoch"] + position["step"] / steps
+    curves = read_log(folder)
+    below = [
+        row["seconds"]
+        for row in curves
+        if row["split"] == "validation" and row["reconstruction"] <= LEVEL
+    ]
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "epochs": round(epochs, 2),
+        "best_epoch": state["position"]["epoch"] + 1,
+        "seconds": round(position["seconds"], 1),
+        "seconds_per_epoch": round(position["seconds"] / epochs, 2),
+        "seconds_to_level": min(below, default=None),
+        "scores": as_values(scores),
+        "curves": curves,
+    }
+
+
+def floor(cell: Cell, data: Splits) -> dict[str, Any]:
+    """Fit a floor and score its clusters of the test images, as they lie and posed anew."""
+    config, test = cell.config(), data.test
+    assert isinstance(config.model.clusters, int)
+    started = time.perf_counter()
+    predict = fit_floor(
+        cell.model, data.train.images.pixels, config.model.clusters, config.train.seed
+    )
+    seconds = round(time.perf_counter() - started, 1)
+    found, again = predict(test.images.pixels), predict(repose(test, config).images.pixels)
+    n = len(test)
+    scores = {"same_cluster": Score(value=float(np.mean(found == again)), unit="share", n=n)}
+    if test.images.labels is not None:
+        truth = test.images.labels.numpy()
+        scores |= {
+            "accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
+            "nmi": Score(value=normalized_mutual_info_score(truth, found), unit="", n=n),
+            "ari": Score(value=adjusted_rand_score(truth, found), unit="", n=n),
+        }
+    return {"seconds": seconds, "scores": as_values(scores), "curves": []}
+
+
+def as_values(scores: Scores) -> dict[str, Any]:
+    """Scores as JSON values."""
+    return {name: dataclasses.asdict(score) for name, score in scores.items()}

@@ -1,0 +1,183 @@
+"""Which models are compared, on which budgets, and what each experiment of the paper needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mcevae.config import PRESETS, Config
+from mcevae.errors import UserError
+
+Experiment = Literal["figure3", "figure4a", "figure4b", "figure5", "table"]
+PosedBy = Literal["so2", "se2"]
+GROUPS: tuple[PosedBy, ...] = ("so2", "se2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A model of the comparison.
+
+    Attributes:
+        title: in figures and tables.
+        preset: where its settings come from.
+        changes: settings that differ from it, by part.
+        tuned: what was set otherwise than its paper says, and why; empty: as published.
+        upright: trained on upright images, so that its learning curve is of those.
+    """
+
+    title: str
+    preset: str
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tuned: str = ""
+    upright: bool = False
+
+
+SUPERVISED = {"objective": {"mode": "supervised"}}
+MATCHED = {"baseline": {"rotation_prior": 52.0, "shift_prior": 0.144}}
+MODELS: dict[str, Entry] = {
+    "default": Entry(title="mcevae, default preset", preset="default"),
+    "mce-vae": Entry(title="MCE-VAE", preset="paper"),
+    "mce-vae-supervised": Entry(title="MCE-VAE, supervised", preset="paper", changes=SUPERVISED),
+    "mce-vae-gaussian": Entry(
+        title="MCE-VAE, no clusters", preset="paper", changes={"model": {"latent": "gaussian"}}
+    ),
+    "spatial-vae": Entry(title="spatial-VAE", preset="spatial-vae", tuned="code of 16, not 2"),
+    "spatial-vae-matched": Entry(
+        title="spatial-VAE, priors matched",
+        preset="spatial-vae",
+        changes=MATCHED,
+        tuned="code of 16, not 2; priors of the data's spread",
+    ),
+    "affine-vae": Entry(
+        title="affine-VAE", preset="affine-vae", tuned="trained on upright images", upright=True
+    ),
+    "affine-vae-stn": Entry(title="affine-VAE, STN", preset="affine-vae-stn"),
+    "jrvae": Entry(
+        title="jrVAE", preset="jrvae", tuned="no annealing of the divergences; class of 10"
+    ),
+    "vae": Entry(title="VAE", preset="vae"),
+    "beta-vae": Entry(title="beta-VAE", preset="beta-vae"),
+    "beta-tcvae": Entry(title="beta-TCVAE", preset="beta-tcvae", tuned="batches of 100"),
+    "factor-vae": Entry(title="FactorVAE", preset="factor-vae", tuned="one optimizer, Adam 1e-3"),
+    "vade": Entry(title="VaDE", preset="vade", tuned="convolutions, pretraining end to end"),
+    "gmvae": Entry(title="GMVAE", preset="gmvae", tuned="q(y|x) in place of w, sum over y exact"),
+}
+FLOORS = {
+    "k-means": "k-means on pixels",
+    "pca": "PCA + k-means",
+    "umap": "UMAP + Gaussian mixture",
+}
+"""Clusterings without a model: titles by name."""
+
+PANELS: tuple[tuple[str, PosedBy], ...] = (
+    ("mce-vae", "so2"),
+    ("mce-vae-supervised", "so2"),
+    ("mce-vae", "se2"),
+    ("mce-vae-supervised", "se2"),
+    ("mce-vae-gaussian", "se2"),
+    ("beta-vae", "se2"),
+    ("default", "so2"),
+    ("default", "se2"),
+)
+"""Figure 5: its a to f, and the default preset as g and h."""
+NEEDS: dict[Experiment, tuple[tuple[str, PosedBy], ...]] = {
+    "figure3": PANELS[:4],
+    "figure4a": tuple((model, "se2") for model in MODELS),
+    "figure4b": tuple((model, "se2") for model in MODELS),
+    "figure5": PANELS,
+    "table": tuple((model, group) for group in GROUPS for model in (*MODELS, *FLOORS)),
+}
+"""Models and groups of each experiment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much of the data and how long each model trains.
+
+    Attributes:
+        split: "standard" or the paper's 6:1 of all images ("paper").
+        limit: training images; None: all.
+        minutes: training time; None: the epochs of the preset alone end it.
+        scored: test images that are scored, and as many for validation; None: all.
+    """
+
+    split: Literal["standard", "paper"]
+    limit: int | None
+    minutes: float | None
+    scored: int | None
+
+
+BUDGETS = {
+    "minutes": Budget(split="standard", limit=10_000, minutes=3.0, scored=2_000),
+    "full": Budget(split="paper", limit=None, minutes=None, scored=None),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A model under a group with a seed; `folder` is where it is trained."""
+
+    model: str
+    group: PosedBy
+    seed: int
+    budget: str
+    source: str
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the cell is kept."""
+        return self.out / self.budget / self.group / f"{self.model}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """The model's name for people."""
+        return FLOORS[self.model] if self.model in FLOORS else MODELS[self.model].title
+
+    def config(self) -> Config:
+        """Settings of the cell's training; for floors, those of its data."""
+        budget, entry = BUDGETS[self.budget], MODELS.get(self.model)
+        config = PRESETS[entry.preset if entry else "vae"]()
+        return config.changed(
+            data={"source": self.source, "split": budget.split, "limit": budget.limit},
+            model={"group": self.group},
+            train={"seed": self.seed, "minutes": budget.minutes},
+        ).changed(**(entry.changes if entry else {}))
+
+
+def cells_for(
+    experiments: Sequence[Experiment],
+    *,
+    models: Sequence[str],
+    groups: Sequence[PosedBy],
+    seeds: Sequence[int],
+    budget: str,
+    source: str,
+    out: Path,
+) -> list[Cell]:
+    """Cells that experiments need, among the chosen models and groups, without repeats.
+
+    Raises:
+        UserError: a model that is not known, or nothing is left.
+    """
+    known = [*MODELS, *FLOORS]
+    if strange := [name for name in models if name not in known]:
+        raise UserError(f"model {strange[0]!r} is not one of {', '.join(known)}.")
+    wanted = [
+        (model, group)
+        for group in GROUPS
+        for model in known
+        if group in groups
+        and model in (models or known)
+        and any((model, group) in NEEDS[experiment] for experiment in experiments)
+    ]
+    if not wanted:
+        raise UserError(
+            f"{', '.join(experiments)} needs none of the chosen models and groups; "
+            "leave out --models and --groups, or choose others."
+        )
+    return [
+        Cell(model=model, group=group, seed=seed, budget=budget, source=source, out=out)
+        for seed in seeds
+        for model, group in wanted
+    ]

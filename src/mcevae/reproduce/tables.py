@@ -1,0 +1,97 @@
+"""The table that the paper lacks: every model on every group, mean over seeds and spread."""
+
+import csv
+import io
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from mcevae.reproduce.cells import LEVEL
+
+COLUMNS = {
+    "bce": "BCE, nats",
+    "accuracy": "accuracy, own clusters",
+    "nmi": "NMI, own",
+    "ari": "ARI, own",
+    "kmeans_accuracy": "accuracy, k-means on code",
+    "kmeans_nmi": "NMI, k-means",
+    "kmeans_ari": "ARI, k-means",
+    "rotation_error_median": "rotation error, deg, median",
+    "shift_error_mean": "shift error, px, mean",
+    "canonical_change": "canonical change, of spread",
+    "same_cluster": "same cluster, other pose",
+    "seconds_per_epoch": "s per epoch",
+    "epochs": "epochs",
+    "seconds_to_level": f"s to BCE {LEVEL:g}",
+    "parameters": "parameters",
+}
+"""Figures of a cell: scores, or facts of its training."""
+OWN = ("accuracy", "nmi", "ari")
+"""Scores of a model's own clusters, which one with a single cluster has not."""
+
+
+def value(result: dict[str, Any], key: str) -> float | None:
+    """A figure of a cell, None where it has no meaning for the model."""
+    if key in OWN and result["scores"].get("clusters", {}).get("value") == 1:
+        return None
+    if key in result["scores"]:
+        return result["scores"][key]["value"]
+    return result.get(key)
+
+
+def rows(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each model and group: title, group, seeds, and mean and spread of each figure.
+
+    Figures that not all seeds have, a level that one did not reach say, are left out.
+    """
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for result in results:
+        grouped.setdefault((result["group"], result["model"]), []).append(result)
+    table = []
+    for (group, model), cells in grouped.items():
+        row = {"model": model, "title": cells[0]["title"], "group": group, "seeds": len(cells)}
+        for key in COLUMNS:
+            found = [value(cell, key) for cell in cells]
+            known = [one for one in found if one is not None]
+            whole = len(known) == len(cells)
+            row[key] = mean(known) if whole else None
+            row[f"{key}_sd"] = stdev(known) if whole and len(known) > 1 else None
+        table.append(row)
+    return table
+
+
+def shown(row: dict[str, Any], key: str) -> str:
+    """A figure for people, with its spread where there is one."""
+    if row[key] is None:
+        return ""
+    if key == "parameters":
+        return f"{row[key]:,.0f}"
+    spread = row[f"{key}_sd"]
+    return f"{row[key]:.3g}" + (f" ± {spread:.1g}" if spread is not None else "")
+
+
+def markdown(results: Sequence[dict[str, Any]]) -> str:
+    """The table, a part for each group."""
+    text = ""
+    table = rows(results)
+    for group in dict.fromkeys(row["group"] for row in table):
+        text += f"### {group}\n\n"
+        lines = [["model", "seeds", *COLUMNS.values()]]
+        lines.append(["---"] * len(lines[0]))
+        lines += [
+            [row["title"], str(row["seeds"]), *(shown(row, key) for key in COLUMNS)]
+            for row in table
+            if row["group"] == group
+        ]
+        text += "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n\n"
+    return text.rstrip() + "\n"
+
+
+def comma_separated(results: Sequence[dict[str, Any]]) -> str:
+    """The same as CSV, with full precision and spreads as columns of their own."""
+    table = rows(results)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
