@@ -163,7 +163,7 @@ def cells_for(
     known = [*MODELS, *FLOORS]
     if strange := [name for name in models if name not in known]:
         raise UserError(f"model {strange[0]!r} is not one of {', '.join(known)}.")
-    wanted = [
+    wanted: list[tuple[str, PosedBy]] = [
         (model, group)
         for group in GROUPS
         for model in known
