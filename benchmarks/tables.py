@@ -11,8 +11,10 @@ from typing import Any
 from common import RESULTS
 
 from mcevae.files import write_text
+from mcevae.reproduce.tables import markdown as models_table
 
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, REPRODUCTION = DOCS / "results.md", DOCS / "reproduction.md"
 SCORES = {
     "bce": "reconstruction, BCE",
     "mse": "reconstruction, MSE",
@@ -209,6 +211,28 @@ def ablation() -> str:
     )
 
 
+MARKS = "<!-- table -->", "<!-- end of table -->"
+"""Between them the page on the paper's experiments has its table."""
+
+
+def reproduction() -> None:
+    """Rewrite the table of docs/reproduction.md."""
+    result = read("reproduction")
+    first = result["cells"][0]
+    images = ", ".join(f"{count:,} {part}" for part, count in first["images"].items())
+    cpus = {f"{c['machine']['cpu']}, {c['machine']['threads']} core" for c in result["cells"]}
+    about = (
+        f"Budget `{result['budget']}`, seeds {', '.join(map(str, result['seeds']))}; {images} "
+        f"images; {'; '.join(sorted(cpus))}. `{result['command']}` → "
+        "`benchmarks/results/reproduction.json`"
+    )
+    before, rest = REPRODUCTION.read_text("utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    text = f"{MARKS[0]}\n{about}\n\n{models_table(result['cells'])}{MARKS[1]}"
+    write_text(REPRODUCTION, before + text + after)
+    print(REPRODUCTION)
+
+
 def main() -> None:
     """Write the page, with a section for each file that there is."""
     sections = {
@@ -223,6 +247,8 @@ def main() -> None:
             text += f"\n## {title}\n\n{section()}"
     write_text(PAGE, text)
     print(PAGE)
+    if (RESULTS / "reproduction.json").exists():
+        reproduction()
 
 
 if __name__ == "__main__":

@@ -249,11 +249,11 @@ def reproduce(
         source=source,
         out=out,
     )
-    written = reproduce(experiments, cells, screen)
-    if written is None:
+    made = reproduce(experiments, cells, screen)
+    if made is None:
         screen.print("Stopped and saved. Give the same command to go on.")
         sys.exit(130)
-    for path in written:
+    for path in made.files:
         screen.print(f"{path}", highlight=False)
 
 

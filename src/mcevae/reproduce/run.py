@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,17 @@ from mcevae.reproduce.plots import FIGURES
 from mcevae.reproduce.tables import comma_separated, markdown
 
 
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What `reproduce` made: the results of all cells, and the files it wrote."""
+
+    results: list[dict[str, Any]]
+    files: list[Path]
+
+
 def reproduce(
     experiments: Sequence[Experiment], cells: Sequence[Cell], console: Console
-) -> list[Path] | None:
+) -> Made | None:
     """Make the cells that are not there, and what the experiments show of them.
 
     Args:
@@ -28,7 +37,7 @@ def reproduce(
         console: where progress is shown.
 
     Returns:
-        The files that were written; None if a cell was stopped.
+        Results and files; None if a cell was stopped.
 
     Raises:
         UserError: the images have no labels, or as `run_cell`.
@@ -54,7 +63,7 @@ def reproduce(
             if not first:
                 raise UserError(f"{name} shows none of the chosen models and groups.")
             written += write_figure(folder, name, first)
-    return written
+    return Made(results=[result for _, result in done], files=written)
 
 
 def write_figure(folder: Path, name: str, results: Sequence[tuple[Cell, Any]]) -> list[Path]:
