@@ -118,6 +118,7 @@ def test_tables_give_means_and_spreads() -> None:
         return {
             "model": model,
             "title": model.upper(),
+            "tuned": "",
             "group": "se2",
             "seed": seed,
             "parameters": 1234567,

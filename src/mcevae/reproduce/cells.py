@@ -17,7 +17,7 @@ from mcevae.files import write_text
 from mcevae.machine import machine
 from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
 from mcevae.reproduce.floors import fit_floor
-from mcevae.reproduce.grid import BUDGETS, FLOORS, Cell
+from mcevae.reproduce.grid import BUDGETS, FLOORS, MODELS, Cell
 from mcevae.train import fit, read_log
 
 LEVEL = 150.0
@@ -76,6 +76,7 @@ def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
     content = {
         "model": cell.model,
         "title": cell.title,
+        "tuned": MODELS[cell.model].tuned if cell.model in MODELS else "",
         "group": cell.group,
         "seed": cell.seed,
         "settings": cell.config().to_dict(),

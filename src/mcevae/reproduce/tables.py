@@ -49,7 +49,8 @@ def rows(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         grouped.setdefault((result["group"], result["model"]), []).append(result)
     table = []
     for (group, model), cells in grouped.items():
-        row = {"model": model, "title": cells[0]["title"], "group": group, "seeds": len(cells)}
+        about = {key: cells[0][key] for key in ("title", "tuned")}
+        row = {"model": model, "group": group, "seeds": len(cells), **about}
         for key in COLUMNS:
             found = [value(cell, key) for cell in cells]
             known = [one for one in found if one is not None]
@@ -76,10 +77,10 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
     table = rows(results)
     for group in dict.fromkeys(row["group"] for row in table):
         text += f"### {group}\n\n"
-        lines = [["model", "seeds", *COLUMNS.values()]]
+        lines = [["model", "seeds", *COLUMNS.values(), "otherwise than published"]]
         lines.append(["---"] * len(lines[0]))
         lines += [
-            [row["title"], str(row["seeds"]), *(shown(row, key) for key in COLUMNS)]
+            [row["title"], str(row["seeds"]), *(shown(row, key) for key in COLUMNS), row["tuned"]]
             for row in table
             if row["group"] == group
         ]
