@@ -30,7 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcevae.baselines.posed import elbo
+from mcevae.baselines.contract import elbo
 from mcevae.baselines.vae import VAE
 from mcevae.config import Config
 from mcevae.errors import UserError

@@ -75,10 +75,49 @@ def objective(
     return inner.terms(model, x, batch or {})
 
 
-def unposed(x: Float[Tensor, "B C H W"], group: MatrixGroup) -> tuple[Tensor, Tensor]:
-    """tau (B, T) and elements (B, 3, 3) of images that are left as they lie."""
-    tau = torch.zeros(len(x), group.dim, device=x.device)
-    return tau, group.exp(tau)
+def elbo(
+    reconstruction: Float[Tensor, ""],
+    beta: float,
+    *,
+    kl_cluster: Float[Tensor, ""],
+    kl_variation: Float[Tensor, ""] | None = None,
+    kl_pose: Float[Tensor, ""] | None = None,
+) -> Terms:
+    """The plain negative ELBO, and the loss, which weighs all its divergences by beta."""
+    none = torch.zeros_like(kl_cluster)
+    kl_variation = none if kl_variation is None else kl_variation
+    kl_pose = none if kl_pose is None else kl_pose
+    kl = kl_cluster + kl_variation + kl_pose
+    return Terms(
+        loss=reconstruction + beta * kl,
+        negative_elbo=reconstruction + kl,
+        reconstruction=reconstruction,
+        kl_cluster=kl_cluster,
+        kl_variation=kl_variation,
+        kl_pose=kl_pose,
+        invariance=none,
+    )
+
+
+def unposed(
+    posterior: object,
+    z_c: Float[Tensor, "B D"],
+    responsibilities: Float[Tensor, "B K"],
+    image: Float[Tensor, "B C H W"],
+    group: MatrixGroup,
+) -> Output:
+    """Output of a model that leaves images as they lie and has its whole code in z_c."""
+    tau = torch.zeros(len(image), group.dim, device=image.device)
+    return Output(
+        posterior=posterior,
+        z_c=z_c,
+        z=z_c[:, :0],
+        tau=tau,
+        element=group.exp(tau),
+        responsibilities=responsibilities,
+        canonical=image,
+        reconstruction=image,
+    )
 
 
 def single_cluster(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1"]:

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from mcevae.baselines.contract import Baseline, unposed
+from mcevae.baselines.contract import Baseline, elbo, unposed
 from mcevae.config import Config
 from mcevae.distributions import gaussian
 from mcevae.groups import MatrixGroup
@@ -99,18 +99,8 @@ class GMVAE(Baseline):
         """See `Baseline.forward`."""
         q = self.encode(x, self.training if sample is None else sample)
         z = q.z[torch.arange(len(x), device=x.device), q.log_y.argmax(-1)]  # (B, D)
-        tau, element = unposed(x, self.group)
         image = self.canonical(z, z[:, :0])
-        return Output(
-            posterior=q,
-            z_c=z,
-            z=z[:, :0],
-            tau=tau,
-            element=element,
-            responsibilities=q.log_y.exp(),
-            canonical=image,
-            reconstruction=image,
-        )
+        return unposed(q, z, q.log_y.exp(), image, self.group)
 
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
@@ -125,13 +115,4 @@ class GMVAE(Baseline):
         from_prior = kl_divergence(q.code, self.components()).sum(-1)  # (B, K)
         kl_variation = (y * from_prior).sum(-1).mean()
         kl_cluster = (y * (q.log_y + math.log(clusters))).sum(-1).mean()
-        kl, none = kl_cluster + kl_variation, torch.zeros_like(kl_cluster)
-        return Terms(
-            loss=reconstruction + self.beta * kl,
-            negative_elbo=reconstruction + kl,
-            reconstruction=reconstruction,
-            kl_cluster=kl_cluster,
-            kl_variation=kl_variation,
-            kl_pose=none,
-            invariance=none,
-        )
+        return elbo(reconstruction, self.beta, kl_cluster=kl_cluster, kl_variation=kl_variation)

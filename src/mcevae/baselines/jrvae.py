@@ -24,8 +24,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.baselines.contract import Baseline
-from mcevae.baselines.posed import CoordinateDecoder, elbo, mlp, pose_latent
+from mcevae.baselines.contract import Baseline, elbo
+from mcevae.baselines.posed import CoordinateDecoder, mlp, pose_latent
 from mcevae.config import Config
 from mcevae.distributions import GaussianLatent
 from mcevae.groups import MatrixGroup

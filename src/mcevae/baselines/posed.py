@@ -1,4 +1,4 @@
-"""What peers with poses share: a decoder of coordinates, a prior of the pose, and their loss."""
+"""What peers with poses share: a decoder of coordinates, and a prior of the pose."""
 
 import math
 
@@ -11,7 +11,6 @@ from mcevae.distributions import GaussianLatent
 from mcevae.errors import UserError
 from mcevae.groups import MatrixGroup
 from mcevae.moments import places
-from mcevae.objectives import Terms
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -76,27 +75,3 @@ def pose_latent(config: Config, group: MatrixGroup) -> GaussianLatent:
     own = config.baseline
     scale = [math.radians(own.rotation_prior), own.shift_prior, own.shift_prior]
     return GaussianLatent(group.dim, torch.tensor(scale[: group.dim]))
-
-
-def elbo(
-    reconstruction: Float[Tensor, ""],
-    beta: float,
-    *,
-    kl_cluster: Float[Tensor, ""],
-    kl_variation: Float[Tensor, ""] | None = None,
-    kl_pose: Float[Tensor, ""] | None = None,
-) -> Terms:
-    """The plain negative ELBO, and the loss, which weighs all its divergences by beta."""
-    none = torch.zeros_like(kl_cluster)
-    kl_variation = none if kl_variation is None else kl_variation
-    kl_pose = none if kl_pose is None else kl_pose
-    kl = kl_cluster + kl_variation + kl_pose
-    return Terms(
-        loss=reconstruction + beta * kl,
-        negative_elbo=reconstruction + kl,
-        reconstruction=reconstruction,
-        kl_cluster=kl_cluster,
-        kl_variation=kl_variation,
-        kl_pose=kl_pose,
-        invariance=none,
-    )

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.baselines.contract import Baseline, single_cluster
-from mcevae.baselines.posed import CoordinateDecoder, elbo, mlp, pose_latent
+from mcevae.baselines.contract import Baseline, elbo, single_cluster
+from mcevae.baselines.posed import CoordinateDecoder, mlp, pose_latent
 from mcevae.config import Config
 from mcevae.distributions import GaussianLatent
 from mcevae.groups import MatrixGroup

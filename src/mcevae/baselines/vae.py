@@ -5,13 +5,14 @@ beta = 2; `vae` is the case beta = 1.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.baselines.contract import Baseline, unposed
+from mcevae.baselines.contract import Baseline, elbo, unposed
 from mcevae.config import Config
 from mcevae.distributions import GaussianLatent
 from mcevae.groups import MatrixGroup
@@ -64,18 +65,8 @@ class VAE(Baseline):
         """See `Baseline.forward`."""
         q = self.encode(x)
         z = self.draw(q) if (self.training if sample is None else sample) else q.loc
-        tau, element = unposed(x, self.group)
         image = self.canonical(z, z[:, :0])
-        return Output(
-            posterior=q,
-            z_c=z,
-            z=z[:, :0],
-            tau=tau,
-            element=element,
-            responsibilities=self.responsibilities(z),
-            canonical=image,
-            reconstruction=image,
-        )
+        return unposed(q, z, self.responsibilities(z), image, self.group)
 
     def divergences(self, out: Output) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """KL(q || p) in nats, batch means: of the cluster (or the whole code) and of the rest."""
@@ -93,14 +84,5 @@ class VAE(Baseline):
         out: Output = model(x, sample=True)
         reconstruction = self.likelihood(out.reconstruction, x).mean()
         kl_cluster, kl_variation = self.divergences(out)
-        kl = kl_cluster + kl_variation
-        none = torch.zeros_like(kl)
-        return Terms(
-            loss=reconstruction + self.penalty(out, kl),
-            negative_elbo=reconstruction + kl,
-            reconstruction=reconstruction,
-            kl_cluster=kl_cluster,
-            kl_variation=kl_variation,
-            kl_pose=none,
-            invariance=none,
-        )
+        plain = elbo(reconstruction, 1.0, kl_cluster=kl_cluster, kl_variation=kl_variation)
+        return replace(plain, loss=reconstruction + self.penalty(out, kl_cluster + kl_variation))
