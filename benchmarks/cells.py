@@ -12,6 +12,7 @@ import torch
 from common import RESULTS, write_results
 from rich.console import Console
 
+from mcevae.build import Model
 from mcevae.checkpoint import load_model, run_file
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, prepare_for
@@ -45,7 +46,7 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
     scores = evaluate(model, config, data, split)
     figures = {name: dataclasses.asdict(value) for name, value in scores.items()}
     held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
-    figures |= turned(run, getattr(data, split), held)
+    figures |= turned(model, own, getattr(data, split), held)
     return {
         "seed": own.train.seed,
         "minutes": round(read_log(run)[-1]["seconds"] / 60, 2),
@@ -57,10 +58,9 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
     }
 
 
-def turned(run: Path, scored: Posed, held: Posed) -> dict[str, Any]:
+def turned(model: Model, config: Config, scored: Posed, held: Posed) -> dict[str, Any]:
     """Rotation error of digits other than `HALF_TURN`, degrees, and how many are upside down."""
     labels = scored.images.labels
-    model, config, _ = load_model(run)
     if scored.elements is None or held.elements is None or labels is None:
         return {}
     if not config.data.source.startswith("mnist"):

@@ -14,6 +14,7 @@ from mcevae.config import Config
 from mcevae.data import Splits, prepare_for
 from mcevae.errors import UserError
 from mcevae.files import write_text
+from mcevae.infer import default_device
 from mcevae.machine import machine
 from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
 from mcevae.reproduce.floors import fit_floor
@@ -99,7 +100,7 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
     if not fit(config, data, folder, resume=last.exists(), console=console):
         return None
     with console.status("scoring"):
-        model, _, state = load_model(folder)
+        model, _, state = load_model(folder, device=default_device())
         scores = evaluate(model, config, data)
     steps = len(data.train) // min(config.train.batch_size, len(data.train))
     position = load(last)[1]["position"]
