@@ -61,7 +61,7 @@ def main() -> None:
         "seeds": chosen.seeds,
         "cells": [trimmed(result) for result in made.results],
     }
-    write_results("reproduction", content, command="python benchmarks/reproduction.py")
+    write_results("reproduction", content)
     for path in made.files:
         if path.suffix == ".png":
             shutil.copy(path, IMAGES / f"reproduction-{path.name}")

@@ -117,8 +117,6 @@ def test_tables_give_means_and_spreads() -> None:
         scores = {"bce": bce, "accuracy": 0.5, "clusters": clusters}
         return {
             "model": model,
-            "title": model.upper(),
-            "tuned": "",
             "group": "se2",
             "seed": seed,
             "parameters": 1234567,
@@ -126,13 +124,17 @@ def test_tables_give_means_and_spreads() -> None:
             "scores": {key: {"value": value} for key, value in scores.items()},
         }
 
-    results = [one(0, "a", 100.0, 1, 3.0), one(1, "a", 104.0, 1, None), one(0, "b", 90.0, 10, 2.0)]
+    results = [
+        one(0, "vae", 100.0, 1, 3.0),
+        one(1, "vae", 104.0, 1, None),
+        one(0, "gmvae", 90.0, 10, 2.0),
+    ]
     first, second = rows(results)
     assert (first["bce"], first["seeds"]) == (102.0, 2)
     assert first["bce_sd"] == pytest.approx(8**0.5)
     assert first["accuracy"] is None and second["accuracy"] == 0.5  # one cluster is no clustering
     assert first["seconds_to_level"] is None and second["seconds_to_level"] == 2.0
-    assert "| A | 2 | 102 ± 3 |" in markdown(results) and "1,234,567" in markdown(results)
+    assert "| VAE | 2 | 102 ± 3 |" in markdown(results) and "1,234,567" in markdown(results)
     read = list(csv.DictReader(comma_separated(results).splitlines()))
     assert [row["bce"] for row in read] == ["102.0", "90.0"]
 

@@ -228,9 +228,9 @@ def reproduce(
     Args:
         what: A figure of the paper, the table of all models, or all of them.
         out: Folder of the cells, figures and tables; may exist.
-        budget: minutes: each model trains for 3 minutes on 10,000 images and is scored on 2,000
-            test images; full: on 60,000 of the pooled 70,000 for the epochs of its preset (60, as
-            in the paper), scored on the other images.
+        budget: minutes: each model trains for 3 minutes on at most 10,000 images and is scored on
+            2,000 test images; full: all images pooled and split 6:1, as in the paper, and as many
+            epochs as its preset says (60, as in the paper, but for preset default).
         models: Only these; unset: all that WHAT needs.
         groups: Only images moved by these groups.
         seeds: Seeds of the trainings.

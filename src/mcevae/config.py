@@ -490,6 +490,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "objective.invariance_noise": ("mce-vae",),
     **dict.fromkeys(("model.channels", "model.decoder_hidden"), ("mce-vae", *CONVOLVED)),
     "objective.alpha": ("hypotheses", "mce-vae"),
+    "model.variation": ("hypotheses", "mce-vae", "jrvae"),
     "baseline.code": tuple(kind for kind in PEER_KINDS if kind != "jrvae"),
     "baseline.gamma": ("factor-vae",),
     **dict.fromkeys(("baseline.rotation_prior", "baseline.shift_prior"), ("spatial-vae", "jrvae")),

@@ -49,14 +49,22 @@ def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " 
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 
-def clustering(embedding: Embedding, labels: Tensor | None, seed: int = 0) -> Scores:
+def clustering(
+    embedding: Embedding, labels: Tensor | None, clusters: int | None = None, seed: int = 0
+) -> Scores:
     """Agreement with the labels, by responsibility and by k-means on z_c, and occupancy.
 
     k-means sees the z_c of the very images that are scored, without labels, 10 starts.
+
+    Args:
+        embedding: of the images.
+        labels: (n,) of the images, None where there are none.
+        clusters: that k-means looks for; None: as many as the model has.
+        seed: of k-means.
     """
-    clusters = embedding.cluster.numpy()
+    own = embedding.cluster.numpy()
     n, k = embedding.responsibilities.shape
-    share = np.bincount(clusters, minlength=k) / n
+    share = np.bincount(own, minlength=k) / n
     entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
     scores = {
         "clusters": Score(value=float(k), unit="clusters", n=n),
@@ -70,8 +78,8 @@ def clustering(embedding: Embedding, labels: Tensor | None, seed: int = 0) -> Sc
         return scores
     truth = labels.numpy()
     z_c = embedding.z_c.numpy()
-    starts = KMeans(min(z_c.shape[1], n), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
-    for prefix, found in (("", clusters), ("kmeans_", starts.fit_predict(z_c))):
+    starts = KMeans(min(clusters or k, n), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    for prefix, found in (("", own), ("kmeans_", starts.fit_predict(z_c))):
         scores |= {
             f"{prefix}accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
             f"{prefix}nmi": Score(value=normalized_mutual_info_score(truth, found), unit="", n=n),
@@ -285,7 +293,8 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
     scored: Posed = getattr(data, split)
     held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
     found = embed(model, scored.images.pixels)
-    scores = clustering(found, scored.images.labels)
+    known = config.model.clusters if config.model.clusters != "auto" else None
+    scores = clustering(found, scored.images.labels, known)
     scores |= reconstruction(model, scored.images.pixels)
     if scored.elements is not None and held.elements is not None:
         own = frames(embed(model, held.images.pixels), held.elements, model.group)

@@ -259,8 +259,8 @@ class Trainer:
             if self.teacher.grouped:
                 self.position.warmup = self.teacher.warmup
         elif isinstance(self.inner, Baseline):
-            epoch, epochs = self.position.epoch, self.position.epochs
-            done = self.inner.before(epoch, epochs, self.data.train.images.pixels)
+            pixels = self.data.train.images.pixels
+            done = self.inner.before(self.position.epoch, self.expected_epochs(), pixels)
             if done:  # one process's rounding must not set it apart from the others
                 for tensor in self.inner.state_dict().values():
                     broadcast(tensor)
@@ -269,6 +269,14 @@ class Trainer:
         if self.position.epoch == 0:
             self.position.start_seconds = seconds
         return done
+
+    def expected_epochs(self) -> int:
+        """Epochs of the whole run, as far as the time of those that are done tells."""
+        minutes, position = self.config.train.minutes, self.position
+        if minutes is None or position.epoch == 0:
+            return position.epochs
+        fitting = int(60 * minutes * position.epoch / position.seconds)
+        return min(position.epochs, max(position.epoch + 1, fitting))
 
     def set_rate(self) -> None:
         """Learning rate for the next step, a function of the share of the run that is done.
@@ -465,6 +473,14 @@ def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
     )
 
 
+def closed(trainer: Trainer) -> bool:
+    """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
+    position = trainer.position
+    return position.step == 0 or any(
+        row["epoch"] == position.epoch for row in read_log(trainer.run)
+    )
+
+
 def fit(
     config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
 ) -> bool:
@@ -502,7 +518,7 @@ def fit(
         task = bar.add_task(
             "starting", total=done, completed=position.epoch * steps + position.step
         )
-        while position.epoch < position.epochs and not trainer.out_of_time():
+        while position.epoch < position.epochs and not (trainer.out_of_time() and closed(trainer)):
             if position.step == 0 and (done_before := trainer.teach()):
                 console.print(f"epoch {position.epoch + 1:3d}  {done_before}", highlight=False)
             ended = train_epoch(trainer, stop, bar, task)

@@ -23,6 +23,7 @@ from torch.distributions import Normal, kl_divergence
 
 from mcevae.baselines.vae import VAE
 from mcevae.config import Config
+from mcevae.errors import UserError
 from mcevae.groups import MatrixGroup
 from mcevae.images import to_float
 from mcevae.model import Output
@@ -101,7 +102,16 @@ class VaDE(VAE):
 
     @torch.no_grad()
     def start(self, pixels: UInt8[Tensor, "N C H W"]) -> None:
-        """Set the mixture by expectation maximisation on the mean codes of the images."""
+        """Set the mixture by expectation maximisation on the mean codes of the images.
+
+        Raises:
+            UserError: there are fewer images than components.
+        """
+        if len(pixels) < len(self.means):
+            raise UserError(
+                f"{len(pixels)} training images cannot make {len(self.means)} clusters; "
+                "give more images or a smaller --clusters."
+            )
         training, device = self.training, self.means.device
         self.eval()
         chunks = pixels.split(TOGETHER)

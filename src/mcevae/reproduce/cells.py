@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import Config
 from mcevae.data import Splits, prepare_for
-from mcevae.errors import UserError
+from mcevae.errors import TrainingError, UserError
 from mcevae.files import write_text
 from mcevae.infer import default_device
 from mcevae.machine import machine
@@ -46,9 +46,10 @@ def result(cell: Cell) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        settings = found["settings"], found["scored"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is not readable ({error}); delete its folder.") from error
-    if found["settings"] != cell.config().to_dict():
+    if settings != (cell.config().to_dict(), BUDGETS[cell.budget].scored):
         raise UserError(
             f"{cell.folder}: was made with other settings; give another --out, or delete it to "
             "have it made anew."
@@ -59,28 +60,31 @@ def result(cell: Cell) -> dict[str, Any] | None:
 def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
     """The result of a cell, which is made if it is not there.
 
+    A training that diverges is a result too: it has no scores, and says why under "failed".
+
     Returns:
         None if it was stopped; called again, it goes on.
 
     Raises:
         UserError: as `result`, or data or folder cannot be read or written.
-        TrainingError: the loss is not finite.
     """
     if found := result(cell):
         return found
     where = f"{cell.title}, {cell.group}, seed {cell.seed}"
     console.rule(where)
     data = splits(cell)
-    made = floor(cell, data) if cell.model in FLOORS else trained(cell, data, console)
+    try:
+        made = floor(cell, data) if cell.model in FLOORS else trained(cell, data, console)
+    except TrainingError as error:
+        made = {"failed": str(error), "scores": {}, "curves": read_log(cell.folder)}
     if made is None:
         return None
     content = {
         "model": cell.model,
-        "title": cell.title,
-        "tuned": MODELS[cell.model].tuned if cell.model in MODELS else "",
         "group": cell.group,
         "seed": cell.seed,
         "settings": cell.config().to_dict(),
+        "scored": BUDGETS[cell.budget].scored,
         "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
         "machine": machine(),
         **made,
@@ -111,6 +115,8 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
         for row in curves
         if row["split"] == "validation" and row["reconstruction"] <= LEVEL
     ]
+    if MODELS[cell.model].upright:  # its curve is of other images than the others'
+        below = []
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "epochs": round(epochs, 2),
@@ -134,7 +140,11 @@ def floor(cell: Cell, data: Splits) -> dict[str, Any]:
     seconds = round(time.perf_counter() - started, 1)
     found, again = predict(test.images.pixels), predict(repose(test, config).images.pixels)
     n = len(test)
-    scores = {"same_cluster": Score(value=float(np.mean(found == again)), unit="share", n=n)}
+    shares = [np.bincount(one, minlength=config.model.clusters) / n for one in (found, again)]
+    scores = {
+        "same_cluster": Score(value=float(np.mean(found == again)), unit="share", n=n),
+        "same_cluster_chance": Score(value=float(shares[0] @ shares[1]), unit="share", n=n),
+    }
     if test.images.labels is not None:
         truth = test.images.labels.numpy()
         scores |= {

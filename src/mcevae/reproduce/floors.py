@@ -15,6 +15,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor
 
+from mcevae.errors import UserError
+
 Predict = Callable[[UInt8[Tensor, "n C H W"]], Int[np.ndarray, " n"]]
 COMPONENTS = 50
 """Principal components, at most."""
@@ -52,7 +54,14 @@ def fit_floor(name: str, pixels: UInt8[Tensor, "N C H W"], clusters: int, seed: 
 
     Returns:
         What gives the clusters of other images.
+
+    Raises:
+        UserError: there are fewer images than clusters.
     """
+    if len(pixels) < clusters:
+        raise UserError(
+            f"{len(pixels)} training images cannot make {clusters} clusters; give more images."
+        )
 
     def rows(images: Tensor) -> Float[np.ndarray, "n pixels"]:
         return images.flatten(1).numpy().astype(np.float32) / 255

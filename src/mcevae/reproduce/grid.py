@@ -21,50 +21,93 @@ class Entry:
         title: in figures and tables.
         preset: where its settings come from.
         changes: settings that differ from it, by part.
-        tuned: what is otherwise than published, or was tuned; empty: nothing.
-        upright: trained on upright images, so that its learning curve is of those.
+        otherwise: what is not as published, or was tuned; empty: nothing.
+        poses: whether it infers poses.
+        upright: whether its learning curve is of upright images.
     """
 
     title: str
     preset: str
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tuned: str = ""
+    otherwise: str = ""
+    poses: bool = True
     upright: bool = False
 
 
 SUPERVISED = {"objective": {"mode": "supervised"}}
 MATCHED = {"baseline": {"rotation_prior": 52.0, "shift_prior": 0.144}}
+OUR_NETWORKS = "MCE-VAE's networks and optimizer, code of 16"
 MODELS: dict[str, Entry] = {
     "default": Entry(
         title="mcevae, default preset",
         preset="default",
-        tuned="constants chosen on MNIST images held out of its training set",
+        otherwise="constants chosen on MNIST images held out of its training set",
     ),
-    "mce-vae": Entry(title="MCE-VAE", preset="paper"),
-    "mce-vae-supervised": Entry(title="MCE-VAE, supervised", preset="paper", changes=SUPERVISED),
+    "mce-vae": Entry(title="MCE-VAE", preset="paper", otherwise="docs/paper-model.md"),
+    "mce-vae-supervised": Entry(
+        title="MCE-VAE, supervised",
+        preset="paper",
+        changes=SUPERVISED,
+        otherwise="docs/paper-model.md; sees upright images, as published",
+    ),
     "mce-vae-gaussian": Entry(
-        title="MCE-VAE, no clusters", preset="paper", changes={"model": {"latent": "gaussian"}}
+        title="MCE-VAE, no clusters",
+        preset="paper",
+        changes={"model": {"latent": "gaussian"}},
+        otherwise="docs/paper-model.md",
     ),
-    "spatial-vae": Entry(title="spatial-VAE", preset="spatial-vae", tuned="code of 16, not 2"),
+    "spatial-vae": Entry(
+        title="spatial-VAE", preset="spatial-vae", otherwise="code of 16, not 2; at most 60 epochs"
+    ),
     "spatial-vae-matched": Entry(
         title="spatial-VAE, priors matched",
         preset="spatial-vae",
         changes=MATCHED,
-        tuned="code of 16, not 2; priors of the data's spread",
+        otherwise="code of 16, not 2; at most 60 epochs; priors of the data's spread",
     ),
     "affine-vae": Entry(
-        title="affine-VAE", preset="affine-vae", tuned="trained on upright images", upright=True
+        title="affine-VAE",
+        preset="affine-vae",
+        otherwise=f"sees upright images, as published; {OUR_NETWORKS}; searches shifts too; steps "
+        "from 3 of the 20 starts",
+        upright=True,
     ),
-    "affine-vae-stn": Entry(title="affine-VAE, STN", preset="affine-vae-stn"),
+    "affine-vae-stn": Entry(
+        title="affine-VAE, STN",
+        preset="affine-vae-stn",
+        otherwise=f"{OUR_NETWORKS}; a pose of the group, not six numbers",
+    ),
     "jrvae": Entry(
-        title="jrVAE", preset="jrvae", tuned="no annealing of the divergences; class of 10"
+        title="jrVAE", preset="jrvae", otherwise="code of 3, not 2; divergences weighed by 1"
     ),
-    "vae": Entry(title="VAE", preset="vae"),
-    "beta-vae": Entry(title="beta-VAE", preset="beta-vae"),
-    "beta-tcvae": Entry(title="beta-TCVAE", preset="beta-tcvae", tuned="batches of 100"),
-    "factor-vae": Entry(title="FactorVAE", preset="factor-vae", tuned="one optimizer, Adam 1e-3"),
-    "vade": Entry(title="VaDE", preset="vade", tuned="convolutions, pretraining end to end"),
-    "gmvae": Entry(title="GMVAE", preset="gmvae", tuned="q(y|x) in place of w, sum over y exact"),
+    "vae": Entry(title="VAE", preset="vae", otherwise=OUR_NETWORKS, poses=False),
+    "beta-vae": Entry(
+        title="beta-VAE", preset="beta-vae", otherwise="as in MCE-VAE's figure 5f", poses=False
+    ),
+    "beta-tcvae": Entry(
+        title="beta-TCVAE",
+        preset="beta-tcvae",
+        otherwise=f"{OUR_NETWORKS}; batches of 100, not 2048",
+        poses=False,
+    ),
+    "factor-vae": Entry(
+        title="FactorVAE",
+        preset="factor-vae",
+        otherwise=f"{OUR_NETWORKS}; gamma 10; one optimizer; batches of 100, not 64",
+        poses=False,
+    ),
+    "vade": Entry(
+        title="VaDE",
+        preset="vade",
+        otherwise=f"{OUR_NETWORKS}, 1e-3 throughout; pretraining of the whole at once",
+        poses=False,
+    ),
+    "gmvae": Entry(
+        title="GMVAE",
+        preset="gmvae",
+        otherwise=f"{OUR_NETWORKS}; q(y|x) in place of w, sum over y exact",
+        poses=False,
+    ),
 }
 FLOORS = {
     "k-means": "k-means on pixels",
@@ -117,6 +160,11 @@ BUDGETS = {
 }
 
 
+def title(model: str) -> str:
+    """A model's name for people."""
+    return FLOORS[model] if model in FLOORS else MODELS[model].title
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """A model under a group with a seed; `folder` is where it is trained."""
@@ -136,14 +184,19 @@ class Cell:
     @property
     def title(self) -> str:
         """The model's name for people."""
-        return FLOORS[self.model] if self.model in FLOORS else MODELS[self.model].title
+        return title(self.model)
 
     def config(self) -> Config:
         """Settings of the cell's training; for floors, those of its data."""
         budget, entry = BUDGETS[self.budget], MODELS.get(self.model)
         config = PRESETS[entry.preset if entry else "vae"]()
         return config.changed(
-            data={"source": self.source, "split": budget.split, "limit": budget.limit},
+            data={
+                "source": self.source,
+                "pose": self.group,
+                "split": budget.split,
+                "limit": budget.limit,
+            },
             model={"group": self.group},
             train={"seed": self.seed, "minutes": budget.minutes},
         ).changed(**(entry.changes if entry else {}))
@@ -162,7 +215,7 @@ def cells_for(
     """Cells that experiments need, among the chosen models and groups, without repeats.
 
     Raises:
-        UserError: a model that is not known, or nothing is left.
+        UserError: a model or a seed that cannot be, or nothing is left.
     """
     known = [*MODELS, *FLOORS]
     if strange := [name for name in models if name not in known]:
@@ -175,13 +228,21 @@ def cells_for(
         and model in (models or known)
         and any((model, group) in NEEDS[experiment] for experiment in experiments)
     ]
+    if not seeds:
+        raise UserError("--seeds has no numbers; give one or more, or leave it out.")
     if not wanted:
         raise UserError(
             f"{', '.join(experiments)} needs none of the chosen models and groups; "
             "leave out --models and --groups, or choose others."
         )
-    return [
+    cells = [
         Cell(model=model, group=group, seed=seed, budget=budget, source=source, out=out)
-        for seed in seeds
+        for seed in dict.fromkeys(seeds)
         for model, group in wanted
     ]
+    try:
+        for cell in cells:
+            cell.config()
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    return cells

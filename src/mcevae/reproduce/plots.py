@@ -50,7 +50,9 @@ def figure4a(results: Results) -> Figure:
             look = {"color": f"C{i % 10}", "marker": ".ds"[i // 10], "markersize": 4}
             for split, style in (("train", "-"), ("validation", ":")):
                 rows = [r for r in taught(result["curves"]) if r["split"] == split]
-                x = [row[key] + (key == "epoch") for row in rows]
+                x = [row["seconds"] for row in rows]
+                if key == "epoch":  # the last one may have been cut short by the clock
+                    x = [min(row["epoch"] + 1, result["epochs"]) for row in rows]
                 star = " (upright images)" if MODELS[cell.model].upright else ""
                 label = cell.title + star if split == "train" else None
                 axes.plot(x, [row["reconstruction"] for row in rows], style, label=label, **look)
@@ -108,7 +110,8 @@ def figure5(results: Results) -> Figure:
         scatter_tsne(axes, z_c, colours, [str(value) for value in values.tolist()])
         score = {key: result["scores"][f"kmeans_{key}"]["value"] for key in AGREEMENT}
         three = ", ".join(f"{title} {score[key]:.2f}" for key, title in AGREEMENT.items())
-        axes.set_title(f"({letters[panel]}) {cell.title}, {ROTATION[cell.group]}\n{three}")
+        what = f"({letters[panel]}) {cell.title}, {ROTATION[cell.group]}"
+        axes.set_title(f"{what}\nk-means: {three}")
         axes.set_xticks([])
         axes.set_yticks([])
     handles = figure.axes[0].get_legend_handles_labels()

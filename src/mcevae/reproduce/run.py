@@ -40,9 +40,10 @@ def reproduce(
         Results and files; None if a cell was stopped.
 
     Raises:
-        UserError: the images have no labels, or as `run_cell`.
+        UserError: some images have no labels, or as `run_cell`.
     """
-    if load(cells[0].source).train.labels is None:
+    source = load(cells[0].source)
+    if any(part is not None and part.labels is None for part in (source.train, source.test)):
         raise UserError(f"{cells[0].source}: has no labels, by which models are compared.")
     done: list[tuple[Cell, dict[str, Any]]] = []
     for i, cell in enumerate(cells):
@@ -59,10 +60,9 @@ def reproduce(
             if name == "table":
                 written += write_tables(folder, [r for _, r in own])
                 continue
-            first = [(c, r) for c, r in own if c.seed == cells[0].seed]
-            if not first:
-                raise UserError(f"{name} shows none of the chosen models and groups.")
-            written += write_figure(folder, name, first)
+            first = [(c, r) for c, r in own if c.seed == cells[0].seed and "failed" not in r]
+            if first:
+                written += write_figure(folder, name, first)
     return Made(results=[result for _, result in done], files=written)
 
 

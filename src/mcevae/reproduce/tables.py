@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from mcevae.reproduce.cells import LEVEL
+from mcevae.reproduce.grid import MODELS, title
 
 COLUMNS = {
     "bce": "BCE, nats",
@@ -20,19 +21,24 @@ COLUMNS = {
     "shift_error_mean": "shift error, px, mean",
     "canonical_change": "canonical change, of spread",
     "same_cluster": "same cluster, other pose",
+    "same_cluster_chance": "the same by chance",
     "seconds_per_epoch": "s per epoch",
     "epochs": "epochs",
-    "seconds_to_level": f"s to BCE {LEVEL:g}",
+    "seconds_to_level": f"s to validation BCE {LEVEL:g}, at draws",
     "parameters": "parameters",
 }
 """Figures of a cell: scores, or facts of its training."""
 OWN = ("accuracy", "nmi", "ari")
 """Scores of a model's own clusters, which one with a single cluster has not."""
+POSES = ("rotation_error_median", "shift_error_mean")
+"""Scores of poses, which models that infer none have not."""
 
 
 def value(result: dict[str, Any], key: str) -> float | None:
     """A figure of a cell, None where it has no meaning for the model."""
     if key in OWN and result["scores"].get("clusters", {}).get("value") == 1:
+        return None
+    if key in POSES and result["model"] in MODELS and not MODELS[result["model"]].poses:
         return None
     if key in result["scores"]:
         return result["scores"][key]["value"]
@@ -49,14 +55,16 @@ def rows(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         grouped.setdefault((result["group"], result["model"]), []).append(result)
     table = []
     for (group, model), cells in grouped.items():
-        about = {key: cells[0][key] for key in ("title", "tuned")}
-        row = {"model": model, "group": group, "seeds": len(cells), **about}
+        row = {"model": model, "title": title(model), "group": group, "seeds": len(cells)}
         for key in COLUMNS:
             found = [value(cell, key) for cell in cells]
             known = [one for one in found if one is not None]
             whole = len(known) == len(cells)
             row[key] = mean(known) if whole else None
             row[f"{key}_sd"] = stdev(known) if whole and len(known) > 1 else None
+        notes = [MODELS[model].otherwise] if model in MODELS else []
+        notes += [f"seed {cell['seed']} diverged" for cell in cells if "failed" in cell]
+        row["notes"] = "; ".join(notes)
         table.append(row)
     return table
 
@@ -77,10 +85,10 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
     table = rows(results)
     for group in dict.fromkeys(row["group"] for row in table):
         text += f"### {group}\n\n"
-        lines = [["model", "seeds", *COLUMNS.values(), "otherwise than published"]]
+        lines = [["model", "seeds", *COLUMNS.values(), "not as published"]]
         lines.append(["---"] * len(lines[0]))
         lines += [
-            [row["title"], str(row["seeds"]), *(shown(row, key) for key in COLUMNS), row["tuned"]]
+            [row["title"], str(row["seeds"]), *(shown(row, key) for key in COLUMNS), row["notes"]]
             for row in table
             if row["group"] == group
         ]
