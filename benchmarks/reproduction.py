@@ -15,7 +15,7 @@ import torch
 from common import write_results
 from rich.console import Console
 
-from mcevae.reproduce.grid import BUDGETS, GROUPS, NEEDS, cells_for
+from mcevae.reproduce.grid import GROUPS, NEEDS, budget_of, cells_for
 from mcevae.reproduce.run import reproduce
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -39,7 +39,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/reproduction"), help="folder of the cells")
-    add("--budget", choices=list(BUDGETS), default="minutes")
+    add("--minutes", type=float, default=10.0, help="training time of each model")
     add("--seeds", nargs="+", type=int, default=[0])
     add("--threads", type=int, default=torch.get_num_threads(), help="cores to use")
     chosen = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> None:
         models=(),
         groups=GROUPS,
         seeds=chosen.seeds,
-        budget=chosen.budget,
+        budget=budget_of(chosen.minutes),
         source="mnist",
         out=chosen.out,
     )
@@ -57,7 +57,7 @@ def main() -> None:
     if made is None:
         raise SystemExit(130)
     content = {
-        "budget": chosen.budget,
+        "minutes": chosen.minutes,
         "seeds": chosen.seeds,
         "cells": [trimmed(result) for result in made.results],
     }

@@ -222,8 +222,8 @@ def reproduction() -> None:
     images = ", ".join(f"{count:,} {part}" for part, count in first["images"].items())
     cpus = {f"{c['machine']['cpu']}, {c['machine']['threads']} core" for c in result["cells"]}
     about = (
-        f"Budget `{result['budget']}`, seeds {', '.join(map(str, result['seeds']))}; {images} "
-        f"images; {'; '.join(sorted(cpus))}. `{result['command']}` → "
+        f"At most {result['minutes']:g} minutes of training; seeds "
+        f"{', '.join(map(str, result['seeds']))}; {images} images; {'; '.join(sorted(cpus))}. `{result['command']}` → "
         "`benchmarks/results/reproduction.json`"
     )
     before, rest = REPRODUCTION.read_text("utf-8").split(MARKS[0])

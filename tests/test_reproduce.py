@@ -13,23 +13,18 @@ from mcevae.cli import main
 from mcevae.config import PRESETS
 from mcevae.errors import UserError
 from mcevae.reproduce import cells as cells_module
+from mcevae.reproduce import grid
 from mcevae.reproduce.cells import run_cell, splits
 from mcevae.reproduce.floors import fit_floor
-from mcevae.reproduce.grid import BUDGETS, FLOORS, MODELS, NEEDS, Budget, Cell, cells_for
+from mcevae.reproduce.grid import FLOORS, MODELS, NEEDS, Budget, Cell, budget_of, cells_for
 from mcevae.reproduce.tables import comma_separated, markdown, rows
 
-TINY = Budget(split="standard", limit=200, minutes=0.001, scored=100)
+TINY = Budget(name="tiny", split="standard", limit=200, minutes=0.001, scored=100)
 QUIET = Console(quiet=True)
 
 
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train for one step or two."""
-    monkeypatch.setitem(BUDGETS, "minutes", TINY)
-
-
 def cell(out: Path, model: str = "vae", **changes: object) -> Cell:
-    whole = Cell(model=model, group="se2", seed=0, budget="minutes", source="mnist-mini", out=out)
+    whole = Cell(model=model, group="se2", seed=0, budget=TINY, source="mnist-mini", out=out)
     return dataclasses.replace(whole, **changes)  # pyright: ignore[reportArgumentType]
 
 
@@ -40,9 +35,23 @@ def test_models_are_presets_and_every_peer_is_there() -> None:
 
 
 def test_full_budget_is_the_papers() -> None:
-    full = dataclasses.replace(cell(Path(), "mce-vae"), budget="full", source="mnist").config()
+    full = dataclasses.replace(
+        cell(Path(), "mce-vae"), budget=budget_of("full"), source="mnist"
+    ).config()
     assert (full.train.epochs, full.train.batch_size, full.train.lr) == (60, 100, 1e-3)
     assert (full.data.split, full.data.limit, full.train.minutes) == ("paper", None, None)
+
+
+def test_minutes_are_the_same_for_all(tmp_path: Path) -> None:
+    budget = budget_of(7.0)
+    for model in MODELS:
+        train = cell(tmp_path, model, budget=budget).config().train
+        assert train.minutes == 7
+        assert (train.epochs > 1000) == (train.schedule == "constant")  # no end but the clock's
+    assert cell(tmp_path, budget=budget).folder == tmp_path / "7-minutes" / "se2" / "vae-0"
+    for bad in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="give minutes above 0, or full"):
+            budget_of(bad)
 
 
 def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
@@ -50,7 +59,7 @@ def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
         options = {"models": (), "groups": ("so2", "se2"), "seeds": (0,)} | chosen
         found = cells_for(
             experiments,  # pyright: ignore[reportArgumentType]
-            budget="minutes",
+            budget=TINY,
             source="mnist",
             out=tmp_path,
             **options,  # pyright: ignore[reportArgumentType]
@@ -75,10 +84,8 @@ def test_a_cell_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(cells_module, "trained", None)
         assert run_cell(cell(tmp_path), QUIET) == first
-    longer = dataclasses.replace(TINY, limit=150)
-    monkeypatch.setitem(BUDGETS, "minutes", longer)
     with pytest.raises(UserError, match="made with other settings"):
-        run_cell(cell(tmp_path), QUIET)
+        run_cell(cell(tmp_path, budget=dataclasses.replace(TINY, limit=150)), QUIET)
 
 
 def test_a_stopped_cell_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,10 +150,12 @@ def test_the_command_draws_and_tabulates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ["mce-vae", "mce-vae-supervised", "affine-vae-stn", "beta-vae", "pca"]
-    main(
-        ["reproduce", "all", "--source", "mnist-mini", "--out", str(tmp_path), "--models", *chosen]
-    )
-    folder = tmp_path / "minutes"
+    asked = []
+    monkeypatch.setattr(grid, "budget_of", lambda given: asked.append(given) or TINY)
+    options = ["--source", "mnist-mini", "--budget", "0.5", "--out", str(tmp_path)]
+    main(["reproduce", "all", *options, "--models", *chosen])
+    assert asked == [0.5]
+    folder = tmp_path / "tiny"
     for name in ("figure3", "figure4a", "figure4b", "figure5"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (folder / f"{name}.svg").read_bytes()
@@ -165,6 +174,8 @@ def test_the_command_refuses_what_it_cannot_do(
         (["table", "--models", "nobody"], "'nobody' is not one of"),
         (["figure3", "--models", "k-means"], "needs none of the chosen"),
         (["table", "--source", str(tmp_path / "some.npy")], "has no labels"),
+        (["table", "--budget", "0"], "--budget is 0; give minutes above 0, or full"),
+        (["table", "--seeds", "-3"], "seed is -3"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(["reproduce", *arguments, "--out", str(tmp_path / "out")])

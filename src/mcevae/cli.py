@@ -211,7 +211,7 @@ def reproduce(
     /,
     *,
     out: Path,
-    budget: Literal["minutes", "full"] = "minutes",
+    budget: float | Literal["full"] = 5.0,
     models: tuple[str, ...] = (),
     groups: tuple[Literal["so2", "se2"], ...] = ("so2", "se2"),
     seeds: tuple[int, ...] = (0,),
@@ -228,15 +228,16 @@ def reproduce(
     Args:
         what: A figure of the paper, the table of all models, or all of them.
         out: Folder of the cells, figures and tables; may exist.
-        budget: minutes: each model trains for 3 minutes on at most 10,000 images and is scored on
-            2,000 test images; full: all images pooled and split 6:1, as in the paper, and as many
-            epochs as its preset says (60, as in the paper, but for preset default).
+        budget: Minutes of training for each model, on at most 10,000 images, scored on 2,000 test
+            images; the whole of `all` has 30 trainings. full: all images pooled and split 6:1, as
+            in the paper, and as many epochs as a preset says (60, as in the paper, but for preset
+            default).
         models: Only these; unset: all that WHAT needs.
         groups: Only images moved by these groups.
         seeds: Seeds of the trainings.
         source: Labelled built-in set or .npz file.
     """
-    from mcevae.reproduce.grid import NEEDS, Experiment, cells_for
+    from mcevae.reproduce.grid import NEEDS, Experiment, budget_of, cells_for
     from mcevae.reproduce.run import reproduce
 
     experiments: list[Experiment] = list(NEEDS) if what == "all" else [what]
@@ -245,7 +246,7 @@ def reproduce(
         models=models,
         groups=groups,
         seeds=seeds,
-        budget=budget,
+        budget=budget_of(budget),
         source=source,
         out=out,
     )

@@ -96,7 +96,7 @@ class VaDE(VAE):
         if self.started.item():
             return ""
         if epoch < first:
-            return f"plain autoencoder, {first} epochs" if epoch == 0 else ""
+            return "plain autoencoder first" if epoch == 0 else ""
         self.start(pixels)
         return f"a mixture of {len(self.means)} Gaussians fitted to the codes"
 

@@ -18,7 +18,7 @@ from mcevae.infer import default_device
 from mcevae.machine import machine
 from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
 from mcevae.reproduce.floors import fit_floor
-from mcevae.reproduce.grid import BUDGETS, FLOORS, MODELS, Cell
+from mcevae.reproduce.grid import FLOORS, MODELS, Cell
 from mcevae.train import fit, read_log
 
 LEVEL = 150.0
@@ -27,7 +27,7 @@ LEVEL = 150.0
 
 def splits(cell: Cell) -> Splits:
     """Data of a cell: all that it trains on, and as much of the rest as its budget scores."""
-    data, scored = prepare_for(cell.config()), BUDGETS[cell.budget].scored
+    data, scored = prepare_for(cell.config()), cell.budget.scored
     return dataclasses.replace(
         data,
         validation=data.validation.subset(slice(scored)),
@@ -49,7 +49,7 @@ def result(cell: Cell) -> dict[str, Any] | None:
         settings = found["settings"], found["scored"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is not readable ({error}); delete its folder.") from error
-    if settings != (cell.config().to_dict(), BUDGETS[cell.budget].scored):
+    if settings != (cell.config().to_dict(), cell.budget.scored):
         raise UserError(
             f"{cell.folder}: was made with other settings; give another --out, or delete it to "
             "have it made anew."
@@ -84,7 +84,7 @@ def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
         "group": cell.group,
         "seed": cell.seed,
         "settings": cell.config().to_dict(),
-        "scored": BUDGETS[cell.budget].scored,
+        "scored": cell.budget.scored,
         "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
         "machine": machine(),
         **made,

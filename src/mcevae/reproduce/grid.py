@@ -1,5 +1,6 @@
 """Which models are compared, on which budgets, and what each experiment of the paper needs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,22 +143,36 @@ class Budget:
     """How much of the data and how long each model trains.
 
     Attributes:
+        name: the folder of its cells.
         split: "standard" or the paper's 6:1 of all images ("paper").
         limit: training images; None: all.
         minutes: training time; None: the epochs of the preset alone end it.
         scored: test images that are scored, and as many for validation; None: all.
     """
 
+    name: str
     split: Literal["standard", "paper"]
     limit: int | None
     minutes: float | None
     scored: int | None
 
 
-BUDGETS = {
-    "minutes": Budget(split="standard", limit=10_000, minutes=3.0, scored=2_000),
-    "full": Budget(split="paper", limit=None, minutes=None, scored=None),
-}
+def budget_of(given: float | Literal["full"]) -> Budget:
+    """The budget that a number of minutes for each training, or "full", stands for.
+
+    Raises:
+        UserError: the minutes are not above 0.
+    """
+    if given == "full":
+        return Budget(name="full", split="paper", limit=None, minutes=None, scored=None)
+    if not 0 < given < math.inf:
+        raise UserError(f"--budget is {given:g}; give minutes above 0, or full.")
+    name = f"{given:g}-minutes"
+    return Budget(name=name, split="standard", limit=10_000, minutes=given, scored=2_000)
+
+
+ENDLESS = 10_000
+"""Epochs of a training that the clock ends."""
 
 
 def title(model: str) -> str:
@@ -172,14 +187,14 @@ class Cell:
     model: str
     group: PosedBy
     seed: int
-    budget: str
+    budget: Budget
     source: str
     out: Path
 
     @property
     def folder(self) -> Path:
         """Where the cell is kept."""
-        return self.out / self.budget / self.group / f"{self.model}-{self.seed}"
+        return self.out / self.budget.name / self.group / f"{self.model}-{self.seed}"
 
     @property
     def title(self) -> str:
@@ -188,8 +203,11 @@ class Cell:
 
     def config(self) -> Config:
         """Settings of the cell's training; for floors, those of its data."""
-        budget, entry = BUDGETS[self.budget], MODELS.get(self.model)
+        budget, entry = self.budget, MODELS.get(self.model)
         config = PRESETS[entry.preset if entry else "vae"]()
+        train: dict[str, Any] = {"seed": self.seed, "minutes": budget.minutes}
+        if budget.minutes is not None and config.train.schedule == "constant":
+            train["epochs"] = ENDLESS  # a schedule with an end needs to know its epochs
         return config.changed(
             data={
                 "source": self.source,
@@ -198,7 +216,7 @@ class Cell:
                 "limit": budget.limit,
             },
             model={"group": self.group},
-            train={"seed": self.seed, "minutes": budget.minutes},
+            train=train,
         ).changed(**(entry.changes if entry else {}))
 
 
@@ -208,7 +226,7 @@ def cells_for(
     models: Sequence[str],
     groups: Sequence[PosedBy],
     seeds: Sequence[int],
-    budget: str,
+    budget: Budget,
     source: str,
     out: Path,
 ) -> list[Cell]:

@@ -52,7 +52,7 @@ def reproduce(
         if result is None:
             return None
         done.append((cell, result))
-    folder = cells[0].out / cells[0].budget
+    folder = cells[0].out / cells[0].budget.name
     written = []
     with console.status("drawing"):
         for name in experiments:
