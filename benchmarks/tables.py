@@ -1,4 +1,4 @@
-"""Rewrite docs/results.md from the JSON files under results/.
+"""Rewrite docs/results.md, its picture and the table of docs/reproduction.md from results/*.json.
 
 python benchmarks/tables.py
 """
@@ -9,12 +9,15 @@ from statistics import mean, stdev
 from typing import Any
 
 from common import RESULTS
+from matplotlib.figure import Figure
 
 from mcevae.files import write_text
+from mcevae.reproduce.plots import taught
 from mcevae.reproduce.tables import markdown as models_table
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, REPRODUCTION = DOCS / "results.md", DOCS / "reproduction.md"
+CURVES_PICTURE = "images/quality-curves.png"
 SCORES = {
     "bce": "reconstruction, BCE",
     "mse": "reconstruction, MSE",
@@ -172,6 +175,7 @@ def quality() -> str:
         for cells in rows.values()
         for cell in cells
     )
+    quality_curves(rows)
     return (
         "55,000 training (or as many as said), 5,000 validation and 10,000 test images; scored "
         "once on test; K = 10 unless chosen. Poses within 90 degrees and 25 % of the side unless "
@@ -182,8 +186,37 @@ def quality() -> str:
         + "What the project must reach and what it aims at:\n\n"
         + table(["data", "figure", "mean", "must", "aim", "reached"], lines)
         + f"\nThe worst seed of any row lies {abs(worst):.3f} below its mean accuracy.\n"
+        + "\nLearning curves on the validation images, a line per seed, once clusters are made:\n\n"
+        + f"![Reconstruction and invariance term by minute of training]({CURVES_PICTURE})\n"
         + f"\n`{result['command']}` → `benchmarks/results/quality.json`\n"
     )
+
+
+CURVES = {
+    "reconstruction": "reconstruction, nats per image",
+    "invariance": "invariance term, nats per image",
+}
+
+
+def quality_curves(rows: dict[str, Any]) -> None:
+    """Draw the learning curves of the rows with targets, from the end of the warm-up on."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    shown = list(dict.fromkeys(row for row, *_ in TARGETS if row in rows))
+    for axes, (key, label) in zip(figure.subplots(1, 2), CURVES.items(), strict=True):
+        for i, row in enumerate(shown):
+            for j, one in enumerate(rows[row]):
+                curve = [r for r in taught(one["curves"]) if r["split"] == "validation"]
+                axes.plot(
+                    [r["seconds"] / 60 for r in curve],
+                    [r[key] for r in curve],
+                    color=f"C{i}",
+                    marker=".",
+                    label=ROWS[row] if j == 0 else None,
+                )
+        axes.set_xlabel("minutes of training")
+        axes.set_ylabel(label)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.savefig(DOCS / CURVES_PICTURE, dpi=110)
 
 
 PIECES = {
@@ -223,7 +256,8 @@ def reproduction() -> None:
     cpus = {f"{c['machine']['cpu']}, {c['machine']['threads']} core" for c in result["cells"]}
     about = (
         f"At most {result['minutes']:g} minutes of training; seeds "
-        f"{', '.join(map(str, result['seeds']))}; {images} images; {'; '.join(sorted(cpus))}. `{result['command']}` → "
+        f"{', '.join(map(str, result['seeds']))}; {images} images; "
+        f"{'; '.join(sorted(cpus))}. `{result['command']}` → "
         "`benchmarks/results/reproduction.json`"
     )
     before, rest = REPRODUCTION.read_text("utf-8").split(MARKS[0])
