@@ -47,6 +47,15 @@ def embedding(clusters: torch.Tensor, element: torch.Tensor | None = None, k: in
     )
 
 
+def test_k_means_looks_for_as_many_clusters_as_it_is_told() -> None:
+    """A code of 3 numbers may hold 6 groups; without a number it is the model's own K."""
+    truth = torch.arange(6).repeat(20)
+    code = torch.stack([truth % 2, truth // 2 % 2, truth // 4], 1).float()
+    one = dataclasses.replace(embedding(torch.zeros(120, dtype=torch.long)), z_c=code)
+    assert clustering(one, truth, clusters=6)["kmeans_accuracy"].value == 1
+    assert clustering(one, truth)["kmeans_accuracy"].value == 0.5
+
+
 def test_accuracy_is_that_of_the_best_matching() -> None:
     labels = np.array([0, 0, 1, 1, 2, 2])
     assert matched_accuracy(np.array([2, 2, 0, 0, 1, 1]), labels) == 1

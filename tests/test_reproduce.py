@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from mcevae.cli import main
 from mcevae.config import PRESETS
-from mcevae.errors import UserError
+from mcevae.data import load
+from mcevae.errors import TrainingError, UserError
 from mcevae.reproduce import cells as cells_module
 from mcevae.reproduce import grid
 from mcevae.reproduce.cells import run_cell, splits
@@ -64,6 +66,7 @@ def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
             out=tmp_path,
             **options,  # pyright: ignore[reportArgumentType]
         )
+        assert len({cell.folder for cell in found}) == len(found)
         return {(cell.model, cell.group) for cell in found}
 
     assert needed("figure3") == {
@@ -75,6 +78,9 @@ def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
         needed("table", models=("nothing",))
     with pytest.raises(UserError, match="needs none of the chosen"):
         needed("figure3", models=("gmvae",))
+    with pytest.raises(UserError, match="--seeds has no numbers"):
+        needed("table", seeds=())
+    assert len(needed("figure4a", seeds=(1, 1))) == len(MODELS)
 
 
 def test_a_cell_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +107,35 @@ def test_a_stopped_cell_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         )
         assert run_cell(cell(tmp_path), QUIET)
     assert resumed == [True]
+
+
+def test_a_diverged_training_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object, **__: object) -> bool:
+        raise TrainingError("the loss is not finite")
+
+    monkeypatch.setattr(cells_module, "fit", diverge)
+    found = run_cell(cell(tmp_path), QUIET)
+    assert found and found["failed"] == "the loss is not finite" and found["scores"] == {}
+    assert run_cell(cell(tmp_path), QUIET) == found  # not tried again
+    (row,) = rows([found])
+    assert row["bce"] is None and "seed 0 diverged" in row["notes"]
+
+
+def test_files_of_labelled_images_are_posed(tmp_path: Path) -> None:
+    whole = load("mnist-mini").train
+    assert whole.labels is not None
+    path = tmp_path / "some.npz"
+    np.savez(path, images=whole.pixels[:400, 0].numpy(), labels=whole.labels[:400].numpy())
+    data = splits(cell(tmp_path, source=str(path)))
+    assert not data.test.images.pixels.equal(data.test.upright)
+    assert data.test.images.labels is not None
+    found = run_cell(cell(tmp_path, "k-means", source=str(path)), QUIET)
+    assert found and 0.1 < found["scores"]["accuracy"]["value"] < 1
+
+
+def test_floors_say_that_images_are_too_few() -> None:
+    with pytest.raises(UserError, match="5 training images cannot make 10 clusters"):
+        fit_floor("pca", torch.zeros(5, 1, 20, 20, dtype=torch.uint8), 10, seed=0)
 
 
 @pytest.mark.parametrize("name", list(FLOORS))

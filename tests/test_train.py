@@ -147,6 +147,25 @@ def test_a_budget_in_minutes_ends_training_with_a_scored_model(
     assert load(run_file(tmp_path / "run", "last"))[1]["position"] == last["position"]
 
 
+def test_a_longer_budget_goes_on_within_the_epoch(tmp_path: Path, small_data: Splits) -> None:
+    steps = len(Trainer(tiny(), small_data, tmp_path / "run").loader)
+    assert fit(tiny(epochs=2, minutes=1e-6), small_data, tmp_path / "run")
+    position = load(run_file(tmp_path / "run", "last"))[1]["position"]
+    assert (position["epoch"], position["step"]) == (0, 1) and steps > 1
+    fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "run", resume=True)
+    fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_epochs_are_foreseen_by_the_time_they_take(tmp_path: Path, small_data: Splits) -> None:
+    trainer = Trainer(tiny(epochs=50, minutes=1.0), small_data, tmp_path)
+    assert trainer.expected_epochs() == 50
+    trainer.position.epoch, trainer.position.seconds = 4, 12.0
+    assert trainer.expected_epochs() == 20
+    trainer.position.seconds = 70.0
+    assert trainer.expected_epochs() == 5
+
+
 def test_labels_do_not_enter_training(tmp_path: Path, small_data: Splits, trained: Path) -> None:
     def unlabelled(posed: Posed) -> Posed:
         return dataclasses.replace(posed, images=dataclasses.replace(posed.images, labels=None))
