@@ -12,6 +12,7 @@ from mcevae.images import to_float
 from mcevae.infer import default_device, embed, outputs
 from mcevae.reproduce.cells import splits
 from mcevae.reproduce.grid import MODELS, PANELS, Cell
+from mcevae.reproduce.tables import value
 
 Results = Sequence[tuple[Cell, dict[str, Any]]]
 COLUMNS = 12
@@ -90,7 +91,8 @@ def figure4b(results: Results) -> Figure:
 def figure5(results: Results) -> Figure:
     """t-SNE of the cluster latent, or of the whole code of a model that has no other.
 
-    Scores in the titles are those of k-means on what is drawn, of all images that are scored.
+    Scores in the titles are of all images that are scored: those of k-means on what is drawn, and
+    those of the model's own clusters where it has any.
     """
     found = {(cell.model, cell.group): (cell, result) for cell, result in results}
     drawn = [panel for panel in PANELS if panel in found]
@@ -105,13 +107,15 @@ def figure5(results: Results) -> Figure:
         model, _, _ = load_model(cell.folder, device=default_device())
         some = splits(cell).test.subset(slice(MAPPED))
         assert some.images.labels is not None  # the command needs a labelled source
-        values, colours = some.images.labels.unique(return_inverse=True)
+        labels, colours = some.images.labels.unique(return_inverse=True)
         z_c = embed(model, some.images.pixels).z_c
-        scatter_tsne(axes, z_c, colours, [str(value) for value in values.tolist()])
-        score = {key: result["scores"][f"kmeans_{key}"]["value"] for key in AGREEMENT}
-        three = ", ".join(f"{title} {score[key]:.2f}" for key, title in AGREEMENT.items())
-        what = f"({letters[panel]}) {cell.title}, {ROTATION[cell.group]}"
-        axes.set_title(f"{what}\nk-means: {three}")
+        scatter_tsne(axes, z_c, colours, [str(label) for label in labels.tolist()])
+        lines = [f"({letters[panel]}) {cell.title}, {ROTATION[cell.group]}"]
+        for prefix, what in (("", "own clusters"), ("kmeans_", "k-means")):
+            known = {name: value(result, prefix + key) for key, name in AGREEMENT.items()}
+            parts = [f"{name} {score:.2f}" for name, score in known.items() if score is not None]
+            lines += [f"{what}: {', '.join(parts)}"] if parts else []
+        axes.set_title("\n".join(lines))
         axes.set_xticks([])
         axes.set_yticks([])
     handles = figure.axes[0].get_legend_handles_labels()
