@@ -105,8 +105,8 @@ def run_cells(
     torch.set_num_threads(chosen.threads)
     for row in chosen.rows:
         for seed in chosen.seeds:
-            config = settings(row, seed).to_dict()
-            if any(one["settings"] == config for one in stored(name).get(row, [])):
+            config, known = settings(row, seed), stored(name).get(row, [])
+            if any(Config.from_dict(one["settings"]) == config for one in known):
                 continue
             started = time.perf_counter()
             result = cell(row, seed, chosen.runs / f"{row}-{seed}")

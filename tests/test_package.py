@@ -15,10 +15,33 @@ PACKAGES = ("baselines", "reproduce")
 
 # Each module may import those before it. DESIGN: groups <- warp <- nets <- model <- ... <- cli.
 ORDER = [
-    *("errors", "files", "config", "groups", "warp", "images", "data", "nets", "distributions"),
+    *(
+        "errors",
+        "files",
+        "config",
+        "groups",
+        "warp",
+        "readers",
+        "images",
+        "recipe",
+        "folder",
+        "data",
+        "nets",
+        "distributions",
+    ),
     *("model", "moments", "templates", "neighbours", "frames", "hypotheses", "objectives"),
     *("baselines", "build", "selftraining"),
-    *("equivariance", "checkpoint", "train", "infer", "metrics", "figures", "report"),
+    *(
+        "equivariance",
+        "checkpoint",
+        "train",
+        "infer",
+        "confidence",
+        "predict",
+        "metrics",
+        "figures",
+        "report",
+    ),
     *("machine", "reproduce", "cli"),
 ]
 

@@ -61,7 +61,7 @@ def gaussian(config: Config, shape: tuple[int, int, int], group: MatrixGroup) ->
         extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
         extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
         decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
-        background=config.data.background,
+        background=config.data.background_level,
     )
 
 
@@ -75,9 +75,11 @@ def hypotheses(config: Config, shape: tuple[int, int, int], group: MatrixGroup) 
         support=config.support.half_widths(group),
         net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
         encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
-        decoder=CodeDecoder(room + sizes.variation, sizes.hidden, shape, config.data.background),
+        decoder=CodeDecoder(
+            room + sizes.variation, sizes.hidden, shape, config.data.background_level
+        ),
         variation=variation,
-        background=config.data.background,
+        background=config.data.background_level,
         from_canonical=sizes.encode == "canonical",
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from mcevae.config import PRESETS, Config
@@ -21,8 +21,10 @@ from mcevae.errors import TrainingError, UserError
 if TYPE_CHECKING:
     from mcevae.data import Splits
     from mcevae.metrics import Scores
+    from mcevae.readers import Fault
 
 screen = Console(soft_wrap=True)
+FAULTS_SHOWN = 20
 Run = tyro.conf.Positional[Path]
 DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
 
@@ -50,6 +52,12 @@ def fit_from(start: Config) -> Callable[..., None]:
         """
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out}: exists already; choose another --out, or `mcevae resume`.")
+        from mcevae.folder import settle
+
+        with screen.status("looking at the images"):
+            config, found = settle(config)
+        if found:
+            screen.print(found.in_words(), highlight=False)
         train(config, out, resume=False)
 
     return fit
@@ -81,19 +89,43 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
     from mcevae.data import prepare_for
     from mcevae.train import fit
 
-    with screen.status("reading and posing images"):
-        data = prepare_for(config)
+    with reading() as bar:
+        data = prepare_for(config, bar.track)
     if not fit(config, data, run, resume=resume, console=screen):
         screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
         sys.exit(130)
     show_and_report(run, data)
+    tell_faults(data.faults, run / "skipped.csv")
+
+
+def reading() -> Progress:
+    """A bar for files that are read, which goes when they are."""
+    return Progress(TextColumn("reading images"), BarColumn(), console=screen, transient=True)
+
+
+def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:
+    """Name the files that could not be used, the first few on the screen and all in a table."""
+    if not faults:
+        return
+    from mcevae.files import write_rows
+
+    write_rows(path, ("file", "reason"), [(fault.name, fault.reason) for fault in faults])
+    screen.print(f"{len(faults)} could not be used, all named in {path}:", highlight=False)
+    for fault in faults[:FAULTS_SHOWN]:
+        screen.print(f"  {fault.name} {fault.reason}", highlight=False, markup=False)
 
 
 def show_and_report(run: Path, data: "Splits") -> None:
     """Score the best checkpoint on the test split and write metrics.json and report.html."""
+    from mcevae.checkpoint import load_model
+    from mcevae.confidence import calibrate
+    from mcevae.infer import default_device
     from mcevae.report import write_report
 
     config, scores = score(run, data, "test", "best")
+    with screen.status("measuring confidence"):
+        model, _, _ = load_model(run, "best", default_device())
+        calibrate(model, config, data.validation.images.pixels).write(run)
     with screen.status("drawing the report"):
         page = write_report(run, config, data, scores)
     screen.print(f"Open {page}")
@@ -109,7 +141,7 @@ def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Con
 
     with screen.status("scoring"):
         model, config, state = load_model(run, which, default_device())
-        data = data or prepare_for(config)
+        data = data or prepare_for(config)  # a bar cannot be drawn within a status
         check_data(run, data, state)
         scores = evaluate(model, config, data, split)
     epoch = state["position"]["epoch"] + 1
@@ -157,8 +189,8 @@ def report(run: Run, /) -> None:
     from mcevae.data import prepare_for
 
     _, config, _ = load_model(run)
-    with screen.status("reading and posing images"):
-        data = prepare_for(config)
+    with reading() as bar:
+        data = prepare_for(config, bar.track)
     show_and_report(run, data)
 
 
@@ -168,40 +200,55 @@ def predict(
     /,
     *,
     out: Path,
+    canonical: Path | None = None,
     part: Literal["all", "train", "test"] = "all",
     overwrite: bool = False,
 ) -> None:
-    """Write a table with cluster, probabilities, pose and latents of every image.
+    """Write a table with cluster, confidence, pose and latents of every image.
 
-    Example: mcevae predict runs/first digits.npy --out table.parquet
+    Example: mcevae predict runs/first folder --out table.parquet
+
+    Files are read as those that the run was trained on. A stopped command goes on where it was when
+    it is given again; memory does not grow with the number of images.
 
     Args:
         run: Folder that `mcevae fit` made.
-        source: Built-in set or .npy / .npz file, of the image size that the run was trained on.
-            Images are taken as they lie.
-        out: Table to write, .parquet or .csv; one row per image.
+        source: Folder of images, a file or a list of some (see `mcevae fit --help`), or a built-in
+            set. Images are taken as they lie.
+        out: Table to write, .parquet or .csv; one row per image. Files that could not be used are
+            named in a .skipped.csv beside it.
+        canonical: Folder for PNGs of every image: canonical (what the model draws of it, free of
+            pose) and upright (the image itself, moved back by its pose).
         part: Which images of a source that has training and test images.
         overwrite: Replace the table if it exists.
     """
-    from mcevae.checkpoint import load_model
-    from mcevae.data import load, pixels_of
-    from mcevae.infer import check_table_path, default_device, embed, table, write_table
+    from mcevae.checkpoint import load_model, run_file
+    from mcevae.confidence import Calibration
+    from mcevae.files import digest
+    from mcevae.infer import check_table_path, default_device
+    from mcevae.predict import Predictor
 
     check_table_path(out)
     if out.exists() and not overwrite:
         raise UserError(f"{out}: exists already; choose another --out, or add --overwrite.")
-    model, _, state = load_model(run, "best", default_device())
-    shape = tuple(state["shape"])
-    pixels = pixels_of(load(source), part)
-    if tuple(pixels.shape[1:]) != shape:
-        raise UserError(
-            f"{source}: has images of (channels, height, width) {tuple(pixels.shape[1:])}, but "
-            f"{run} was trained on {shape}; give images of that size."
-        )
-    with Progress(console=screen) as bar:
-        embedding = embed(model, pixels, track=bar.track)
-    write_table(table(embedding, model.group, shape), out)
-    screen.print(f"{len(pixels)} rows in {out}")
+    model, config, state = load_model(run, "best", default_device())
+    channels, height, width = state["shape"]
+    predictor = Predictor(
+        model,
+        config.data,
+        (channels, height, width),
+        Calibration.read(run),
+        identity=digest(run_file(run, "best")),
+        pictures=canonical,
+    )
+    faults, images = [], 0
+    with Progress(*Progress.get_default_columns(), console=screen, transient=True) as bar:
+        task = bar.add_task("reading and predicting", total=1.0)
+        for done, images, found in predictor(source, part, out):
+            faults += found
+            bar.update(task, completed=done, description=f"{images} images")
+    screen.print(f"{images} rows in {out}")
+    tell_faults(faults, out.with_suffix(".skipped.csv"))
 
 
 def reproduce(

@@ -32,6 +32,7 @@ Kind = Literal[
     "jrvae",
 ]
 GroupName = Literal["so2", "se2", "sim2", "aff2"]
+BUILT_IN = ("mnist-mini", "mnist", "fashion-mnist", "digits")  # image sets by name
 MOST_CLUSTERS = 30  # that `--clusters auto` may find
 
 
@@ -45,7 +46,8 @@ class DataConfig:
     """Which images, how they are posed and how they are split."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
-    """Name of a built-in set (see `mcevae data`) or a .npy / .npz file."""
+    """Name of a built-in set (see `mcevae data`), a folder of images (PNG, JPEG, WebP, BMP, TIFF,
+    .npy, .npz, MRC), one such file, or a .txt that lists some."""
     pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
     """Move every image by a random element of this group first, which makes a benchmark with known
     poses out of upright images. auto: the model's group for built-in sets, none for files."""
@@ -55,18 +57,46 @@ class DataConfig:
     """Use only the first LIMIT training images."""
     data_seed: int = 0
     """Seed of the poses of the data set."""
-    background: float = 0.0
-    """What moves in from outside the frame, from 0 (black) to 1 (white)."""
+    background: float | None = None
+    """What moves in from outside the frame, from 0 (black) to 1 (white). Unset: black for built-in
+    sets, for files the median of the images' borders."""
+    size: int | None = None
+    """Fit files into squares of this side, 16 to 256. Unset: images keep their size if they are all
+    alike and 16 to 64 pixels a side (256 in .npy and .npz); 64 otherwise."""
+    fit: Literal["pad", "crop"] = "pad"
+    """pad: the longer side of a file's image fills the square; crop: the shorter one does."""
+    colour: Literal["auto", "grey", "rgb"] = "auto"
+    """Colours of files; auto: grey unless some image has colours."""
+    normalise: Literal["auto", "none", "set", "image"] = "auto"
+    """Intensities of files. none: the range of the numbers' kind (floats: 0 to 1); set: stretched
+    between percentiles 0.1 and 99.9 of all images; image: of each image; auto: none for 8 bits and
+    for floats from 0 to 1, else set."""
+    levels: tuple[float, float] | None = None
+    """Black and white of --normalise set, as shares of the range. Unset: found."""
+    labels: str | None = None
+    """For scoring only: folders (names of the folders in the source) or a .csv with columns file
+    and label. Unset: those that come with the source, if any."""
+    on_error: Literal["skip", "stop"] = "skip"
+    """What to do about files that cannot be used: leave them out and name them, or refuse."""
 
     def __post_init__(self) -> None:
         _require(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
         _require(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
-        _require(0 <= self.background <= 1, f"background is {self.background}; use 0 to 1")
+        level = self.background_level
+        _require(0 <= level <= 1, f"background is {level}; use 0 to 1")
+        _require(self.size is None or 16 <= self.size <= 256, f"size is {self.size}; use 16 to 256")
+        low, high = self.levels or (0, 1)
+        _require(low < high, f"levels are {low:g} and {high:g}; give the darker one first")
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is a file of the user's rather than a built-in set."""
-        return Path(self.source).suffix in {".npy", ".npz"}
+        """Whether the source is files of the user's rather than a built-in set."""
+        return self.source not in BUILT_IN
+
+    @property
+    def background_level(self) -> float:
+        """The background, black where it is not known."""
+        return self.background or 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
@@ -19,8 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mcevae.config import Config
+from mcevae.config import Config, DataConfig
 from mcevae.errors import UserError
+from mcevae.folder import Track, is_split_archive, read
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.images import (
     ARRAYS,
@@ -34,6 +34,7 @@ from mcevae.images import (
     to_bytes,
     to_float,
 )
+from mcevae.readers import Fault
 from mcevae.warp import warp
 
 SPLIT_SEED = 0
@@ -83,6 +84,8 @@ class Splits:
     train: Posed
     validation: Posed
     test: Posed
+    faults: tuple[Fault, ...] = ()
+    """What could not be used, of files."""
 
     def digest(self) -> str:
         """Fingerprint of all pixels, by which a run knows the images it was trained on."""
@@ -168,22 +171,28 @@ DATASETS = {
 }
 
 
-def load(source: str) -> Source:
-    """Load a named set (see `DATASETS`) or a user's file.
+def load(source: str, settings: DataConfig | None = None, track: Track = iter) -> Source:
+    """Load a named set (see `DATASETS`) or a user's files.
 
-    A file is a .npy of images, or a .npz with `images` (and `labels`), or one with `x_train`,
-    `x_test` (and `y_train`, `y_test`), all as `as_images` wants them.
+    Files are a folder of images, one image file, a .txt that lists some, a .npy, or a .npz with
+    `images` (and `labels`): see `readers` and `recipe`. A .npz may also have `x_train`, `x_test`
+    (and `y_train`, `y_test`), all as `as_images` wants them.
+
+    Args:
+        source: name or path.
+        settings: how files are read; None: as the files suggest.
+        track: wraps the files, a progress bar say.
 
     Raises:
-        UserError: Unknown name, failed download, or a file that is missing, damaged or unfit.
+        UserError: Unknown name, failed download, or files that are missing, damaged or unfit.
     """
     if source in DATASETS:
         return DATASETS[source].loader()
     path = Path(source)
-    if path.suffix in (".npy", ".npz"):
+    if is_split_archive(path):
         return as_source(read_numpy(path), source)
-    hint = "".join(f" (did you mean {n}?)" for n in get_close_matches(source.lower(), DATASETS, 1))
-    raise UserError(f"{source}: no such set{hint}; use {', '.join(DATASETS)}, a .npy or a .npz.")
+    images, faults = read(path, settings or DataConfig(source=source), track)
+    return Source(train=images, faults=tuple(faults))
 
 
 def pixels_of(source: Source, part: str = "all") -> UInt8[Tensor, "n c h w"]:
@@ -277,17 +286,20 @@ def prepare(
     limit: int | None = None,
     seed: int = 0,
     background: float = 0.0,
+    settings: DataConfig | None = None,
+    track: Track = iter,
 ) -> Splits:
     """Load, split and, if `posed`, move images: all that training and scoring need.
 
     `limit` keeps only the first so many training images: a fair sample, since they are shuffled.
-    `seed` is that of the poses; every seed and split has a random stream of its own.
+    `seed` is that of the poses; every seed and split has a random stream of its own. `settings`
+    say how files are read, `track` wraps them, in a progress bar say.
 
     Raises:
         UserError: As in `load` and `split_images`, or `limit` below 2.
     """
     require(limit is None or limit > 1, f"limit is {limit}; use 2 or more.")
-    loaded = load(source)
+    loaded = load(source, settings, track)
     train, validation, test = split_images(loaded.train, loaded.test, split)
 
     def place(images: Images, stream: str) -> Posed:
@@ -299,11 +311,16 @@ def prepare(
         train=place(train.subset(slice(limit)), "train"),
         validation=place(validation, "validation"),
         test=place(test, "test"),
+        faults=loaded.faults,
     )
 
 
-def prepare_for(config: Config) -> Splits:
+def prepare_for(config: Config, track: Track = iter) -> Splits:
     """The posed splits that the settings of a run describe.
+
+    Args:
+        config: settings; `folder.settle` fills in what files decide.
+        track: wraps the files, a progress bar say.
 
     Raises:
         UserError: as in `prepare`.
@@ -317,5 +334,7 @@ def prepare_for(config: Config) -> Splits:
         split=config.data.split,
         limit=config.data.limit,
         seed=config.data.data_seed,
-        background=config.data.background,
+        background=config.data.background_level,
+        settings=config.data,
+        track=track,
     )

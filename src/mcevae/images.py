@@ -15,6 +15,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from mcevae.errors import UserError
+from mcevae.readers import Fault
 
 MIN_SIDE, MAX_SIDE = 16, 256  # what the networks are built for
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -30,6 +31,8 @@ class Images:
     """For scoring only; no model sees them."""
     label_names: tuple[str, ...] | None = None
     """What label 0, 1, ... is called."""
+    names: np.ndarray | None = None
+    """(n,) what each image is called, where they come from files."""
 
     def __len__(self) -> int:
         """Count the images."""
@@ -43,7 +46,13 @@ class Images:
 
     def subset(self, indices: Tensor | slice) -> "Images":
         """Keep the images that `indices` picks, in that order."""
-        return replace(self, pixels=self.pixels[indices], labels=pick(self.labels, indices))
+        positions = indices if isinstance(indices, slice) else indices.numpy()
+        return replace(
+            self,
+            pixels=self.pixels[indices],
+            labels=pick(self.labels, indices),
+            names=None if self.names is None else self.names[positions],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,8 @@ class Source:
 
     train: Images
     test: Images | None = None
+    faults: tuple[Fault, ...] = ()
+    """What could not be used, of files."""
 
 
 def shrink(images: Float[Tensor, "n c h w"], longest: int = 28) -> Float32[Tensor, "n c h2 w2"]:
@@ -135,10 +146,8 @@ def as_source(
         part = as_images(arrays[images], arrays.get(labels), name=name)
         return replace(part, label_names=label_names)
 
-    if "images" in arrays:
-        return Source(train=part("images", "labels"))
     for key in ("x_train", "x_test"):
-        require(key in arrays, f"{name}: has no array {key}; name one array images, or add it.")
+        require(key in arrays, f"{name}: has no array {key}; add it.")
     train, test = part("x_train", "y_train"), part("x_test", "y_test")
     alike = train.shape == test.shape
     require(alike, f"{name}: x_train is of {train.shape}, x_test of {test.shape}; make them alike.")
@@ -146,20 +155,17 @@ def as_source(
 
 
 def read_numpy(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a .npz by name, that of a .npy as `images`; no pickles, since they run code."""
-    wanted = ("images", "labels", *ARRAYS)
+    """Arrays of a .npz with `x_train` and the like; no pickles, since they run code."""
     try:
         with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
             loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"images": loaded}
-            return {name: loaded[name] for name in wanted if name in loaded}
+            return {name: loaded[name] for name in ARRAYS if name in loaded}
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; check the path.") from None
     except Exception as error:  # damaged files raise nine types, tokenize.TokenError among them
         objects = str(error).startswith("Object arrays")
         fault = "holds Python objects" if objects else "is not a readable NumPy file"
-        raise UserError(f"{path}: {fault}; save numbers with numpy.save or numpy.savez.") from error
+        raise UserError(f"{path}: {fault}; save numbers with numpy.savez.") from error
 
 
 def read_idx(path: Path) -> np.ndarray:

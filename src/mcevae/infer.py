@@ -1,6 +1,6 @@
 """Images to numbers: a trained model over a whole data set, and the table people read."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -79,25 +79,31 @@ def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = it
         batch_size: images at a time.
         track: wraps the batches, a progress bar say.
     """
-    names = [field.name for field in fields(Embedding)]
-    parts = [
-        [getattr(out, name).cpu() for name in names]
-        for _, out in track(outputs(model, pixels, batch_size))
-    ]
-    return Embedding(
-        **{n: torch.cat(p) for n, p in zip(names, zip(*parts, strict=True), strict=True)}
-    )
+    return joined([taken(out) for _, out in track(outputs(model, pixels, batch_size))])
 
 
-def table(embedding: Embedding, group: MatrixGroup, shape: tuple[int, int, int]) -> pa.Table:
-    """One row per image.
+def taken(out: Output) -> Embedding:
+    """What is kept of a model's output, on the CPU."""
+    return Embedding(**{one.name: getattr(out, one.name).cpu() for one in fields(Embedding)})
+
+
+def joined(parts: Sequence[Embedding]) -> Embedding:
+    """The embeddings of some images after those of others."""
+    names = [one.name for one in fields(Embedding)]
+    return Embedding(**{name: torch.cat([getattr(one, name) for one in parts]) for name in names})
+
+
+def table(
+    embedding: Embedding, group: MatrixGroup, shape: tuple[int, int, int], first: int = 0
+) -> pa.Table:
+    """One row per image, numbered from `first`.
 
     Columns: id (place in the source, from 0), cluster, probability_K for each cluster, the pose in
     units that people know (rotation_deg, shift_x_px, ...; where the image's centre lands), tau in
     the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), and z_V.
     """
     columns: dict[str, np.ndarray] = {
-        "id": np.arange(len(embedding.tau)),
+        "id": first + np.arange(len(embedding.tau)),
         "cluster": embedding.cluster.numpy().astype(np.int32),
     }
     for k, values in enumerate(embedding.responsibilities.T.numpy()):
@@ -119,11 +125,11 @@ def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
     )
 
 
-TABLE_WRITERS = {".parquet": parquet.write_table, ".csv": csv.write_csv}
+TABLE_WRITERS = {".parquet": parquet.ParquetWriter, ".csv": csv.CSVWriter}
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse what `write_table` could not write, before any work is done.
+    """Refuse what `write_tables` could not write, before any work is done.
 
     Raises:
         UserError: the ending is neither .parquet nor .csv.
@@ -132,12 +138,23 @@ def check_table_path(path: Path) -> None:
         raise UserError(f"{path}: tables end in .parquet or .csv.")
 
 
-def write_table(rows: pa.Table, path: Path) -> None:
-    """Write a table by its file's ending, .parquet or .csv, atomically.
+def write_tables(parts: Iterable[pa.Table], path: Path) -> None:
+    """Write tables of the same columns as one by the file's ending, .parquet or .csv, atomically.
+
+    Args:
+        parts: at least one; only one at a time is in memory.
+        path: of the file.
 
     Raises:
         UserError: another ending, or the file cannot be written.
     """
     check_table_path(path)
-    with atomic(path) as temporary:
-        TABLE_WRITERS[path.suffix](rows, str(temporary))
+    rest = iter(parts)
+    one = next(rest)
+    with (
+        atomic(path) as temporary,
+        TABLE_WRITERS[path.suffix](str(temporary), one.schema) as writer,
+    ):
+        writer.write_table(one)
+        for one in rest:
+            writer.write_table(one)

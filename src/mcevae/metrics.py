@@ -276,7 +276,7 @@ def repose(posed: Posed, config: Config) -> Posed:
         group,
         config.support.half_widths(group),
         pose_seed(config.data.data_seed, "again"),
-        background=config.data.background,
+        background=config.data.background_level,
     )
 
 

@@ -123,7 +123,7 @@ class SelfTraining:
         if self.config.start.poses == "moments":
             rest = torch.cat(
                 [
-                    moments((to_float(chunk) - self.config.data.background).abs(), self.group)
+                    moments((to_float(chunk) - self.config.data.background_level).abs(), self.group)
                     for chunk in self.pixels.split(self.chunk)
                 ]
             )
@@ -136,7 +136,7 @@ class SelfTraining:
             templates=self.config.start.templates,
             seed=self.config.train.seed,
             subset=self.config.start.subset,
-            background=self.config.data.background,
+            background=self.config.data.background_level,
         )
         self.targets.element.copy_(found.elements)
         self.level()
@@ -172,7 +172,7 @@ class SelfTraining:
     def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
         """Images moved back by their targets, small."""
         back = self.group.inverse(self.targets.element[rows])
-        background = self.config.data.background
+        background = self.config.data.background_level
         return torch.cat(
             [
                 shrink(warp(to_float(self.pixels[some]), M, background=background).clamp(0, 1))

@@ -64,7 +64,7 @@ class GMVAE(Baseline):
         sizes, code = config.model, config.baseline.code
         assert isinstance(sizes.clusters, int)  # `Config` refuses "auto" here
         clusters = sizes.clusters
-        self.group, self.background = group, config.data.background
+        self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.encoder = ConvEncoder(shape, sizes.channels)
         features = self.encoder.features

@@ -69,7 +69,7 @@ class JRVAE(Baseline):
         sizes = config.model
         assert isinstance(sizes.clusters, int)  # `Config` refuses "auto" here
         self.clusters = sizes.clusters
-        self.group, self.background = group, config.data.background
+        self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.code, self.pose = GaussianLatent(sizes.variation), pose_latent(config, group)
         self.split = [self.clusters, 2 * self.code.dim, 2 * self.pose.dim]

@@ -55,7 +55,7 @@ class SpatialVAE(Baseline):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__()
-        self.group, self.background = group, config.data.background
+        self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.code, self.pose = GaussianLatent(config.baseline.code), pose_latent(config, group)
         hidden, numbers = config.model.hidden, 2 * (self.code.dim + self.pose.dim)

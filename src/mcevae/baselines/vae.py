@@ -36,7 +36,7 @@ class VAE(Baseline):
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__()
         sizes = config.model
-        self.group, self.background = group, config.data.background
+        self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.code = GaussianLatent(config.baseline.code)
         self.encoder = ConvEncoder(shape, sizes.channels)

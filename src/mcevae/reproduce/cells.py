@@ -46,10 +46,10 @@ def result(cell: Cell) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text("utf-8"))
-        settings = found["settings"], found["scored"]
+        settings = Config.from_dict(found["settings"], str(path)), found["scored"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is not readable ({error}); delete its folder.") from error
-    if settings != (cell.config().to_dict(), cell.budget.scored):
+    if settings != (cell.config(), cell.budget.scored):
         raise UserError(
             f"{cell.folder}: was made with other settings; give another --out, or delete it to "
             "have it made anew."

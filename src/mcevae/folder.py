@@ -1,0 +1,243 @@
+"""Files of people's own as images of one form: the recipe found, frames read, labels attached."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from zipfile import ZipFile, is_zipfile
+
+import numpy as np
+import torch
+
+from mcevae.config import Config, DataConfig
+from mcevae.errors import UserError
+from mcevae.images import MAX_SIDE, Images
+from mcevae.readers import (
+    ARRAYS,
+    LISTS,
+    Fault,
+    Frame,
+    Unreadable,
+    files_of,
+    frames_of,
+    from_archive,
+)
+from mcevae.recipe import SIDE, Recipe, Survey, floats, survey
+
+Track = Callable[[list[Path]], Iterable[Path]]
+SAMPLE = 512
+"""Frames that a recipe is found from."""
+
+
+def nothing(source: Path, faults: list[Fault]) -> UserError:
+    """What to say when no image of a source can be used."""
+    first = faults[0]
+    where = "" if first.name == source.name else f"no image can be used; {first.name} "
+    return UserError(f"{source}: {where}{first.reason}.")
+
+
+def name_of(path: Path, source: Path) -> str:
+    """What a file is called: its path below a folder, as a list has it, or its own name."""
+    if source.is_dir():
+        return path.relative_to(source).as_posix()
+    if source.suffix.lower() == LISTS:
+        inside = path.is_relative_to(source.parent)
+        return (path.relative_to(source.parent) if inside else path).as_posix()
+    return path.name
+
+
+def frames(source: Path, track: Track = iter) -> Iterator[Frame | Fault]:
+    """Frames and faults of all files of a source, in the order of their names.
+
+    Args:
+        source: as for `files_of`.
+        track: wraps the files, a progress bar say.
+
+    Raises:
+        UserError: as `files_of`.
+    """
+    for path in track(files_of(source)):
+        yield from frames_of(path, name_of(path, source))
+
+
+def sample(source: Path) -> list[Frame]:
+    """Some frames from all over a source, of which each can be used.
+
+    Raises:
+        UserError: as `files_of`, or none can be used.
+    """
+    files = files_of(source)
+    chosen = files[:: max(1, len(files) // SAMPLE)]
+    share = max(1, SAMPLE // len(chosen))
+    found, faults = [], []
+    for path in chosen:
+        for one in islice(frames_of(path, name_of(path, source)), share):
+            if isinstance(one, Frame):
+                try:
+                    floats(one.pixels, "image", None)
+                except Unreadable as error:
+                    faults.append(Fault(one.name, str(error)))
+                else:
+                    found.append(one)
+            else:
+                faults.append(one)
+    if not found:
+        raise nothing(source, faults)
+    return found
+
+
+def look(source: Path, settings: DataConfig) -> Survey:
+    """Find the recipe for a source, keeping to what the settings give.
+
+    Raises:
+        UserError: as `sample`.
+    """
+    found = survey(
+        sample(source),
+        size=settings.size,
+        most=MAX_SIDE if source.suffix.lower() in ARRAYS else SIDE,
+        fit=settings.fit,
+        channels=settings.colour,
+        normalise=settings.normalise,
+        background=settings.background,
+    )
+    if settings.normalise == "set" and settings.levels is not None:
+        found = replace(found, recipe=replace(found.recipe, levels=settings.levels))
+    return found
+
+
+def is_split_archive(path: Path) -> bool:
+    """Whether a file is a .npz with training and test images of its own."""
+    if path.suffix.lower() != ".npz" or not is_zipfile(path):
+        return False
+    with ZipFile(path) as archive:
+        return "x_train.npy" in archive.namelist()
+
+
+def settle(config: Config) -> tuple[Config, Survey | None]:
+    """Settings with everything chosen that the files of the source decide, and what they are like.
+
+    Built-in sets need no choice. Settings that are settled already come back as they are.
+
+    Raises:
+        UserError: as `sample`.
+    """
+    if not config.data.is_file or is_split_archive(Path(config.data.source)):
+        return config, None
+    found = look(Path(config.data.source), config.data)
+    recipe = found.recipe
+    return config.changed(
+        data={
+            "size": None if found.alike else recipe.shape[0],
+            "colour": "rgb" if recipe.channels == 3 else "grey",
+            "normalise": recipe.normalise,
+            "levels": recipe.levels,
+            "background": recipe.background,
+        }
+    ), found
+
+
+def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
+    """The recipe of a run, from its settled settings and the shape (C, H, W) of its model."""
+    channels, height, width = shape
+    return Recipe(
+        normalise="none" if settings.normalise == "auto" else settings.normalise,
+        levels=settings.levels,
+        channels=channels,
+        background=settings.background_level,
+        fit=settings.fit,
+        shape=(height, width),
+    )
+
+
+def read(source: Path, settings: DataConfig, track: Track = iter) -> tuple[Images, list[Fault]]:
+    """All images of a source in one form, with names and labels, and what could not be used.
+
+    Args:
+        source: as for `files_of`.
+        settings: how; what they leave open is found from a sample.
+        track: wraps the files, a progress bar say.
+
+    Raises:
+        UserError: nothing can be read; anything cannot, and `on_error` is stop; or the labels are
+            not there.
+    """
+    recipe = look(source, settings).recipe
+    images, names, faults = [], [], []
+    for one in frames(source, track):
+        try:
+            if isinstance(one, Fault):
+                raise Unreadable(one.reason)
+            images.append(recipe(one))
+            names.append(one.name)
+        except Unreadable as error:
+            faults.append(Fault(one.name, str(error)))
+            if settings.on_error == "stop":
+                raise UserError(f"{source}: {one.name} {error}.") from error
+    if not images:
+        raise nothing(source, faults)
+    found = Images(name=str(source), pixels=torch.stack(images), names=np.asarray(names))
+    return labelled(found, source, settings.labels), faults
+
+
+def labelled(images: Images, source: Path, labels: str | None) -> Images:
+    """Images with labels from the names of their folders, a table, or the array of a .npz.
+
+    Args:
+        images: with names.
+        source: where they came from.
+        labels: "folders": the first folder of each image's path below the source; the path of a
+            .csv with the columns file and label; None: those of a .npz, if it has any.
+
+    Raises:
+        UserError: labels are asked for and not there.
+    """
+    assert images.names is not None
+    if labels is None:
+        return images if source.suffix.lower() != ".npz" else archived(images, source)
+    if labels == "folders":
+        words = [name.split("/")[0] if "/" in name else "" for name in images.names.tolist()]
+        missing = "lies in no folder below the source"
+    else:
+        known = label_table(Path(labels))
+        words = [
+            known.get(name, known.get(name.split("#")[0], "")) for name in images.names.tolist()
+        ]
+        missing = f"has no label in {labels}"
+    if "" in words:
+        raise UserError(f"{source}: {images.names[words.index('')]} {missing}; correct --labels.")
+    kinds, numbers = np.unique(words, return_inverse=True)
+    return replace(
+        images, labels=torch.from_numpy(numbers.astype(np.int64)), label_names=tuple(kinds.tolist())
+    )
+
+
+def archived(images: Images, source: Path) -> Images:
+    """Images of a .npz with its array `labels`, if it has one that fits."""
+    labels = from_archive(source, "labels")
+    if labels is None:
+        return images
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{source}: labels are {labels.dtype} of shape {labels.shape}; give {len(images)} "
+            "integers, one for each image."
+        )
+    return replace(images, labels=torch.from_numpy(labels.astype(np.int64)))
+
+
+def label_table(path: Path) -> dict[str, str]:
+    """Labels by file name, from a .csv with the columns file and label.
+
+    Raises:
+        UserError: it cannot be read, or has not these columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return {row["file"]: row["label"] for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: is not a readable table of labels ({error}).") from error
+    except KeyError:
+        raise UserError(
+            f"{path}: has no columns file and label; add a first line file,label."
+        ) from None

@@ -1,0 +1,247 @@
+"""People's image files: which there are, and their frames as arrays, one at a time.
+
+Nothing here changes a pixel; `recipe` does. A file that cannot be read is a `Fault` with a reason.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mcevae.config import BUILT_IN
+from mcevae.errors import UserError
+
+MOST_PIXELS = 100_000_000
+"""Frames larger than this are refused before they are decoded."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image as its file has it.
+
+    Attributes:
+        name: path below the source, with `#n` for the n-th frame of a file of several.
+        pixels: (H, W) or (H, W, 1, 3 or 4), any kind of number; a fourth channel is opacity.
+    """
+
+    name: str
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file, or a frame of one, that cannot be used."""
+
+    name: str
+    reason: str
+
+
+class Unreadable(Exception):
+    """Why a file or a frame cannot be used, as the end of a sentence that begins with its name."""
+
+
+def files_of(source: Path) -> list[Path]:
+    """Image files that a source names, in the order of their names.
+
+    Args:
+        source: an image file, a folder (searched to its depths; hidden files, links to folders and
+            files of other kinds are passed over), or a .txt with one path a line, relative to it.
+
+    Raises:
+        UserError: there is no such file or folder, or no image file in it.
+    """
+    if source.is_dir():
+        found = [
+            Path(folder) / name
+            for folder, folders, names in os.walk(source)
+            for name in names
+            if not any(
+                part.startswith(".") for part in (Path(folder) / name).relative_to(source).parts
+            )
+        ]
+        found = sorted(path for path in found if path.suffix.lower() in READERS)
+    elif not source.exists():
+        hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
+        hint = "".join(f" (did you mean {name}?)" for name in hints)
+        raise UserError(
+            f"{source}: there is no such file, folder or set{hint}; check the path, or use "
+            f"{', '.join(BUILT_IN)}."
+        )
+    elif source.suffix.lower() == LISTS:
+        try:
+            lines = source.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
+        found = [source.parent / line.strip() for line in lines if line.strip()]
+    else:
+        found = [source]
+    if not found:
+        raise UserError(f"{source}: holds no images; give files ending in {', '.join(READERS)}.")
+    return found
+
+
+def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
+    """Frames of one file in order; a fault ends a file, or stands for its only one.
+
+    Args:
+        path: of the file.
+        name: what frames are called.
+    """
+    reader = READERS.get(path.suffix.lower())
+    try:
+        if reader is None:
+            raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
+        if not path.exists():
+            raise Unreadable("is not there")
+        if path.stat().st_size == 0:
+            raise Unreadable("is empty")
+        several = False
+        previous: np.ndarray | None = None
+        count = 0
+        for pixels in reader(path):  # one behind, to know whether there are several
+            if previous is not None:
+                several = True
+                yield Frame(f"{name}#{count}", previous)
+                count += 1
+            previous = pixels
+        if previous is None:
+            raise Unreadable("holds no images")
+        yield Frame(f"{name}#{count}" if several else name, previous)
+    except Unreadable as error:
+        yield Fault(name, str(error))
+    except UserError:
+        raise
+    except Exception as error:  # damaged files raise whatever their decoders stumble over
+        yield Fault(name, f"cannot be read ({type(error).__name__}: {error})")
+
+
+def picture(path: Path) -> Iterator[np.ndarray]:
+    """PNG, JPEG, WebP, BMP and TIFF, turned as their EXIF says; all pages of a TIFF."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, which are not our concern
+            with Image.open(path) as image:
+                pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+                for page in range(pages):
+                    image.seek(page)
+                    within_bounds(image.size)
+                    yield as_array(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        if path.suffix.lower() in (".tif", ".tiff") and path.read_bytes()[:2] in (b"II", b"MM"):
+            yield from scientific_tiff(path)
+        else:
+            raise Unreadable("is not an image, or a damaged one") from error
+    except Image.DecompressionBombError as error:
+        raise Unreadable("has too many pixels") from error
+
+
+def within_bounds(size: tuple[int, int]) -> None:
+    """Refuse frames that would fill the memory.
+
+    Raises:
+        Unreadable: the frame of (width, height) has more than MOST_PIXELS.
+    """
+    width, height = size
+    if width * height > MOST_PIXELS:
+        raise Unreadable(f"is {width} x {height}, more than {MOST_PIXELS:,} pixels; cut it up")
+
+
+def as_array(image: Image.Image) -> np.ndarray:
+    """A Pillow image as numbers: grey, RGB or RGBA of 8 bits, or grey of more bits as it is."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "I":
+        wide = np.asarray(image)
+        narrow = wide.min() >= 0 and wide.max() < 2**16  # as Pillow opens grey PNGs of 16 bits
+        return wide.astype(np.uint16) if narrow else wide
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+        return np.asarray(image.convert("RGBA"))
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+
+
+def scientific_tiff(path: Path) -> Iterator[np.ndarray]:
+    """Pages of a TIFF that Pillow does not know, of colours with 16 bits say."""
+    try:
+        import tifffile
+    except ImportError:
+        raise Unreadable(
+            "is a TIFF of a rare kind; pip install 'mcevae[microscopy]' reads it"
+        ) from None
+    with tifffile.TiffFile(path) as file:
+        for page in file.pages:
+            within_bounds((page.imagewidth, page.imagelength))  # pyright: ignore[reportAttributeAccessIssue]
+            yield page.asarray()
+
+
+def mrc(path: Path) -> Iterator[np.ndarray]:
+    """Sections of an MRC file or stack."""
+    try:
+        import mrcfile
+    except ImportError:
+        raise UserError(
+            f"{path}: MRC files need mrcfile; pip install 'mcevae[microscopy]'."
+        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with mrcfile.mmap(path, mode="r") as file:
+            yield from of_stack(file.data)
+
+
+def numpy_array(path: Path) -> Iterator[np.ndarray]:
+    """A .npy of one image (H, W), or of many, mapped from disk; `images` of a .npz.
+
+    Pickles are refused, since they run code.
+    """
+    if path.suffix.lower() == ".npy":
+        try:
+            stack = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # damaged files raise many types
+            raise Unreadable("is not a readable NumPy file of numbers") from error
+    elif (stack := from_archive(path, "images")) is None:
+        raise Unreadable("has no array named images")
+    yield from of_stack(stack)
+
+
+def from_archive(path: Path, name: str) -> np.ndarray | None:
+    """An array of a .npz by its name, None if it has no such one.
+
+    Raises:
+        Unreadable: it is damaged, or the array holds Python objects.
+    """
+    try:
+        with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("one array under the name of an archive")
+            return archive.get(name)
+    except Exception as error:  # damaged files raise many types
+        raise Unreadable("is not a readable NumPy file of numbers") from error
+
+
+def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Images of an array (H, W), (n, H, W) or (n, H, W, C)."""
+    if stack is None or stack.ndim not in (2, 3, 4):
+        shape = None if stack is None else stack.shape
+        raise Unreadable(f"has shape {shape}; use (H, W), (n, H, W) or (n, H, W, C)")
+    for pixels in stack[None] if stack.ndim == 2 else stack:
+        within_bounds((pixels.shape[1], pixels.shape[0]))
+        yield np.asarray(pixels)
+
+
+LISTS = ".txt"
+ARRAYS = (".npy", ".npz")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {
+    **dict.fromkeys(PICTURES, picture),
+    **dict.fromkeys(ARRAYS, numpy_array),
+    ".mrc": mrc,
+    ".mrcs": mrc,
+}
+"""What reads files of each ending."""
