@@ -41,6 +41,7 @@ ORDER = [
         "metrics",
         "figures",
         "report",
+        "estimator",
     ),
     *("machine", "reproduce", "cli"),
 ]

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from mcevae.config import Config as Config
     from mcevae.data import load as load
     from mcevae.data import prepare_for as prepare_for
+    from mcevae.estimator import MCEVAE as MCEVAE
     from mcevae.groups import get_group as get_group
     from mcevae.infer import embed as embed
     from mcevae.metrics import evaluate as evaluate
-    from mcevae.model import MCEVAE as MCEVAE
     from mcevae.train import fit as fit
     from mcevae.warp import warp as warp
 
 _HOME = {
-    "MCEVAE": "model",
+    "MCEVAE": "estimator",
     "Config": "config",
     "build": "build",
     "embed": "infer",

@@ -9,6 +9,7 @@ from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mcevae.config import Config, DataConfig
 from mcevae.errors import UserError
@@ -151,6 +152,24 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
     )
 
 
+def prepared(
+    one: Frame | Fault, recipe: Recipe, source: Path, settings: DataConfig
+) -> Tensor | Fault:
+    """A frame as an image for the model, or why it cannot be one.
+
+    Raises:
+        UserError: it cannot, and `on_error` is stop.
+    """
+    try:
+        if isinstance(one, Fault):
+            raise Unreadable(one.reason)
+        return recipe(one)
+    except Unreadable as error:
+        if settings.on_error == "stop":
+            raise UserError(f"{source}: {one.name} {error}.") from error
+        return Fault(one.name, str(error))
+
+
 def read(source: Path, settings: DataConfig, track: Track = iter) -> tuple[Images, list[Fault]]:
     """All images of a source in one form, with names and labels, and what could not be used.
 
@@ -166,15 +185,12 @@ def read(source: Path, settings: DataConfig, track: Track = iter) -> tuple[Image
     recipe = look(source, settings).recipe
     images, names, faults = [], [], []
     for one in frames(source, track):
-        try:
-            if isinstance(one, Fault):
-                raise Unreadable(one.reason)
-            images.append(recipe(one))
+        image = prepared(one, recipe, source, settings)
+        if isinstance(image, Fault):
+            faults.append(image)
+        else:
+            images.append(image)
             names.append(one.name)
-        except Unreadable as error:
-            faults.append(Fault(one.name, str(error)))
-            if settings.on_error == "stop":
-                raise UserError(f"{source}: {one.name} {error}.") from error
     if not images:
         raise nothing(source, faults)
     found = Images(name=str(source), pixels=torch.stack(images), names=np.asarray(names))

@@ -25,10 +25,10 @@ from mcevae.config import BUILT_IN, DataConfig
 from mcevae.data import load, pixels_of
 from mcevae.errors import UserError
 from mcevae.files import atomic
-from mcevae.folder import is_split_archive, name_of, nothing, recipe_for
+from mcevae.folder import is_split_archive, name_of, nothing, prepared, recipe_for
 from mcevae.images import to_bytes
 from mcevae.infer import check_table_path, joined, outputs, table, taken, write_tables
-from mcevae.readers import Fault, Unreadable, files_of, frames_of
+from mcevae.readers import Fault, files_of, frames_of
 from mcevae.warp import warp
 
 PART = 2000
@@ -87,15 +87,12 @@ def parts_of(
     count = begin.images
     for i, file in islice(enumerate(files), begin.file, None):
         for j, one in islice(enumerate(frames_of(file, name_of(file, path))), skip, None):
-            try:
-                if isinstance(one, Fault):
-                    raise Unreadable(one.reason)
-                images.append(recipe(one))
+            image = prepared(one, recipe, path, settings)
+            if isinstance(image, Fault):
+                faults.append(image)
+            else:
+                images.append(image)
                 names.append(one.name)
-            except Unreadable as error:
-                faults.append(Fault(one.name, str(error)))
-                if settings.on_error == "stop":
-                    raise UserError(f"{source}: {one.name} {error}.") from error
             if len(images) == PART:
                 count += PART
                 end = Place(file=i, frame=j + 1, images=count)
