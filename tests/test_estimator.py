@@ -127,6 +127,7 @@ class Stripes(MCEVAE):
 
 
 EXPECTED = {
+    "check_do_not_raise_errors_in_init_or_set_params": "conftest checks annotated types",
     "check_clustering": "three blobs of two numbers, stretched to black and white, are no shapes",
     "check_methods_subset_invariance": "float32 sums depend on the batch by 2e-7; 1e-7 is asked",
 }
