@@ -134,6 +134,18 @@ def test_broken_files_are_faults_with_a_reason(
     assert gone == Fault("gone.png", "is not there")
 
 
+def test_a_file_that_breaks_off_gives_the_frames_before(tmp_path: Path) -> None:
+    pages = [Image.fromarray(grey(40, 40)) for _ in range(3)]
+    path = tmp_path / "pages.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    whole = [one.name for one in frames_of(path, "pages.tif")]
+    assert whole == ["pages.tif#0", "pages.tif#1", "pages.tif#2"]
+    path.write_bytes(path.read_bytes()[:-1500])
+    *frames, fault = frames_of(path, "pages.tif")
+    assert [one.name for one in frames] == whole[: len(frames)] and len(frames) in (1, 2)
+    assert isinstance(fault, Fault)
+
+
 def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     (fault,) = frames_of(tmp_path / "bomb.png", "bomb.png")

@@ -6,6 +6,7 @@ Nothing here changes a pixel; `recipe` does. A file that cannot be read is a `Fa
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -92,45 +93,62 @@ def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
         path: of the file.
         name: what frames are called.
     """
-    reader = READERS.get(path.suffix.lower())
+    count, held, fault = 0, None, None
     try:
-        if reader is None:
-            raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
-        if not path.exists():
-            raise Unreadable("is not there")
-        if path.stat().st_size == 0:
-            raise Unreadable("is empty")
-        several = False
-        previous: np.ndarray | None = None
-        count = 0
-        for pixels in reader(path):  # one behind, to know whether there are several
-            if previous is not None:
-                several = True
-                yield Frame(f"{name}#{count}", previous)
+        for pixels in reader_of(path)(path):  # one behind, to know whether there are several
+            if held is not None:
+                yield Frame(f"{name}#{count}", held)
                 count += 1
-            previous = pixels
-        if previous is None:
+            held = pixels
+        if held is None:
             raise Unreadable("holds no images")
-        yield Frame(f"{name}#{count}" if several else name, previous)
-    except Unreadable as error:
-        yield Fault(name, str(error))
     except UserError:
         raise
+    except Unreadable as error:
+        fault = Fault(name, str(error))
     except Exception as error:  # damaged files raise whatever their decoders stumble over
-        yield Fault(name, f"cannot be read ({type(error).__name__}: {error})")
+        fault = Fault(name, f"cannot be read ({type(error).__name__}: {error})")
+    if held is not None:
+        yield Frame(f"{name}#{count}" if count or fault else name, held)
+    if fault is not None:
+        yield fault
+
+
+def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
+    """What reads a file.
+
+    Raises:
+        Unreadable: it is not there, is empty, or of a kind that nothing here reads.
+    """
+    if path.suffix.lower() not in READERS:
+        raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
+    if not path.exists():
+        raise Unreadable("is not there")
+    if path.stat().st_size == 0:
+        raise Unreadable("is empty")
+    return READERS[path.suffix.lower()]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings of odd metadata, which are not our concern."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def picture(path: Path) -> Iterator[np.ndarray]:
     """PNG, JPEG, WebP, BMP and TIFF, turned as their EXIF says; all pages of a TIFF."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, which are not our concern
-            with Image.open(path) as image:
-                pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-                for page in range(pages):
+        with quietly():
+            image = Image.open(path)
+        with image:
+            for page in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
+                with quietly():
                     image.seek(page)
                     within_bounds(image.size)
-                    yield as_array(ImageOps.exif_transpose(image))
+                    pixels = as_array(ImageOps.exif_transpose(image))
+                yield pixels
     except UnidentifiedImageError as error:
         if path.suffix.lower() in (".tif", ".tiff") and path.read_bytes()[:2] in (b"II", b"MM"):
             yield from scientific_tiff(path)
@@ -188,10 +206,10 @@ def mrc(path: Path) -> Iterator[np.ndarray]:
         raise UserError(
             f"{path}: MRC files need mrcfile; pip install 'mcevae[microscopy]'."
         ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with mrcfile.mmap(path, mode="r") as file:
-            yield from of_stack(file.data)
+    with quietly():
+        file = mrcfile.mmap(path, mode="r")
+    with file:
+        yield from of_stack(file.data)
 
 
 def numpy_array(path: Path) -> Iterator[np.ndarray]:
