@@ -49,6 +49,7 @@ def figure4a(results: Results) -> Figure:
     for axes, key in zip(figure.subplots(1, 2, sharey=True), ("epoch", "seconds"), strict=True):
         for i, (cell, result) in enumerate(results):
             look = {"color": f"C{i % 10}", "marker": ".ds"[i // 10], "markersize": 4}
+            look["markevery"] = 0.1  # of the axes' diagonal: a mark each epoch hides the line
             for split, style in (("train", "-"), ("validation", ":")):
                 rows = [r for r in taught(result["curves"]) if r["split"] == split]
                 x = [row["seconds"] for row in rows]
@@ -61,7 +62,7 @@ def figure4a(results: Results) -> Figure:
         axes.set_xlabel("epoch" if key == "epoch" else "seconds of training")
     figure.axes[0].set_ylabel("reconstruction, nats per image")
     figure.axes[0].set_ylim(top=min(figure.axes[0].get_ylim()[1], HIGHEST))
-    figure.axes[0].set_title("training (solid) and validation (dotted) images")
+    figure.suptitle("training (solid) and validation (dotted) images")
     figure.legend(
         *figure.axes[1].get_legend_handles_labels(), loc="outside right upper", frameon=False
     )
