@@ -214,6 +214,17 @@ def test_unfit_frames_say_why(pixels: np.ndarray, reason: str) -> None:
         PLAIN(Frame("a", pixels))
 
 
+def test_values_outside_the_range_are_named_where_nothing_may_be_stretched(tmp_path: Path) -> None:
+    images = rng.random((3, 20, 20))
+    images[1] *= 300
+    np.save(tmp_path / "some.npy", images)
+    np.save(tmp_path / "all.npy", images + 1)
+    _, faults = read(tmp_path / "some.npy", settings(tmp_path / "some.npy", normalise="none"))
+    assert [fault.name for fault in faults] == ["some.npy#1"]
+    with pytest.raises(UserError, match="not 0 to 1; use --normalise set or image"):
+        look(tmp_path / "all.npy", settings(tmp_path / "all.npy", normalise="none"))
+
+
 def test_the_survey_finds_size_colour_levels_and_background(tmp_path: Path) -> None:
     for i, side in enumerate((20, 30, 40)):
         Image.fromarray(255 - grey(side, side)).save(tmp_path / f"{i}.png")

@@ -62,8 +62,12 @@ def frames(source: Path, track: Track = iter) -> Iterator[Frame | Fault]:
         yield from frames_of(path, name_of(path, source))
 
 
-def sample(source: Path) -> list[Frame]:
+def sample(source: Path, normalise: str = "auto") -> list[Frame]:
     """Some frames from all over a source, of which each can be used.
+
+    Args:
+        source: as for `files_of`.
+        normalise: as in the settings; none asks for values inside the range.
 
     Raises:
         UserError: as `files_of`, or none can be used.
@@ -76,7 +80,7 @@ def sample(source: Path) -> list[Frame]:
         for one in islice(frames_of(path, name_of(path, source)), share):
             if isinstance(one, Frame):
                 try:
-                    floats(one.pixels, "image", None)
+                    floats(one.pixels, "none" if normalise == "none" else "image", None)
                 except Unreadable as error:
                     faults.append(Fault(one.name, str(error)))
                 else:
@@ -95,7 +99,7 @@ def look(source: Path, settings: DataConfig) -> Survey:
         UserError: as `sample`.
     """
     found = survey(
-        sample(source),
+        sample(source, settings.normalise),
         size=settings.size,
         most=MAX_SIDE if source.suffix.lower() in ARRAYS else SIDE,
         fit=settings.fit,
