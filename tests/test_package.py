@@ -101,6 +101,6 @@ def test_importing_is_light(module: str) -> None:
 
 def test_public_names_exist() -> None:
     for name in mcevae.__all__:
-        assert getattr(mcevae, name) is not None
+        assert callable(getattr(mcevae, name)), f"{name} is no longer what it was imported as"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mcevae.nothing

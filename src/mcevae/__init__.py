@@ -3,7 +3,9 @@
 Names are imported when they are first used, so that `import mcevae` is quick.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,3 +41,14 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'mcevae' has no attribute {name!r}")
     return getattr(import_module(f"mcevae.{_HOME[name]}"), name)
+
+
+class _Package(ModuleType):
+    """Importing a module sets it in its package; two here are called as the functions they hold."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
