@@ -55,7 +55,8 @@ class HypothesisVAE(nn.Module):
         group: so2, se2, sim2 or aff2; rotation is its first coordinate.
         support: half-widths of the group's parameters; only rotations inside have any prior mass.
         net: images with masks to logits (B, K, R) and the T - 1 parameters other than the rotation.
-        encoder, decoder: of z, given the cluster's weights.
+        encoder: images to the parameters of z, given the cluster's weights.
+        decoder: z to canonical images, given the cluster's weights.
         variation: prior and posterior of z.
         background: value that moves in from outside the frame, from 0 to 1.
         from_canonical: whether z is read from the image moved back by its pose, or as it lies.

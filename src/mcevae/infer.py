@@ -52,7 +52,9 @@ class Embedding:
 
     Attributes:
         responsibilities: (N, K), rows sum to 1.
-        z_c, z, tau: (N, K), (N, V), (N, T).
+        z_c: (N, K), cluster latent.
+        z: (N, V), variation.
+        tau: (N, T), pose in the Lie algebra, units as `group.units`.
         element: (N, 3, 3), exp(tau).
         canonical: (N, C, H, W), values from 0 to 1.
     """

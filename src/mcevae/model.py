@@ -59,8 +59,12 @@ class MCEVAE(nn.Module):
     Args:
         group: Lie group of the pose.
         encoder: images (B, C, H, W) to z_aug (B, F).
-        cluster, variation, pose: the latents.
-        extract_cluster, extract_variation, extract_pose: z_aug to each latent's parameters.
+        cluster: the latent z_c.
+        variation: the latent z.
+        pose: the latent tau.
+        extract_cluster: z_aug to the parameters of z_c.
+        extract_variation: z_aug to those of z.
+        extract_pose: z_aug to those of tau.
         decoder: (z_c, z) side by side to canonical images.
         background: value that moves in from outside the frame, from 0 to 1.
     """
