@@ -17,6 +17,7 @@ from common import write_results
 from rich.console import Console
 
 from mcevae.checkpoint import load, load_model, run_file
+from mcevae.confidence import calibrate
 from mcevae.config import Config, DataConfig, ObjectiveConfig, TrainConfig, paper
 from mcevae.data import Splits, prepare_for
 from mcevae.metrics import evaluate
@@ -46,7 +47,8 @@ def measure(config: Config, data: Splits, run: Path, minutes: float) -> None:
     model, _, state = load_model(run)
     scores = evaluate(model, config, data, "test")
     write_scores(scores, run / "metrics.json", split="test", checkpoint="best")
-    write_report(run, config, data, scores)
+    calibration = calibrate(model, config, data.validation.images.pixels)
+    write_report(run, model, config, data, scores, calibration)
     path = write_results(
         f"paper_{mode}",
         {

@@ -15,6 +15,7 @@ from mcevae.build import build
 from mcevae.cli import main
 from mcevae.confidence import Calibration, calibrate, flattened, misfit
 from mcevae.config import Config, DataConfig
+from mcevae.curation import Curation
 from mcevae.data import Splits, load
 from mcevae.errors import UserError
 from mcevae.infer import embed
@@ -73,6 +74,23 @@ def test_parts_give_what_all_at_once_gives(model: MCEVAE, source: Path, tmp_path
     assert not (tmp_path / ".table.parquet.parts").exists()
     list(predictor(model)(str(source), "all", tmp_path / "table.csv"))
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 24
+
+
+def test_groups_that_people_made_are_a_column(model: MCEVAE, source: Path, tmp_path: Path) -> None:
+    made = Curation.plain(4).merged([0, 2]).renamed(0, "even")
+    out = tmp_path / "table.parquet"
+    settings = DataConfig()
+    list(
+        Predictor(model, settings, (1, 28, 28), ANY, identity="one", curation=made)(
+            str(source), "all", out
+        )
+    )
+    rows = parquet.read_table(out)
+    names = {0: "even", 1: "1", 2: "even", 3: "3"}
+    assert rows["group"].to_pylist() == [names[k] for k in rows["cluster"].to_pylist()]
+    other = Predictor(model, settings, (1, 28, 28), ANY, identity="one", curation=Curation.plain(5))
+    with pytest.raises(UserError, match="another number of clusters"):
+        list(other(str(source), "all", tmp_path / "other.parquet"))
 
 
 def test_a_stopped_prediction_goes_on_where_it_was(

@@ -95,7 +95,6 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
         screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
         sys.exit(130)
     show_and_report(run, data)
-    tell_faults(data.faults, run / "skipped.csv")
 
 
 def reading() -> Progress:
@@ -116,18 +115,20 @@ def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:
 
 
 def show_and_report(run: Path, data: "Splits") -> None:
-    """Score the best checkpoint on the test split and write metrics.json and report.html."""
+    """Score the best checkpoint on the test split; write metrics.json, skipped.csv, report.html."""
     from mcevae.checkpoint import load_model
     from mcevae.confidence import calibrate
     from mcevae.infer import default_device
     from mcevae.report import write_report
 
     config, scores = score(run, data, "test", "best")
+    model, _, _ = load_model(run, "best", default_device())
     with screen.status("measuring confidence"):
-        model, _, _ = load_model(run, "best", default_device())
-        calibrate(model, config, data.validation.images.pixels).write(run)
+        calibration = calibrate(model, config, data.validation.images.pixels)
+        calibration.write(run)
+    tell_faults(data.faults, run / "skipped.csv")
     with screen.status("drawing the report"):
-        page = write_report(run, config, data, scores)
+        page = write_report(run, model, config, data, scores, calibration)
     screen.print(f"Open {page}")
 
 
@@ -224,6 +225,7 @@ def predict(
     """
     from mcevae.checkpoint import load_model, run_file
     from mcevae.confidence import Calibration
+    from mcevae.curation import Curation
     from mcevae.files import digest
     from mcevae.infer import check_table_path, default_device
     from mcevae.predict import Predictor
@@ -239,6 +241,7 @@ def predict(
         (channels, height, width),
         Calibration.read(run),
         identity=digest(run_file(run, "best")),
+        curation=Curation.kept(run),
         pictures=canonical,
     )
     faults, images = [], 0

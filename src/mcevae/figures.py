@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcevae.build import Model
 from mcevae.images import to_float
-from mcevae.infer import Embedding, outputs
+from mcevae.infer import outputs
 
 TERM_TITLES = {
     "negative_elbo": "negative ELBO",
@@ -70,57 +70,24 @@ def reconstructions(
     return [*rows, ("canonical", out.canonical.cpu())]
 
 
-def tsne(z_c: Tensor, colours: Tensor, title: str, names: Sequence[str], seed: int = 0) -> Figure:
-    """Figure 5 of the paper: t-SNE of the cluster latent.
-
-    Args:
-        z_c: (n, K).
-        colours: (n,) integers, an index into `names`.
-        title: what is shown.
-        names: legend.
-        seed: of t-SNE.
-    """
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    axes = figure.subplots()
-    scatter_tsne(axes, z_c, colours, names, seed)
-    axes.set_title(title)
-    axes.set_xlabel("t-SNE 1 (no unit)")
-    axes.set_ylabel("t-SNE 2 (no unit)")
-    axes.legend(markerscale=3, bbox_to_anchor=(1, 1), loc="upper left", frameon=False)
-    return figure
-
-
 def scatter_tsne(
     axes: Any, z_c: Tensor, colours: Tensor, names: Sequence[str], seed: int = 0
 ) -> None:
-    """Draw the map of `tsne` on axes, without titles or legend."""
+    """Draw figure 5 of the paper, t-SNE of the cluster latent, on axes, without titles or legend.
+
+    Args:
+        axes: of matplotlib.
+        z_c: (n, K).
+        colours: (n,) integers, an index into `names`.
+        names: for a legend.
+        seed: of t-SNE.
+    """
     perplexity = min(30.0, (len(z_c) - 1) / 3)
     where = TSNE(perplexity=perplexity, random_state=seed).fit_transform(z_c.numpy())
     values = colours.numpy()
     for value in np.unique(values):
         chosen = where[values == value]
         axes.scatter(*chosen.T, s=5, color=f"C{value % 10}", label=names[value], linewidths=0)
-
-
-def clusters(model: Model, pixels: Tensor, embedding: Embedding, members: int = 10) -> Figure:
-    """One row per cluster: canonical image at the mean latents, then its surest members.
-
-    Clusters are in order of size; at most 50 are drawn.
-    """
-    sizes = embedding.cluster.bincount(minlength=embedding.responsibilities.shape[1])
-    device = next(model.parameters()).device
-    rows = []
-    for k in sizes.argsort(descending=True)[:50].tolist():
-        mine = (embedding.cluster == k).nonzero()[:, 0]
-        if len(mine) == 0:
-            continue
-        z_c = embedding.z_c[mine].mean(0, keepdim=True).to(device)
-        z = embedding.z[mine].mean(0, keepdim=True).to(device)
-        canonical = model.canonical(z_c, z).detach().cpu()
-        surest = mine[embedding.responsibilities[mine, k].argsort(descending=True)[:members]]
-        shown = np.concatenate([canonical.numpy(), to_float(pixels[surest]).numpy()])
-        rows.append((f"{k}: {len(mine)} images", canonical.new_tensor(shown)))
-    return image_grid(rows)
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> Figure:

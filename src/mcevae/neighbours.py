@@ -25,6 +25,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from mcevae.images import require, shrink
+from mcevae.layout import umap
 
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 200  # what UMAP itself takes for large sets; 500 gives the same accuracy
@@ -230,26 +231,16 @@ def _layout(data: np.ndarray, indices: Tensor, distances: Tensor, seed: int) -> 
     itself = torch.arange(len(data), device=indices.device)[:, None]
     indices = torch.cat([itself, indices], dim=1)  # UMAP counts each image as its own neighbour
     distances = F.pad(distances, (1, 0))
-    with warnings.catch_warnings():
-        # It tells of parts we do not use: TensorFlow, and placing new images.
-        warnings.simplefilter("ignore")
-        from umap import UMAP  # some seconds to import, and only needed here
-
-        umap = UMAP(
-            n_neighbors=indices.shape[1],
-            n_components=LAYOUT_DIM,
-            min_dist=0.0,
-            n_epochs=LAYOUT_EPOCHS,
-            init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # as eigenvectors allow
-            precomputed_knn=(indices.cpu().numpy(), distances.cpu().numpy()),
-            random_state=seed,
-            n_jobs=1,
-        )
-        threads = torch.get_num_threads()
-        try:
-            return np.asarray(umap.fit_transform(data), dtype=np.float64)
-        finally:
-            torch.set_num_threads(threads)  # numba sets OpenMP's number, which torch shares
+    return umap(
+        data,
+        n_neighbors=indices.shape[1],
+        n_components=LAYOUT_DIM,
+        min_dist=0.0,
+        n_epochs=LAYOUT_EPOCHS,
+        init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # as eigenvectors allow
+        precomputed_knn=(indices.cpu().numpy(), distances.cpu().numpy()),
+        random_state=seed,
+    )
 
 
 def _split(

@@ -22,6 +22,7 @@ from torch import Tensor
 from mcevae.build import Model
 from mcevae.confidence import Calibration, misfit
 from mcevae.config import BUILT_IN, DataConfig
+from mcevae.curation import FILE, Curation
 from mcevae.data import load, pixels_of
 from mcevae.errors import UserError
 from mcevae.files import atomic
@@ -137,6 +138,7 @@ class Predictor:
         calibration: Calibration,
         *,
         identity: str,
+        curation: Curation | None = None,
         pictures: Path | None = None,
     ) -> None:
         """Set up.
@@ -147,10 +149,12 @@ class Predictor:
             shape: (C, H, W) that it takes.
             calibration: of its run.
             identity: of the run; parts of another run are not gone on with.
+            curation: groups that people made of the clusters; None: no column for them.
             pictures: folder for canonical and upright images; None: they are not written.
         """
         self.model, self.settings, self.shape = model, settings, shape
-        self.calibration, self.identity, self.pictures = calibration, identity, pictures
+        self.calibration, self.curation, self.pictures = calibration, curation, pictures
+        self.identity = identity + (curation.to_json() if curation else "")
 
     def rows(self, part: Part, first: int) -> pa.Table:
         """The table of a part whose first image has the number `first`; writes its pictures."""
@@ -176,6 +180,12 @@ class Predictor:
         }
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))
+        if self.curation is not None:
+            if self.curation.clusters != found.responsibilities.shape[1]:
+                raise UserError(f"{FILE}: is of another number of clusters; move it away.")
+            groups = self.curation.assign(found.cluster.numpy(), found.z.numpy())
+            names = [self.curation.groups[i].name for i in groups]
+            rows = rows.add_column(2, "group", pa.array(names, pa.string()))
         if part.names is not None:
             rows = rows.add_column(1, "file", pa.array(part.names))
         return rows

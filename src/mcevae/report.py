@@ -3,28 +3,36 @@
 import base64
 import json
 from dataclasses import asdict
+from importlib.metadata import version
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mcevae import figures
-from mcevae.checkpoint import load_model
+from mcevae.build import Model
+from mcevae.confidence import Calibration
 from mcevae.config import Config
+from mcevae.curation import Curation
 from mcevae.data import Splits
 from mcevae.errors import UserError
 from mcevae.files import atomic, write_text
-from mcevae.infer import embed
+from mcevae.gallery import groups_of, hang, images_of, strip_sheets
+from mcevae.infer import write_tables
 from mcevae.metrics import Scores
 from mcevae.train import read_log
 
-TSNE_LEAST = 10
-"""Fewer images than this make no map."""
-
-TSNE_IMAGES = 2000
-"""t-SNE takes minutes beyond a few thousand points, and looks no different."""
+ASSETS = files("mcevae") / "assets" / "page"
+SCRIPTS = ("store.js", "plots.js", "detail.js", "groups.js", "map.js", "report.js")
+"""In the order in which they are loaded."""
+TABLE = "images.parquet"
+COLUMNS_SHOWN = 12
+"""Images of the figure of reconstructions."""
 
 
 def write_scores(scores: Scores, path: Path, **about: object) -> None:
@@ -42,63 +50,70 @@ def save_png(figure: Figure, path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def draw(run: Path, data: Splits, scores: Scores) -> dict[str, Figure]:
-    """All figures of a run on its test images, by name."""
-    model, config, _ = load_model(run)
-    test = data.test
-    few = test.subset(torch.linspace(0, len(test) - 1, min(12, len(test))).long())
-    some = test.subset(slice(TSNE_IMAGES))
-    found = embed(model, some.images.pixels)
-    labels, names = some.images.labels, some.images.label_names
-    if labels is None:
-        labels, names = found.cluster, None
-    values, colours = labels.unique(return_inverse=True)  # labels may be any integers
-    shown = [names[value] if names else str(value) for value in values.tolist()]
-    title = f"z_c of {len(some)} test images, {config.model.group}"
-    if "accuracy" in scores:
-        parts = ("accuracy", "nmi", "ari")
-        title += "\n" + ", ".join(f"{name} {scores[name].value:.2f}" for name in parts)
-    drawn = {
-        "reconstructions": figures.image_grid(
-            figures.reconstructions(model, few.images.pixels, few.upright)
-        ),
-        "clusters": figures.clusters(model, some.images.pixels, found),
+def draw(run: Path, model: Model, data: Splits) -> dict[str, Figure]:
+    """The figures of a run on its test images, by name."""
+    count = min(COLUMNS_SHOWN, len(data.test))
+    few = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
+    rows = figures.reconstructions(model, few.images.pixels, few.upright)
+    return {
+        "reconstructions": figures.image_grid(rows),
         "curves": figures.curves(read_log(run)),
     }
-    if len(some) >= TSNE_LEAST and found.z_c.shape[1] > 1:
-        drawn["tsne"] = figures.tsne(found.z_c, colours, title, shown)
-    return drawn
 
 
-def write_report(run: Path, config: Config, data: Splits, scores: Scores) -> Path:
-    """Draw a run's figures and write them with its scores and settings to report.html.
+def embedded(content: Any) -> Markup:
+    """JSON that can lie in a script element: nothing in it ends the element."""
+    text = json.dumps(content, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def write_report(
+    run: Path, model: Model, config: Config, data: Splits, scores: Scores, calibration: Calibration
+) -> Path:
+    """Write report.html, the table of its images and its figures.
 
     Args:
-        run: folder with best.safetensors and metrics.jsonl.
+        run: folder with metrics.jsonl.
+        model: of the run, in evaluation mode.
         config: settings of the run.
         data: the posed images of the run.
         scores: of the test split.
+        calibration: of confidence and outlier score.
 
     Returns:
         Path of the page; the figures are beside it under figures/.
     """
     if not read_log(run):
         raise UserError(f"{run}: has no metrics.jsonl to draw learning curves from; train it anew.")
+    gallery = hang(model, config, data, calibration)
+    curation = Curation.read(run, gallery.clusters)
+    groups = groups_of(gallery, curation, model)
+    given = {
+        "images": images_of(gallery),
+        "groups": groups,
+        "strips": strip_sheets(gallery, groups, model),
+    }
+    write_tables([gallery.table(curation)], run / TABLE)
     pictures = {
         name: save_png(figure, run / "figures" / f"{name}.png")
-        for name, figure in draw(run, data, scores).items()
+        for name, figure in draw(run, model, data).items()
     }
-    environment = Environment(loader=PackageLoader("mcevae", "assets"), autoescape=True)
-    page = environment.get_template("report.html.j2").render(
+    tables = (TABLE, "metrics.json", "settings.toml", "metrics.jsonl", "skipped.csv", "groups.json")
+    environment = Environment(loader=PackageLoader("mcevae", "assets/page"), autoescape=True)
+    text = environment.get_template("page.html.j2").render(
         run=run.name,
         config=config,
-        settings=config.to_toml(),
         data=data,
         scores=scores,
-        pictures=pictures,
         log=[row for row in read_log(run) if row["split"] == "train"],
-        clusters=int(scores["clusters"].value),
         known=data.test.elements is not None,
+        version=version("mcevae"),
+        style=Markup((ASSETS / "page.css").read_text("utf-8")),
+        scripts=[Markup((ASSETS / name).read_text("utf-8")) for name in SCRIPTS],
+        given=embedded(given),
+        pictures=pictures,
+        settings=config.to_toml(),
+        tables=[name for name in tables if (run / name).exists()],
     )
-    write_text(run / "report.html", page)
+    write_text(run / "report.html", text)
     return run / "report.html"

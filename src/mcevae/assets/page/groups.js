@@ -1,0 +1,44 @@
+"use strict";
+// Overview and one card for each group.
+
+function drawOverview() {
+  const { images, groups } = state;
+  const filled = groups.filter((group) => group.size).length;
+  const count = (array, from) => array.reduce((sum, value) => sum + (value >= from), 0);
+  const sure = count(images.confidence, 255 * images.sure);
+  const odd = count(images.outlier, 1000 * images.odd);
+  const card = (value, text) => el("div", { class: "card" }, el("b", {}, value), el("span", {}, text));
+  document.getElementById("facts").replaceChildren(
+    card(String(filled), "groups with images"),
+    card(images.count.toLocaleString("en"), images.count < images.total ? `of ${images.total.toLocaleString("en")} images shown` : "images"),
+    card(percent(sure / images.count), `are sure of their group (confidence ${images.sure} or more)`),
+    card(String(odd), `outliers (score ${images.odd} or more)`),
+  );
+  document.getElementById("findings").replaceChildren(...state.findings.map(({ text, group }) =>
+    el("li", {}, group === null ? text : el("a", { href: `#group-${group}` }, text))));
+}
+
+function groupCard(group, index) {
+  const members = membersOf(index);
+  const label = group.label ? `, ${percent(group.label_share)} labelled ${group.label}` : "";
+  return el("article", { class: "group", id: `group-${index}` },
+    el("header", {},
+      el("img", { class: "canonical", src: group.canonical, alt: `canonical image of group ${group.name}` }),
+      el("div", {}, el("h3", {}, `Group ${group.name}`),
+        el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
+        el("button", { type: "button", class: "small", click: () => showMembers(index) }, "All members"))),
+    el("h4", {}, "Most typical"), thumbs(group.typical),
+    el("h4", {}, "Most doubtful"), thumbs(group.doubtful),
+    el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members)),
+  );
+}
+
+function drawGroups() {
+  const order = state.groups.map((_, index) => index).filter((index) => state.groups[index].size)
+    .sort((a, b) => state.groups[b].size - state.groups[a].size);
+  document.getElementById("groups").replaceChildren(
+    ...order.map((index) => groupCard(state.groups[index], index)));
+  const empty = state.groups.filter((group) => !group.size).map((group) => group.name);
+  document.getElementById("empty").textContent = empty.length ? `Without images: ${empty.join(", ")}.` : "";
+  document.getElementById("outliers").replaceChildren(thumbs(state.outliers, 56));
+}

@@ -1,0 +1,193 @@
+"use strict";
+// The map of the images: a canvas with pan, zoom, hover and keys.
+
+const view = { x: 0, y: 0, zoom: 1, under: null };
+let canvas, colours, buckets;
+const CELLS = 64;
+
+function colourings() {
+  const { images } = state;
+  const ramp = (share) => `hsl(${Math.round(10 + 200 * share)} 75% 50%)`;
+  const ways = {
+    group: { of: (id) => hue(state.of[id]), legend: state.groups.map((group, i) => [hue(i), group.name]) },
+    confidence: { of: (id) => ramp(images.confidence[id] / 255), legend: [[ramp(0), "0"], [ramp(0.5), "0.5"], [ramp(1), "1"]] },
+    outlier: { of: (id) => ramp(1 - images.outlier[id] / 1000), legend: [[ramp(1), "drawn well"], [ramp(0), "drawn worst"]] },
+  };
+  images.coordinates.forEach((coordinate, t) => {
+    const name = coordinate.name.replaceAll("_", " ");
+    const reach = coordinate.unit === "deg" ? 180 : coordinate.half_width || 1;
+    const shade = (value) => coordinate.unit === "deg"
+      ? `hsl(${Math.round(value + 360) % 360} 75% 52%)` : ramp(Math.min(1, Math.max(0, (value / reach + 1) / 2)));
+    const marks = coordinate.unit === "deg" ? [-90, 0, 90, 180] : [-reach, 0, reach];
+    ways[name] = { of: (id) => shade(images.pose[t][id]), legend: marks.map((mark) => [shade(mark), `${+mark.toPrecision(2)} ${coordinate.unit}`]) };
+  });
+  if (images.labels) {
+    ways.label = { of: (id) => hue(images.labels[id]), legend: images.label_names.map((name, i) => [hue(i), name]) };
+  }
+  ways["part of the data"] = { of: (id) => hue(images.split[id]), legend: images.splits.map((name, i) => [hue(i), name]) };
+  return ways;
+}
+
+function place(id) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const side = Math.min(width, height) - 24;
+  return [
+    width / 2 + ((state.images.x[id] / 65535 - 0.5) * side - view.x) * view.zoom,
+    height / 2 + ((state.images.y[id] / 65535 - 0.5) * side - view.y) * view.zoom,
+  ];
+}
+
+let asked = false;
+function drawMap() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = canvas.clientWidth * ratio;
+    canvas.height = canvas.clientHeight * ratio;
+    const pen = canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    const size = Math.max(1.5, Math.min(6, (state.images.count > 20000 ? 1.5 : 3) * Math.sqrt(view.zoom)));
+    pen.globalAlpha = state.images.count > 5000 ? 0.7 : 0.9;
+    for (let id = 0; id < state.images.count; id += 1) {
+      const [x, y] = place(id);
+      if (x < -9 || y < -9 || x > canvas.clientWidth + 9 || y > canvas.clientHeight + 9) continue;
+      pen.fillStyle = colours[id];
+      pen.fillRect(x - size / 2, y - size / 2, size, size);
+    }
+    if (view.under !== null) {
+      const [x, y] = place(view.under);
+      pen.globalAlpha = 1;
+      pen.strokeStyle = getComputedStyle(canvas).color;
+      pen.lineWidth = 2;
+      pen.strokeRect(x - 7, y - 7, 14, 14);
+    }
+  });
+}
+
+// Ids by cells of a grid over the map, so that the nearest is found without looking at all.
+function fillBuckets() {
+  buckets = Array.from({ length: CELLS * CELLS }, () => []);
+  const cell = (value) => Math.min(CELLS - 1, Math.floor((value / 65536) * CELLS));
+  for (let id = 0; id < state.images.count; id += 1) {
+    buckets[cell(state.images.y[id]) * CELLS + cell(state.images.x[id])].push(id);
+  }
+}
+
+function nearest(x, y, reach = 18) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const side = Math.min(width, height) - 24;
+  const u = ((x - width / 2) / view.zoom + view.x) / side + 0.5;
+  const v = ((y - height / 2) / view.zoom + view.y) / side + 0.5;
+  const cells = Math.ceil((reach / view.zoom / side) * CELLS) + 1;
+  let [best, least] = [null, reach * reach];
+  for (let row = Math.floor(v * CELLS) - cells; row <= v * CELLS + cells; row += 1) {
+    for (let column = Math.floor(u * CELLS) - cells; column <= u * CELLS + cells; column += 1) {
+      if (row < 0 || column < 0 || row >= CELLS || column >= CELLS) continue;
+      for (const id of buckets[row * CELLS + column]) {
+        const [px, py] = place(id);
+        const far = (px - x) ** 2 + (py - y) ** 2;
+        if (far < least) [best, least] = [id, far];
+      }
+    }
+  }
+  return best;
+}
+
+function point(id) {
+  view.under = id;
+  const tip = document.getElementById("tip");
+  tip.hidden = id === null;
+  if (id !== null) {
+    const [x, y] = place(id);
+    const sure = percent(state.images.confidence[id] / 255);
+    tip.replaceChildren(
+      el("div", { class: "thumb", style: pictureStyle(state.images.thumbs, id, 56) }),
+      el("div", {}, nameOf(id), el("br"), `group ${groupName(state.of[id])}, ${sure}`));
+    tip.style.left = `${Math.max(4, Math.min(x + 12, canvas.clientWidth - 220))}px`;
+    tip.style.top = `${Math.max(4, Math.min(y + 12, canvas.clientHeight - 80))}px`;
+  }
+  drawMap();
+}
+
+function zoomBy(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+  const zoom = Math.min(200, Math.max(1, view.zoom * factor));
+  const [dx, dy] = [x - canvas.clientWidth / 2, y - canvas.clientHeight / 2];
+  view.x += dx / view.zoom - dx / zoom;
+  view.y += dy / view.zoom - dy / zoom;
+  view.zoom = zoom;
+  if (zoom === 1) view.x = view.y = 0;
+  point(view.under);
+}
+
+// The next image in a direction: the nearest of those within 45 degrees of it.
+function stepTo(dx, dy) {
+  if (view.under === null) return point(nearest(canvas.clientWidth / 2, canvas.clientHeight / 2, 4000) ?? 0);
+  const [x, y] = place(view.under);
+  let [best, least] = [null, Infinity];
+  for (let id = 0; id < state.images.count; id += 1) {
+    const [px, py] = place(id);
+    const along = (px - x) * dx + (py - y) * dy;
+    const across = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
+    if (along > 3 && across <= along && along + across < least) [best, least] = [id, along + across];
+  }
+  if (best !== null) point(best);
+}
+
+const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function onKey(event) {
+  if (event.key in KEYS) stepTo(...KEYS[event.key]);
+  else if (event.key === "+" || event.key === "=") zoomBy(1.5);
+  else if (event.key === "-") zoomBy(1 / 1.5);
+  else if (event.key === "Enter" && view.under !== null) showImage([view.under], 0);
+  else return;
+  event.preventDefault();
+}
+
+function recolour() {
+  const way = colourings()[document.getElementById("colour").value];
+  colours = Array.from({ length: state.images.count }, (_, id) => way.of(id));
+  document.getElementById("legend").replaceChildren(...way.legend.slice(0, 60).map(([colour, text]) =>
+    el("span", {}, el("i", { style: { background: colour } }), text)));
+  drawMap();
+}
+
+function startMap() {
+  canvas = document.getElementById("map");
+  const choice = document.getElementById("colour");
+  choice.replaceChildren(...Object.keys(colourings()).map((name) => el("option", {}, name)));
+  choice.addEventListener("change", recolour);
+  fillBuckets();
+  let from = null;
+  let moved = 0;
+  canvas.addEventListener("pointerdown", (event) => { from = [event.offsetX, event.offsetY]; moved = 0; });
+  canvas.addEventListener("pointermove", (event) => {
+    if (from && event.buttons) {
+      moved += Math.abs(event.offsetX - from[0]) + Math.abs(event.offsetY - from[1]);
+      view.x -= (event.offsetX - from[0]) / view.zoom;
+      view.y -= (event.offsetY - from[1]) / view.zoom;
+      from = [event.offsetX, event.offsetY];
+      drawMap();
+    } else point(nearest(event.offsetX, event.offsetY));
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    from = null;
+    if (moved > 6) return;
+    const id = nearest(event.offsetX, event.offsetY, 24);
+    point(id);
+    if (id !== null) showImage([id], 0);
+  });
+  canvas.addEventListener("pointerleave", () => { from = null; point(null); });
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && document.activeElement !== canvas) return; // the page scrolls on
+    event.preventDefault();
+    zoomBy(Math.exp(-event.deltaY / 300), event.offsetX, event.offsetY);
+  }, { passive: false });
+  canvas.addEventListener("keydown", onKey);
+  document.getElementById("nearer").addEventListener("click", () => zoomBy(1.5));
+  document.getElementById("farther").addEventListener("click", () => zoomBy(1 / 1.5));
+  new ResizeObserver(drawMap).observe(canvas);
+  recolour();
+}

@@ -1,0 +1,84 @@
+"use strict";
+// Pose histograms: a rose for the rotation, bars for what has ends.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function svg(tag, attributes, ...children) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function counted(values, low, high, bins) {
+  const counts = new Array(bins).fill(0);
+  for (const value of values) {
+    const bin = Math.floor(((value - low) / (high - low)) * bins);
+    counts[Math.min(bins - 1, Math.max(0, bin))] += 1;
+  }
+  return counts;
+}
+
+function titled(picture, caption, text) {
+  picture.setAttribute("role", "img");
+  picture.prepend(svg("title", {}, text));
+  return el("figure", {}, picture, el("figcaption", {}, caption));
+}
+
+// Petals of 10 degrees, 0 up, clockwise as the content was turned; area is the share of images.
+function rose(degrees, halfWidth) {
+  const [bins, middle, reach] = [36, 60, 46];
+  const counts = counted(degrees, -180, 180, bins);
+  const most = Math.max(1, ...counts);
+  const at = (angle, radius) => {
+    const turn = ((angle - 90) * Math.PI) / 180;
+    return `${middle + radius * Math.cos(turn)} ${middle + radius * Math.sin(turn)}`;
+  };
+  const picture = svg("svg", { viewBox: "0 0 120 120", width: 100, height: 100 });
+  picture.append(svg("circle", { class: "axis", cx: middle, cy: middle, r: reach }));
+  counts.forEach((count, bin) => {
+    if (!count) return;
+    const [from, to] = [-180 + bin * 10, -170 + bin * 10];
+    const radius = reach * Math.sqrt(count / most);
+    const path = `M ${middle} ${middle} L ${at(from, radius)} A ${radius} ${radius} 0 0 1 ${at(to, radius)} Z`;
+    picture.append(svg("path", { class: "bar", d: path }));
+  });
+  if (halfWidth < 175) {
+    for (const edge of [-halfWidth, halfWidth]) {
+      picture.append(svg("path", { class: "edge", d: `M ${middle} ${middle} L ${at(edge, reach)}` }));
+    }
+  }
+  for (const [angle, text] of [[0, "0°"], [90, "90°"], [180, "180°"], [-90, "-90°"]]) {
+    const [x, y] = at(angle, reach + 8).split(" ").map(Number);
+    picture.append(svg("text", { x, y: y + 3, "text-anchor": "middle" }, text));
+  }
+  const peak = -175 + 10 * counts.indexOf(most);
+  return titled(picture, "rotation", `Rotations of ${degrees.length} images, most near ${peak}°`);
+}
+
+function bars(values, coordinate) {
+  const { name, unit, half_width: width } = coordinate;
+  const reach = 1.25 * (width || 1);
+  const counts = counted(values, -reach, reach, 25);
+  const most = Math.max(1, ...counts);
+  const picture = svg("svg", { viewBox: "0 0 110 80", width: 95, height: 69 });
+  counts.forEach((count, bin) => {
+    const height = (56 * count) / most;
+    picture.append(svg("rect", { class: "bar", x: 5 + bin * 4, y: 62 - height, width: 3.4, height }));
+  });
+  picture.append(svg("path", { class: "axis", d: "M 5 62 H 105" }));
+  for (const edge of [-width, width]) {
+    const x = 55 + (50 * edge) / reach;
+    picture.append(svg("path", { class: "edge", d: `M ${x} 4 V 62` }));
+    picture.append(svg("text", { x, y: 73, "text-anchor": "middle" }, edge.toPrecision(2)));
+  }
+  const title = `${name.replaceAll("_", " ")}, ${unit}`;
+  return titled(picture, title, `${title} of ${values.length} images, support ± ${width.toPrecision(3)}`);
+}
+
+function posePlots(members) {
+  return state.images.coordinates.map((coordinate, t) => {
+    const values = members.map((id) => state.images.pose[t][id]);
+    return coordinate.unit === "deg" ? rose(values, coordinate.half_width) : bars(values, coordinate);
+  });
+}

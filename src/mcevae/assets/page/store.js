@@ -1,0 +1,95 @@
+"use strict";
+// What the page knows, and how it is read. All pages load this first.
+
+const state = { images: null, groups: [], outliers: [], findings: [], of: null, strips: null };
+
+const KINDS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
+
+function bytesOf(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+function unpacked(array) {
+  return new KINDS[array.kind](bytesOf(array.data).buffer);
+}
+
+function readImages(images) {
+  for (const name of ["split", "confidence", "outlier", "x", "y"]) images[name] = unpacked(images[name]);
+  images.pose = images.pose.map(unpacked);
+  images.labels = images.labels && unpacked(images.labels);
+  state.images = images;
+}
+
+function readGroups(groups) {
+  Object.assign(state, groups, { of: unpacked(groups.of) });
+}
+
+// An element with attributes, listeners (functions) and children; text is never read as markup.
+function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (name === "style") Object.assign(made.style, value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== null) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+const opened = new Map(); // addresses of sheets that lie inside the page, made once each
+
+function sheetAddress(address) {
+  if (!address.startsWith("data:")) return address;
+  if (!opened.has(address)) {
+    const blob = new Blob([bytesOf(address.slice(address.indexOf(",") + 1))], { type: "image/webp" });
+    opened.set(address, URL.createObjectURL(blob));
+  }
+  return opened.get(address);
+}
+
+// Style that shows picture `index` of some sheets at a width in pixels; `part` of `parts` across.
+function pictureStyle(sheets, index, width, part = 0, parts = 1) {
+  const place = index % sheets.each;
+  const cell = width * parts;
+  const height = (cell * sheets.height) / sheets.width;
+  const column = place % sheets.columns;
+  const row = Math.floor(place / sheets.columns);
+  return {
+    width: `${width}px`,
+    height: `${height}px`,
+    backgroundImage: `url("${sheetAddress(sheets.files[Math.floor(index / sheets.each)])}")`,
+    backgroundSize: `${sheets.columns * cell}px auto`,
+    backgroundPosition: `-${column * cell + part * width}px -${row * height}px`,
+  };
+}
+
+function nameOf(id) {
+  return state.images.names ? state.images.names[id] : `image ${id}`;
+}
+
+function groupName(index) {
+  return state.groups[index].name;
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
+function poseText(id, t) {
+  const { name, unit } = state.images.coordinates[t];
+  const value = state.images.pose[t][id];
+  const shown = unit === "deg" ? `${value.toFixed(1)}°` : `${value.toFixed(2)} ${unit}`;
+  return [name.replaceAll("_", " "), shown];
+}
+
+function membersOf(group) {
+  const members = [];
+  state.of.forEach((own, id) => { if (own === group) members.push(id); });
+  return members;
+}
+
+// Colours that differ as far as the count allows.
+function hue(index) {
+  return `hsl(${(index * 137.508) % 360} 70% ${index % 2 ? 45 : 58}%)`;
+}
