@@ -192,7 +192,9 @@ def test_data_lists_every_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in said for name in ("mnist-mini", "mnist", "fashion-mnist", "digits"))
 
 
-@pytest.mark.parametrize("command", ["fit", "resume", "evaluate", "predict", "report", "data"])
+@pytest.mark.parametrize(
+    "command", ["fit", "resume", "evaluate", "predict", "report", "groups", "data"]
+)
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main([command, "--help"])
@@ -285,6 +287,32 @@ def test_the_default_preset_from_start_to_end(tmp_path: Path) -> None:
     assert f"probability_{clusters}" not in rows.column_names
     shown = pyarrow.parquet.read_table(run / "images.parquet")
     assert shown["cluster"].to_numpy().max() < clusters
+
+
+def test_groups_that_people_make_are_in_tables_and_undone(run: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.parquet"
+    main(["groups", str(run), "--merge", "0", "1"])
+    main(["groups", str(run), "--rename", "0", "[b]both"])
+    main(["predict", str(run), "digits", "--part", "test", "--out", str(table)])
+    rows = pyarrow.parquet.read_table(table)
+    names = {0: "[b]both", 1: "[b]both"}
+    expected = [names.get(k, str(k)) for k in rows["cluster"].to_pylist()]
+    assert rows["group"].to_pylist() == expected
+    main(["groups", str(run), "--split", "[b]both"])
+    kept = json.loads((run / "groups.json").read_text())["groups"]
+    assert [one["units"] for one in kept] == [["0"], ["1"], ["2"], ["3"]]
+    main(["groups", str(run), "--reset"])
+    assert not (run / "groups.json").exists() and (run / "groups.json.old").exists()
+
+
+def test_groups_that_are_not_there_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "there is no group x; there are 0, 1" in fails(
+        capsys, "groups", str(run), "--rename", "x", "y"
+    )
+    assert "two groups" in fails(capsys, "groups", str(run), "--rename", "0", "1")
+    assert not (run / "groups.json").exists()
 
 
 @pytest.mark.parametrize(

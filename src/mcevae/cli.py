@@ -1,10 +1,11 @@
-"""Command line: `mcevae fit`, `resume`, `evaluate`, `predict`, `report`, `reproduce`, `data`.
+"""Command line: `fit`, `resume`, `evaluate`, `predict`, `report`, `groups`, `reproduce`, `data`.
 
 Modules that need torch are imported in the commands, so that `--help` is quick.
 """
 
 import dataclasses
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -254,6 +256,63 @@ def predict(
     tell_faults(faults, out.with_suffix(".skipped.csv"))
 
 
+def groups(
+    run: Run,
+    /,
+    *,
+    rename: tuple[str, str] | None = None,
+    merge: tuple[str, ...] = (),
+    split: str | None = None,
+    reset: bool = False,
+) -> None:
+    """List a run's groups; name, merge or split them, for `predict` and `report` to honour.
+
+    Example: mcevae groups runs/first --merge 3 7
+
+    Kept in groups.json of the run. Groups are given by their names, at first the clusters' numbers.
+
+    Args:
+        run: Folder that `mcevae fit` made.
+        rename: A group's name, and the one it shall have.
+        merge: Groups to make one of; it keeps the first one's name.
+        split: A group to take apart: a merged one into its parts, any other in two by z.
+        reset: Go back to one group for each cluster first; the old file is kept as groups.json.old.
+    """
+    from mcevae.checkpoint import check_data, load_model
+    from mcevae.curation import FILE, Curation
+    from mcevae.data import prepare_for
+    from mcevae.infer import default_device, embed
+
+    model, config, state = load_model(run, "best", default_device())
+    if reset and (run / FILE).exists():
+        (run / FILE).replace(run / f"{FILE}.old")
+    with reading() as bar:
+        data = prepare_for(config, bar.track)
+    check_data(run, data, state)
+    with screen.status("looking at the images"):
+        found = embed(model, data.train.images.pixels)
+    made = before = Curation.read(run, found.responsibilities.shape[1])
+    cluster, z = found.cluster.numpy(), found.z.numpy()
+    try:
+        if rename:
+            made = made.renamed(made.named(rename[0]), rename[1])
+        if merge:
+            made = made.merged([made.named(name) for name in merge])
+        if split is not None:
+            made = made.split(made.named(split), cluster, z)
+    except ValueError as error:
+        raise UserError(f"{run}: {error}.") from error
+    if made != before:
+        made.write(run)
+    counts = Counter(made.assign(cluster, z).tolist())
+    shown = Table(title=f"{run}: groups of its {len(z)} training images")
+    for column in ("group", "clusters", "images"):
+        shown.add_column(column, justify="right" if column == "images" else "left")
+    for i, group in enumerate(made.groups):
+        shown.add_row(escape(group.name), ", ".join(group.units), str(counts[i]))
+    screen.print(shown)
+
+
 def reproduce(
     what: tyro.conf.Positional[
         Literal["figure3", "figure4a", "figure4b", "figure5", "table", "all"]
@@ -357,6 +416,7 @@ def run(arguments: list[str]) -> None:
         "evaluate": evaluate,
         "predict": predict,
         "report": report,
+        "groups": groups,
         "reproduce": reproduce,
         "data": data,
     }

@@ -51,6 +51,9 @@ class Curation:
             raise ValueError(f"groups hold the units {', '.join(units)}; each must be in one group")
         for group in self.groups:
             check_name(group.name)
+        names = [group.name for group in self.groups]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two groups of {', '.join(names)} have one name; merge or rename")
         if any(len(parts) < 2 for parts in self.centres.values()):
             raise ValueError("a split cluster has at least two centres")
         if len({len(centre) for parts in self.centres.values() for centre in parts}) > 1:
@@ -149,6 +152,17 @@ class Curation:
         return replace(
             self, groups=before + parts + after, centres={**self.centres, int(k): centres}
         )
+
+    def named(self, name: str) -> int:
+        """The group of a name, an index into `groups`.
+
+        Raises:
+            ValueError: there is none.
+        """
+        names = [group.name for group in self.groups]
+        if name not in names:
+            raise ValueError(f"there is no group {name}; there are {', '.join(names)}")
+        return names.index(name)
 
     def _at(self, group: int) -> Group:
         if not 0 <= group < len(self.groups):
