@@ -53,6 +53,7 @@ ORDER = [
         "sheets",
         "gallery",
         "report",
+        "hub",
         "estimator",
     ),
     *("machine", "reproduce", "cli"),

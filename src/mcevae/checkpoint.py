@@ -103,6 +103,28 @@ def check_data(run: Path, data: Splits, state: dict[str, Any]) -> None:
         )
 
 
+def filled(
+    config: Config,
+    shape: tuple[int, int, int],
+    tensors: dict[str, Tensor],
+    device: torch.device | str = "cpu",
+) -> Model:
+    """The model that the settings describe, with known weights, in evaluation mode.
+
+    Args:
+        config: settings of the run.
+        shape: (C, H, W) of the images.
+        tensors: the weights by name.
+        device: where to put the model.
+
+    Raises:
+        RuntimeError: the weights are of another model.
+    """
+    model = build(config, shape)
+    model.load_state_dict(tensors)
+    return model.eval().to(device)
+
+
 def load_model(
     run: Path, which: str = "best", device: torch.device | str = "cpu"
 ) -> tuple[Model, Config, dict[str, Any]]:
@@ -123,8 +145,7 @@ def load_model(
     try:
         config = Config.from_dict(state["config"], str(path))
         channels, height, width = state["shape"]
-        model = build(config, (channels, height, width))
-        model.load_state_dict(part(tensors, "model"))
+        model = filled(config, (channels, height, width), part(tensors, "model"), device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: does not fit its own settings ({error}).") from error
-    return model.eval().to(device), config, state
+    return model, config, state

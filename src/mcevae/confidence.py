@@ -5,6 +5,7 @@ something: both are measured on validation images, without labels.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,6 +70,18 @@ class Calibration:
         write_text(run / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Calibration":
+        """Inverse of `asdict`, from what JSON gives.
+
+        Raises:
+            TypeError, ValueError, KeyError: it is none.
+        """
+        misfits = tuple(float(one) for one in values["misfits"])
+        if len(misfits) != LEVELS:
+            raise ValueError(f"{len(misfits)} misfits instead of {LEVELS}")
+        return cls(**{**values, "misfits": misfits})
+
+    @classmethod
     def read(cls, run: Path) -> "Calibration":
         """The calibration of a run.
 
@@ -77,9 +90,7 @@ class Calibration:
         """
         path = run / FILE
         try:
-            values = json.loads(path.read_text("utf-8"))
-            values["misfits"] = tuple(float(one) for one in values["misfits"])
-            return cls(**values)
+            return cls.from_dict(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             raise UserError(f"{path}: is not there; make it with mcevae report {run}.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,8 +17,8 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from mcevae.build import Model, build
-from mcevae.checkpoint import load_model
+from mcevae import hub
+from mcevae.checkpoint import filled, load_model
 from mcevae.confidence import calibrate, misfit
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, split_images
@@ -65,13 +66,13 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         verbose: show progress.
 
     Attributes:
-        labels_: (n,) clusters of the images it was fitted to.
+        labels_: (n,) clusters of the images it was fitted to; not kept by `save_pretrained`.
         model_: the network, a torch module in evaluation mode.
         config_: all settings.
         recipe_: how images are brought to the form that the network takes.
         calibration_: of confidence and outlier score.
-        image_shape_: of an image of X.
-        n_features_in_: numbers of an image.
+        image_shape_: of an image of X; None (read from a run of the command line): any.
+        n_features_in_: numbers of an image, where its shape is known.
     """
 
     def __init__(
@@ -188,6 +189,75 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         """Minus the mean misfit of the reconstructions, nats per image; 0 is perfect."""
         return -float(self._misfits(X).mean())
 
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, token: str | None = None
+    ) -> "MCEVAE":
+        """A fitted estimator that gives the same numbers as the one that was saved.
+
+        Args:
+            name: a folder that `save_pretrained` filled, a run of `mcevae fit` (whose images are
+                given as its files have them, in any size), or owner/name on the Hugging Face hub
+                (extra `hub`). Reading them runs no code of theirs.
+            revision: on the hub: branch, tag or commit.
+            token: on the hub: for private models, if `hf auth login` keeps none.
+
+        Raises:
+            ValueError: there is no such model, or it is damaged, or of another version.
+        """
+        with value_errors():
+            parameters, found = hub.read(hub.fetch(name, revision, token))
+            try:
+                made = cls(**parameters)
+            except TypeError as error:
+                raise UserError(f"{name}: does not fit {cls.__name__} ({error}).") from error
+        for one, value in vars(found).items():
+            if value is not None or one == "image_shape":
+                setattr(made, f"{one}_", value)
+        return made
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors, config.json and a model card README.md for `from_pretrained`.
+
+        The parameter `run`, paths and `labels_` are left out; a generator in `random_state` becomes
+        the seed that was drawn.
+
+        Raises:
+            ValueError: they cannot be written.
+        """
+        with value_errors():
+            hub.write(Path(folder), *self._learned())
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub (extra `hub`).
+
+        Args:
+            repo_id: owner/name; is made if need be.
+            private: whether a new one is; None: as its owner has it.
+            token: None: the one that `hf auth login` keeps.
+
+        Returns:
+            Its address.
+
+        Raises:
+            ValueError: the hub refuses or cannot be reached.
+        """
+        with value_errors():
+            return hub.push(repo_id, *self._learned(), private=private, token=token)
+
+    def _learned(self) -> tuple[dict[str, Any], hub.Fitted]:
+        """Parameters and attributes that another machine can use."""
+        check_is_fitted(self)
+        parameters = self.get_params(deep=False)
+        parameters.pop("run", None)
+        if "random_state" in parameters:
+            parameters["random_state"] = self.config_.train.seed
+        names = [one.name for one in fields(hub.Fitted)]
+        learned: dict[str, Any] = {one: getattr(self, f"{one}_", None) for one in names}
+        return parameters, hub.Fitted(**learned)
+
     def _misfits(self, X: Any) -> Tensor:
         pixels = self._pixels(X)
         return torch.cat(
@@ -244,7 +314,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
             )
         if reset:
             self.image_shape_ = tuple(array.shape[1:])
-        elif array.shape[1:] != self.image_shape_:
+        elif self.image_shape_ is not None and array.shape[1:] != self.image_shape_:
             raise ValueError(f"X has images of {array.shape[1:]}; fitted to {self.image_shape_}")
         return [Frame(f"X[{i}]", image) for i, image in enumerate(array)]
 
@@ -298,11 +368,5 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         """Build the network anew and fill it."""
         super().__setstate__(state)
         if isinstance(self.__dict__.get("model_"), bytes):
-            self.model_ = restored(self.config_, self._shape(), self.__dict__["model_"])
-
-
-def restored(config: Config, shape: tuple[int, int, int], tensors: bytes) -> Model:
-    """A network with the weights that safetensors hold."""
-    model = build(config, shape)
-    model.load_state_dict(safetensors.torch.load(tensors))
-    return model.eval().to(default_device())
+            tensors = safetensors.torch.load(self.__dict__["model_"])
+            self.model_ = filled(self.config_, self._shape(), tensors, default_device())

@@ -69,6 +69,16 @@ class Recipe:
             image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
         return to_bytes(fitted(image.expand(self.channels, -1, -1), self))
 
+    def in_words(self) -> str:
+        """Colours, intensities and background, for people."""
+        rule = {"none": "as they are", "image": "stretched image by image"}.get(self.normalise, "")
+        if self.levels:
+            rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
+        return (
+            f"{'in colour' if self.channels == 3 else 'grey'}; intensities {rule}; "
+            f"background {self.background:g} (0 is black)"
+        )
+
 
 def floats(
     pixels: np.ndarray,
@@ -143,16 +153,8 @@ class Survey:
         recipe, (least, most) = self.recipe, self.sizes
         height, width = recipe.shape
         size = f"{least[0]} x {least[1]}" + (f" to {most[0]} x {most[1]}" if least != most else "")
-        rule = {"none": "as they are", "image": "stretched image by image"}.get(
-            recipe.normalise, ""
-        )
-        if recipe.levels:
-            rule = f"stretched from {recipe.levels[0]:.4g} to {recipe.levels[1]:.4g} of their range"
         kept = "kept" if self.alike else f"fit into {width} x {height}"
-        text = (
-            f"Images of {size} pixels, {kept}, {'in colour' if recipe.channels == 3 else 'grey'}; "
-            f"intensities {rule}; background {recipe.background:g} (0 is black)."
-        )
+        text = f"Images of {size} pixels, {kept}, {recipe.in_words()}."
         if self.spread > UNEVEN:
             text += (
                 " The images' borders differ in brightness; if they are all background, "
