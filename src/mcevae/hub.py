@@ -40,8 +40,8 @@ tags:
 
 # Clusters and poses of images
 
-An mcevae model, learned without labels. Of each image it tells the cluster ({clusters}), the pose in
-the group {group} (rotations up to {rotation:g}° either way, shifts up to {shift:g} of the image
+An mcevae model, learned without labels. Of each image it tells the cluster ({clusters}), the pose
+in the group {group} (rotations up to {rotation:g}° either way, shifts up to {shift:g} of the image
 side), and the canonical image: what it looks like free of its pose.
 
 ```python
