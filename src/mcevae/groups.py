@@ -160,7 +160,9 @@ class MatrixGroup(ABC):
         """Move points (x, y), given in image sides from the centre."""
         return points @ M[..., :2, :2].mT + M[..., None, :2, 2]
 
-    def identity(self, *batch: int, dtype: Dtype = None, device: Device = None) -> Matrix:
+    def identity(
+        self, *batch: int | torch.SymInt, dtype: Dtype = None, device: Device = None
+    ) -> Matrix:
         """Return the identity, once for each place of the batch shape."""
         return torch.eye(3, dtype=dtype, device=device).repeat(*batch, 1, 1)
 

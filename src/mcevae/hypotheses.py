@@ -151,7 +151,7 @@ class HypothesisVAE(nn.Module):
         """
         responsibilities = joint.sum(-1)
         cluster = responsibilities.argmax(-1)
-        p = joint[torch.arange(len(joint), device=joint.device), cluster]  # (B, R)
+        p = joint[torch.arange(joint.shape[0], device=joint.device), cluster]  # (B, R)
         smooth = p + p.roll(1, -1) + p.roll(-1, -1)
         steps = torch.arange(-3, 4, device=p.device)
         near = (smooth.argmax(-1, keepdim=True) + steps) % p.shape[1]  # (B, 7)

@@ -57,7 +57,7 @@ def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b
     found = [centroid(x)] if "shift_x" in group.coordinates else []
     if "log_scale" in group.coordinates:
         found.append((radius(x) / RADIUS).log()[:, None])
-    known = torch.cat(found, 1) if found else x.new_zeros(len(x), 0)
+    known = torch.cat(found, 1) if found else x.new_zeros(x.shape[0], 0)
     return F.pad(known, (0, group.dim - 1 - known.shape[1]))
 
 

@@ -108,7 +108,7 @@ class AffineVAE(PosedVAE):
         with torch.inference_mode(False), torch.enable_grad():
             x = x.clone()
             with torch.no_grad():  # one start at a time: together they overflow a CPU's caches
-                costs = torch.stack([self.cost(x, s.expand(len(x), -1)) for s in self.starts])
+                costs = torch.stack([self.cost(x, s.expand(x.shape[0], -1)) for s in self.starts])
             least, which = costs.topk(kept, 0, largest=False)
             start = best = self.starts[which].flatten(0, 1)  # (kept B, T)
             least, x = least.flatten(), x.repeat(kept, 1, 1, 1)
@@ -125,7 +125,7 @@ class AffineVAE(PosedVAE):
                     (moved.grad,) = torch.autograd.grad(cost.sum(), moved)
                     adam.step()
             winner = least.view_as(which).argmin(0)  # (B,)
-            at = torch.arange(len(winner), device=x.device)
+            at = torch.arange(winner.shape[0], device=x.device)
             return best.unflatten(0, which.shape)[winner, at]
 
     def forward(

@@ -52,7 +52,7 @@ def decompose(
     """
     every = Normal(q.loc[None], q.scale[None], validate_args=False)
     log_pairs = every.log_prob(z[:, None])  # (B, B, D), of draw i under the posterior of image j
-    images = math.log(len(z))
+    images = math.log(z.shape[0])
     log_q = log_pairs.sum(-1).logsumexp(1) - images  # (B,)
     log_q_each = (log_pairs.logsumexp(1) - images).sum(-1)  # (B,), of the product of marginals
     log_q_given_x = q.log_prob(z).sum(-1)

@@ -107,7 +107,7 @@ def unposed(
     group: MatrixGroup,
 ) -> Output:
     """Output of a model that leaves images as they lie and has its whole code in z_c."""
-    tau = torch.zeros(len(image), group.dim, device=image.device)
+    tau = torch.zeros(image.shape[0], group.dim, device=image.device)
     return Output(
         posterior=posterior,
         z_c=z_c,
@@ -122,4 +122,4 @@ def unposed(
 
 def single_cluster(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1"]:
     """Responsibilities of a model without clusters."""
-    return torch.ones(len(x), 1, device=x.device)
+    return torch.ones(x.shape[0], 1, device=x.device)

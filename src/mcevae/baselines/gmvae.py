@@ -84,7 +84,7 @@ class GMVAE(Baseline):
         """Both posteriors, with a draw of every code or its mean."""
         h = self.encoder(x)  # (B, F)
         clusters = torch.eye(len(self.means), dtype=h.dtype, device=h.device)
-        every = h[:, None].expand(-1, len(clusters), -1), clusters.expand(len(h), -1, -1)
+        every = h[:, None].expand(-1, len(clusters), -1), clusters.expand(h.shape[0], -1, -1)
         code = gaussian(self.extract(torch.cat(every, -1)))  # of (B, K, F + K)
         log_y = self.classify(h).float().log_softmax(-1)
         return Enumerated(log_y=log_y, code=code, z=code.rsample() if sample else code.loc)
@@ -98,7 +98,7 @@ class GMVAE(Baseline):
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
         """See `Baseline.forward`."""
         q = self.encode(x, self.training if sample is None else sample)
-        z = q.z[torch.arange(len(x), device=x.device), q.log_y.argmax(-1)]  # (B, D)
+        z = q.z[torch.arange(x.shape[0], device=x.device), q.log_y.argmax(-1)]  # (B, D)
         image = self.canonical(z, z[:, :0])
         return unposed(q, z, q.log_y.exp(), image, self.group)
 

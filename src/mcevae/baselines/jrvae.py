@@ -88,16 +88,18 @@ class JRVAE(Baseline):
         self, z: Float[Tensor, "B V"], inverse: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B K C H W"]:
         """The images of every class."""
-        classes = torch.eye(self.clusters, dtype=z.dtype, device=z.device).repeat(len(z), 1)
+        classes = torch.eye(self.clusters, dtype=z.dtype, device=z.device).repeat(z.shape[0], 1)
         codes = torch.cat([classes, z.repeat_interleave(self.clusters, 0)], -1)  # (B K, K + V)
         images = self.decoder(codes, inverse.repeat_interleave(self.clusters, 0))
-        return images.unflatten(0, (len(z), self.clusters))
+        return images.unflatten(0, (z.shape[0], self.clusters))
 
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
         """The image of the likeliest class and of z at the identity."""
-        return self.draw(z_c, z, self.group.identity(len(z_c), dtype=z_c.dtype, device=z_c.device))
+        return self.draw(
+            z_c, z, self.group.identity(z_c.shape[0], dtype=z_c.dtype, device=z_c.device)
+        )
 
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
@@ -124,7 +126,7 @@ class JRVAE(Baseline):
         if images is None:
             reconstruction, canonical = self.draw(log_y, z, inverse), self.canonical(log_y, z)
         else:
-            likeliest = torch.arange(len(x), device=x.device), log_y.argmax(-1)
+            likeliest = torch.arange(x.shape[0], device=x.device), log_y.argmax(-1)
             reconstruction = canonical = images[likeliest]
         return Output(
             posterior=Posterior(log_y=log_y, code=q_code, pose=q_pose, each=images),

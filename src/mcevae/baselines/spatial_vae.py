@@ -72,7 +72,9 @@ class SpatialVAE(Baseline):
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
         """The image of a code, which is all in z_c, at the identity."""
-        return self.decoder(z_c, self.group.identity(len(z_c), dtype=z_c.dtype, device=z_c.device))
+        return self.decoder(
+            z_c, self.group.identity(z_c.shape[0], dtype=z_c.dtype, device=z_c.device)
+        )
 
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
