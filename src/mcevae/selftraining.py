@@ -12,6 +12,7 @@ Whenever poses change, images that look alike are brought into one frame (`frame
 part.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -38,6 +39,12 @@ AGREEMENT = 0.7
 
 SHRINKAGE = 0.5
 """Share of its images that new targets must leave to a cluster."""
+
+ENOUGH = 500
+"""Steps of training below which people are told (`benchmarks/own_images.py`: 120 against 750)."""
+
+SMALLEST_BATCH = 50
+"""Images of a batch that is advised."""
 
 CHUNK_NUMBERS = 800_000
 """Pixels that are held as floats at once, 1,000 images of 28 x 28."""
@@ -260,3 +267,22 @@ class SelfTraining:
         after = cluster[known].bincount(minlength=clusters)
         emptying = after < SHRINKAGE * before
         return emptying[self.targets.cluster] & known
+
+
+def advice(config: Config, images: int) -> str | None:
+    """What to change where training has too few steps to learn from, for people; None: nothing.
+
+    Args:
+        config: settings of a run.
+        images: that it learns from.
+    """
+    train = config.train
+    steps = train.epochs * math.ceil(images / train.batch_size)
+    if config.model.kind != "hypotheses" or train.minutes is not None or steps >= ENOUGH:
+        return None
+    batch = min(train.batch_size, max(SMALLEST_BATCH, images // 20))
+    epochs = math.ceil(1.5 * ENOUGH / math.ceil(images / batch))
+    return (
+        f"{images} images make {steps} steps in {train.epochs} epochs, which is few; clusters are "
+        f"likely to be better with --batch-size {batch} --epochs {epochs}."
+    )

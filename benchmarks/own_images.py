@@ -1,0 +1,68 @@
+"""Symbols of a font in files of many kinds, sorted from the command line as people would.
+
+    python benchmarks/own_images.py --folder FOLDER
+
+Makes 3,000 pictures of twelve kinds (five file types, mixed sizes, 5 broken), 1,200 16-bit TIFFs
+and an MRC stack of 1,200 frames (`scripts/make_symbols.py`), and runs `mcevae fit` on each, with
+the default number of steps and with the flags that it advises where these are few. What is there
+already is not made again. Writes results/own_images.json; labels are used for the scores alone.
+About 20 minutes.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from common import write_results
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {"pictures": 3000, "tiff": 1200, "mrc": 1200}
+SHOWN = ("accuracy", "kmeans_accuracy", "nmi", "same_cluster", "bce")
+MORE = {"pictures": ("117", "36"), "tiff": ("50", "40"), "mrc": ("50", "40")}
+"""Batch size and epochs that `mcevae fit` advises for each."""
+
+
+def run(*arguments: object) -> None:
+    """A command, shown, which must succeed."""
+    words = [sys.executable, *map(str, arguments)]
+    print(*words[1:], flush=True)
+    subprocess.run(words, check=True)
+
+
+def main() -> None:
+    """Make what is not there, and write the scores."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    folder = parser.parse_args().folder
+    rows = []
+    for kind, images in SOURCES.items():
+        source = folder / kind
+        if not source.exists():
+            script = ROOT / "scripts" / "make_symbols.py"
+            run(script, "--out", source, "--kind", kind, "--images", images)
+        labels = source / "labels.csv" if kind == "mrc" else "folders"
+        for name, flags in {"default": (), "advised": MORE[kind]}.items():
+            made = folder / f"run-{kind}-{name}"
+            if not (made / "metrics.json").exists():
+                steps = ("--batch-size", flags[0], "--epochs", flags[1]) if flags else ()
+                fit = ("fit", source, "--labels", labels, "--clusters", 12, *steps, "--out", made)
+                run("-m", "mcevae", *fit)
+            scores = json.loads((made / "metrics.json").read_text())["scores"]
+            skipped = (made / "skipped.csv").read_text() if (made / "skipped.csv").exists() else ""
+            rows.append(
+                {
+                    "source": kind,
+                    "images": images,
+                    "flags": " ".join(flags and ("--batch-size", flags[0], "--epochs", flags[1])),
+                    "broken_files_named": max(0, len(skipped.splitlines()) - 1),
+                    "test_images": scores["accuracy"]["n"],
+                    **{score: round(scores[score]["value"], 4) for score in SHOWN},
+                }
+            )
+    write_results("own_images", {"seed": 0, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
