@@ -13,6 +13,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from mcevae.build import build  # noqa: E402
+from mcevae.checkpoint import load_model  # noqa: E402
+from mcevae.confidence import Calibration, calibrate  # noqa: E402
 from mcevae.config import (  # noqa: E402
     PART_TYPES,
     Config,
@@ -24,6 +26,7 @@ from mcevae.config import (  # noqa: E402
     default,
 )
 from mcevae.data import Splits, prepare_for  # noqa: E402
+from mcevae.gallery import Gallery, hang  # noqa: E402
 from mcevae.model import MCEVAE  # noqa: E402
 from mcevae.train import fit  # noqa: E402
 
@@ -80,6 +83,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Pat
     run = tmp_path_factory.mktemp("runs") / "trained"
     assert fit(tiny(), small_data, run)
     return run
+
+
+@pytest.fixture(scope="session")
+def calibration(trained: Path, small_data: Splits) -> Calibration:
+    """Of confidence and outlier score of `trained`."""
+    model, config, _ = load_model(trained)
+    return calibrate(model, config, small_data.validation.images.pixels)
+
+
+@pytest.fixture(scope="session")
+def gallery(trained: Path, small_data: Splits, calibration: Calibration) -> Gallery:
+    """All images of `trained`."""
+    model, config, _ = load_model(trained)
+    return hang(model, config, small_data, calibration)
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -193,7 +196,8 @@ def test_data_lists_every_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["fit", "resume", "evaluate", "predict", "report", "groups", "data"]
+    "command",
+    ["fit", "resume", "evaluate", "predict", "report", "groups", "serve", "export", "data"],
 )
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
@@ -287,6 +291,27 @@ def test_the_default_preset_from_start_to_end(tmp_path: Path) -> None:
     assert f"probability_{clusters}" not in rows.column_names
     shown = pyarrow.parquet.read_table(run / "images.parquet")
     assert shown["cluster"].to_numpy().max() < clusters
+
+
+def test_the_command_serves_until_it_is_stopped(run: Path) -> None:
+    command = [sys.executable, "-m", "mcevae", "serve", str(run), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = next(line for line in process.stdout if "http" in line)
+        address = re.findall(r"http://\S+", said)[0]
+        assert httpx.get(f"{address}/api/groups").json()["groups"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("to", ["onnx", "embedding-atlas", "tensorboard", "fiftyone"])
+def test_runs_are_exported(
+    to: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["export", str(run), "--to", to, "--out", str(tmp_path / to)])
+    assert str(tmp_path / to) in capsys.readouterr().out.replace("\n", "")
+    assert any((tmp_path / to).iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [to]
 
 
 def test_groups_that_people_make_are_in_tables_and_undone(run: Path, tmp_path: Path) -> None:

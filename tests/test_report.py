@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mcevae.checkpoint import load_model
-from mcevae.confidence import Calibration, calibrate
+from mcevae.confidence import Calibration
 from mcevae.curation import Curation
 from mcevae.data import Splits
 from mcevae.gallery import Gallery, findings, groups_of, hang
@@ -23,18 +23,6 @@ from mcevae.layout import plane
 from mcevae.metrics import Score
 from mcevae.report import embedded, write_report
 from mcevae.sheets import COLUMNS, ROWS, packed, sheets_of, strips, thumbnails
-
-
-@pytest.fixture(scope="module")
-def calibration(trained: Path, small_data: Splits) -> Calibration:
-    model, config, _ = load_model(trained)
-    return calibrate(model, config, small_data.validation.images.pixels)
-
-
-@pytest.fixture(scope="module")
-def gallery(trained: Path, small_data: Splits, calibration: Calibration) -> Gallery:
-    model, config, _ = load_model(trained)
-    return hang(model, config, small_data, calibration)
 
 
 def test_the_gallery_has_the_numbers_of_the_run(

@@ -1,4 +1,4 @@
-"""Command line: `fit`, `resume`, `evaluate`, `predict`, `report`, `groups`, `reproduce`, `data`.
+"""Command line: `fit`, `predict`, `report` and the others that `mcevae --help` lists.
 
 Modules that need torch are imported in the commands, so that `--help` is quick.
 """
@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -89,10 +90,14 @@ def resume(run: Run, /, *, epochs: int | None = None, minutes: float | None = No
 def train(config: Config, run: Path, *, resume: bool) -> None:
     """Train, then score and report."""
     from mcevae.data import prepare_for
+    from mcevae.selftraining import advice
     from mcevae.train import fit
 
     with reading() as bar:
         data = prepare_for(config, bar.track)
+    said = advice(config, len(data.train))
+    if said and not resume:
+        screen.print(said, highlight=False)
     if not fit(config, data, run, resume=resume, console=screen):
         screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
         sys.exit(130)
@@ -313,6 +318,122 @@ def groups(
     screen.print(shown)
 
 
+def serve(
+    run: Run, /, *, host: str = "127.0.0.1", port: int = 8765, open_browser: bool = False
+) -> None:
+    """Look around in a run with a browser, and name, merge or split its groups.
+
+    Example: mcevae serve runs/first
+
+    The report's page over live data: drop a new image on it, move its latents, correct the groups,
+    download tables. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
+
+    Args:
+        run: Folder that `mcevae fit` made.
+        host: Address to listen at. Others than the default can be reached from other machines,
+            by anyone: there is no password.
+        port: Number of the port; 0 takes any that is free.
+        open_browser: Open the page in the default browser.
+    """
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
+    import socket
+    import webbrowser
+
+    from mcevae.checkpoint import check_data, load_model
+    from mcevae.confidence import Calibration
+    from mcevae.data import prepare_for
+    from mcevae.explorer import Explorer
+    from mcevae.gallery import hang
+    from mcevae.infer import default_device
+    from mcevae.metrics import read_scores
+    from mcevae.serve import LOOPBACK, application
+
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port {port}: give a number from 0 to 65535.")
+    model, config, state = load_model(run, "best", default_device())
+    with reading() as bar:
+        data = prepare_for(config, bar.track)
+    check_data(run, data, state)
+    calibration = Calibration.read(run)
+    with screen.status("looking at the images"):
+        gallery = hang(model, config, data, calibration)
+    explorer = Explorer(
+        run=run, model=model, config=config, gallery=gallery, calibration=calibration
+    )
+    everywhere = host in ("0.0.0.0", "::")  # by whatever name this machine is known
+    hosts = ("*",) if everywhere else (*LOOPBACK, host)
+    app = application(explorer, data, read_scores(run), hosts)
+    try:
+        listening = socket.create_server((host, port))
+    except OSError as error:
+        raise UserError(
+            f"{host}:{port}: cannot listen there ({error.strerror or error}); give another --port."
+        ) from error
+    address = f"http://{host}:{listening.getsockname()[1]}"
+    screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
+    if open_browser:
+        webbrowser.open(address)
+    with suppress(KeyboardInterrupt):  # the way it is meant to end
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+    screen.print("Ended. The groups are kept in the run.")
+
+
+def export(
+    run: Run,
+    /,
+    *,
+    to: Literal["onnx", "embedding-atlas", "tensorboard", "fiftyone"],
+    out: Path,
+) -> None:
+    """Write a run for other programs: its networks as graphs, or its images as tables.
+
+    Example: mcevae export runs/first --to onnx --out graphs
+
+    Args:
+        run: Folder that `mcevae fit` made.
+        to: onnx: encode.onnx, canonical.onnx and reconstruct.onnx for programs without torch,
+            compared with torch in onnxruntime (pip install 'mcevae[onnx]'). Others: all images
+            with groups, poses and a map, as that program reads them.
+        out: Folder to make.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: exists already; choose another --out, or move it away.")
+    import torch
+
+    from mcevae.checkpoint import check_data, load_model
+    from mcevae.confidence import Calibration
+    from mcevae.curation import Curation
+    from mcevae.data import prepare_for
+    from mcevae.gallery import hang
+    from mcevae.graphs import need_onnx, write_graphs
+    from mcevae.infer import default_device
+    from mcevae.interchange import write_for
+
+    if to == "onnx":
+        need_onnx()
+    model, config, state = load_model(run, "best", default_device())
+    with reading() as bar:
+        data = prepare_for(config, bar.track)
+    check_data(run, data, state)
+    if to == "onnx":
+        with screen.status("writing graphs and comparing them with torch"):
+            pixels = data.validation.images.pixels
+            found = write_graphs(model.to(torch.device("cpu")), config, pixels, run, out)
+        for name, gap in found.items():
+            screen.print(f"{name}: differs from torch by at most {gap:.1e}", highlight=False)
+        screen.print(f"Graphs and model.json in {out}")
+        return
+    with screen.status("looking at the images"):
+        gallery = hang(model, config, data, Calibration.read(run))
+    with screen.status(f"writing {len(gallery)} images"):
+        said = write_for(to, gallery, Curation.read(run, gallery.clusters), out)
+    screen.print(f"{len(gallery)} images in {out}. Look at them with: {said}", highlight=False)
+
+
 def reproduce(
     what: tyro.conf.Positional[
         Literal["figure3", "figure4a", "figure4b", "figure5", "table", "all"]
@@ -417,6 +538,8 @@ def run(arguments: list[str]) -> None:
         "predict": predict,
         "report": report,
         "groups": groups,
+        "serve": serve,
+        "export": export,
         "reproduce": reproduce,
         "data": data,
     }

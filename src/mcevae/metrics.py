@@ -1,7 +1,9 @@
 """Scores of a trained model. Labels and true poses are read here and nowhere before."""
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from mcevae.build import Model
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, pose, pose_seed
+from mcevae.errors import UserError
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import Images
@@ -303,3 +306,19 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         if isinstance(model, HypothesisVAE):
             scores |= coverage(model, scored.images.pixels, scored.elements, own)
     return scores | invariance(found, embed(model, repose(scored, config).images.pixels))
+
+
+def read_scores(run: Path) -> Scores:
+    """Scores of a run's test images, as its metrics.json has them.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path = run / "metrics.json"
+    try:
+        kept = json.loads(path.read_text("utf-8"))["scores"]
+        return {name: Score(**one) for name, one in kept.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); `mcevae report` writes it anew."
+        ) from error

@@ -30,6 +30,9 @@ from mcevae.train import read_log
 ASSETS = files("mcevae") / "assets" / "page"
 SCRIPTS = ("store.js", "plots.js", "detail.js", "groups.js", "map.js", "report.js")
 """In the order in which they are loaded."""
+LIVE_SCRIPTS = (*SCRIPTS[:-1], "live.js")
+"""Those of the explorer's page, which asks a server."""
+FIGURES = ("reconstructions", "curves")
 TABLE = "images.parquet"
 COLUMNS_SHOWN = 12
 """Images of the figure of reconstructions."""
@@ -99,21 +102,48 @@ def write_report(
         for name, figure in draw(run, model, data).items()
     }
     tables = (TABLE, "metrics.json", "settings.toml", "metrics.jsonl", "skipped.csv", "groups.json")
-    environment = Environment(loader=PackageLoader("mcevae", "assets/page"), autoescape=True)
-    text = environment.get_template("page.html.j2").render(
-        run=run.name,
-        config=config,
-        data=data,
-        scores=scores,
-        log=[row for row in read_log(run) if row["split"] == "train"],
-        known=data.test.elements is not None,
-        version=version("mcevae"),
+    text = page(
+        run,
+        config,
+        data,
+        scores,
+        live=False,
         style=Markup((ASSETS / "page.css").read_text("utf-8")),
         scripts=[Markup((ASSETS / name).read_text("utf-8")) for name in SCRIPTS],
         given=embedded(given),
         pictures=pictures,
-        settings=config.to_toml(),
         tables=[name for name in tables if (run / name).exists()],
     )
     write_text(run / "report.html", text)
     return run / "report.html"
+
+
+def live_page(run: Path, config: Config, data: Splits, scores: Scores) -> str:
+    """The explorer's page: the report's, which asks a server for what it shows."""
+    drawn = [path.stem for path in (run / "figures").glob("*.png")]
+    pictures = {name: f"/figures/{name}.png" for name in FIGURES if name in drawn}
+    return page(run, config, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
+
+
+def page(run: Path, config: Config, data: Splits, scores: Scores, **given: Any) -> str:
+    """A run's page; `given` is what the report's and the explorer's do not share."""
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run.name,
+            config=config,
+            data=data,
+            scores=scores,
+            log=[row for row in read_log(run) if row["split"] == "train"],
+            known=data.test.elements is not None,
+            version=version("mcevae"),
+            settings=config.to_toml(),
+            **given,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Where the templates of pages are."""
+    return Environment(loader=PackageLoader("mcevae", "assets/page"), autoescape=True)

@@ -27,6 +27,10 @@ function stripOf(id) {
     PARTS.forEach((part, i) => box.append(partFigure(state.strips, at, i, side, part)));
     return box;
   }
+  if (state.live) {
+    PARTS.forEach((part, i) => box.append(partFigure(state.live.liveStrip(id), 0, i, side, part)));
+    return box;
+  }
   box.classList.add("one");
   box.append(el("figure", {}, el("div", { style: pictureStyle(state.images.thumbs, id, side) })));
   return box;
@@ -63,6 +67,7 @@ function showImage(list, at) {
       step(-1, "previous image"), step(1, "next image"),
       el("button", { type: "button", click: () => dialog.close() }, "Close")),
     stripOf(id), factsOf(id),
+    ...(state.live ? [el("button", { type: "button", click: () => state.live.benchOf(id) }, "Move its latents")] : []),
   );
   if (!dialog.open) dialog.showModal();
 }

@@ -27,6 +27,7 @@ function groupCard(group, index) {
       el("div", {}, el("h3", {}, `Group ${group.name}`),
         el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
         el("button", { type: "button", class: "small", click: () => showMembers(index) }, "All members"))),
+    state.live && state.live.groupTools(index),
     el("h4", {}, "Most typical"), thumbs(group.typical),
     el("h4", {}, "Most doubtful"), thumbs(group.doubtful),
     el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members)),

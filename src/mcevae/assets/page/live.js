@@ -1,0 +1,185 @@
+"use strict";
+// A page with a server: groups are changed, images dropped, latents moved.
+
+const chosen = new Set(); // groups marked for a merge
+const bench = { cluster: 0, z: [], tau: [], busy: false, again: false };
+
+async function ask(path, options) {
+  const answer = await fetch(path, options);
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    const { detail } = content;
+    throw new Error(typeof detail === "string" ? detail : `the server refused (${answer.status})`);
+  }
+  return content;
+}
+
+function post(path, content) {
+  return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
+}
+
+function say(text, bad = false) {
+  const line = document.getElementById("said");
+  line.textContent = text;
+  line.classList.toggle("error", bad);
+}
+
+async function regroup(path, content, text) {
+  try {
+    readGroups(await post(`/api/groups/${path}`, content));
+    chosen.clear();
+    drawOverview();
+    drawGroups();
+    drawTools();
+    recolour();
+    say(text);
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+function drawTools() {
+  document.getElementById("merge").disabled = chosen.size < 2;
+  document.getElementById("undo").disabled = !state.undo;
+}
+
+// Beside a group's name: name it, split it, mark it for a merge.
+function groupTools(index) {
+  const name = groupName(index);
+  const field = el("input", { value: name, maxlength: "80", "aria-label": `name of group ${name}` });
+  const rename = () => {
+    if (field.value.trim() !== name) regroup("rename", { group: index, name: field.value }, `Group ${name} is now ${field.value}.`);
+  };
+  const mark = el("input", {
+    type: "checkbox", "aria-label": `mark group ${name}`,
+    change: (event) => { event.target.checked ? chosen.add(index) : chosen.delete(index); drawTools(); },
+  });
+  return el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
+    field, el("button", {}, "Name"),
+    el("button", { type: "button", click: () => regroup("split", { group: index }, `Group ${name} is split.`) }, "Split"),
+    el("label", {}, mark, " merge"));
+}
+
+// The strip of any image, drawn by the server when it is looked at.
+function liveStrip(id) {
+  return { ...state.images.bench.strip, each: 1, columns: 1, files: [`/api/images/${id}/strip.png`] };
+}
+
+function slider(name, value, reach, unit, change) {
+  const output = el("output", {}, `${value.toFixed(2)} ${unit}`);
+  const range = el("input", {
+    type: "range", min: -reach, max: reach, step: reach / 200, value, "aria-label": name,
+    input: () => { output.textContent = `${(+range.value).toFixed(2)} ${unit}`; change(+range.value); redraw(); },
+  });
+  return el("label", {}, el("span", {}, name), range, output);
+}
+
+function drawBench() {
+  const { bench: reach, coordinates } = state.images;
+  const cluster = el("select", { "aria-label": "cluster", change: () => { bench.cluster = +cluster.value; redraw(); } },
+    ...Array.from({ length: reach.clusters }, (_, k) => el("option", { value: k, selected: k === bench.cluster }, `cluster ${k}`)));
+  document.getElementById("sliders").replaceChildren(
+    el("label", {}, el("span", {}, "cluster"), cluster),
+    ...coordinates.map(({ name, unit, half_width: width }, t) =>
+      slider(`tau: ${name.replaceAll("_", " ")}`, bench.tau[t], Math.max(width, Math.abs(bench.tau[t])) || 1, unit, (value) => { bench.tau[t] = value; })),
+    ...bench.z.map((value, v) => slider(`z ${v}`, value, Math.max(reach.z[v], Math.abs(value)), "", (now) => { bench.z[v] = now; })));
+  redraw();
+}
+
+// One request at a time; what was moved meanwhile is drawn next.
+async function redraw() {
+  if (bench.busy) { bench.again = true; return; }
+  bench.busy = true;
+  try {
+    do {
+      bench.again = false;
+      const drawn = await post("/api/draw", { cluster: bench.cluster, z: bench.z, tau: bench.tau });
+      document.getElementById("bench-canonical").src = drawn.canonical;
+      document.getElementById("bench-moved").src = drawn.moved;
+    } while (bench.again);
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    bench.busy = false;
+  }
+}
+
+function toBench({ cluster, z, tau }) {
+  Object.assign(bench, { cluster, z: [...z], tau: [...tau] });
+  drawBench();
+}
+
+async function benchOf(id) {
+  try {
+    toBench(await ask(`/api/images/${id}/latents`));
+    document.getElementById("image").close();
+    document.getElementById("members").close();
+    document.getElementById("bench").scrollIntoView();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function look(file) {
+  const place = document.getElementById("found");
+  place.replaceChildren(el("p", { class: "soft" }, `Looking at ${file.name} …`));
+  try {
+    const found = await ask(`/api/look?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+    const strip = { ...state.images.bench.strip, each: 1, columns: 1, files: [found.strip] };
+    const rows = [
+      ["group", found.group],
+      ["cluster", `${found.cluster} (${percent(found.probability[found.cluster])})`],
+      ["confidence", percent(found.confidence)],
+      ["outlier score", found.outlier.toFixed(3)],
+      ...state.images.coordinates.map(({ name, unit }, t) => [name.replaceAll("_", " "), `${found.pose[t].toFixed(2)} ${unit}`]),
+    ];
+    place.replaceChildren(
+      el("h3", {}, found.name),
+      el("div", { class: "strip" }, ...PARTS.map((part, i) => partFigure(strip, 0, i, 150, part))),
+      el("table", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))),
+      el("button", { type: "button", click: () => { toBench(found); document.getElementById("bench").scrollIntoView(); } }, "Move its latents"));
+  } catch (error) {
+    place.replaceChildren(el("p", { class: "error", role: "alert" }, error.message));
+  }
+}
+
+function startDrop() {
+  const box = document.getElementById("dropbox");
+  const field = document.getElementById("file");
+  field.addEventListener("change", () => { if (field.files.length) look(field.files[0]); });
+  for (const kind of ["dragover", "dragenter"]) {
+    document.addEventListener(kind, (event) => { event.preventDefault(); box.classList.add("over"); });
+  }
+  document.addEventListener("dragleave", () => box.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    box.classList.remove("over");
+    if (event.dataTransfer.files.length) look(event.dataTransfer.files[0]);
+  });
+}
+
+async function start() {
+  try {
+    const [images, groups] = await Promise.all([ask("/api/images"), ask("/api/groups")]);
+    readImages(images);
+    readGroups(groups);
+    state.strips = { ids: [] };
+    state.live = { groupTools, liveStrip, benchOf };
+    document.getElementById("merge").addEventListener("click", () => {
+      const marked = [...chosen];
+      regroup("merge", { groups: marked }, `${marked.map(groupName).join(", ")} are one group now.`);
+    });
+    document.getElementById("undo").addEventListener("click", () => regroup("undo", {}, "The last change is undone."));
+    drawOverview();
+    drawGroups();
+    drawTools();
+    startMap();
+    startDrop();
+    toBench(await ask("/api/images/0/latents"));
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+start();

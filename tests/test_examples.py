@@ -1,0 +1,71 @@
+"""The examples run as they are documented, on less, and give real answers."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FILES = sorted(EXAMPLES.glob("*.py"))
+
+
+def run(folder: Path, name: str, *arguments: str) -> str:
+    """What an example prints."""
+    made = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def number(pattern: str, text: str) -> float:
+    found = re.search(pattern + r" (-?[\d.]+\d)", text)
+    assert found, text
+    return float(found[1])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_examples_are_short_and_say_how_they_are_run(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= 60
+    assert f"python examples/{file.name}" in text.split('"""')[1]
+
+
+def test_digits_are_clustered(tmp_path: Path) -> None:
+    arguments = ("--digits", "03", "--images", "200", "--epochs", "4")
+    assert number("accuracy", run(tmp_path, "cluster_digits.py", *arguments)) > 0.6
+    assert min(size(tmp_path / "digits.png")) > 100
+
+
+def test_settings_are_searched(tmp_path: Path) -> None:
+    arguments = ("--images", "80", "--epochs", "2", "--clusters", "3", "--groups", "so2", "se2")
+    said = run(tmp_path, "search_settings.py", *arguments)
+    rows = re.findall(r"^ +3 +(so2|se2) +(-[\d.]+)$", said, re.M)
+    assert [group for group, _ in rows] == ["so2", "se2"]
+    best = max(rows, key=lambda row: float(row[1]))[0]
+    assert f"'mcevae__group': '{best}'" in said
+
+
+def test_photographs_are_set_upright(tmp_path: Path) -> None:
+    said = run(tmp_path, "align_images.py", "--images", "60", "--epochs", "2")
+    assert "60 images in" in said
+    assert len(list((tmp_path / "turned").iterdir())) == 60
+    assert min(size(tmp_path / "upright.png")) > 100
+
+
+def test_models_are_shared_and_know_what_is_odd(tmp_path: Path) -> None:
+    said = run(tmp_path, "share_model.py", "--images", "200", "--epochs", "4")
+    assert number("area under the curve", said) > 0.8
+    assert (tmp_path / "model" / "model.safetensors").exists()

@@ -1,0 +1,213 @@
+"""Exports: graphs give what torch gives, without torch; tables hold the run's images."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from onnxruntime import InferenceSession
+from PIL import Image
+
+from mcevae import graphs
+from mcevae.build import build
+from mcevae.checkpoint import load_model
+from mcevae.cli import main
+from mcevae.config import PRESETS
+from mcevae.curation import Curation
+from mcevae.data import Splits
+from mcevae.errors import UserError
+from mcevae.gallery import Gallery
+from mcevae.graphs import write_graphs
+from mcevae.images import to_bytes, to_float
+from mcevae.infer import embed
+from mcevae.interchange import write_for
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "onnx_without_torch.py"
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules["torch"] = None  # importing it fails
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, small_data: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "graphs"
+    model, config, _ = load_model(trained)
+    write_graphs(model, config, small_data.validation.images.pixels, trained, folder)
+    return folder
+
+
+def run(path: Path, **given: np.ndarray) -> list[np.ndarray]:
+    found = InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, given)
+    return [np.asarray(one) for one in found]
+
+
+@pytest.mark.parametrize("count", [1, 7, 100])
+def test_graphs_give_what_torch_gives_for_any_number_of_images(
+    exported: Path, trained: Path, small_data: Splits, count: int
+) -> None:
+    model, _, _ = load_model(trained)
+    pixels = small_data.test.images.pixels[:count]
+    x = to_float(pixels)
+    p, z_c, z, pose = run(exported / "encode.onnx", image=x.numpy())
+    (canonical,) = run(exported / "canonical.onnx", z_c=z_c, z=z)
+    (drawn,) = run(exported / "reconstruct.onnx", z_c=z_c, z=z, pose=pose)
+    expected = embed(model, pixels)
+    with torch.inference_mode():
+        reconstruction = model(x, sample=False).reconstruction
+    pairs = [
+        (p, expected.responsibilities),
+        (pose, expected.element),
+        (canonical, expected.canonical),
+        (drawn, reconstruction),
+    ]
+    for ours, theirs in pairs:
+        assert np.abs(ours - theirs.numpy()).max() < graphs.TOLERANCE
+
+
+def test_what_is_said_of_the_graphs_is_true(exported: Path, trained: Path) -> None:
+    about = json.loads((exported / "model.json").read_text())
+    _, _, state = load_model(trained)
+    assert [about["image"][key] for key in ("channels", "height", "width")] == state["shape"]
+    gaps = about["difference_from_torch"]
+    assert set(gaps) == {"probability", "z_c", "z", "pose", "canonical", "reconstruction"}
+    assert max(gaps.values()) <= graphs.TOLERANCE
+
+
+def test_an_image_is_sorted_without_torch(
+    exported: Path, trained: Path, small_data: Splits, tmp_path: Path
+) -> None:
+    model, _, _ = load_model(trained)
+    pixels = small_data.test.images.pixels[:1]
+    pictures = tmp_path / "picture.png", tmp_path / "canonical.png"
+    Image.fromarray(pixels[0, 0].numpy()).save(pictures[0])
+    made = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, EXAMPLE, exported, *pictures],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    found = embed(model, pixels)
+    assert f"cluster {int(found.cluster)} " in made.stdout
+    drawn = np.asarray(Image.open(pictures[1])).astype(int)
+    assert np.abs(drawn - to_bytes(found.canonical)[0, 0].numpy()).max() <= 1
+
+
+def test_a_graph_that_differs_is_refused(
+    trained: Path, small_data: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
+    model, config, _ = load_model(trained)
+    with pytest.raises(UserError, match="differs from torch"):
+        write_graphs(model, config, small_data.validation.images.pixels, trained, tmp_path)
+    assert not (tmp_path / "model.json").exists()
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No checks of shapes, which would bind the symbol that stands for the number of images."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("preset", ["default", "vae", "spatial-vae", "gmvae", "jrvae", "vade"])
+def test_other_models_have_graphs(preset: str, tmp_path: Path) -> None:
+    config = PRESETS[preset]()
+    model = build(config, (1, 28, 28)).eval()
+    pixels = torch.randint(0, 256, (5, 1, 28, 28)).byte()
+    assert max(write_graphs(model, config, pixels, tmp_path, tmp_path).values()) < 1e-4
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_peer_that_onnx_has_no_words_for_is_refused(tmp_path: Path) -> None:
+    config = PRESETS["affine-vae-stn"]()
+    model = build(config, (1, 28, 28)).eval()
+    pixels = torch.randint(0, 256, (5, 1, 28, 28)).byte()
+    with pytest.raises(UserError, match=r"this model cannot be a graph"):
+        write_graphs(model, config, pixels, tmp_path, tmp_path / "graphs")
+
+
+def test_models_that_cannot_be_graphs_are_refused(tmp_path: Path) -> None:
+    class Looking(graphs.Encode):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (image * 2 if image.sum() > 0 else image,)
+
+    graph = Looking(build(PRESETS["vae"](), (1, 28, 28)))
+    with pytest.raises(UserError, match=r"encode\.onnx: this model cannot be a graph"):
+        graphs.write_graph(graph, [torch.rand(3, 1, 28, 28)], tmp_path / "encode.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_atlas_holds_every_image_with_its_group(gallery: Gallery, tmp_path: Path) -> None:
+    named = Curation.plain(gallery.clusters).renamed(0, "zero")
+    said = write_for("embedding-atlas", gallery, named, tmp_path / "atlas")
+    assert str(tmp_path / "atlas" / "images.parquet") in said
+    rows = parquet.read_table(tmp_path / "atlas" / "images.parquet").to_pylist()
+    assert [row["group"] for row in rows] == ["zero" if k == 0 else str(k) for k in gallery.cluster]
+    picture = np.asarray(Image.open(BytesIO(rows[5]["image"]["bytes"])))
+    assert np.array_equal(picture, gallery.pixels[5, 0].numpy())
+    assert all(0 <= row["map_x"] <= 1 for row in rows)
+
+
+def test_the_projector_has_a_vector_and_a_line_for_every_image(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    plain = Curation.plain(gallery.clusters)
+    write_for("tensorboard", gallery, plain, tmp_path / "projector")
+    told = (tmp_path / "projector" / "projector_config.pbtxt").read_text()
+    assert told.count("embeddings {") == 2
+    found = {}
+    for path in (tmp_path / "projector").rglob("tensors.tsv"):
+        found[path.parent.name] = np.loadtxt(path, delimiter="\t")
+        assert len((path.parent / "metadata.tsv").read_text().splitlines()) == 601
+        assert (path.parent / "sprite.png").exists()
+    assert sorted(map(len, found.values())) == [600, 600]
+    assert any(np.allclose(values, gallery.z, atol=1e-4) for values in found.values())
+
+
+def test_fiftyone_finds_a_picture_for_every_label(gallery: Gallery, tmp_path: Path) -> None:
+    write_for("fiftyone", gallery, Curation.plain(gallery.clusters), tmp_path / "fo")
+    labels = json.loads((tmp_path / "fo" / "labels.json").read_text())["labels"]
+    assert {path.stem for path in (tmp_path / "fo" / "data").iterdir()} == set(labels)
+    assert len(labels) == 600
+    assert labels["0000003"]["label"] == str(gallery.cluster[3])
+    attributes = labels["0000003"]["attributes"]
+    assert attributes["split"] == "train" and "label" not in attributes  # FiftyOne's own name
+
+
+def export(run: Path, to: str, out: Path) -> None:
+    main(["export", str(run), "--to", to, "--out", str(out)])
+
+
+def test_exports_do_not_write_over_anything(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit) as stop:
+        export(trained, "fiftyone", tmp_path)
+    assert stop.value.code == 2 and "exists already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(SystemExit) as stop:
+        export(trained, "onnx", tmp_path / "graphs")
+    assert stop.value.code == 2 and "mcevae[onnx]" in capsys.readouterr().err
