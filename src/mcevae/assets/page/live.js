@@ -156,6 +156,7 @@ function startDrop() {
     box.classList.remove("over");
     if (event.dataTransfer.files.length) look(event.dataTransfer.files[0]);
   });
+  field.disabled = false; // not before somebody listens to it
 }
 
 async function start() {
