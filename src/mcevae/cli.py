@@ -90,9 +90,11 @@ def resume(run: Run, /, *, epochs: int | None = None, minutes: float | None = No
 def train(config: Config, run: Path, *, resume: bool) -> None:
     """Train, then score and report."""
     from mcevae.data import prepare_for
+    from mcevae.machine import keep_memory
     from mcevae.selftraining import advice
     from mcevae.train import fit
 
+    keep_memory()
     with reading() as bar:
         data = prepare_for(config, bar.track)
     said = advice(config, len(data.train))

@@ -208,11 +208,19 @@ class Trainer:
             )
         ]
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
+            model.parameters(),
+            lr=config.train.lr,
+            weight_decay=config.train.weight_decay,
+            fused=self.fused,
         )
         self.model, self.optimizer, self.loader, self.validation = self.accelerator.prepare(
             model, optimizer, *loaders
         )
+
+    @property
+    def fused(self) -> bool:
+        """Whether Adam is one kernel here."""
+        return self.accelerator.device.type in ("cpu", "cuda")
 
     @property
     def inner(self) -> Model:
@@ -337,6 +345,7 @@ class Trainer:
             self.optimizer.load_state_dict(
                 checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
             )
+            self.lay_out()
             self.position = Position(**state["position"])
             goal, before = self.config.train, state["config"]["train"]
             if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
@@ -350,6 +359,19 @@ class Trainer:
             raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def lay_out(self) -> None:
+        """Make an optimizer's loaded state fit this machine's fused kernel.
+
+        It walks weights and moments side by side through memory, so that a moment that was read
+        from a file must lie as its weight does, channels last say.
+        """
+        for group in self.optimizer.param_groups:
+            group["fused"] = self.fused
+        for weight, entry in self.optimizer.state.items():
+            for name, value in entry.items():
+                if value.shape == weight.shape:
+                    entry[name] = torch.empty_like(weight).copy_(value)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
