@@ -19,6 +19,7 @@ ORDER = [
         "errors",
         "files",
         "config",
+        "shards",
         "groups",
         "warp",
         "readers",
@@ -39,7 +40,7 @@ ORDER = [
         "hypotheses",
         "objectives",
     ),
-    *("baselines", "build", "selftraining"),
+    *("baselines", "build", "selftraining", "batchnorm", "ranks"),
     *(
         "equivariance",
         "checkpoint",

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcevae.config import ObjectiveConfig
 from mcevae.groups import MatrixGroup
@@ -67,7 +68,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
     The targets of eq. (8) must be computed as the predictions are, yet the moved images lie
     outside the data and must not enter what evaluation normalises by.
     """
-    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     tracked = [layer.track_running_stats for layer in layers]
     for layer in layers:
         layer.track_running_stats = False

@@ -3,6 +3,9 @@
 One process:            mcevae fit mnist --out runs/a
 One machine, N devices: accelerate launch --num-processes N -m mcevae fit mnist --out runs/a
 Many machines:          torchrun --nnodes M --nproc-per-node N -m mcevae fit mnist --out runs/a
+
+Each process (rank) holds the model and takes its share of every step's images. They decide together
+at each step whether to stop; rank 0 alone makes new targets, writes and speaks.
 """
 
 import dataclasses
@@ -20,7 +23,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -29,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from mcevae import checkpoint
 from mcevae.baselines.contract import Baseline
 from mcevae.baselines.contract import objective as peer_objective
+from mcevae.batchnorm import over_ranks
 from mcevae.build import Model, build
 from mcevae.config import Config
 from mcevae.data import Posed, Splits
@@ -36,10 +40,12 @@ from mcevae.equivariance import HypothesisObjective
 from mcevae.errors import TrainingError, UserError
 from mcevae.files import write_text
 from mcevae.hypotheses import HypothesisVAE
-from mcevae.images import to_float
+from mcevae.images import require, to_float
 from mcevae.model import MCEVAE
 from mcevae.objectives import Objective, Terms
+from mcevae.ranks import Ranks, told_of_losses
 from mcevae.selftraining import SelfTraining, Targets
+from mcevae.shards import place
 
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 CHECK_EVERY = 20
@@ -169,17 +175,31 @@ class Trainer:
         self.config, self.run = config, run
         self.position = Position(epochs=config.train.epochs)
         self.accelerator = Accelerator(
+            # Unasked, processes without CUDA would not know of each other.
+            cpu=place()[1] > 1 and not torch.cuda.is_available(),
             mixed_precision=config.train.precision,
             log_with="tensorboard",
             project_dir=run,
+            # Validation images are weighed, not made up to whole rounds by showing some twice.
             dataloader_config=DataLoaderConfiguration(
-                use_seedable_sampler=True, data_seed=config.train.seed
+                use_seedable_sampler=True, data_seed=config.train.seed, even_batches=False
             ),
+            # Batch statistics are those of all ranks already.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
+        device = self.accelerator.device
+        require(
+            config.train.precision != "fp16" or device.type != "cpu",
+            "--precision fp16 needs CUDA or MPS, and this is a CPU; give --precision bf16 or no.",
+        )
+        self.ranks = Ranks(self.accelerator)
         self.shape = data.train.images.shape
         self.data = data
         self.digest = data.digest()  # once: every checkpoint records it
         model = build(config, self.shape)
+        if self.ranks.count > 1:
+            over_ranks(model, device)
+        self.ranks.seed(config.train.seed)  # after the weights, which are alike
         support = config.support.half_widths(model.group)
         self.teacher: SelfTraining | None = None
         self.objective: Callable[..., Terms]
@@ -190,13 +210,17 @@ class Trainer:
             self.objective = Objective(config.objective, model.group, support)
         else:
             self.objective = peer_objective
-        size = min(config.train.batch_size, len(data.train.images))
+        self.size = min(config.train.batch_size, len(data.train.images) // self.ranks.count)
+        require(
+            self.size > 0,
+            f"{len(data.train.images)} training images are fewer than {self.ranks.count} processes.",
+        )
         # Loaders draw seeds from a generator of their own, or they would take from the noise's.
         targets = self.teacher.targets if self.teacher else None
         loaders = [
             DataLoader(
                 PosedDataset(posed, taught),
-                size,
+                self.size,
                 shuffle=train,
                 drop_last=train,
                 collate_fn=as_is,
@@ -234,8 +258,10 @@ class Trainer:
 
     def terms(self, batch: Any) -> Terms:
         """Loss of a batch, as `PosedDataset` gives it."""
+        # The wrapper waits for all ranks at each call, which may validate on fewer batches.
+        through = self.model if self.model.training else self.inner
         with self.accelerator.autocast():  # the targets are computed as the predictions are
-            return self.objective(self.model, self.inner, to_float(batch["pixels"]), batch)
+            return self.objective(through, self.inner, to_float(batch["pixels"]), batch)
 
     def plan(self) -> str:
         """Fit the stages of a taught model into the budget in minutes; says what came of it.
@@ -261,22 +287,28 @@ class Trainer:
     def teach(self) -> str:
         """Bring taught targets, or a peer, up to date for a new epoch; says what was done."""
         started = time.perf_counter()
-        done = ""
-        if self.teacher and isinstance(self.inner, HypothesisVAE):
-            done = self.teacher.before(self.position.epoch, self.inner)
-            if self.teacher.grouped:
-                self.position.warmup = self.teacher.warmup
-        elif isinstance(self.inner, Baseline):
-            pixels = self.data.train.images.pixels
-            done = self.inner.before(self.position.epoch, self.expected_epochs(), pixels)
-            if done:  # one process's rounding must not set it apart from the others
-                for tensor in self.inner.state_dict().values():
-                    broadcast(tensor)
-        seconds = time.perf_counter() - started
+        done = self.ranks.said(self.prepare_targets() if self.ranks.first else "")
+        if done and self.ranks.count > 1:
+            self.inner.load_state_dict(self.ranks.copy(self.inner.state_dict()))
+            if self.teacher:
+                for name, value in self.ranks.copy(vars(self.teacher.targets)).items():
+                    vars(self.teacher.targets)[name].copy_(value)
+        if self.teacher and self.teacher.grouped:
+            self.position.warmup = self.teacher.warmup
+        (seconds,) = self.ranks.most(time.perf_counter() - started)
         self.position.seconds += seconds
         if self.position.epoch == 0:
             self.position.start_seconds = seconds
         return done
+
+    def prepare_targets(self) -> str:
+        """What one process does for all at the start of an epoch; says what was done."""
+        if self.teacher and isinstance(self.inner, HypothesisVAE):
+            return self.teacher.before(self.position.epoch, self.inner)
+        if isinstance(self.inner, Baseline):
+            pixels = self.data.train.images.pixels
+            return self.inner.before(self.position.epoch, self.expected_epochs(), pixels)
+        return ""
 
     def expected_epochs(self) -> int:
         """Epochs of the whole run, as far as the time of those that are done tells."""
@@ -305,11 +337,14 @@ class Trainer:
         optimizer, groups = checkpoint.flat(self.optimizer.state_dict())
         tensors = {f"model.{k}": v for k, v in self.inner.state_dict().items()}
         tensors |= {f"optimizer.{k}": v for k, v in optimizer.items()}
-        tensors |= {f"noise.{k}": v for k, v in noise_state().items()}
+        for rank, noise in enumerate(self.ranks.all(noise_state())):
+            tensors |= {f"{noise_name(rank)}.{k}": v for k, v in noise.items()}
         if self.teacher:
             tensors |= {f"targets.{k}": v for k, v in vars(self.teacher.targets).items()}
         scaler = self.accelerator.scaler
         state = self.state() | {
+            "ranks": self.ranks.count,
+            "together": self.ranks.count * self.size,
             "optimizer": groups,
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
@@ -352,7 +387,7 @@ class Trainer:
                 self.position.epochs = goal.epochs  # a plan for another goal is void
             if self.teacher:
                 self.teacher.plan(self.position.epochs, self.position.warmup)
-            set_noise_state(checkpoint.part(tensors, "noise"))
+            self.take_place(tensors, state.get("ranks", 1), state.get("together"))
             for name, value in checkpoint.part(tensors, "targets").items():
                 vars(self.teacher.targets)[name].copy_(value)  # pyright: ignore[reportOptionalMemberAccess]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -373,6 +408,26 @@ class Trainer:
                 if value.shape == weight.shape:
                     entry[name] = torch.empty_like(weight).copy_(value)
 
+    def take_place(self, tensors: dict[str, Tensor], ranks: int, together: int | None) -> None:
+        """Go on in the epoch and in the noise where other ranks, or as many, were.
+
+        The order of an epoch's images is the same for any number of ranks, so that another one goes
+        on at the same image, down to a whole step; only its noise is new.
+
+        Args:
+            tensors: of the checkpoint.
+            ranks: that wrote it.
+            together: images of all their batches; None: as many as of these.
+        """
+        position, now = self.position, self.ranks.count * self.size
+        if together not in (None, now):
+            means, position.step = position.means(), position.step * together // now
+            position.sums = [means[name] * position.step for name in TERMS]
+        as_many = ranks == self.ranks.count
+        set_noise_state(checkpoint.part(tensors, noise_name(self.ranks.index * as_many)))
+        if not as_many:
+            self.ranks.seed(self.config.train.seed, position.epoch, position.step)
+
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Mean terms over the validation images, in evaluation mode and under fixed noise.
@@ -383,6 +438,7 @@ class Trainer:
         self.model.eval()
         before = noise_state()
         torch.manual_seed(self.config.train.seed)
+        self.ranks.seed(self.config.train.seed)
         sums = torch.zeros(len(TERMS) + 1, device=self.accelerator.device)
         for batch in self.validation:
             one = sums.new_ones(1)
@@ -403,6 +459,11 @@ def noise_state() -> dict[str, Tensor]:
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
     return state
+
+
+def noise_name(rank: int) -> str:
+    """Under which a checkpoint has the state of a rank's noise."""
+    return f"noise-{rank}" if rank else "noise"
 
 
 def set_noise_state(state: dict[str, Tensor]) -> None:
@@ -463,16 +524,17 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
         trainer.optimizer.zero_grad()
         sums += stacked(terms)
         position.step += 1
-        position.seconds = before + time.perf_counter() - started
+        now = time.perf_counter()
+        due = now - saved > 60 * settings.checkpoint_minutes
+        position.seconds, stopped, due = trainer.ranks.most(before + now - started, bool(stop), due)
         bar.advance(task)
         timed_out = trainer.out_of_time()
-        due = time.perf_counter() - saved > 60 * settings.checkpoint_minutes
-        if stop or timed_out or due or position.step % CHECK_EVERY == 0:
+        if stopped or timed_out or due or position.step % CHECK_EVERY == 0:
             look(trainer, sums, bar, task)
         if planned := trainer.plan():  # after the look, which waits for the device
             bar.console.print(f"epoch {position.epoch + 1:3d}  {planned}", highlight=False)
             bar.update(task, total=position.epochs * len(trainer.loader))
-        if stop or timed_out:
+        if stopped or timed_out:
             return False
         if due:
             trainer.save()
@@ -482,9 +544,9 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
 
 
 def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
-    """Bring the running sums to the host, show them, and stop if they are not finite."""
+    """Bring the ranks' running sums to the host, show them, and stop if they are not finite."""
     position = trainer.position
-    position.sums = sums.tolist()
+    position.sums = trainer.accelerator.reduce(sums, "mean").tolist()
     means = position.means()
     check_finite(means, position, trainer.run)
     kls = "/".join(f"{means[name]:.1f}" for name in ("kl_cluster", "kl_variation", "kl_pose"))
@@ -498,35 +560,41 @@ def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
 def closed(trainer: Trainer) -> bool:
     """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
     position = trainer.position
-    return position.step == 0 or any(
-        row["epoch"] == position.epoch for row in read_log(trainer.run)
+    return trainer.ranks.said(
+        position.step == 0
+        or any(row["epoch"] == position.epoch for row in read_log(trainer.run))
     )
 
 
+@told_of_losses()
 def fit(
     config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
 ) -> bool:
     """Train a model; the run folder gets settings, logs and checkpoints.
 
+    With several processes all of them call this, and see the same folder.
+
     Args:
         config: settings; recorded as settings.toml.
         data: posed images; validation chooses best.safetensors, test is not touched.
         run: folder of the run.
-        resume: go on from last.safetensors; the losses are those of an unbroken run.
+        resume: go on from last.safetensors; the losses are those of an unbroken run if there are
+            as many processes.
         console: where progress is shown.
 
     Returns:
         Whether training ended; False if it was stopped and can be resumed.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or another process is gone.
         UserError: files cannot be written, or there is nothing to resume.
     """
-    console = console or Console(quiet=True)
     trainer = Trainer(config, data, run)
+    ranks = trainer.ranks
+    console = console if console and ranks.first else Console(quiet=True)
     if resume:
         trainer.restore()
-    if trainer.accelerator.is_main_process:
+    if ranks.first:
         write_text(run / "settings.toml", config.to_toml())
     if not resume:
         trainer.save()  # so that whatever stops it, `resume` has something to go on from
@@ -535,7 +603,7 @@ def fit(
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     steps = len(trainer.loader)
     done = position.epochs * steps
-    bar = Progress(*columns, console=console, disable=not trainer.accelerator.is_main_process)
+    bar = Progress(*columns, console=console, disable=not ranks.first)
     with stop_signals() as stop, bar:
         task = bar.add_task(
             "starting", total=done, completed=position.epoch * steps + position.step
@@ -544,9 +612,10 @@ def fit(
             if position.step == 0 and (done_before := trainer.teach()):
                 console.print(f"epoch {position.epoch + 1:3d}  {done_before}", highlight=False)
             ended = train_epoch(trainer, stop, bar, task)
-            if not ended:
+            stopped = ranks.any(stop)
+            if stopped or not ended:
                 trainer.save()
-            if stop:
+            if stopped:
                 break
             train, valid = position.means(), trainer.validate()
             log.epoch(position, train, valid)
@@ -559,5 +628,6 @@ def fit(
             position.epoch, position.step = position.epoch + 1, 0
             position.sums = [0.0] * len(TERMS)
             trainer.save()
+        stopped = ranks.any(stop)
     trainer.accelerator.end_training()
-    return not stop
+    return not stopped
