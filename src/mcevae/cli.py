@@ -20,6 +20,7 @@ from rich.table import Table
 
 from mcevae.config import PRESETS, Config
 from mcevae.errors import TrainingError, UserError
+from mcevae.shards import Shard, place
 
 if TYPE_CHECKING:
     from mcevae.data import Splits
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 screen = Console(soft_wrap=True)
 FAULTS_SHOWN = 20
+SHARED = ("fit", "resume", "predict")
+"""Commands that several processes share."""
 Run = tyro.conf.Positional[Path]
 DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
 
@@ -53,7 +56,8 @@ def fit_from(start: Config) -> Callable[..., None]:
             out: Folder to make for the run.
             settings: TOML file to take settings from, such as a run's settings.toml; flags win.
         """
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        begun = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        if begun and place()[0] == 0:  # other ranks may find what rank 0 has written by then
             raise UserError(f"{out}: exists already; choose another --out, or `mcevae resume`.")
         from mcevae.folder import settle
 
@@ -66,7 +70,14 @@ def fit_from(start: Config) -> Callable[..., None]:
     return fit
 
 
-def resume(run: Run, /, *, epochs: int | None = None, minutes: float | None = None) -> None:
+def resume(
+    run: Run,
+    /,
+    *,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    batch_size: int | None = None,
+) -> None:
     """Go on with a run that was stopped, or train it longer.
 
     Example: mcevae resume runs/first --epochs 40
@@ -75,11 +86,14 @@ def resume(run: Run, /, *, epochs: int | None = None, minutes: float | None = No
         run: Folder that `mcevae fit` made.
         epochs: Train until this many epochs in all. Unset: as the run was started.
         minutes: Train until this many minutes in all. Unset: as the run was started.
+        batch_size: Images per step and device from here on, for another number of devices say.
+            Unset: as the run was started.
     """
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
     config = Config.read(run / "settings.toml")
-    changes = {k: v for k, v in {"epochs": epochs, "minutes": minutes}.items() if v is not None}
+    given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size}
+    changes = {k: v for k, v in given.items() if v is not None}
     try:
         settings = dataclasses.replace(config.train, **changes)
     except ValueError as error:
@@ -88,7 +102,7 @@ def resume(run: Run, /, *, epochs: int | None = None, minutes: float | None = No
 
 
 def train(config: Config, run: Path, *, resume: bool) -> None:
-    """Train, then score and report."""
+    """Train, then score and report, which is rank 0's."""
     from mcevae.data import prepare_for
     from mcevae.machine import keep_memory
     from mcevae.selftraining import advice
@@ -103,7 +117,8 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
     if not fit(config, data, run, resume=resume, console=screen):
         screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
         sys.exit(130)
-    show_and_report(run, data)
+    if place()[0] == 0:
+        show_and_report(run, data)
 
 
 def reading() -> Progress:
@@ -551,6 +566,12 @@ def run(arguments: list[str]) -> None:
         screen.print(version("mcevae"))
     elif arguments and arguments[0] in commands:
         name = arguments[0]
+        rank, count = place()
+        if count > 1 and name not in SHARED:
+            raise UserError(
+                f"{count} processes would all do the same; start mcevae {name} without torchrun."
+            )
+        screen.quiet = rank > 0 and name != "predict"
         tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
     else:
         tyro.extras.subcommand_cli_from_dict(
@@ -559,6 +580,8 @@ def run(arguments: list[str]) -> None:
 
 
 def fail(sentence: str, code: int) -> NoReturn:
-    """Say what is wrong and leave."""
-    Console(stderr=True, soft_wrap=True).print(f"mcevae: {sentence}", markup=False, highlight=False)
+    """Say what is wrong, and in which of several processes, and leave."""
+    rank, count = place()
+    who = f"mcevae (rank {rank})" if count > 1 else "mcevae"
+    Console(stderr=True, soft_wrap=True).print(f"{who}: {sentence}", markup=False, highlight=False)
     sys.exit(code)

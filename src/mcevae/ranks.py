@@ -5,6 +5,7 @@ passes between them here is small and lies on the host, in a group of its own, s
 waits for it; gradients are `DistributedDataParallel`'s, statistics of batches `batchnorm`'s.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -92,7 +93,10 @@ def told_of_losses() -> Iterator[None]:
         TrainingError: a collective failed.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            # Kernels of a single channel have two names for one layout in memory.
+            warnings.filterwarnings("ignore", "Grad strides do not match")
+            yield
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise

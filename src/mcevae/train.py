@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -184,8 +184,6 @@ class Trainer:
             dataloader_config=DataLoaderConfiguration(
                 use_seedable_sampler=True, data_seed=config.train.seed, even_batches=False
             ),
-            # Batch statistics are those of all ranks already.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         device = self.accelerator.device
         require(
