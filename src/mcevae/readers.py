@@ -57,15 +57,7 @@ def files_of(source: Path) -> list[Path]:
         UserError: there is no such file or folder, or no image file in it.
     """
     if source.is_dir():
-        found = [
-            Path(folder) / name
-            for folder, folders, names in os.walk(source)
-            for name in names
-            if not any(
-                part.startswith(".") for part in (Path(folder) / name).relative_to(source).parts
-            )
-        ]
-        found = sorted(path for path in found if path.suffix.lower() in READERS)
+        found = list(files_below(source))
     elif not source.exists():
         hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
         hint = "".join(f" (did you mean {name}?)" for name in hints)
@@ -84,6 +76,26 @@ def files_of(source: Path) -> list[Path]:
     if not found:
         raise UserError(f"{source}: holds no images; give files ending in {', '.join(READERS)}.")
     return found
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Image files below a folder, in the order of their paths' parts.
+
+    Raises:
+        UserError: a folder cannot be looked into.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror}).") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(folder / entry.name)
+        elif os.path.splitext(entry.name)[1].lower() in READERS and not entry.is_dir():
+            yield folder / entry.name
 
 
 def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
@@ -122,9 +134,11 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
     """
     if path.suffix.lower() not in READERS:
         raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
-    if not path.exists():
-        raise Unreadable("is not there")
-    if path.stat().st_size == 0:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise Unreadable("is not there") from error
+    if size == 0:
         raise Unreadable("is empty")
     return READERS[path.suffix.lower()]
 

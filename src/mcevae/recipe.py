@@ -62,12 +62,20 @@ class Recipe:
         Raises:
             Unreadable: its values or its shape do not fit.
         """
+        if self.keeps(frame.pixels):
+            pixels = torch.from_numpy(np.array(frame.pixels))
+            return pixels.view(*self.shape, self.channels).movedim(-1, 0)
         values, opacity = floats(frame.pixels, self.normalise, self.levels)
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         if len(image) == 3 and self.channels == 1:
             image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
         return to_bytes(fitted(image.expand(self.channels, -1, -1), self))
+
+    def keeps(self, pixels: np.ndarray) -> bool:
+        """Whether a frame is bytes that its steps would not change, and would take their time."""
+        shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
+        return self.normalise == "none" and pixels.dtype == np.uint8 and pixels.shape in shapes
 
     def in_words(self) -> str:
         """Colours, intensities and background, for people."""

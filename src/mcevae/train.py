@@ -559,8 +559,7 @@ def closed(trainer: Trainer) -> bool:
     """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
     position = trainer.position
     return trainer.ranks.said(
-        position.step == 0
-        or any(row["epoch"] == position.epoch for row in read_log(trainer.run))
+        position.step == 0 or any(row["epoch"] == position.epoch for row in read_log(trainer.run))
     )
 
 
