@@ -61,7 +61,7 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     joint[:40, 2, 4] = joint[40:, 1, 4] = 1
     shift = torch.full((n, 2), 0.05)
     sure = (joint, school.targets.element, torch.ones(n), shift)
-    monkeypatch.setattr(school, "posterior", lambda _: sure)
+    monkeypatch.setattr(school, "posterior", lambda _: [sure])
     school.targets.cluster.fill_(0)
     assert "kept" in school.redraw(model)
     school.targets.cluster.fill_(1)
@@ -82,7 +82,7 @@ def test_a_cluster_that_would_lose_most_of_its_images_keeps_them(
     joint = torch.zeros(n, model.clusters, len(model.angles))
     joint[20:, 1, 0] = joint[:20, 0, 0] = 1  # which the network would leave 20
     answer = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
-    monkeypatch.setattr(school, "posterior", lambda _: answer)
+    monkeypatch.setattr(school, "posterior", lambda _: [answer])
     assert "emptying" in school.redraw(model)
     assert (school.targets.cluster == 0).sum() == n // 5
     joint[:60] = 0

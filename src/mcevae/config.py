@@ -55,6 +55,9 @@ class DataConfig:
     """standard: the set's own test images; paper: all images pooled and split 6:1."""
     limit: int | None = None
     """Use only the first LIMIT training images."""
+    window: int | None = None
+    """Images of a pack (`mcevae pack`) that are in memory at once, and make an epoch. Unset:
+    100,000, or what 512 MiB hold."""
     data_seed: int = 0
     """Seed of the poses of the data set."""
     background: float | None = None
@@ -81,6 +84,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
+        _require(self.window is None or self.window > 1, f"window is {self.window}; use 2 or more")
         _require(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
         level = self.background_level
         _require(0 <= level <= 1, f"background is {level}; use 0 to 1")

@@ -5,6 +5,7 @@ as uint8, (N, C, H, W), 0 to 255. Labels are only ever used for scoring.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,10 +35,13 @@ from mcevae.images import (
     to_bytes,
     to_float,
 )
+from mcevae.packs import Pack, is_pack, open_pack
 from mcevae.readers import Fault
 from mcevae.warp import warp
 
 SPLIT_SEED = 0
+WINDOW, WINDOW_BYTES = 100_000, 2**29  # images of a pack that are in memory at once
+HELD_OUT = 10_000  # images of a pack that are for testing, at most; half as many for validation
 POSE_CHUNK = 1000  # images moved at once: as floats they take four times the memory
 DIGIT_NAMES = tuple("0123456789")
 FASHION_NAMES = (
@@ -76,6 +80,11 @@ class Posed:
         upright, elements = pick(self.upright, indices), pick(self.elements, indices)
         return Posed(images=self.images.subset(indices), upright=upright, elements=elements)
 
+    def own(self) -> "Posed":
+        """Pixels of its own, to be changed, and nothing that is true of these images alone."""
+        images = Images(name=self.images.name, pixels=self.images.pixels.clone())
+        return Posed(images=images, upright=None if self.upright is None else self.upright.clone())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
@@ -86,9 +95,16 @@ class Splits:
     test: Posed
     faults: tuple[Fault, ...] = ()
     """What could not be used, of files."""
+    window: Callable[[int], Posed] | None = None
+    """The n-th part, of equal size, of training images that are more than memory holds; `train` is
+    the first. None: there are no others."""
+    known: str | None = None
+    """Fingerprint, where the source has one."""
 
     def digest(self) -> str:
         """Fingerprint of all pixels, by which a run knows the images it was trained on."""
+        if self.known is not None:
+            return self.known
         fingerprint = hashlib.blake2b(digest_size=16)
         for posed in (self.train, self.validation, self.test):
             fingerprint.update(posed.images.pixels.numpy().tobytes())
@@ -191,6 +207,9 @@ def load(source: str, settings: DataConfig | None = None, track: Track = iter) -
     path = Path(source)
     if is_split_archive(path):
         return as_source(read_numpy(path), source)
+    if is_pack(path):
+        pack = open_pack(path)
+        return Source(train=pack.rows(0, pack.count), faults=pack.faults)
     images, faults = read(path, settings or DataConfig(source=source), track)
     return Source(train=images, faults=tuple(faults))
 
@@ -271,6 +290,40 @@ def pose(
     return Posed(images=replace(images, pixels=moved), upright=images.pixels, elements=elements)
 
 
+def split_pack(
+    pack: Pack, place: Callable[..., Posed], limit: int | None, window: int | None
+) -> Splits:
+    """Test, validation and training images of a pack, in this order; they are shuffled already.
+
+    Args:
+        pack: of the images.
+        place: poses images of a stream (and of a window of it).
+        limit: training images that are used, at most.
+        window: images of a window; None: `WINDOW`, as far as memory allows.
+
+    Raises:
+        UserError: it has too few images.
+    """
+    test = min(HELD_OUT, max(1, pack.count // 7))
+    first = test + min(HELD_OUT // 2, max(1, (pack.count - test) // 12))
+    left = min(pack.count - first, limit or pack.count)
+    require(left > 1, f"{pack.folder}: has too few images to split; give at least 4.")
+    size = min(left, window or min(WINDOW, WINDOW_BYTES // math.prod(pack.shape)))
+
+    def taken(n: int) -> Posed:
+        start = first + n % (left // size) * size
+        return place(pack.rows(start, start + size, labelled=n == 0), "train", n)
+
+    return Splits(
+        train=taken(0),
+        validation=place(pack.rows(test, first), "validation"),
+        test=place(pack.rows(0, test), "test"),
+        faults=pack.faults,
+        window=taken if size < left else None,
+        known=pack.digest,
+    )
+
+
 def pose_seed(seed: int, stream: str) -> int:
     """Seed of the poses of one split, or of a second pose ("again"): all four differ."""
     return 4 * seed + ("train", "validation", "test", "again").index(stream)
@@ -299,14 +352,21 @@ def prepare(
         UserError: As in `load` and `split_images`, or `limit` below 2.
     """
     require(limit is None or limit > 1, f"limit is {limit}; use 2 or more.")
-    loaded = load(source, settings, track)
-    train, validation, test = split_images(loaded.train, loaded.test, split)
 
-    def place(images: Images, stream: str) -> Posed:
+    def place(images: Images, stream: str, window: int = 0) -> Posed:
         if not posed:
             return Posed(images=images)
-        return pose(images, group, support, pose_seed(seed, stream), background=background)
+        own = pose_seed(seed + window, stream)
+        return pose(images, group, support, own, background=background)
 
+    if is_pack(Path(source)):
+        require(
+            settings is None or settings.labels is None,
+            f"{source}: a pack has the labels that it was made with; leave out --labels.",
+        )
+        return split_pack(open_pack(Path(source)), place, limit, settings and settings.window)
+    loaded = load(source, settings, track)
+    train, validation, test = split_images(loaded.train, loaded.test, split)
     return Splits(
         train=place(train.subset(slice(limit)), "train"),
         validation=place(validation, "validation"),

@@ -14,6 +14,7 @@ from torch import Tensor
 from mcevae.config import Config, DataConfig
 from mcevae.errors import UserError
 from mcevae.images import MAX_SIDE, Images
+from mcevae.packs import is_pack, open_pack
 from mcevae.readers import (
     ARRAYS,
     LISTS,
@@ -128,8 +129,11 @@ def settle(config: Config) -> tuple[Config, Survey | None]:
     Raises:
         UserError: as `sample`.
     """
-    if not config.data.is_file or is_split_archive(Path(config.data.source)):
+    source = Path(config.data.source)
+    if not config.data.is_file or is_split_archive(source):
         return config, None
+    if is_pack(source):
+        return config.changed(data=open_pack(source).recipe), None
     found = look(Path(config.data.source), config.data)
     recipe = found.recipe
     return config.changed(
@@ -216,21 +220,36 @@ def labelled(images: Images, source: Path, labels: str | None) -> Images:
     assert images.names is not None
     if labels is None:
         return images if source.suffix.lower() != ".npz" else archived(images, source)
-    if labels == "folders":
-        words = [name.split("/")[0] if "/" in name else "" for name in images.names.tolist()]
-        missing = "lies in no folder below the source"
-    else:
-        known = label_table(Path(labels))
-        words = [
-            known.get(name, known.get(name.split("#")[0], "")) for name in images.names.tolist()
-        ]
-        missing = f"has no label in {labels}"
-    if "" in words:
-        raise UserError(f"{source}: {images.names[words.index('')]} {missing}; correct --labels.")
+    label_of = labeller(labels)
+    words = [label_of(name) for name in images.names.tolist()]
     kinds, numbers = np.unique(words, return_inverse=True)
     return replace(
         images, labels=torch.from_numpy(numbers.astype(np.int64)), label_names=tuple(kinds.tolist())
     )
+
+
+def labeller(labels: str) -> Callable[[str], str]:
+    """What gives the label of an image by its name.
+
+    Args:
+        labels: "folders", or the path of a .csv, as for `labelled`.
+
+    Raises:
+        UserError: at once, if there is no such table; when called, if an image has no label.
+    """
+    known = None if labels == "folders" else label_table(Path(labels))
+
+    def label(name: str) -> str:
+        if known is None:
+            word, missing = name.split("/")[0] if "/" in name else "", "lies in no folder"
+        else:
+            word = known.get(name, known.get(name.split("#")[0], ""))
+            missing = f"has no label in {labels}"
+        if not word:
+            raise UserError(f"{name} {missing}; correct --labels.")
+        return word
+
+    return label
 
 
 def archived(images: Images, source: Path) -> Images:

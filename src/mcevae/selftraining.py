@@ -14,6 +14,7 @@ part.
 
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -107,8 +108,16 @@ class SelfTraining:
         self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
 
-    def before(self, epoch: int, model: HypothesisVAE) -> str:
-        """Bring the targets up to date at the start of an epoch; says what was done."""
+    def before(
+        self, epoch: int, model: HypothesisVAE, move_on: Callable[[], None] | None = None
+    ) -> str:
+        """Bring the targets up to date at the start of an epoch; says what was done.
+
+        Args:
+            epoch: that starts.
+            model: the network.
+            move_on: as for `redraw`, where there are more images than memory holds.
+        """
         if epoch == 0:
             return self.start()
         if epoch < self.warmup:
@@ -122,7 +131,7 @@ class SelfTraining:
             and after % self.interval == 0
             and after // self.interval <= self.config.start.redraws
         ):
-            return self.redraw(model)
+            return self.redraw(model, move_on)
         return ""
 
     def start(self) -> str:
@@ -149,31 +158,31 @@ class SelfTraining:
         self.level()
         return f"poses from {len(found.templates)} templates"
 
-    @torch.no_grad()
-    def posterior(self, model: HypothesisVAE, *, clustered: bool = True) -> tuple[Tensor, ...]:
-        """Joint, element, confidence and anchored rest of every training image, on the CPU.
+    def posterior(
+        self, model: HypothesisVAE, *, clustered: bool = True
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Joint, element, confidence and anchored rest of the training images, part by part.
 
-        The shift of an image that does not touch its border is its centroid's. Before there are
-        clusters the rotation is read from the sum over them.
+        All are on the CPU. The shift of an image that does not touch its border is its centroid's.
+        Before there are clusters the rotation is read from the sum over them.
         """
         model.eval()
-        device = model.angles.device
-        parts = []
         for chunk in self.pixels.split(self.chunk):
-            x = to_float(chunk.to(device))
-            joint, rest = model.infer(x)
-            anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
-            rest = torch.where(model.whole(x)[:, None], anchored, rest)
-            if not clustered:
-                joint = joint.sum(1, keepdim=True)
-            _, element, mass = model.read(joint, rest)
-            parts.append([t.cpu() for t in (joint, element, mass, rest)])
+            x = to_float(chunk.to(model.angles.device))
+            with torch.no_grad():
+                joint, rest = model.infer(x)
+                anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
+                rest = torch.where(model.whole(x)[:, None], anchored, rest)
+                if not clustered:
+                    joint = joint.sum(1, keepdim=True)
+                _, element, mass = model.read(joint, rest)
+            yield joint.cpu(), element.cpu(), mass.cpu(), rest.cpu()
         model.train()
-        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     def reread(self, model: HypothesisVAE) -> None:
         """Poses from the network's likeliest rotation."""
-        self.targets.element.copy_(self.posterior(model, clustered=False)[1])
+        parts = [element for _, element, _, _ in self.posterior(model, clustered=False)]
+        self.targets.element.copy_(torch.cat(parts))
         self.level()
 
     def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
@@ -226,36 +235,54 @@ class SelfTraining:
             f"agreement of restarts {found.agreement:.2f}"
         ) + "".join(f". {warning.message}" for warning in told)
 
-    def redraw(self, model: HypothesisVAE) -> str:
+    def redraw(self, model: HypothesisVAE, move_on: Callable[[], None] | None = None) -> str:
         """Draw every image's hypothesis from the squared posterior; says what came of it.
 
         Squaring prefers what is sure and still lets doubtful images try another hypothesis. A
         network that contradicts the targets it was given has not learned them yet, and drawing from
         it would throw the clusters away: they are kept until it agrees on `AGREEMENT` of them.
-        (`--draw mode` takes the likeliest hypothesis instead.)
+
+        Args:
+            model: the network.
+            move_on: puts other images in the place of these, which have no targets yet.
         """
-        joint, element, mass, rest = self.posterior(model)
         known = self.targets.cluster != UNKNOWN
-        agree = (joint.sum(-1).argmax(-1) == self.targets.cluster)[known].float().mean().item()
+        drawn, likeliest = self.draw(model)
+        agree = (likeliest == self.targets.cluster)[known].float().mean().item()
         if agree < AGREEMENT:
             return f"targets kept: the network agrees with {100 * agree:.0f} % of the clusters yet"
-        rotations = joint.shape[2]
-        if self.config.start.draw == "posterior":
-            drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
-            jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
-            angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
-            cluster, element = drawn // rotations, model.element(angle, rest)
-        else:
-            cluster = joint.sum(-1).argmax(-1)
-        spared = self.emptied(cluster, joint.shape[1])
-        self.targets.cluster.copy_(torch.where(spared, self.targets.cluster, cluster))
-        self.targets.element.copy_(
-            torch.where(spared[:, None, None], self.targets.element, element)
-        )
-        self.targets.weight.copy_(torch.where(spared, self.targets.weight, mass))
-        self.level()
         done = f"new clusters and poses; the network agreed with {100 * agree:.1f} %"
-        return done + f"; {int(spared.sum())} kept in emptying clusters" * bool(spared.any())
+        if move_on is None:
+            spared = self.emptied(drawn.cluster, model.clusters)
+            done += f"; {int(spared.sum())} kept in emptying clusters" * bool(spared.any())
+        else:
+            move_on()
+            drawn, _ = self.draw(model)
+            spared = torch.zeros_like(known)
+            done += "; other images"
+        for name, old in vars(self.targets).items():
+            new = getattr(drawn, name)
+            old.copy_(torch.where(spared.view(-1, *[1] * (old.ndim - 1)), old, new))
+        self.level()
+        return done
+
+    def draw(self, model: HypothesisVAE) -> tuple[Targets, Int[Tensor, " n"]]:
+        """New targets, and each image's likeliest cluster.
+
+        (`--draw mode` takes the likeliest hypothesis in place of drawing one.)
+        """
+        parts = []
+        for joint, element, mass, rest in self.posterior(model):
+            cluster = likeliest = joint.sum(-1).argmax(-1)
+            if self.config.start.draw == "posterior":
+                rotations = joint.shape[2]
+                drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
+                jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
+                angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
+                cluster, element = drawn // rotations, model.element(angle, rest)
+            parts.append((cluster, element, mass, likeliest))
+        cluster, element, weight, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Targets(cluster=cluster, element=element, weight=weight), likeliest
 
     def emptied(self, cluster: Int[Tensor, " n"], clusters: int) -> Bool[Tensor, " n"]:
         """Images of clusters that would be left less than `SHRINKAGE` of what they have.

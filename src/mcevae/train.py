@@ -96,6 +96,7 @@ class Position:
     seconds: float = 0.0  # of training, validation aside
     best: float = math.inf  # lowest negative ELBO on validation images so far
     best_epoch: int = -1
+    window: int = 0  # of a source that is larger than memory
 
     def means(self) -> dict[str, float]:
         """Mean of each term over the epoch's steps so far."""
@@ -193,6 +194,7 @@ class Trainer:
         self.ranks = Ranks(self.accelerator)
         self.shape = data.train.images.shape
         self.data = data
+        self.learned = data.train if data.window is None else data.train.own()
         self.digest = data.digest()  # once: every checkpoint records it
         model = build(config, self.shape)
         if self.ranks.count > 1:
@@ -202,7 +204,7 @@ class Trainer:
         self.teacher: SelfTraining | None = None
         self.objective: Callable[..., Terms]
         if isinstance(model, HypothesisVAE):
-            self.teacher = SelfTraining(config, data.train.images.pixels, model.group)
+            self.teacher = SelfTraining(config, self.learned.images.pixels, model.group)
             self.objective = HypothesisObjective(config, support)
         elif isinstance(model, MCEVAE):
             self.objective = Objective(config.objective, model.group, support)
@@ -225,7 +227,7 @@ class Trainer:
                 generator=torch.Generator(),
             )
             for posed, taught, train in (
-                (data.train, targets, True),
+                (self.learned, targets, True),
                 (data.validation, None, False),
             )
         ]
@@ -286,6 +288,7 @@ class Trainer:
         """Bring taught targets, or a peer, up to date for a new epoch; says what was done."""
         started = time.perf_counter()
         done = self.ranks.said(self.prepare_targets() if self.ranks.first else "")
+        self.show(self.ranks.said(self.position.window))
         if done and self.ranks.count > 1:
             self.inner.load_state_dict(self.ranks.copy(self.inner.state_dict()))
             if self.teacher:
@@ -301,12 +304,27 @@ class Trainer:
 
     def prepare_targets(self) -> str:
         """What one process does for all at the start of an epoch; says what was done."""
+        position, move_on = self.position, self.move_on if self.data.window else None
         if self.teacher and isinstance(self.inner, HypothesisVAE):
-            return self.teacher.before(self.position.epoch, self.inner)
+            return self.teacher.before(position.epoch, self.inner, move_on)
+        if move_on and position.epoch > 0:
+            move_on()
         if isinstance(self.inner, Baseline):
-            pixels = self.data.train.images.pixels
-            return self.inner.before(self.position.epoch, self.expected_epochs(), pixels)
+            pixels = self.learned.images.pixels
+            return self.inner.before(position.epoch, self.expected_epochs(), pixels)
         return ""
+
+    def move_on(self) -> None:
+        """Learn from the next window of a source that is larger than memory."""
+        self.show(self.position.window + 1)
+
+    def show(self, window: int) -> None:
+        """Put a window's images in the place of those before, which loader and teacher hold."""
+        if window != self.position.window and self.data.window is not None:
+            self.position.window, new = window, self.data.window(window)
+            self.learned.images.pixels.copy_(new.images.pixels)
+            if self.learned.upright is not None and new.upright is not None:
+                self.learned.upright.copy_(new.upright)
 
     def expected_epochs(self) -> int:
         """Epochs of the whole run, as far as the time of those that are done tells."""
@@ -379,7 +397,8 @@ class Trainer:
                 checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
             )
             self.lay_out()
-            self.position = Position(**state["position"])
+            self.position = Position(**{**state["position"], "window": 0})
+            self.show(state["position"].get("window", 0))
             goal, before = self.config.train, state["config"]["train"]
             if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
                 self.position.epochs = goal.epochs  # a plan for another goal is void
