@@ -116,7 +116,7 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
         screen.print(said, highlight=False)
     if not fit(config, data, run, resume=resume, console=screen):
         screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
-        sys.exit(130)
+        sys.exit(0 if place()[0] else 130)  # or the launcher would end rank 0 before it says so
     if place()[0] == 0:
         show_and_report(run, data)
 

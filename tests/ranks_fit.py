@@ -1,0 +1,58 @@
+"""One rank of a training that a signal interrupts, so that a test knows at which step.
+
+    torchrun --standalone --nproc-per-node N -m tests.ranks_fit RUN [--resume] [--taught]
+        [--send NAME RANK STEP]
+
+Trains `tiny`, or `taught`, by batches of 25 a rank. Each rank leaves a fingerprint of its weights
+and targets in RUN/rank-R when training has ended. Exit codes are those of the command line.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mcevae.data import prepare_for
+from mcevae.errors import TrainingError
+from mcevae.train import Trainer, fit
+
+from .conftest import taught, tiny
+
+parser = argparse.ArgumentParser()
+parser.add_argument("run", type=Path)
+parser.add_argument("--resume", action="store_true")
+parser.add_argument("--taught", action="store_true")
+parser.add_argument("--send", nargs=3)
+given = parser.parse_args()
+rank = int(os.environ["RANK"])
+trainers: list[Trainer] = []
+original, calls = Trainer.terms, []
+
+
+def terms(self: Trainer, batch: Any) -> Any:
+    """As ever, but the signal comes at its step."""
+    trainers[:] = [self]
+    calls.append(1)
+    if given.send and given.send[1:] == [str(rank), str(len(calls))]:
+        os.kill(os.getpid(), getattr(signal, given.send[0]))
+    return original(self, batch)
+
+
+Trainer.terms = terms
+config = taught(batch_size=25, grouping="kmeans") if given.taught else tiny(batch_size=25)
+try:
+    whole = fit(
+        config, prepare_for(config), given.run, resume=given.resume, console=Console(width=100)
+    )
+except TrainingError as error:
+    sys.exit(f"rank {rank}: {error}")
+if not whole:
+    sys.exit(0 if rank else 130)
+sums = [f"{v.double().sum().item()!r}" for v in trainers[0].inner.state_dict().values()]
+if trainers[0].teacher:
+    sums += [f"{v.double().sum().item()!r}" for v in vars(trainers[0].teacher.targets).values()]
+(given.run / f"rank-{rank}").write_text("\n".join(sums))
