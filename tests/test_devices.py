@@ -22,11 +22,12 @@ from .ranks_worker import few, work
 
 HERE = Path(__file__).parent
 AFTER = 8 + 17
-"""Calls of the loss in an epoch: 400 images by 2 ranks of 25, and their halves of 833 to validate."""
+"""Calls of the loss an epoch: 400 images by 2 ranks of 25, and half of 833 to validate."""
 TINY = (
-    "mnist-mini --limit 400 --preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 "
-    "--decoder-hidden 32 --clusters 4 --lr 3e-3 --epochs 2 --batch-size 25"
-).split()
+    *("mnist-mini", "--limit", "400", "--preset", "paper", "--channels", "4", "8", "8", "8"),
+    *("--hidden", "32", "--pose-hidden", "16", "--decoder-hidden", "32", "--clusters", "4"),
+    *("--lr", "3e-3", "--epochs", "2", "--batch-size", "25"),
+)
 
 
 def start(*command: str, ranks: int = 2) -> subprocess.Popen[str]:
@@ -100,9 +101,7 @@ def terms_of(run: Path, split: str) -> list[float]:
     return [row["reconstruction"] for row in read_log(run) if row["split"] == split]
 
 
-def test_the_command_line_trains_and_reports_once(
-    whole: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_the_command_line_trains_and_reports_once(whole: tuple[Path, str], tmp_path: Path) -> None:
     run, said = whole
     assert Config.read(run / "settings.toml") == tiny(batch_size=25)
     assert said.count("epoch   1") == said.count("epoch   2") == said.count("Open ") == 1

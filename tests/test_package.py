@@ -51,6 +51,7 @@ ORDER = [
         "confidence",
         "curation",
         "predict",
+        "engine",
         "metrics",
         "figures",
         "sheets",

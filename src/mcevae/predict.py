@@ -1,13 +1,15 @@
 """A run over any number of new images: a table, and canonical images, written in parts.
 
 A part is written whole or not at all and says where the next one begins, so that a stopped run goes
-on where it was, every image once. Memory holds one part, however many images there are.
+on where it was, every image once. Memory holds one part, however many images there are. Several
+processes take a shard each (`shards`), which is a table of its own.
 """
 
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 from PIL import Image
-from pyarrow import parquet
+from pyarrow import ArrowInvalid, parquet
 from torch import Tensor
 
 from mcevae.build import Model
@@ -29,7 +31,9 @@ from mcevae.files import atomic
 from mcevae.folder import is_split_archive, name_of, nothing, prepared, recipe_for
 from mcevae.images import to_bytes
 from mcevae.infer import check_table_path, joined, outputs, table, taken, write_tables
-from mcevae.readers import Fault, files_of, frames_of
+from mcevae.model import Output
+from mcevae.readers import PICTURES, Fault, files_of, frames_of
+from mcevae.shards import FILE_BITS, Shard
 from mcevae.warp import warp
 
 PART = 2000
@@ -55,6 +59,7 @@ class Part:
         faults: what could not be used among them.
         end: where the next part begins.
         done: share of the source that is done with it.
+        ids: of each image; None: counted through the parts.
     """
 
     pixels: Tensor
@@ -62,12 +67,18 @@ class Part:
     faults: list[Fault] = field(default_factory=list)
     end: Place
     done: float
+    ids: list[int] | None = None
 
 
 def parts_of(
-    source: str, settings: DataConfig, shape: tuple[int, int, int], part: str, begin: Place
+    source: str,
+    settings: DataConfig,
+    shape: tuple[int, int, int],
+    part: str,
+    begin: Place,
+    shard: Shard | None = None,
 ) -> Iterator[Part]:
-    """Parts of a source from a place on.
+    """Parts of a source, or of its share, from a place on.
 
     Args:
         source: built-in set or path.
@@ -75,43 +86,50 @@ def parts_of(
         shape: (C, H, W) that its model takes.
         part: of a source that has training and test images: all, train or test.
         begin: of the first part.
+        shard: share of the source; None: all of it.
 
     Raises:
         UserError: the source cannot be read, or holds images of another shape.
     """
     if source in BUILT_IN or is_split_archive(Path(source)):
-        yield from parts_of_arrays(source, shape, part, begin)
+        yield from parts_of_arrays(source, shape, part, begin, shard)
         return
     path, recipe = Path(source), recipe_for(settings, shape)
     files = files_of(path)
-    images, names, faults, skip = [], [], [], begin.frame
+    images, names, ids, faults, skip = [], [], [], [], begin.frame
     count = begin.images
+
+    def made(end: Place) -> Part:
+        pixels = torch.stack(images) if images else torch.empty(0, *shape).byte()
+        numbers = ids if shard else None
+        done = end.file / len(files)
+        return Part(pixels=pixels, names=names, faults=faults, end=end, done=done, ids=numbers)
+
     for i, file in islice(enumerate(files), begin.file, None):
+        stack = file.suffix.lower() not in PICTURES
+        if shard and not stack and not shard.has(i, 0):
+            continue
         for j, one in islice(enumerate(frames_of(file, name_of(file, path))), skip, None):
+            if shard and stack and not shard.has(i, j):
+                continue
             image = prepared(one, recipe, path, settings)
             if isinstance(image, Fault):
                 faults.append(image)
             else:
                 images.append(image)
                 names.append(one.name)
+                ids.append((i << FILE_BITS) + j)
             if len(images) == PART:
                 count += PART
-                end = Place(file=i, frame=j + 1, images=count)
-                share = (i + 1) / len(files)
-                yield Part(
-                    pixels=torch.stack(images), names=names, faults=faults, end=end, done=share
-                )
-                images, names, faults = [], [], []
+                yield made(Place(file=i, frame=j + 1, images=count))
+                images, names, ids, faults = [], [], [], []
         skip = 0
     if images or faults:
-        channels, height, width = shape
-        pixels = torch.stack(images) if images else torch.empty(0, channels, height, width).byte()
-        end = Place(file=len(files), images=count + len(images))
-        yield Part(pixels=pixels, names=names, faults=faults, end=end, done=1.0)
+        yield made(Place(file=len(files), images=count + len(images)))
 
 
 def parts_of_arrays(
-    source: str, shape: tuple[int, int, int], part: str, begin: Place
+    source: str, shape: tuple[int, int, int], part: str, begin: Place, shard: Shard | None
 ) -> Iterator[Part]:
     """Parts of a built-in set, or of a .npz with training and test images, which is in memory."""
     pixels = pixels_of(load(source), part)
@@ -120,10 +138,16 @@ def parts_of_arrays(
             f"{source}: has images of (channels, height, width) {tuple(pixels.shape[1:])}, but "
             f"the run was trained on {shape}; give images of that size."
         )
-    for start in range(begin.images, len(pixels), PART):
-        end = min(start + PART, len(pixels))
+    rows = shard.rows(len(pixels)) if shard else range(len(pixels))
+    for start in range(begin.images, len(rows), PART):
+        mine = rows[start : start + PART]
+        end = start + len(mine)
         yield Part(
-            pixels=pixels[start:end], names=None, end=Place(images=end), done=end / len(pixels)
+            pixels=pixels[mine.start : mine.stop],
+            names=None,
+            end=Place(images=end),
+            done=end / len(rows),
+            ids=list(mine),
         )
 
 
@@ -159,19 +183,14 @@ class Predictor:
     def rows(self, part: Part, first: int) -> pa.Table:
         """The table of a part whose first image has the number `first`; writes its pictures."""
         kept, misfits = [], []
-        for start, (x, out) in zip(
-            range(0, len(part.pixels), 500), outputs(self.model, part.pixels), strict=True
-        ):
+        names = part.names or [""] * len(part.pixels)
+        ids = part.ids or range(first, first + len(part.pixels))
+        called = map(file_name, ids, names)
+        for x, out in outputs(self.model, part.pixels):
             kept.append(taken(out))
             misfits.append(misfit(x, out.reconstruction).cpu())
             if self.pictures:
-                names = part.names[start:] if part.names else [""] * len(x)
-                back = self.model.group.inverse(out.element)
-                upright = warp(x, back, background=self.settings.background_level)
-                for kind, images in (("canonical", out.canonical), ("upright", upright)):
-                    for i, image in enumerate(to_bytes(images).cpu()):
-                        number = first + start + i
-                        save(image, self.pictures / kind / file_name(number, names[i]))
+                self.draw(x, out, list(islice(called, len(x))), self.pictures)
         found = joined(kept)
         rows = table(found, self.model.group, self.shape, first)
         extra = {
@@ -186,12 +205,43 @@ class Predictor:
             groups = self.curation.assign(found.cluster.numpy(), found.z.numpy())
             names = [self.curation.groups[i].name for i in groups]
             rows = rows.add_column(2, "group", pa.array(names, pa.string()))
+        if part.ids is not None:
+            rows = rows.set_column(0, "id", pa.array(part.ids, pa.int64()))
         if part.names is not None:
             rows = rows.add_column(1, "file", pa.array(part.names))
         return rows
 
+    def draw(self, x: Tensor, out: Output, names: list[str], folder: Path) -> None:
+        """Write canonical and upright images under these names."""
+        back = self.model.group.inverse(out.element)
+        upright = warp(x, back, background=self.settings.background_level)
+        for kind, images in (("canonical", out.canonical), ("upright", upright)):
+            for image, name in zip(to_bytes(images).cpu(), names, strict=True):
+                save(image, folder / kind / name)
+
+    def no_rows(self, source: str) -> pa.Table:
+        """The table of a share that holds no image: columns alone."""
+        blank = torch.zeros(1, *self.shape, dtype=torch.uint8)
+        names = None if source in BUILT_IN or is_split_archive(Path(source)) else [""]
+        plain = copy(self)
+        plain.pictures = None
+        one = Part(pixels=blank, names=names, end=Place(), done=1.0)
+        return plain.rows(one, 0).slice(0, 0)
+
+    def known(self, source: str, part: str, shard: Shard | None) -> str:
+        """By which a table is known: the run, the source and the share of it."""
+        return self.identity + fingerprint(source, part) + str(shard or "")
+
+    def has_made(self, source: str, part: str, out: Path, shard: Shard | None) -> bool:
+        """Whether `out` is the whole table of this share already."""
+        try:
+            about = parquet.read_schema(out).metadata or {}
+        except (OSError, ArrowInvalid):
+            return False
+        return about.get(b"mcevae") == self.known(source, part, shard).encode()
+
     def __call__(
-        self, source: str, part: str, out: Path
+        self, source: str, part: str, out: Path, shard: Shard | None = None
     ) -> Iterator[tuple[float, int, list[Fault]]]:
         """Work through a source; the table is at `out` when the iterator ends.
 
@@ -199,30 +249,38 @@ class Predictor:
             source: built-in set or path.
             part: all, train or test, of a source that has them.
             out: .parquet or .csv.
+            shard: share of the source; None: all of it. A share may be empty.
 
         Yields:
             The share of the source that is done, images so far, and faults of the last part.
         """
         check_table_path(out)
-        folder = out.with_name(f".{out.name}.parts")
-        begin_parts(folder, self.identity + fingerprint(source, part))
-        place, found = Place(), 0
+        folder = parts_folder(out)
+        known = self.known(source, part, shard)
+        begin_parts(folder, known)
+        begun, found = Place(), 0
         while (path := folder / f"{found:06}.parquet").exists():
             about = json.loads(parquet.read_schema(path).metadata[b"mcevae"])
-            place, found = Place(**about["end"]), found + 1
-            yield about["done"], place.images, [Fault(*one) for one in about["faults"]]
-        for one in parts_of(source, self.settings, self.shape, part, place):
+            begun, found = Place(**about["end"]), found + 1
+            yield about["done"], begun.images, [Fault(*one) for one in about["faults"]]
+        for one in parts_of(source, self.settings, self.shape, part, begun, shard):
             if len(one.pixels):
-                rows = self.rows(one, place.images)
+                rows = self.rows(one, begun.images)
                 write_part(folder / f"{found:06}.parquet", rows, one)
                 found += 1
-            place = one.end
-            if place.images == 0:  # all there is could not be used
+            begun = one.end
+            if begun.images == 0 and shard is None:  # all there is could not be used
                 raise nothing(Path(source), one.faults)
-            yield one.done, place.images, one.faults
+            yield one.done, begun.images, one.faults
         paths = sorted(folder.glob("*.parquet"))
-        write_tables((parquet.read_table(path).replace_schema_metadata() for path in paths), out)
+        tables = map(parquet.read_table, paths) if paths else [self.no_rows(source)]
+        write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
         shutil.rmtree(folder)
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the parts of a table are until it is whole."""
+    return out.with_name(f".{out.name}.parts")
 
 
 def begin_parts(folder: Path, identity: str) -> None:

@@ -36,7 +36,11 @@ class Ranks:
     def __init__(self, accelerator: Accelerator) -> None:
         self.index, self.count = accelerator.process_index, accelerator.num_processes
         self.first = accelerator.is_main_process
-        self.group = dist.new_group(backend="gloo", timeout=PATIENCE) if self.count > 1 else None
+        self.group: dist.ProcessGroup | None = None
+        if self.count > 1:
+            group = dist.new_group(backend="gloo", timeout=PATIENCE)
+            assert isinstance(group, dist.ProcessGroup)  # as every rank is in it
+            self.group = group
 
     def most(self, *values: float) -> list[float]:
         """The largest of each value over the ranks, by which all of them go."""

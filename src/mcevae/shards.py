@@ -30,6 +30,10 @@ class Shard:
     index: int
     count: int
 
+    def __str__(self) -> str:
+        """I/N, as `parse` reads it."""
+        return f"{self.index}/{self.count}"
+
     @classmethod
     def parse(cls, text: str) -> "Shard":
         """From I/N.

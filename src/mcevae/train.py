@@ -213,7 +213,7 @@ class Trainer:
         self.size = min(config.train.batch_size, len(data.train.images) // self.ranks.count)
         require(
             self.size > 0,
-            f"{len(data.train.images)} training images are fewer than {self.ranks.count} processes.",
+            f"{len(data.train)} training images are fewer than {self.ranks.count} processes.",
         )
         # Loaders draw seeds from a generator of their own, or they would take from the noise's.
         targets = self.teacher.targets if self.teacher else None
@@ -563,7 +563,8 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
 def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
     """Bring the ranks' running sums to the host, show them, and stop if they are not finite."""
     position = trainer.position
-    position.sums = trainer.accelerator.reduce(sums, "mean").tolist()
+    together: Any = trainer.accelerator.reduce(sums, "mean")
+    position.sums = together.tolist()
     means = position.means()
     check_finite(means, position, trainer.run)
     kls = "/".join(f"{means[name]:.1f}" for name in ("kl_cluster", "kl_variation", "kl_pose"))
