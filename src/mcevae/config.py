@@ -42,24 +42,12 @@ def _require(condition: bool, sentence: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which images, how they are posed and how they are split."""
+class FilesConfig:
+    """Which images, and how files of them are read."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
     """Name of a built-in set (see `mcevae data`), a folder of images (PNG, JPEG, WebP, BMP, TIFF,
-    .npy, .npz, MRC), one such file, or a .txt that lists some."""
-    pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
-    """Move every image by a random element of this group first, which makes a benchmark with known
-    poses out of upright images. auto: the model's group for built-in sets, none for files."""
-    split: Literal["standard", "paper"] = "standard"
-    """standard: the set's own test images; paper: all images pooled and split 6:1."""
-    limit: int | None = None
-    """Use only the first LIMIT training images."""
-    window: int | None = None
-    """Images of a pack (`mcevae pack`) that are in memory at once, and make an epoch. Unset:
-    100,000, or what 512 MiB hold."""
-    data_seed: int = 0
-    """Seed of the poses of the data set."""
+    .npy, .npz, MRC, Parquet), one such file, a .txt that lists some, or a pack (`mcevae pack`)."""
     background: float | None = None
     """What moves in from outside the frame, from 0 (black) to 1 (white). Unset: black for built-in
     sets, for files the median of the images' borders."""
@@ -83,9 +71,6 @@ class DataConfig:
     """What to do about files that cannot be used: leave them out and name them, or refuse."""
 
     def __post_init__(self) -> None:
-        _require(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
-        _require(self.window is None or self.window > 1, f"window is {self.window}; use 2 or more")
-        _require(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
         level = self.background_level
         _require(0 <= level <= 1, f"background is {level}; use 0 to 1")
         _require(self.size is None or 16 <= self.size <= 256, f"size is {self.size}; use 16 to 256")
@@ -101,6 +86,30 @@ class DataConfig:
     def background_level(self) -> float:
         """The background, black where it is not known."""
         return self.background or 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(FilesConfig):
+    """Which images, how they are posed and how they are split."""
+
+    pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
+    """Move every image by a random element of this group first, which makes a benchmark with known
+    poses out of upright images. auto: the model's group for built-in sets, none for files."""
+    split: Literal["standard", "paper"] = "standard"
+    """standard: the set's own test images; paper: all images pooled and split 6:1."""
+    limit: int | None = None
+    """Use only the first LIMIT training images."""
+    window: int | None = None
+    """Images of a pack (`mcevae pack`) that are in memory at once, and make an epoch. Unset:
+    100,000, or what 512 MiB hold."""
+    data_seed: int = 0
+    """Seed of the poses of the data set."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
+        _require(self.window is None or self.window > 1, f"window is {self.window}; use 2 or more")
+        _require(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
 
 
 @dataclass(frozen=True, kw_only=True)

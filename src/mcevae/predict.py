@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,9 +30,10 @@ from mcevae.data import load, pixels_of
 from mcevae.errors import UserError
 from mcevae.files import atomic
 from mcevae.folder import is_split_archive, name_of, nothing, prepared, recipe_for
-from mcevae.images import to_bytes
+from mcevae.images import Images, to_bytes
 from mcevae.infer import check_table_path, joined, outputs, table, taken, write_tables
 from mcevae.model import Output
+from mcevae.packs import Pack, is_pack, open_pack
 from mcevae.readers import PICTURES, Fault, files_of, frames_of
 from mcevae.shards import FILE_BITS, Shard
 from mcevae.warp import warp
@@ -91,8 +93,8 @@ def parts_of(
     Raises:
         UserError: the source cannot be read, or holds images of another shape.
     """
-    if source in BUILT_IN or is_split_archive(Path(source)):
-        yield from parts_of_arrays(source, shape, part, begin, shard)
+    if source in BUILT_IN or is_split_archive(Path(source)) or is_pack(Path(source)):
+        yield from parts_of_rows(source, settings, shape, part, begin, shard)
         return
     path, recipe = Path(source), recipe_for(settings, shape)
     files = files_of(path)
@@ -128,27 +130,69 @@ def parts_of(
         yield made(Place(file=len(files), images=count + len(images)))
 
 
-def parts_of_arrays(
-    source: str, shape: tuple[int, int, int], part: str, begin: Place, shard: Shard | None
+def parts_of_rows(
+    source: str,
+    settings: DataConfig,
+    shape: tuple[int, int, int],
+    part: str,
+    begin: Place,
+    shard: Shard | None,
 ) -> Iterator[Part]:
-    """Parts of a built-in set, or of a .npz with training and test images, which is in memory."""
-    pixels = pixels_of(load(source), part)
-    if tuple(pixels.shape[1:]) != shape:
+    """Parts of a source whose images have the form that a model takes already.
+
+    They are built-in sets and .npz with training and test images, which are in memory, and packs.
+    """
+    if is_pack(Path(source)):
+        pack = open_pack(Path(source))
+        check_recipe(pack, settings)
+        found, count, taken = pack.shape, pack.count, pack.rows
+    else:
+        images = pixels_of(load(source), part)
+        found, count = tuple(images.shape[1:]), len(images)
+
+        def taken(start: int, stop: int) -> Images:
+            return Images(name=source, pixels=images[start:stop])
+
+    if found != shape:
         raise UserError(
-            f"{source}: has images of (channels, height, width) {tuple(pixels.shape[1:])}, but "
+            f"{source}: has images of (channels, height, width) {found}, but "
             f"the run was trained on {shape}; give images of that size."
         )
-    rows = shard.rows(len(pixels)) if shard else range(len(pixels))
+    rows = shard.rows(count) if shard else range(count)
     for start in range(begin.images, len(rows), PART):
         mine = rows[start : start + PART]
         end = start + len(mine)
+        one = taken(mine.start, mine.stop)
         yield Part(
-            pixels=pixels[mine.start : mine.stop],
-            names=None,
+            pixels=one.pixels,
+            names=None if one.names is None else one.names.tolist(),
             end=Place(images=end),
             done=end / len(rows),
             ids=list(mine),
         )
+
+
+def check_recipe(pack: Pack, settings: DataConfig) -> None:
+    """Refuse a pack whose images were read in another way than those of a run.
+
+    Raises:
+        UserError: they were.
+    """
+    for name, value in pack.recipe.items():
+        if name != "size" and value != getattr(settings, name):
+            raise UserError(
+                f"{pack.folder}: was made with {name} {value}, but the run reads images with "
+                f"{getattr(settings, name)}; pack them anew with --like RUN."
+            )
+
+
+def ahead(parts: Iterator[Part]) -> Iterator[Part]:
+    """The same parts; while one is worked on, the next is read."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, parts, None)
+        while (one := coming.result()) is not None:
+            coming = reader.submit(next, parts, None)
+            yield one
 
 
 class Predictor:
@@ -263,7 +307,7 @@ class Predictor:
             about = json.loads(parquet.read_schema(path).metadata[b"mcevae"])
             begun, found = Place(**about["end"]), found + 1
             yield about["done"], begun.images, [Fault(*one) for one in about["faults"]]
-        for one in parts_of(source, self.settings, self.shape, part, begun, shard):
+        for one in ahead(parts_of(source, self.settings, self.shape, part, begun, shard)):
             if len(one.pixels):
                 rows = self.rows(one, begun.images)
                 write_part(folder / f"{found:06}.parquet", rows, one)
