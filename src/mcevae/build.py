@@ -1,14 +1,17 @@
 """From settings to a model with fresh weights."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from mcevae.baselines import PEERS
 from mcevae.baselines.contract import Baseline
 from mcevae.config import MOST_CLUSTERS, Config
 from mcevae.distributions import GaussianLatent, MixtureLatent
+from mcevae.errors import UserError
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.model import MCEVAE
@@ -22,15 +25,52 @@ from mcevae.nets import (
 )
 
 Model = MCEVAE | HypothesisVAE | Baseline
+MOST_WEIGHTS = 2**30
+"""Numbers of a model; to train so many takes 16 GiB."""
+FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.arange}
+"""What layers and models take memory by."""
 
 
-def build(config: Config, shape: tuple[int, int, int]) -> Model:
+def build(config: Config, shape: tuple[int, int, int], most: int = MOST_WEIGHTS) -> Model:
     """The model that the settings describe, with fresh weights.
 
     Args:
         config: settings of the run.
         shape: (C, H, W) of the images.
+        most: numbers that it may have.
+
+    Raises:
+        UserError: it would have more, for which no memory was taken.
     """
+    with AtMost(most):
+        return component(config, shape)
+
+
+class AtMost(TorchFunctionMode):
+    """Within it, tensors can be made of so many numbers in all."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.left = most, most
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Count what is made, before it is."""
+        kwargs = kwargs or {}
+        if func in FACTORIES:
+            size = kwargs.get("size", args[0] if args and isinstance(args[0], tuple) else args)
+            self.left -= math.prod(int(side) for side in size)
+            if self.left < 0:
+                raise UserError(
+                    f"the model of these settings would have more than {self.most:,} weights; use "
+                    "fewer --hidden units, --clusters, --rotations or --channels."
+                )
+        return func(*args, **kwargs)
+
+
+def component(config: Config, shape: tuple[int, int, int]) -> Model:
+    """The model of one of the kinds, on torch's default device."""
     group = get_group(config.model.group)
     if config.model.kind == "hypotheses":
         return hypotheses(config, shape, group)

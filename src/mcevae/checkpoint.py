@@ -15,9 +15,12 @@ from torch import Tensor
 from mcevae.build import Model, build
 from mcevae.config import Config
 from mcevae.data import Splits
-from mcevae.errors import UserError
+from mcevae.errors import DAMAGE, UserError
 from mcevae.files import atomic
+from mcevae.images import MAX_SIDE
 
+SPARE = 2**20
+"""Numbers that a model may have besides its weights, buffers say."""
 FORMAT = 1
 """Raised when the layout of a checkpoint changes so that older files cannot be read."""
 
@@ -54,7 +57,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                     f"this one reads {FORMAT})."
                 )
             return {key: file.get_tensor(key) for key in file.keys()}, state  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise UserError(
             f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error})."
         ) from error
@@ -103,6 +106,19 @@ def check_data(run: Path, data: Splits, state: dict[str, Any]) -> None:
         )
 
 
+def checked_shape(shape: Any) -> tuple[int, int, int]:
+    """(C, H, W) of images, as JSON has it.
+
+    Raises:
+        ValueError: it is none that a model here has.
+    """
+    channels, height, width = shape
+    sides = all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in (height, width))
+    if channels not in (1, 3) or not sides:
+        raise ValueError(f"images of shape {shape}")
+    return channels, height, width
+
+
 def filled(
     config: Config,
     shape: tuple[int, int, int],
@@ -118,9 +134,10 @@ def filled(
         device: where to put the model.
 
     Raises:
+        UserError: the settings are of a model that is much larger than these weights.
         RuntimeError: the weights are of another model.
     """
-    model = build(config, shape)
+    model = build(config, shape, SPARE + sum(one.numel() for one in tensors.values()))
     model.load_state_dict(tensors)
     return model.eval().to(device)
 
@@ -144,8 +161,10 @@ def load_model(
     tensors, state = load(path)
     try:
         config = Config.from_dict(state["config"], str(path))
-        channels, height, width = state["shape"]
-        model = filled(config, (channels, height, width), part(tensors, "model"), device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        shape = checked_shape(state["shape"])
+        if not isinstance(state["data"], str) or state["position"]["epoch"] < 0:
+            raise ValueError("no fingerprint of its images, or no epoch")
+        model = filled(config, shape, part(tensors, "model"), device)
+    except (RuntimeError, *DAMAGE) as error:
         raise UserError(f"{path}: does not fit its own settings ({error}).") from error
     return model, config, state

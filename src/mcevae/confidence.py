@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcevae.build import Model
 from mcevae.config import Config
-from mcevae.errors import UserError
+from mcevae.errors import DAMAGE, UserError
 from mcevae.files import write_text
 from mcevae.groups import MatrixGroup
 from mcevae.images import to_bytes
@@ -74,12 +74,17 @@ class Calibration:
         """Inverse of `asdict`, from what JSON gives.
 
         Raises:
-            TypeError, ValueError, KeyError: it is none.
+            Exception: one of `DAMAGE`; it is none.
         """
         misfits = tuple(float(one) for one in values["misfits"])
         if len(misfits) != LEVELS:
             raise ValueError(f"{len(misfits)} misfits instead of {LEVELS}")
-        return cls(**{**values, "misfits": misfits})
+        if not np.isfinite(misfits).all() or list(misfits) != sorted(misfits):
+            raise ValueError("misfits are not finite, or not in order")
+        temperature, n = float(values["temperature"]), int(values["n"])
+        if not SMALLEST <= temperature <= 1 / SMALLEST or n < 0:
+            raise ValueError(f"temperature {temperature:g}, measured on {n} images")
+        return cls(**{**values, "temperature": temperature, "misfits": misfits, "n": n})
 
     @classmethod
     def read(cls, run: Path) -> "Calibration":
@@ -93,7 +98,7 @@ class Calibration:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             raise UserError(f"{path}: is not there; make it with mcevae report {run}.") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"{path}: is not readable ({error}); make it anew with mcevae report {run}."
             ) from error

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tomli_w
 import tyro
 
-from mcevae.errors import UserError
+from mcevae.errors import DAMAGE, UserError
 
 Kind = Literal[
     "hypotheses",
@@ -33,6 +33,7 @@ Kind = Literal[
 ]
 GroupName = Literal["so2", "se2", "sim2", "aff2"]
 BUILT_IN = ("mnist-mini", "mnist", "fashion-mnist", "digits")  # image sets by name
+MOST_ASKED = 10_000  # clusters
 MOST_CLUSTERS = 30  # that `--clusters auto` may find
 
 
@@ -178,6 +179,10 @@ class ModelConfig:
         for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
             value = getattr(self, name)
             _require(value == "auto" or value >= 1, f"{name} is {value}; use 1 or more")
+        _require(
+            self.clusters == "auto" or self.clusters <= MOST_ASKED,
+            f"clusters is {self.clusters}; use at most {MOST_ASKED}",
+        )
         _require(min(self.channels) >= 1, f"channels are {self.channels}; use 1 or more of each")
         for name in ("prior_weights", "posterior_weights"):
             weights = getattr(self, name)
@@ -409,7 +414,7 @@ class Config:
                 for part, settings in values.items()
             }
             return dataclasses.replace(config, **parts)
-        except (TypeError, ValueError, AttributeError) as error:
+        except DAMAGE as error:
             raise UserError(f"{origin}: {error}.") from error
 
     @classmethod
@@ -423,7 +428,7 @@ class Config:
             return cls.from_dict(tomllib.loads(path.read_text("utf-8")), str(path))
         except OSError as error:
             raise UserError(f"{path}: cannot read settings ({error.strerror}).") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except DAMAGE as error:  # tomllib's own, and what it does not catch
             raise UserError(f"{path}: is not a TOML file ({error}).") from error
 
     def to_toml(self) -> str:
@@ -458,6 +463,8 @@ def _fits(value: Any, hint: Any) -> bool:
         count = None if options[-1] is Ellipsis else len(options)
         fits = isinstance(value, tuple) and count in (None, len(value))
         return fits and all(_fits(item, options[0]) for item in value)
+    if isinstance(value, int) and not -(2**63) < value < 2**63:  # more than tensors can hold
+        return False
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, hint) and not isinstance(value, bool)

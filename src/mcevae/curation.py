@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 
-from mcevae.errors import UserError
+from mcevae.errors import DAMAGE, UserError
 from mcevae.files import write_text
 
 FILE = "groups.json"
@@ -47,6 +47,10 @@ class Curation:
 
     def __post_init__(self) -> None:
         units = [unit for group in self.groups for unit in group.units]
+        if not 1 <= self.clusters <= len(units):
+            raise ValueError(f"groups of {len(units)} units cannot be of {self.clusters} clusters")
+        if not all(0 <= k < self.clusters for k in self.centres):
+            raise ValueError("centres are of clusters that there are not")
         if sorted(units) != sorted(self.units):
             raise ValueError(f"groups hold the units {', '.join(units)}; each must be in one group")
         for group in self.groups:
@@ -58,6 +62,8 @@ class Curation:
             raise ValueError("a split cluster has at least two centres")
         if len({len(centre) for parts in self.centres.values() for centre in parts}) > 1:
             raise ValueError("centres of split clusters have different lengths")
+        if not np.isfinite([x for parts in self.centres.values() for c in parts for x in c]).all():
+            raise ValueError("centres of split clusters are not finite")
 
     @classmethod
     def plain(cls, clusters: int) -> "Curation":
@@ -217,7 +223,7 @@ class Curation:
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"{path}: does not fit this run ({error}); mend it, or move it away."
             ) from error

@@ -1,6 +1,7 @@
 """Files of people's own as images of one form: the recipe found, frames read, labels attached."""
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -40,13 +41,18 @@ def nothing(source: Path, faults: list[Fault]) -> UserError:
 
 
 def name_of(path: Path, source: Path) -> str:
-    """What a file is called: its path below a folder, as a list has it, or its own name."""
+    """What a file is called: its path below a folder, as a list has it, or its own name.
+
+    Bytes of names that are no UTF-8 are written as \\xNN, since no table could hold them.
+    """
     if source.is_dir():
-        return path.relative_to(source).as_posix()
-    if source.suffix.lower() == LISTS:
+        name = path.relative_to(source).as_posix()
+    elif source.suffix.lower() == LISTS:
         inside = path.is_relative_to(source.parent)
-        return (path.relative_to(source.parent) if inside else path).as_posix()
-    return path.name
+        name = (path.relative_to(source.parent) if inside else path).as_posix()
+    else:
+        name = path.name
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def frames(source: Path, track: Track = iter) -> Iterator[Frame | Fault]:
@@ -117,8 +123,11 @@ def is_split_archive(path: Path) -> bool:
     """Whether a file is a .npz with training and test images of its own."""
     if path.suffix.lower() != ".npz" or not is_zipfile(path):
         return False
-    with ZipFile(path) as archive:
-        return "x_train.npy" in archive.namelist()
+    try:
+        with ZipFile(path) as archive:
+            return "x_train.npy" in archive.namelist()
+    except Exception:  # what is damaged is for `readers` to tell
+        return False
 
 
 def settle(config: Config) -> tuple[Config, Survey | None]:
@@ -148,7 +157,13 @@ def settle(config: Config) -> tuple[Config, Survey | None]:
 
 
 def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
-    """The recipe of a run, from its settled settings and the shape (C, H, W) of its model."""
+    """The recipe of a run, from its settled settings and the shape (C, H, W) of its model.
+
+    Raises:
+        UserError: the settings are not settled.
+    """
+    if settings.normalise == "set" and settings.levels is None:
+        raise UserError("the run's settings have no levels to --normalise its images by.")
     channels, height, width = shape
     return Recipe(
         normalise="none" if settings.normalise == "auto" else settings.normalise,

@@ -18,7 +18,7 @@ from mcevae.checkpoint import filled, load, load_model, run_file, save
 from mcevae.confidence import FILE as CALIBRATION
 from mcevae.confidence import Calibration
 from mcevae.config import Config, default
-from mcevae.errors import UserError
+from mcevae.errors import DAMAGE, UserError
 from mcevae.files import digest, write_text
 from mcevae.folder import recipe_for
 from mcevae.infer import default_device
@@ -203,7 +203,7 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
             n_features_in=content["n_features_in"],
             feature_names_in=None if names is None else np.asarray(names, object),
         )
-    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, *DAMAGE) as error:
         raise UserError(
             f"{path}: is damaged, or not of a model that mcevae saved "
             f"({type(error).__name__}: {error})."

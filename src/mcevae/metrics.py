@@ -16,7 +16,7 @@ from torch import Tensor
 from mcevae.build import Model
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, pose, pose_seed
-from mcevae.errors import UserError
+from mcevae.errors import DAMAGE, UserError
 from mcevae.groups import MatrixGroup, get_group
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import Images
@@ -317,8 +317,11 @@ def read_scores(run: Path) -> Scores:
     path = run / "metrics.json"
     try:
         kept = json.loads(path.read_text("utf-8"))["scores"]
-        return {name: Score(**one) for name, one in kept.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return {
+            name: Score(value=float(one["value"]), unit=str(one["unit"]), n=int(one["n"]))
+            for name, one in kept.items()
+        }
+    except DAMAGE as error:
         raise UserError(
             f"{path}: cannot be read ({error}); `mcevae report` writes it anew."
         ) from error

@@ -7,6 +7,7 @@ processes take a shard each (`shards`), which is a table of its own.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,8 @@ from mcevae.readers import PICTURES, Fault, files_of, frames_of
 from mcevae.shards import FILE_BITS, Shard
 from mcevae.warp import warp
 
+STEM = 200
+"""Bytes of an image's name in the name of its picture; file systems take 255."""
 PART = 2000
 """Images of a part."""
 
@@ -341,8 +344,9 @@ def fingerprint(source: str, part: str) -> str:
     known = hashlib.blake2b(f"{source} {part}".encode(), digest_size=16)
     if source not in BUILT_IN:
         for path in files_of(Path(source)):
-            state = path.stat() if path.exists() else None
-            known.update(f"{path} {state and (state.st_size, state.st_mtime_ns)}".encode())
+            state = path.stat() if os.path.exists(path) else None  # whatever a list names
+            about = state and (state.st_size, state.st_mtime_ns)
+            known.update(os.fsencode(path) + f" {about}".encode())
     return known.hexdigest()
 
 
@@ -359,7 +363,7 @@ def write_part(path: Path, rows: pa.Table, part: Part) -> None:
 
 def file_name(number: int, name: str) -> str:
     """What the picture of an image is called: its number in the table, and its file's stem."""
-    stem = Path(name.replace("#", "-")).name
+    stem = Path(name.replace("#", "-")).name.encode()[:STEM].decode(errors="ignore")
     return f"{number:07}{'-' if stem else ''}{stem}.png"
 
 

@@ -4,12 +4,15 @@ Nothing here changes a pixel; `recipe` does. A file that cannot be read is a `Fa
 """
 
 import os
+import stat
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -19,6 +22,11 @@ from mcevae.errors import UserError
 
 MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
+MOST_BYTES = 8 * MOST_PIXELS
+"""The same for frames whose pixels take more than a byte."""
+MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
+"""Bytes of an array, and how many times as many as in its archive, beyond both of which it is taken
+for a bomb."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,9 @@ def files_of(source: Path) -> list[Path]:
     Raises:
         UserError: there is no such file or folder, or no image file in it.
     """
-    if source.is_dir():
+    if os.path.isdir(source):  # which says no to names that are too long to be any
         found = list(files_below(source))
-    elif not source.exists():
+    elif not os.path.exists(source):
         hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
         hint = "".join(f" (did you mean {name}?)" for name in hints)
         raise UserError(
@@ -135,10 +143,12 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
     if path.suffix.lower() not in READERS:
         raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
     try:
-        size = path.stat().st_size
-    except OSError as error:
+        state = path.stat()
+    except (OSError, ValueError) as error:
         raise Unreadable("is not there") from error
-    if size == 0:
+    if not stat.S_ISREG(state.st_mode):  # a pipe say, which would be waited for
+        raise Unreadable("is no file")
+    if state.st_size == 0:
         raise Unreadable("is empty")
     return READERS[path.suffix.lower()]
 
@@ -155,7 +165,7 @@ def picture(path: Path) -> Iterator[np.ndarray]:
     """PNG, JPEG, WebP, BMP and TIFF, turned as their EXIF says; all pages of a TIFF."""
     try:
         with quietly():
-            image = Image.open(path)
+            image = Image.open(path, formats=FORMATS)  # other decoders start programs
         with image:
             for page in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
                 with quietly():
@@ -208,8 +218,21 @@ def scientific_tiff(path: Path) -> Iterator[np.ndarray]:
         ) from None
     with tifffile.TiffFile(path) as file:
         for page in file.pages:
-            within_bounds((page.imagewidth, page.imagelength))  # pyright: ignore[reportAttributeAccessIssue]
-            yield page.asarray()
+            modest(page)
+            yield page.asarray(maxworkers=1)
+
+
+def modest(page: Any) -> None:
+    """Refuse pages of a TIFF that would fill the memory.
+
+    Raises:
+        Unreadable: the frame is too large, or its packed data are for more pixels than it has.
+    """
+    within_bounds((page.imagewidth, page.imagelength))
+    if page.nbytes > MOST_BYTES:
+        raise Unreadable(f"has a frame of {page.nbytes:,} bytes, more than {MOST_BYTES:,}")
+    if page.compression != 1 and sum(page.databytecounts) > 2 * page.nbytes + 2**16:
+        raise Unreadable("has more data than its size allows")
 
 
 def mrc(path: Path) -> Iterator[np.ndarray]:
@@ -252,9 +275,27 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("one array under the name of an archive")
-            return archive.get(name)
+            if name not in archive:
+                return None
+            expandable(archive.zip.getinfo(f"{name}.npy"))
+            return archive[name]
+    except Unreadable:
+        raise
     except Exception as error:  # damaged files raise many types
         raise Unreadable("is not a readable NumPy file of numbers") from error
+
+
+def expandable(member: zipfile.ZipInfo) -> None:
+    """Refuse members of an archive that would fill the memory.
+
+    Raises:
+        Unreadable: it grows to more than MOST_EXPANDED bytes, and more than MOST_EXPANSION-fold.
+    """
+    if member.file_size > max(MOST_EXPANDED, MOST_EXPANSION * member.compress_size):
+        raise Unreadable(
+            f"grows from {member.compress_size:,} to {member.file_size:,} bytes, as no images do; "
+            "save it with numpy.savez, unpacked"
+        )
 
 
 def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -262,12 +303,16 @@ def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
     if stack is None or stack.ndim not in (2, 3, 4):
         shape = None if stack is None else stack.shape
         raise Unreadable(f"has shape {shape}; use (H, W), (n, H, W) or (n, H, W, C)")
+    if stack.size == 0:  # any number of images of nothing
+        raise Unreadable(f"has shape {stack.shape}, which holds no pixels")
     for pixels in stack[None] if stack.ndim == 2 else stack:
         within_bounds((pixels.shape[1], pixels.shape[0]))
         yield np.asarray(pixels)
 
 
 LISTS = ".txt"
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Names that Pillow has for them."""
 ARRAYS = (".npy", ".npz")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from mcevae.images import MIN_SIDE, to_bytes
+from mcevae.images import MAX_SIDE, MIN_SIDE, to_bytes
 from mcevae.readers import Frame, Unreadable
 
 LUMA = (0.299, 0.587, 0.114)
@@ -55,6 +55,16 @@ class Recipe:
     background: float
     fit: Literal["pad", "crop"]
     shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
+            raise ValueError(f"there is no recipe {self.normalise}, {self.fit}")
+        if self.normalise == "set" and not (self.levels and self.levels[0] <= self.levels[1]):
+            raise ValueError(f"levels of a set are {self.levels}")
+        if self.channels not in (1, 3) or not 0 <= self.background <= 1:
+            raise ValueError(f"{self.channels} channels on a background of {self.background}")
+        if not all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in self.shape):
+            raise ValueError(f"images of {self.shape} pixels; sides go up to {MAX_SIDE}")
 
     def __call__(self, frame: Frame) -> UInt8[Tensor, "C H W"]:
         """The frame as an image for the model.

@@ -37,7 +37,7 @@ from mcevae.build import Model, build
 from mcevae.config import Config
 from mcevae.data import Posed, Splits
 from mcevae.equivariance import HypothesisObjective
-from mcevae.errors import TrainingError, UserError
+from mcevae.errors import DAMAGE, TrainingError, UserError
 from mcevae.files import write_text
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import require, to_float
@@ -137,8 +137,15 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        for row in rows:  # that these are there is counted on
+            if row["split"] not in ("train", "validation") or row["epoch"] < 0:
+                raise ValueError(f"split {row['split']}, epoch {row['epoch']}")
+            for name in ("epoch", "seconds", *TERMS):
+                if type(row[name]) not in (int, float) or abs(row[name]) > 1e300:
+                    raise ValueError(f"{name} of epoch {row['epoch']} is {row[name]!r:.20}")
+        return rows
+    except DAMAGE as error:
         raise UserError(f"{path}: is not a readable log ({error}).") from error
 
 

@@ -1,0 +1,248 @@
+"""What every reader owes whoever hands it a hostile file: a result, a fault or a `UserError`.
+
+`test_hostile` holds it for a few hundred files, `benchmarks/fuzz.py` for as long as it is given.
+"""
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import tifffile
+import torch
+from PIL import Image
+
+from mcevae.checkpoint import load_model
+from mcevae.confidence import Calibration
+from mcevae.config import PRESETS, Config, DataConfig
+from mcevae.curation import Curation
+from mcevae.errors import UserError
+from mcevae.files import digest
+from mcevae.folder import look, prepared, read
+from mcevae.hub import CONFIG, WEIGHTS
+from mcevae.hub import read as read_hub
+from mcevae.infer import embed
+from mcevae.metrics import read_scores
+from mcevae.predict import Place, fingerprint, parts_of
+from mcevae.readers import Fault, Frame, frames_of
+from mcevae.recipe import Recipe
+from mcevae.train import read_log
+
+Reader = Callable[[Path], None]
+FRAMES = 50
+"""Of a file, that are looked at one by one."""
+PLAIN = Recipe(normalise="none", levels=None, channels=1, background=0.0, fit="pad", shape=(28, 28))
+NEEDY = ("MemoryError", "Unable to allocate", "can't allocate memory")
+"""How a reader says that it asked for more memory than it may have."""
+
+
+class Broken(AssertionError):
+    """A reader did not do what it owes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Files of a kind, valid as they are, and what reads them.
+
+    Attributes:
+        seeds: contents by name.
+        readers: by name; each is given the path of a file of that name, the other files beside it.
+    """
+
+    seeds: dict[str, bytes]
+    readers: dict[str, Reader]
+
+    def settle(self, folder: Path) -> None:
+        """Put all files in a folder."""
+        for name, content in self.seeds.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+    def check(self, folder: Path, name: str, content: bytes) -> str:
+        """Read a file with another content, and put the old one back.
+
+        Returns:
+            read or refused.
+
+        Raises:
+            Broken: neither; the cause is what was raised in its place.
+        """
+        path = folder / name
+        path.write_bytes(content)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.readers[name](path)
+        except UserError as error:
+            modest(str(error))
+            return "refused"
+        except Broken:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise Broken(f"{type(error).__name__}: {error}"[:200]) from error
+        finally:
+            path.write_bytes(self.seeds[name])
+        return "read"
+
+
+def modest(said: str) -> None:
+    """Hold that what was said tells of no attempt to take more memory than there is.
+
+    Raises:
+        Broken: it does.
+    """
+    if any(word in said for word in NEEDY):
+        raise Broken(f"memory: {said}"[:200])
+
+
+def images(folder: Path) -> Target:
+    """Images of every ending and kind that is read."""
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (20, 24)).astype(np.uint8)
+    deep = rng.integers(0, 2**16, (3, 20, 24)).astype(np.uint16)
+    colour = np.dstack([grey, grey.T[:20, :20].repeat(2, 1)[:, :24], grey])
+    clear = Image.fromarray(np.dstack([colour, grey]))
+    for ending in ("png", "jpg", "webp", "bmp", "tif"):
+        Image.fromarray(colour).save(folder / f"colour.{ending}")
+    clear.save(folder / "clear.png")
+    clear.convert("P").save(folder / "palette.png", transparency=0)
+    Image.fromarray(deep[0]).save(folder / "deep.png")
+    Image.fromarray(grey).save(folder / "lzw.tiff", compression="tiff_lzw")
+    tifffile.imwrite(folder / "pages.tif", deep, photometric="minisblack")
+    tifffile.imwrite(folder / "rare.tif", np.dstack(deep), photometric="rgb")
+    tifffile.imwrite(folder / "packed.tif", deep / 65535.0, compression="zlib")
+    np.save(folder / "stack.npy", deep)
+    np.savez(folder / "some.npz", images=deep, labels=np.arange(3))
+    np.savez_compressed(folder / "split.npz", x_train=deep >> 8, x_test=deep >> 8)
+    with mrcfile.new(folder / "stack.mrcs") as file:
+        file.set_data(deep.astype(np.float32))
+    names = sorted(path.name for path in folder.iterdir())
+    (folder / "list.txt").write_text("\n".join(names))
+    seeds = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return Target(seeds, dict.fromkeys(seeds, read_images))
+
+
+def read_images(path: Path) -> None:
+    """A file as `fit` and `predict` read it, and as the explorer reads one that is dropped."""
+    for one in islice(frames_of(path, path.name), FRAMES):
+        found = prepared(one, PLAIN, path, DataConfig())
+        if isinstance(found, Fault):
+            modest(found.reason)
+        elif not isinstance(one, Frame) or found.shape != (1, 28, 28):
+            raise Broken(f"{one} became {found.shape}")
+    settings = DataConfig(source=str(path))
+    fingerprint(str(path), "all")
+    for part in parts_of(str(path), settings, (1, 28, 28), "all", Place()):
+        assert part.pixels.dtype == torch.uint8
+    recipe = look(path, settings).recipe
+    found, faults = read(path, settings)
+    assert found.pixels.dtype == torch.uint8 and found.shape == (recipe.channels, *recipe.shape)
+    for fault in faults:
+        modest(fault.reason)
+
+
+def run_files(run: Path, saved: Path) -> Target:
+    """Files of a run, and of an estimator that was saved.
+
+    Args:
+        run: of preset default, with groups.json.
+        saved: folder that `save_pretrained` filled.
+    """
+    readers: dict[str, Reader] = {
+        "best.safetensors": read_model,
+        "calibration.json": read_calibration,
+        "groups.json": read_groups,
+        "metrics.jsonl": read_losses,
+        "metrics.json": read_figures,
+        f"saved/{CONFIG}": read_saved,
+        f"saved/{WEIGHTS}": read_weights,
+    }
+    places = {name: saved if name.startswith("saved/") else run for name in readers}
+    seeds = {name: (places[name] / Path(name).name).read_bytes() for name in readers}
+    return Target(seeds, readers)
+
+
+def read_model(path: Path) -> None:
+    """A checkpoint, as all commands that use a run do."""
+    model, config, state = load_model(path.parent)
+    assert state["position"]["epoch"] >= 0 and isinstance(state["data"], str)
+    embed(model, torch.zeros(2, *state["shape"], dtype=torch.uint8))
+    config.to_toml()
+
+
+def read_calibration(path: Path) -> None:
+    """Confidences and outlier scores are shares."""
+    found = Calibration.read(path.parent)
+    confidence = found.confidence(torch.tensor([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3]]))
+    scores = found.outlier(torch.tensor([0.0, 1e9]))
+    if not (0 <= confidence.min() <= confidence.max() <= 1 and 0 <= scores.min() <= 1):
+        raise Broken(f"confidence {confidence}, outlier {scores}")
+
+
+def read_groups(path: Path) -> None:
+    """Every image is in one of the groups."""
+    run = path.parent
+    for found in (Curation.read(run, 3), Curation.kept(run)):
+        assert found
+        width = max((len(c) for parts in found.centres.values() for c in parts), default=4)
+        cluster = np.arange(min(found.clusters, 100))
+        places = found.assign(cluster, np.zeros((len(cluster), width), np.float32))
+        assert 0 <= places.min() <= places.max() < len(found.groups)
+
+
+def read_losses(path: Path) -> None:
+    """Rows have what the page and a resumed training look up."""
+    for row in read_log(path.parent):
+        assert row["split"] in ("train", "validation") and row["epoch"] >= 0
+        f"{row['seconds'] / 60:.1f} {row['loss']:.2f}"
+
+
+def read_figures(path: Path) -> None:
+    """Scores can be shown."""
+    for name, score in read_scores(path.parent).items():
+        f"{name} {score.value:.4g} {score.unit} {score.n:d}"
+
+
+def read_saved(path: Path) -> None:
+    """An estimator that others made."""
+    _, found = read_hub(path.parent)
+    recipe = found.recipe
+    image = recipe(Frame("x", np.zeros((20, 20), np.uint8)))
+    embed(found.model, image[None])
+    found.calibration.confidence(torch.tensor([[0.9, 0.1]]))
+
+
+def read_weights(path: Path) -> None:
+    """Weights that others made, with the fingerprint that they have."""
+    about = path.with_name(CONFIG)
+    kept = about.read_bytes()
+    try:
+        about.write_text(json.dumps({**json.loads(kept), "weights": digest(path)}))
+        read_saved(path)
+    finally:
+        about.write_bytes(kept)
+
+
+def settings() -> Target:
+    """Settings of every preset, and of a run over files."""
+    found = {name: make() for name, make in PRESETS.items()}
+    files = {"source": "scans", "size": 64, "levels": (0.1, 0.9), "labels": "folders"}
+    found["files"] = PRESETS["default"]().changed(data=files, train={"minutes": 3.0})
+    seeds = {f"{name}.toml": config.to_toml().encode() for name, config in found.items()}
+    return Target(seeds, dict.fromkeys(seeds, read_settings))
+
+
+def read_settings(path: Path) -> None:
+    """Settings that are read can be written, and are the same when they are read again."""
+    config = Config.read(path)
+    again = path.with_name("again.toml")
+    again.write_text(config.to_toml(), "utf-8")
+    if Config.read(again) != config:
+        raise Broken("settings are others when they are read again")
+    Config.from_dict(json.loads(json.dumps(config.to_dict())))
