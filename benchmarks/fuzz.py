@@ -37,7 +37,20 @@ MEMORY = 4 * 2**30
 """Bytes that reading may take."""
 PATIENCE = 20
 """Seconds that a file may take."""
-SIZES = "--clusters 3 --rotations 24 --variation 4 --hidden 32 --templates 8 --subset 300".split()
+SIZES = [
+    "--clusters",
+    "3",
+    "--rotations",
+    "24",
+    "--variation",
+    "4",
+    "--hidden",
+    "32",
+    "--templates",
+    "8",
+    "--subset",
+    "300",
+]
 FIT = ["fit", "mnist-mini", "--limit", "400", "--epochs", "4", "--batch-size", "50", *SIZES]
 
 
@@ -219,7 +232,9 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
             raise SystemExit(f"{name}: the reading process does not start")
     done, read, refused = struct.unpack("3Q", count.read_bytes())
     notes = folder / "findings.jsonl"
-    findings = [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
+    findings = (
+        [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
+    )
     return {
         "target": name,
         "minutes": round((time.monotonic() - started) / 60, 1),

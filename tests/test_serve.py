@@ -26,9 +26,10 @@ from mcevae.confidence import Calibration
 from mcevae.data import Splits
 from mcevae.explorer import Explorer
 from mcevae.gallery import Gallery
+from mcevae.guard import MOST_JSON
 from mcevae.infer import embed
 from mcevae.metrics import Score
-from mcevae.serve import MOST_JSON, application
+from mcevae.serve import application
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOME = {"base_url": "http://127.0.0.1"}

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from mcevae.metrics import Scores
     from mcevae.readers import Fault
 
-screen = Console(soft_wrap=True)
+screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
 FAULTS_SHOWN = 20
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes share."""
@@ -384,7 +383,7 @@ def groups(
     for column in ("group", "clusters", "images"):
         shown.add_column(column, justify="right" if column == "images" else "left")
     for i, group in enumerate(made.groups):
-        shown.add_row(escape(group.name), ", ".join(group.units), str(counts[i]))
+        shown.add_row(group.name, ", ".join(group.units), str(counts[i]))
     screen.print(shown)
 
 
@@ -407,7 +406,7 @@ def serve(
     """
     try:
         import fastapi  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
     import socket
@@ -419,6 +418,7 @@ def serve(
     from mcevae.explorer import Explorer
     from mcevae.gallery import hang
     from mcevae.infer import default_device
+    from mcevae.listen import server
     from mcevae.metrics import read_scores
     from mcevae.serve import LOOPBACK, application
 
@@ -448,7 +448,7 @@ def serve(
     if open_browser:
         webbrowser.open(address)
     with suppress(KeyboardInterrupt):  # the way it is meant to end
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+        server(app).run(sockets=[listening])
     screen.print("Ended. The groups are kept in the run.")
 
 
@@ -595,6 +595,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error), 2)
     except TrainingError as error:
         fail(str(error), 1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fail("there is not enough memory; use a smaller --batch-size, --limit or --hidden.", 1)
     except KeyboardInterrupt:
         fail("stopped.", 130)
 
@@ -631,6 +635,11 @@ def run(arguments: list[str]) -> None:
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="mcevae", description=DESCRIPTION, args=arguments
         )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch says so in words only, on every kind of device."""
+    return isinstance(error, MemoryError) or "tried to allocate" in str(error).lower()
 
 
 def fail(sentence: str, code: int) -> NoReturn:

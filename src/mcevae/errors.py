@@ -1,6 +1,5 @@
 """The exceptions that a user of the command line is meant to see."""
 
-
 DAMAGE = (
     *(ArithmeticError, AttributeError, LookupError, OSError),
     *(RecursionError, TypeError, ValueError),

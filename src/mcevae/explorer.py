@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
@@ -23,11 +23,13 @@ from mcevae.folder import prepared, recipe_for
 from mcevae.gallery import Gallery, groups_of, images_of
 from mcevae.images import to_bytes, to_float
 from mcevae.infer import human, outputs
-from mcevae.readers import Fault, Unreadable, frames_of
+from mcevae.readers import READERS, Fault, frames_of
 from mcevae.sheets import data_uri, png, strips
 
 HISTORY = 100
 """Changes of groups that can be undone."""
+FARTHEST = 1e6
+"""Latents that are drawn."""
 Z_REACH = 3.0
 """How far the sliders of z go to both sides, at least."""
 
@@ -52,6 +54,7 @@ class Explorer:
     _curation: Curation = field(init=False)
     _before: list[Curation] = field(init=False, default_factory=list)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
+    _decoding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._curation = Curation.read(self.run, self.gallery.clusters)
@@ -140,14 +143,14 @@ class Explorer:
         Raises:
             ValueError: it cannot be read as an image.
         """
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / f"new{Path(name).suffix.lower()}"
+        name, ending = Path(name).name, Path(name).suffix.lower()
+        if ending not in READERS:
+            raise ValueError(f"{name} is of a kind that is not read; use {', '.join(READERS)}")
+        with self._decoding, TemporaryDirectory() as folder:  # one may take gigabytes
+            path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
-            try:
-                frame = next(frames_of(path, Path(name).name))
-            except Unreadable as error:  # no reader for its ending
-                raise ValueError(f"{Path(name).name} {error}") from error
-        image = prepared(frame, recipe_for(self.config.data, self.shape), path, self.config.data)
+            recipe = recipe_for(self.config.data, self.shape)
+            image = prepared(next(frames_of(path, name)), recipe, path, self.config.data)
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
         x, out = self._look(image[None])
@@ -157,7 +160,7 @@ class Explorer:
         parameters = self.model.group.to_parameters(out.element)[0].cpu().numpy()
         return {
             **latents,
-            "name": frame.name,
+            "name": name,
             "group": self.curation.groups[int(group[0])].name,
             "probability": probability[0].tolist(),
             "confidence": float(self.calibration.confidence(probability)[0]),
@@ -175,14 +178,14 @@ class Explorer:
             tau: T tangent coordinates, in the units of the gallery's coordinates.
 
         Raises:
-            ValueError: there is no such cluster, or numbers are too many, too few or not finite.
+            ValueError: there is no such cluster, or numbers are too many, too few or too large.
         """
         found = self.gallery
         if not 0 <= cluster < found.clusters:
             raise ValueError(f"there is no cluster {cluster}; there are 0 to {found.clusters - 1}")
         for name, given, count in (("z", z, found.z.shape[1]), ("tau", tau, found.pose.shape[1])):
-            if len(given) != count or not np.isfinite(given).all():
-                raise ValueError(f"{name} must be {count} finite numbers")
+            if len(given) != count or not (np.abs(given) <= FARTHEST).all():
+                raise ValueError(f"{name} must be {count} numbers of at most {FARTHEST:g}")
         device = next(self.model.parameters()).device
         members = torch.from_numpy(np.flatnonzero(found.cluster == cluster))
         z_c = found.z_c[members].mean(0) if len(members) else torch.zeros(found.z_c.shape[1])
@@ -196,10 +199,10 @@ class Explorer:
         pictures = {"canonical": canonical, "moved": moved}
         return {k: data_uri(png(to_bytes(v)[0].cpu()), "png") for k, v in pictures.items()}
 
-    def write_canonical(self, path: Path) -> None:
+    def write_canonical(self, file: IO[bytes]) -> None:
         """Write a zip of every canonical image, as PNG by its number in the table."""
         number = 0
-        with ZipFile(path, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
+        with ZipFile(file, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
             for _, out in outputs(self.model, self.gallery.pixels):
                 for image in to_bytes(out.canonical).cpu():
                     archive.writestr(f"canonical/{number:07}.png", png(image))

@@ -269,7 +269,10 @@ def labeller(labels: str) -> Callable[[str], str]:
 
 def archived(images: Images, source: Path) -> Images:
     """Images of a .npz with its array `labels`, if it has one that fits."""
-    labels = from_archive(source, "labels")
+    try:
+        labels = from_archive(source, "labels")
+    except Unreadable as error:
+        raise UserError(f"{source}: its array labels {error}.") from error
     if labels is None:
         return images
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":

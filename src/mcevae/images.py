@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from mcevae.errors import UserError
-from mcevae.readers import Fault, Unreadable, expandable
+from mcevae.readers import Fault, Unreadable, unpacked
 
 MIN_SIDE, MAX_SIDE = 16, 256  # what the networks are built for
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -159,10 +159,7 @@ def read_numpy(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
             loaded = np.load(file, allow_pickle=False)
-            present = [name for name in ARRAYS if name in loaded]
-            for name in present:
-                expandable(loaded.zip.getinfo(f"{name}.npy"))
-            return {name: loaded[name] for name in present}
+            return {name: unpacked(loaded, name) for name in ARRAYS if name in loaded}
     except Unreadable as error:
         raise UserError(f"{path}: {error}.") from error
     except FileNotFoundError:

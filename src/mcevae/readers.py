@@ -275,27 +275,31 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("one array under the name of an archive")
-            if name not in archive:
-                return None
-            expandable(archive.zip.getinfo(f"{name}.npy"))
-            return archive[name]
+            return unpacked(archive, name) if name in archive else None
     except Unreadable:
         raise
     except Exception as error:  # damaged files raise many types
         raise Unreadable("is not a readable NumPy file of numbers") from error
 
 
-def expandable(member: zipfile.ZipInfo) -> None:
-    """Refuse members of an archive that would fill the memory.
+def unpacked(archive: Any, name: str) -> np.ndarray:
+    """An array of an open .npz.
 
     Raises:
-        Unreadable: it grows to more than MOST_EXPANDED bytes, and more than MOST_EXPANSION-fold.
+        Unreadable: it would fill the memory: it grows to more than MOST_EXPANDED bytes, and more
+            than MOST_EXPANSION-fold.
+        Exception: of many types; it is damaged.
     """
+    member: zipfile.ZipInfo = archive.zip.getinfo(f"{name}.npy")
     if member.file_size > max(MOST_EXPANDED, MOST_EXPANSION * member.compress_size):
         raise Unreadable(
             f"grows from {member.compress_size:,} to {member.file_size:,} bytes, as no images do; "
             "save it with numpy.savez, unpacked"
         )
+    array = archive[name]
+    if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is no array
+        raise ValueError(f"{name} is no array")
+    return array
 
 
 def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:

@@ -1,42 +1,33 @@
 """The explorer's web server: a run's page and what it asks for, on this machine alone.
 
-No page of another site can use it: names of hosts are checked, changes are refused to other
-origins, and the page may load nothing from elsewhere.
+No page of another site can use it: names of hosts are checked here, all else by `guard`.
 """
 
-import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from importlib.metadata import version
 from io import BytesIO
-from pathlib import Path
-from tempfile import mkdtemp
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any
 
 import pyarrow as pa
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pyarrow import csv, parquet
 from pydantic import BaseModel, Field
-from starlette.background import BackgroundTask
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mcevae.data import Splits
+from mcevae.errors import UserError
 from mcevae.explorer import Explorer
+from mcevae.guard import LOOK, Guard
 from mcevae.metrics import Scores
 from mcevae.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
 
 LOOPBACK = ("127.0.0.1", "localhost")
-MOST_BYTES = 32 * 2**20
-"""Of an image file that is dropped on the page."""
-MOST_JSON = 2**20
-"""Bytes of any other request."""
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
+PIECE = 2**18
+"""Bytes of a file that are sent at a time."""
 FORMS = {
     "csv": ("text/csv", csv.write_csv),
     "parquet": ("application/vnd.apache.parquet", parquet.write_table),
@@ -87,9 +78,11 @@ def application(
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
     )
-    app.middleware("http")(guard)
+    app.middleware("http")(Guard())
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.exception_handler(RequestValidationError)(unfit)
     app.exception_handler(ValueError)(refused)
+    app.exception_handler(UserError)(refused)
     app.exception_handler(IndexError)(not_there)
     page = live_page(explorer.run, explorer.config, data, scores)
     add_pages(app, explorer, page)
@@ -98,28 +91,16 @@ def application(
     return app
 
 
-async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Refuse changes that another site asks for and bodies that are too large; set the policy."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        return JSONResponse({"detail": "another site may not ask this"}, 403)
-    if request.method == "POST":
-        most = MOST_BYTES if request.url.path == "/api/look" else MOST_JSON
-        length = request.headers.get("content-length", "")
-        if not length.isdecimal():
-            return JSONResponse({"detail": "the length of the request is missing"}, 411)
-        if int(length) > most:
-            return JSONResponse({"detail": f"larger than {most // 2**20} MB"}, 413)
-    response = await call_next(request)
-    response.headers["Content-Security-Policy"] = POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def refused(request: Request, error: Exception) -> JSONResponse:
     """Why what was asked for cannot be."""
-    return JSONResponse({"detail": f"{error}."}, 422)
+    return JSONResponse({"detail": f"{str(error).rstrip('.')}."}, 422)
+
+
+def unfit(request: Request, error: Exception) -> JSONResponse:
+    """Which part of a request is of another type; what it was is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    parts = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]]
+    return JSONResponse({"detail": f"{'; '.join(parts)}."}, 422)
 
 
 def not_there(request: Request, error: Exception) -> JSONResponse:
@@ -202,15 +183,10 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
 
     binary = {"content": {"application/octet-stream": {}}, "required": True}
 
-    @app.post("/api/look", tags=["images"], openapi_extra={"requestBody": binary})
+    @app.post(LOOK, tags=["images"], openapi_extra={"requestBody": binary})
     async def look(request: Request, name: Annotated[str, Query(max_length=300)]) -> dict[str, Any]:
         """What the model says of an image file: its bytes are the body, its name is given."""
-        content = b""
-        async for part in request.stream():
-            content += part
-            if len(content) > MOST_BYTES:
-                raise HTTPException(413, f"larger than {MOST_BYTES // 2**20} MB")
-        return await run_in_threadpool(explorer.look, name, content)
+        return await run_in_threadpool(explorer.look, name, await request.body())
 
     @app.post("/api/draw", tags=["images"])
     def draw(what: Latents) -> dict[str, str]:
@@ -228,16 +204,22 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
         write(rows, buffer)
         return Response(buffer.getvalue(), headers=attached(f"images.{form}"), media_type=kind)
 
-    @app.get("/api/canonical.zip", tags=["tables"], response_class=FileResponse)
-    def canonical() -> FileResponse:
+    @app.get("/api/canonical.zip", tags=["tables"], response_class=Response)
+    def canonical() -> Response:
         """Every canonical image as PNG, by its number in the table."""
-        folder = Path(mkdtemp())
-        explorer.write_canonical(folder / "canonical.zip")
-        return FileResponse(
-            folder / "canonical.zip",
-            filename="canonical.zip",
-            background=BackgroundTask(shutil.rmtree, folder),
-        )
+        file = TemporaryFile()  # noqa: SIM115  closed and gone with the answer, taken or not
+        explorer.write_canonical(file)
+        size = file.tell()
+        file.seek(0)
+        headers = {**attached("canonical.zip"), "Content-Length": str(size)}
+        return StreamingResponse(pieces(file), headers=headers, media_type="application/zip")
+
+
+def pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """What is left of a file, which is closed at the end, or when no more is wanted."""
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def attached(name: str) -> dict[str, str]:
