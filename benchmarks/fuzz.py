@@ -128,8 +128,11 @@ def found(folder: Path, name: str, content: bytes, what: str, where: str) -> Non
     kept.parent.mkdir(exist_ok=True)
     kept.write_bytes(content)
     print(f"FOUND {where}: {what} ({kept})", flush=True)
-    with (folder / "findings.jsonl").open("a") as file:
-        file.write(json.dumps({"file": name, "what": what, "where": where}) + "\n")
+    note = json.dumps({"file": name, "what": what, "where": where}) + "\n"
+    with (folder / "findings.jsonl").open("a+") as file:
+        file.seek(0)
+        if note not in file.readlines():
+            file.write(note)
 
 
 def guided(harness: Harness, seed: int) -> None:
@@ -212,8 +215,11 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
         worker.wait()
         if in_time and (folder / "now").exists():
             what = f"ended the process ({code})" if code is not None else f"took > {PATIENCE} s"
-            kind = (folder / "now").read_text()
-            found(folder, kind, (folder / "input").read_bytes(), what, f"{kind} {what}")
+            kind, content = (folder / "now").read_text(), (folder / "input").read_bytes()
+            found(folder, kind, content, what, f"{kind} {what}")
+            for one in (folder / "corpus").glob("*"):  # or the next process would end there, too
+                if one.read_bytes()[1:] == content:
+                    one.unlink()
             ended += 1
         elif in_time:
             raise SystemExit(f"{name}: the reading process does not start")

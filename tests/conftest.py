@@ -7,10 +7,18 @@ import tests.typecheck  # noqa: F401  the hook finds it by name
 install_import_hook("mcevae", "tests.typecheck.checked")
 
 import dataclasses  # noqa: E402
+import shutil  # noqa: E402
+import socket  # noqa: E402
+import threading  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from fastapi.testclient import TestClient  # noqa: E402
+from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from mcevae.build import build  # noqa: E402
 from mcevae.checkpoint import load_model  # noqa: E402
@@ -26,9 +34,15 @@ from mcevae.config import (  # noqa: E402
     default,
 )
 from mcevae.data import Splits, prepare_for  # noqa: E402
+from mcevae.explorer import Explorer  # noqa: E402
 from mcevae.gallery import Gallery, hang  # noqa: E402
+from mcevae.listen import server  # noqa: E402
+from mcevae.metrics import Score  # noqa: E402
 from mcevae.model import MCEVAE  # noqa: E402
+from mcevae.serve import application  # noqa: E402
 from mcevae.train import fit  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def tiny(**changes: object) -> Config:
@@ -104,3 +118,65 @@ def model() -> MCEVAE:
     """An untrained tiny model of 28 x 28 images, in evaluation mode."""
     torch.manual_seed(0)
     return build(tiny(), (1, 28, 28)).eval()
+
+
+@pytest.fixture
+def explorer(trained: Path, gallery: Gallery, calibration: Calibration, tmp_path: Path) -> Explorer:
+    """A copy of the run, so that its groups can be changed."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    model, config, _ = load_model(run)
+    return Explorer(run=run, model=model, config=config, gallery=gallery, calibration=calibration)
+
+
+@pytest.fixture
+def app(explorer: Explorer, small_data: Splits) -> Any:
+    return application(explorer, small_data, {"bce": Score(value=100.0, unit="nats", n=100)})
+
+
+@pytest.fixture
+def client(app: Any) -> TestClient:
+    return TestClient(app, base_url="http://127.0.0.1")
+
+
+@contextmanager
+def served(app: Any, **settings: Any) -> Iterator[tuple[str, int]]:
+    """A server of an application at a free port of this machine; `settings` as for `server`."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    one = server(app, **settings)
+    thread = threading.Thread(target=one.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield listening.getsockname()
+    finally:
+        one.should_exit = True
+        thread.join()
+        listening.close()
+
+
+@pytest.fixture
+def address(app: Any) -> Iterator[str]:
+    """Of the explorer's server."""
+    with served(app) as (host, port):
+        yield f"http://{host}:{port}"
+
+
+@pytest.fixture
+def errors() -> list[str]:
+    """What the page reports as errors."""
+    return []
+
+
+@pytest.fixture
+def page(errors: list[str]) -> Iterator[Page]:
+    """A page in Chromium; whatever it reports as an error fails the test."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium; install your system's package of it")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: line.type == "error" and errors.append(line.text))
+        yield page
+        found = list(errors)  # closing breaks off what is being asked for, which is none
+        browser.close()
+    assert not found

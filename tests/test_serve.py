@@ -3,11 +3,7 @@
 import io
 import json
 import re
-import shutil
-import socket
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +11,17 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as parquet
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from mcevae.checkpoint import load_model
 from mcevae.cli import main
 from mcevae.confidence import Calibration
 from mcevae.data import Splits
 from mcevae.explorer import Explorer
-from mcevae.gallery import Gallery
 from mcevae.guard import MOST_JSON
 from mcevae.infer import embed
 from mcevae.metrics import Score
-from mcevae.serve import application
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-HOME = {"base_url": "http://127.0.0.1"}
-expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
-
-
-@pytest.fixture
-def explorer(trained: Path, gallery: Gallery, calibration: Calibration, tmp_path: Path) -> Explorer:
-    """A copy of the run, so that its groups can be changed."""
-    run = shutil.copytree(trained, tmp_path / "run")
-    model, config, _ = load_model(run)
-    return Explorer(run=run, model=model, config=config, gallery=gallery, calibration=calibration)
-
-
-@pytest.fixture
-def app(explorer: Explorer, small_data: Splits) -> Any:
-    return application(explorer, small_data, {"bce": Score(value=100.0, unit="nats", n=100)})
-
-
-@pytest.fixture
-def client(app: Any) -> TestClient:
-    return TestClient(app, **HOME)
 
 
 def png_of(explorer: Explorer, image: int) -> bytes:
@@ -176,40 +146,6 @@ def test_a_taken_port_is_refused(
     with pytest.raises(SystemExit) as stop:
         main(["serve", str(tmp_path), "--port", "99999"])
     assert stop.value.code == 2 and "0 to 65535" in capsys.readouterr().err
-
-
-@pytest.fixture
-def address(app: Any) -> Iterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listening.close()
-
-
-@pytest.fixture
-def errors() -> list[str]:
-    """What the page reports as errors."""
-    return []
-
-
-@pytest.fixture
-def page(errors: list[str]) -> Iterator[Page]:
-    """A page in Chromium; whatever it reports as an error fails the test."""
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium; install your system's package of it")
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: line.type == "error" and errors.append(line.text))
-        yield page
-        found = list(errors)  # closing breaks off what is being asked for, which is none
-        browser.close()
-    assert not found
 
 
 def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: Explorer) -> None:

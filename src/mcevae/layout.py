@@ -16,6 +16,8 @@ FITTED = 10_000
 """Points that UMAP lays out itself; the others are placed among them."""
 COMPONENTS = 32
 NEIGHBOURS = 3
+SAME = 1e-9
+"""Points that are nearer in every coordinate are one."""
 
 
 def umap(data: np.ndarray, **options: Any) -> np.ndarray:
@@ -42,9 +44,12 @@ def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n
     """Lay points out in a plane, each axis from 0 to 1; the same seed gives the same map.
 
     UMAP lays out at most 10,000 of them, evenly chosen; each other point goes to the mean of its
-    three nearest ones among those, weighted by inverse distance.
+    three nearest ones among those, weighted by inverse distance. Points that are all one lie in the
+    middle.
     """
     data = features.numpy().astype(np.float64)
+    if np.ptp(data, axis=0).max() < SAME:
+        return np.full((len(data), 2), 0.5)
     count = min(COMPONENTS, len(data), data.shape[1])
     data = PCA(count, svd_solver="randomized", random_state=seed).fit_transform(data)
     if len(data) < LEAST:

@@ -3,6 +3,7 @@
 Nothing here changes a pixel; `recipe` does. A file that cannot be read is a `Fault` with a reason.
 """
 
+import math
 import os
 import stat
 import warnings
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -256,6 +257,8 @@ def numpy_array(path: Path) -> Iterator[np.ndarray]:
     """
     if path.suffix.lower() == ".npy":
         try:
+            with path.open("rb") as file:
+                check_header(file, path.stat().st_size)
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # damaged files raise many types
             raise Unreadable("is not a readable NumPy file of numbers") from error
@@ -282,6 +285,27 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
         raise Unreadable("is not a readable NumPy file of numbers") from error
 
 
+def check_header(file: IO[bytes], size: int) -> None:
+    """Refuse arrays that claim what there is not: NumPy would take memory for it, or be ended.
+
+    Args:
+        file: at the start of a .npy.
+        size: of it, bytes.
+
+    Raises:
+        Exception: of many types; it is damaged.
+    """
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, _, kind = headers[np.lib.format.read_magic(file)](file)
+    if kind.itemsize == 0 or min(shape, default=0) < 0:
+        raise ValueError(f"an array of {shape} times nothing")
+    if math.prod(shape) * kind.itemsize > size:
+        raise ValueError(f"an array of {shape} in {size} bytes")
+
+
 def unpacked(archive: Any, name: str) -> np.ndarray:
     """An array of an open .npz.
 
@@ -296,10 +320,9 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
             f"grows from {member.compress_size:,} to {member.file_size:,} bytes, as no images do; "
             "save it with numpy.savez, unpacked"
         )
-    array = archive[name]
-    if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is no array
-        raise ValueError(f"{name} is no array")
-    return array
+    with archive.zip.open(member) as file:
+        check_header(file, member.file_size)
+    return archive[name]
 
 
 def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:

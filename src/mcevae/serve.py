@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pyarrow import csv, parquet
 from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from mcevae.data import Splits
 from mcevae.errors import UserError
@@ -81,6 +82,7 @@ def application(
     app.middleware("http")(Guard())
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(unfit)
+    app.exception_handler(ClientDisconnect)(gone)
     app.exception_handler(ValueError)(refused)
     app.exception_handler(UserError)(refused)
     app.exception_handler(IndexError)(not_there)
@@ -106,6 +108,11 @@ def unfit(request: Request, error: Exception) -> JSONResponse:
 def not_there(request: Request, error: Exception) -> JSONResponse:
     """What does not exist."""
     return JSONResponse({"detail": f"{error}."}, 404)
+
+
+def gone(request: Request, error: Exception) -> Response:
+    """An answer for a client that is there no more, which is no fault to log."""
+    return Response(status_code=400)
 
 
 def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
