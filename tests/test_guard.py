@@ -93,7 +93,7 @@ STEPS = (
     "%2fetc%2fpasswd",
     "....//",
     "a%00b",
-    "settings.toml",
+    "groups.json",
 )
 
 
@@ -248,7 +248,8 @@ def test_two_hundred_requests_at_once_are_all_answered_right(
     for i in range(50):
         strip, latents, look, _ = answers[4 * i : 4 * i + 4]
         assert strip.content == explorer.strip(i)
-        assert latents.json() == pytest.approx(explorer.latents(i))
+        for key, value in explorer.latents(i).items():
+            assert latents.json()[key] == pytest.approx(value)
         assert look.json()["name"] == f"{i}.png"
         assert look.json()["z"] == pytest.approx(latents.json()["z"], abs=1e-5)
     kept = json.loads((explorer.run / "groups.json").read_text())

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -285,7 +286,7 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
         raise Unreadable("is not a readable NumPy file of numbers") from error
 
 
-def check_header(file: IO[bytes], size: int) -> None:
+def check_header(file: BufferedIOBase, size: int) -> None:
     """Refuse arrays that claim what there is not: NumPy would take memory for it, or be ended.
 
     Args:
