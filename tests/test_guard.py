@@ -113,8 +113,9 @@ STEPS = (
 def test_no_route_leads_out_of_what_is_served(client: TestClient, route: str) -> None:
     for step in STEPS:
         answer = client.get(route.format(step))
-        assert answer.status_code in (404, 422) or answer.url.path in ("/", "/docs"), answer.url
-        assert b"root:" not in answer.content and b"preset =" not in answer.content
+        if answer.text != client.get("/").text:  # where a client itself takes the steps
+            assert answer.status_code in (404, 422), answer.url
+            assert b"root:" not in answer.content and b"units" not in answer.content
 
 
 def test_names_in_archives_lead_nowhere(client: TestClient) -> None:
@@ -208,12 +209,14 @@ def ended(connection: socket.socket) -> bool:
     """Send one byte more; whether the server has ended the connection."""
     try:
         connection.sendall(b"x")
-        return connection.recv(1000) == b""
+        over = connection.recv(1000) == b""
     except TimeoutError:
         return False
     except OSError:
+        over = True
+    if over:
         connection.close()
-        return True
+    return over
 
 
 def test_uploads_that_are_too_large_are_refused_before_they_are_taken(app: Any) -> None:

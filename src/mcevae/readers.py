@@ -228,9 +228,11 @@ def modest(page: Any) -> None:
     """Refuse pages of a TIFF that would fill the memory.
 
     Raises:
-        Unreadable: the frame is too large, or its packed data are for more pixels than it has.
+        Unreadable: the frame is too large or empty, or its packed data are for more pixels.
     """
     within_bounds((page.imagewidth, page.imagelength))
+    if page.nbytes == 0:  # there may be any number of these
+        raise Unreadable("has a frame without pixels")
     if page.nbytes > MOST_BYTES:
         raise Unreadable(f"has a frame of {page.nbytes:,} bytes, more than {MOST_BYTES:,}")
     if page.compression != 1 and sum(page.databytecounts) > 2 * page.nbytes + 2**16:

@@ -28,6 +28,8 @@ LEAST = 4
 """Pixels of the shorter side of a frame."""
 SAMPLED = 4096
 """Values that a frame gives to the percentiles of its set."""
+ABSURD = 1e30
+"""Intensities that differences and quotients of could overflow."""
 UNEVEN = 0.2
 """Quartile distance of the borders' medians that is worth a warning."""
 COLOURED = 0.02
@@ -117,12 +119,13 @@ def floats(
     if pixels.dtype.kind not in "buif":
         raise Unreadable(f"holds {pixels.dtype}, no numbers of intensity")
     full = np.float32(np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1)
-    values = pixels[..., :3].astype(np.float32) / full
+    with np.errstate(over="ignore"):
+        values = pixels[..., :3].astype(np.float32) / full
     opacity = pixels[..., 3:].astype(np.float32) / full
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
-    if not np.isfinite(values).all():
-        raise Unreadable("holds NaN or infinite values")
+    if not (np.abs(values) < ABSURD).all():  # nor is NaN
+        raise Unreadable(f"holds NaN or infinite values, or some beyond {ABSURD:g}")
     low, high = 0.0, 1.0
     if normalise == "none" and not low <= values.min() <= values.max() <= high:
         seen = f"{pixels.min():g} to {pixels.max():g}"
