@@ -18,7 +18,7 @@ from typing import Any  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
 from mcevae.build import build  # noqa: E402
 from mcevae.checkpoint import load_model  # noqa: E402
@@ -43,6 +43,7 @@ from mcevae.serve import application  # noqa: E402
 from mcevae.train import fit  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
 
 
 def tiny(**changes: object) -> Config:
