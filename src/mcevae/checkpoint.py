@@ -3,6 +3,7 @@
 One file holds tensors and state, so that moving it into place is one atomic step.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,28 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    header = {"mcevae": json.dumps({"format": FORMAT, **state})}
+    text = json.dumps({"format": FORMAT, **state})
+    whole = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    header = {"mcevae": text, "blake2b": fingerprint(text, whole)}
     with atomic(path) as temporary:
         try:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
+            save_file(whole, temporary, header)
         except SafetensorError as error:  # it wraps the operating system's error, a full disk say
             raise UserError(f"{path}: cannot be written ({error}).") from error
+
+
+def fingerprint(text: str, tensors: dict[str, Tensor]) -> str:
+    """Of all that a checkpoint holds, by which it is noticed that a disk or a copy altered it.
+
+    Args:
+        text: its state.
+        tensors: contiguous, on the CPU.
+    """
+    known = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        known.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return known.hexdigest()
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -56,11 +73,19 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                     f"{path}: written by another version of mcevae (format {state['format']}, "
                     f"this one reads {FORMAT})."
                 )
-            return {key: file.get_tensor(key) for key in file.keys()}, state  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, *DAMAGE) as error:
         raise UserError(
-            f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error})."
+            f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error}); bring "
+            "back a copy, or train anew."
         ) from error
+    # Those written before there were fingerprints have none.
+    if header.get("blake2b") not in (None, fingerprint(header["mcevae"], tensors)):
+        raise UserError(
+            f"{path}: was altered since it was written, by a faulty disk or copy say; bring back a "
+            "copy, or train anew."
+        )
+    return tensors, state
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

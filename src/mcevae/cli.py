@@ -56,10 +56,12 @@ def fit_from(start: Config) -> Callable[..., None]:
             out: Folder to make for the run.
             settings: TOML file to take settings from, such as a run's settings.toml; flags win.
         """
-        begun = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        from mcevae.files import is_stale
+        from mcevae.folder import settle
+
+        begun = out.exists() and not (out.is_dir() and all(map(is_stale, out.iterdir())))
         if begun and place()[0] == 0:  # other ranks may find what rank 0 has written by then
             raise UserError(f"{out}: exists already; choose another --out, or `mcevae resume`.")
-        from mcevae.folder import settle
 
         with screen.status("looking at the images"):
             config, found = settle(config)
@@ -127,12 +129,9 @@ def reading() -> Progress:
 
 
 def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:
-    """Name the files that could not be used, the first few on the screen and all in a table."""
+    """Name the first few of the files that could not be used, and the table of them all."""
     if not faults:
         return
-    from mcevae.files import write_rows
-
-    write_rows(path, ("file", "reason"), [(fault.name, fault.reason) for fault in faults])
     screen.print(f"{len(faults)} could not be used, all named in {path}:", highlight=False)
     for fault in faults[:FAULTS_SHOWN]:
         screen.print(f"  {fault.name} {fault.reason}", highlight=False, markup=False)
@@ -143,6 +142,7 @@ def show_and_report(run: Path, data: "Splits") -> None:
     from mcevae.checkpoint import load_model
     from mcevae.confidence import calibrate
     from mcevae.infer import default_device
+    from mcevae.readers import write_faults
     from mcevae.report import write_report
 
     config, scores = score(run, data, "test", "best")
@@ -150,6 +150,7 @@ def show_and_report(run: Path, data: "Splits") -> None:
     with screen.status("measuring confidence"):
         calibration = calibrate(model, config, data.validation.images.pixels)
         calibration.write(run)
+    write_faults(data.faults, run / "skipped.csv")
     tell_faults(data.faults, run / "skipped.csv")
     with screen.status("drawing the report"):
         page = write_report(run, model, config, data, scores, calibration)

@@ -20,7 +20,7 @@ from mcevae.curation import Curation
 from mcevae.errors import UserError
 from mcevae.files import digest
 from mcevae.infer import check_table_path, default_device
-from mcevae.predict import Predictor, parts_folder
+from mcevae.predict import Predictor, parts_folder, skipped
 from mcevae.readers import Fault
 from mcevae.shards import Shard
 
@@ -55,9 +55,8 @@ class Made:
 
     @property
     def skipped(self) -> Path:
-        """Where its faults are named; beside shards by a name that readers of folders pass by."""
-        hidden = "_" if self.table.name.startswith("part-") else ""
-        return self.table.with_name(f"{hidden}{self.table.stem}.skipped.csv")
+        """Where its faults are named."""
+        return skipped(self.table)
 
     def in_words(self) -> str:
         """What came of it, for people."""
@@ -101,10 +100,11 @@ class Maker:
         if shard:
             shard.check(order.out, overwrite=order.overwrite)
         if out.exists() and not order.overwrite:
-            if not (shard and self.predictor.has_made(*asked)):
+            if shard and self.predictor.has_made(*asked):
+                shutil.rmtree(parts_folder(out), ignore_errors=True)
+                return Made(table=out, rows=parquet.read_metadata(out).num_rows, before=True)
+            if not self.predictor.has_begun(*asked):
                 raise exists(out)
-            shutil.rmtree(parts_folder(out), ignore_errors=True)
-            return Made(table=out, rows=parquet.read_metadata(out).num_rows, before=True)
         faults, images = [], 0
         for done, images, found in self.predictor(*asked):
             faults += found
@@ -124,7 +124,7 @@ def make_here(
     """Make a table in this process; arguments and errors as for `Maker.make`."""
     if shard is None:  # before any work is done
         check_table_path(order.out)
-        if order.out.exists() and not order.overwrite:
+        if order.out.exists() and not (order.overwrite or parts_folder(order.out).exists()):
             raise exists(order.out)
     return Maker(order, default_device()).make(shard, tell)
 

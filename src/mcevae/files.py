@@ -3,10 +3,14 @@
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from io import StringIO
 from pathlib import Path
+
+import psutil
 
 from mcevae.errors import UserError
 
@@ -15,7 +19,8 @@ from mcevae.errors import UserError
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; what is written there replaces `path` at the end.
 
-    The folder is made if needed. If the body raises, `path` stays as it was.
+    The folder is made if needed. If the body raises, `path` stays as it was. What processes that
+    were killed while they wrote the same file have left is removed.
 
     Raises:
         UserError: the folder cannot be made or the file cannot be written.
@@ -23,6 +28,9 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for other in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+            if is_stale(other):
+                other.unlink(missing_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -32,6 +40,12 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def is_stale(path: Path) -> bool:
+    """Whether a file is a temporary one of `atomic`, of a process that is no more."""
+    match = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
+    return match is not None and not psutil.pid_exists(int(match[1]))
 
 
 def digest(path: Path) -> str:

@@ -22,7 +22,7 @@ from mcevae.errors import UserError
 from mcevae.files import write_text
 from mcevae.folder import Track, frames, labeller, look, nothing, prepared
 from mcevae.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
-from mcevae.readers import Fault, files_of
+from mcevae.readers import Fault, files_of, write_faults
 
 BUCKET_BYTES = 2**28
 """Size of a bucket that is aimed at."""
@@ -85,6 +85,7 @@ def write_pack(
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
         }
+        write_faults(faults, half / "skipped.csv")
         write_text(half / ABOUT, json.dumps(about, indent=1) + "\n")
         half.replace(folder)
     except OSError as error:

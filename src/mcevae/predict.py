@@ -29,13 +29,13 @@ from mcevae.config import BUILT_IN, DataConfig
 from mcevae.curation import FILE, Curation
 from mcevae.data import load, pixels_of
 from mcevae.errors import UserError
-from mcevae.files import atomic
+from mcevae.files import atomic, write_text
 from mcevae.folder import is_split_archive, name_of, nothing, prepared, recipe_for
 from mcevae.images import Images, to_bytes
 from mcevae.infer import check_table_path, joined, outputs, table, taken, write_tables
 from mcevae.model import Output
 from mcevae.packs import Pack, is_pack, open_pack
-from mcevae.readers import PICTURES, Fault, files_of, frames_of
+from mcevae.readers import PICTURES, Fault, files_of, frames_of, write_faults
 from mcevae.shards import FILE_BITS, Shard
 from mcevae.warp import warp
 
@@ -43,6 +43,8 @@ STEM = 200
 """Bytes of an image's name in the name of its picture; file systems take 255."""
 PART = 2000
 """Images of a part."""
+MARK = "identity"
+"""File that tells what the parts of a folder are of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,9 +277,9 @@ class Predictor:
         one = Part(pixels=blank, names=names, end=Place(), done=1.0)
         return plain.rows(one, 0).slice(0, 0)
 
-    def known(self, source: str, part: str, shard: Shard | None) -> str:
+    def known(self, source: str, part: str, shard: Shard | None, states: "States") -> str:
         """By which a table is known: the run, the source and the share of it."""
-        return self.identity + fingerprint(source, part) + str(shard or "")
+        return self.identity + fingerprint(source, part, states) + str(shard or "")
 
     def has_made(self, source: str, part: str, out: Path, shard: Shard | None) -> bool:
         """Whether `out` is the whole table of this share already."""
@@ -285,7 +287,7 @@ class Predictor:
             about = parquet.read_schema(out).metadata or {}
         except (OSError, ArrowInvalid):
             return False
-        return about.get(b"mcevae") == self.known(source, part, shard).encode()
+        return about.get(b"mcevae") == self.known(source, part, shard, states_of(source)).encode()
 
     def __call__(
         self, source: str, part: str, out: Path, shard: Shard | None = None
@@ -302,27 +304,45 @@ class Predictor:
             The share of the source that is done, images so far, and faults of the last part.
         """
         check_table_path(out)
-        folder = parts_folder(out)
-        known = self.known(source, part, shard)
-        begin_parts(folder, known)
-        begun, found = Place(), 0
-        while (path := folder / f"{found:06}.parquet").exists():
-            about = json.loads(parquet.read_schema(path).metadata[b"mcevae"])
-            begun, found = Place(**about["end"]), found + 1
-            yield about["done"], begun.images, [Fault(*one) for one in about["faults"]]
+        states = states_of(source)
+        known = self.known(source, part, shard, states)
+        folder = begin_parts(out, known)
+        begun, paths, faults = Place(), [], []
+        while about := known_part(path := folder / f"{len(paths):06}.parquet"):
+            begun = Place(**about["end"])
+            faults += (found := [Fault(*one) for one in about["faults"]])
+            paths.append(path)
+            yield about["done"], begun.images, found
         for one in ahead(parts_of(source, self.settings, self.shape, part, begun, shard)):
             if len(one.pixels):
                 rows = self.rows(one, begun.images)
-                write_part(folder / f"{found:06}.parquet", rows, one)
-                found += 1
+                paths.append(folder / f"{len(paths):06}.parquet")
+                write_part(paths[-1], rows, one)
             begun = one.end
+            faults += one.faults
             if begun.images == 0 and shard is None:  # all there is could not be used
                 raise nothing(Path(source), one.faults)
             yield one.done, begun.images, one.faults
-        paths = sorted(folder.glob("*.parquet"))
+        check_unchanged(source, states)
+        write_faults(faults, skipped(out))
         tables = map(parquet.read_table, paths) if paths else [self.no_rows(source)]
         write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
+        for path in paths:  # before what tells `has_begun` of them
+            path.unlink()
         shutil.rmtree(folder)
+
+    def has_begun(self, source: str, part: str, out: Path, shard: Shard | None) -> bool:
+        """Whether a stopped prediction of the same has left parts that can be gone on with."""
+        return is_of(parts_folder(out), self.known(source, part, shard, states_of(source)))
+
+
+def skipped(out: Path) -> Path:
+    """Where the files are named that are not in a table.
+
+    Beside shards it has a name that readers of folders pass by.
+    """
+    hidden = "_" if out.name.startswith("part-") else ""
+    return out.with_name(f"{hidden}{out.stem}.skipped.csv")
 
 
 def parts_folder(out: Path) -> Path:
@@ -330,24 +350,72 @@ def parts_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.parts")
 
 
-def begin_parts(folder: Path, identity: str) -> None:
+def is_of(folder: Path, identity: str) -> bool:
+    """Whether the parts of a folder are of this."""
+    mark = folder / MARK
+    return mark.exists() and mark.read_text("utf-8") == identity
+
+
+def begin_parts(out: Path, identity: str) -> Path:
     """Make the folder of the parts; parts that are there and were of something else are dropped."""
-    mark = folder / "identity"
-    if not (mark.exists() and mark.read_text("utf-8") == identity):
+    folder = parts_folder(out)
+    if not is_of(folder, identity):
         shutil.rmtree(folder, ignore_errors=True)
-        with atomic(mark) as temporary:
-            temporary.write_text(identity, "utf-8")
+        write_text(folder / MARK, identity)
+    return folder
 
 
-def fingerprint(source: str, part: str) -> str:
+States = dict[Path, tuple[int, int] | None]
+"""Size and time of files; None of those that are not there."""
+
+
+def states_of(source: str) -> States:
+    """States of the files of a source; of none for built-in sets."""
+    if source in BUILT_IN:
+        return {}
+    return {path: state_of(path) for path in files_of(Path(source))}
+
+
+def state_of(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file; None if it is not there."""
+    try:
+        state = path.stat()
+    except (OSError, ValueError):  # whatever a list names
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+def fingerprint(source: str, part: str, states: States) -> str:
     """By which a source is known: its part, and names, sizes and times of its files."""
     known = hashlib.blake2b(f"{source} {part}".encode(), digest_size=16)
-    if source not in BUILT_IN:
-        for path in files_of(Path(source)):
-            state = path.stat() if os.path.exists(path) else None  # whatever a list names
-            about = state and (state.st_size, state.st_mtime_ns)
-            known.update(os.fsencode(path) + f" {about}".encode())
+    for path, state in states.items():
+        known.update(os.fsencode(path) + f" {state}".encode())
     return known.hexdigest()
+
+
+def check_unchanged(source: str, states: States) -> None:
+    """Refuse to make one table of two states of a source.
+
+    Files that went are faults, and named as such.
+
+    Raises:
+        UserError: a file was written to since its state was taken.
+    """
+    for path, before in states.items():
+        if (now := state_of(path)) is not None and now != before:
+            raise UserError(
+                f"{source}: {path} was changed while it was read; give the command again when "
+                "its files are at rest."
+            )
+
+
+def known_part(path: Path) -> dict[str, Any] | None:
+    """What `write_part` says of a part; None where there is none, or a damaged one."""
+    try:
+        part = parquet.read_table(path, page_checksum_verification=True)
+        return json.loads(part.schema.metadata[b"mcevae"])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
 
 
 def write_part(path: Path, rows: pa.Table, part: Part) -> None:
@@ -358,7 +426,11 @@ def write_part(path: Path, rows: pa.Table, part: Part) -> None:
         "faults": [(fault.name, fault.reason) for fault in part.faults],
     }
     with atomic(path) as temporary:
-        parquet.write_table(rows.replace_schema_metadata({"mcevae": json.dumps(about)}), temporary)
+        parquet.write_table(
+            rows.replace_schema_metadata({"mcevae": json.dumps(about)}),
+            temporary,
+            write_page_checksum=True,
+        )
 
 
 def file_name(number: int, name: str) -> str:

@@ -8,7 +8,7 @@ import os
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mcevae.config import BUILT_IN
 from mcevae.errors import UserError
+from mcevae.files import write_rows
 
 MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
@@ -50,6 +51,12 @@ class Fault:
 
     name: str
     reason: str
+
+
+def write_faults(faults: Sequence[Fault], path: Path) -> None:
+    """Write a table of faults as CSV, if there are any."""
+    if faults:
+        write_rows(path, ("file", "reason"), [(fault.name, fault.reason) for fault in faults])
 
 
 class Unreadable(Exception):

@@ -48,6 +48,7 @@ from mcevae.selftraining import SelfTraining, Targets
 from mcevae.shards import place
 
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
+LOG = "metrics.jsonl"
 CHECK_EVERY = 20
 """Steps between looks at the loss, each of which waits for the device."""
 PROBE = CHECK_EVERY
@@ -107,7 +108,7 @@ class Log:
     """metrics.jsonl, TensorBoard, and one line an epoch on the screen."""
 
     def __init__(self, run: Path, accelerator: Accelerator, console: Console, epoch: int) -> None:
-        self.path = run / "metrics.jsonl"
+        self.path = run / LOG
         self.accelerator = accelerator
         self.console = console
         self.rows = [row for row in read_log(run) if row["epoch"] < epoch]
@@ -133,7 +134,7 @@ class Log:
 
 def read_log(run: Path) -> list[dict[str, Any]]:
     """Rows of a run's metrics.jsonl, one per epoch and split; empty before the first epoch."""
-    path = run / "metrics.jsonl"
+    path = run / LOG
     if not path.exists():
         return []
     try:
@@ -582,6 +583,12 @@ def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
     )
 
 
+def has_begun(run: Path) -> bool:
+    """Whether a run came further than its settings, before which a kill leaves nothing to lose."""
+    files = (*(checkpoint.run_file(run, which) for which in ("last", "best")), run / LOG)
+    return any(file.exists() for file in files)
+
+
 def closed(trainer: Trainer) -> bool:
     """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
     position = trainer.position
@@ -602,8 +609,8 @@ def fit(
         config: settings; recorded as settings.toml.
         data: posed images; validation chooses best.safetensors, test is not touched.
         run: folder of the run.
-        resume: go on from last.safetensors; the losses are those of an unbroken run if there are
-            as many processes.
+        resume: go on from last.safetensors, or from the start where there is none yet; the losses
+            are those of an unbroken run if there are as many processes.
         console: where progress is shown.
 
     Returns:
@@ -614,6 +621,7 @@ def fit(
         UserError: files cannot be written, or there is nothing to resume.
     """
     trainer = Trainer(config, data, run)
+    resume = resume and has_begun(run)
     ranks = trainer.ranks
     console = console if console and ranks.first else Console(quiet=True)
     if resume:
@@ -621,7 +629,7 @@ def fit(
     if ranks.first:
         write_text(run / "settings.toml", config.to_toml())
     if not resume:
-        trainer.save()  # so that whatever stops it, `resume` has something to go on from
+        trainer.save()  # `resume` goes on from it
     position = trainer.position
     log = Log(run, trainer.accelerator, console, position.epoch)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
