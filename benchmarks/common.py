@@ -12,10 +12,12 @@ from mcevae.machine import machine
 RESULTS = Path(__file__).parent / "results"
 
 
-def write_results(name: str, content: dict[str, Any], command: str | None = None) -> Path:
+def write_results(
+    name: str, content: dict[str, Any], command: str | None = None, folder: Path = RESULTS
+) -> Path:
     """Write results/NAME.json with the machine and the command that made it, this one if unsaid."""
     command = command or " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     document = {"command": command, "machine": machine(), **content}
     write_text(path, json.dumps(document, indent=1) + "\n")
     return path

@@ -1,0 +1,393 @@
+"""Kill training and predict at random moments, go on, and compare with what was never stopped.
+
+    python benchmarks/kills.py --kills 100
+
+Every life of a command is a process of its own, forked from one that has imported torch, which runs
+the command line and is ended by SIGKILL: half of them at a moment drawn at random, half within the
+next write of a file after one. Settings are tiny and writes frequent. After every kill, what is on
+the disk is read and checked; then the command goes on. In the end weights, losses and tables must be
+those of the unbroken command, number by number. The first thing that is not as it must be ends the
+benchmark with an error. Writes results/kills.json.
+"""
+
+import argparse
+import filecmp
+import json
+import multiprocessing
+import os
+import random
+import re
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import RESULTS, write_results
+from PIL import Image
+from pyarrow import csv, parquet
+
+from mcevae.checkpoint import load, load_model, run_file
+from mcevae.config import Config
+from mcevae.data import load as load_images
+from mcevae.train import read_log
+
+LOADED = [
+    *(f"mcevae.{name}" for name in ("cli", "train", "report", "predict", "metrics")),
+    *("torch._dynamo", "tensorboardX"),  # the optimizer and the log import them
+]
+"""What the process that all others are forked from has imported."""
+PART = 100
+"""Images of a part of `predict`, so that there are many."""
+LONGEST = 0.002
+"""Seconds that a kill waits at most once a write that it is aimed at has begun."""
+TINY = "--limit 300 --batch-size 20 --checkpoint-minutes 0.0002"
+PAPER = "--preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
+DEFAULT = "--rotations 24 --hidden 32 --templates 8 --subset 200 --grouping kmeans"
+
+
+def live(arguments: list[str], log: Path) -> None:
+    """Be `mcevae` with these arguments, in a process of its own."""
+    import torch
+
+    from mcevae import cli, layout, predict
+
+    with log.open("a") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    torch.set_num_threads(1)
+    predict.PART = PART
+    layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
+    cli.main(arguments)
+
+
+@dataclass
+class Task(ABC):
+    """A command that is killed, gone on with and compared.
+
+    Attributes:
+        folder: of all that it writes.
+        attempt: number of the run or table that is being made.
+        killed: how many kills fell where: into the write of a file, or between writes.
+    """
+
+    folder: Path
+    attempt: int = 0
+    killed: Counter = field(default_factory=Counter)
+    compared: Counter = field(default_factory=Counter)
+
+    @property
+    def made(self) -> Path:
+        """What the present attempt makes."""
+        return self.named(str(self.attempt))
+
+    @abstractmethod
+    def named(self, name: str) -> Path:
+        """What an attempt makes."""
+
+    @abstractmethod
+    def arguments(self, made: Path) -> list[str]:
+        """The command that makes it, or goes on with it."""
+
+    @abstractmethod
+    def check(self) -> bool:
+        """Look at what a kill has left; whether all is done that there is to compare."""
+
+    @abstractmethod
+    def compare(self) -> None:
+        """What was made is what the unbroken command made."""
+
+    def start(self, made: Path) -> BaseProcess:
+        """Begin a life of the command."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(LOADED)
+        log = self.folder / "log.txt"
+        process = context.Process(target=live, args=(self.arguments(made), log))
+        process.start()
+        return process
+
+    def finish(self, made: Path) -> float:
+        """Let the command come to its end; the seconds that it took."""
+        started = time.perf_counter()
+        process = self.start(made)
+        process.join()
+        said = (self.folder / "log.txt").read_text()[-2000:]
+        assert process.exitcode == 0, f"{self.arguments(made)} ended with {said}"
+        return time.perf_counter() - started
+
+    def half_written(self) -> dict[str, Path]:
+        """Temporary files by the name of the file they would become; never two for one."""
+        found: dict[str, Path] = {}
+        for path in self.folder.rglob(".*.tmp"):
+            match = re.fullmatch(r"\.(.+)\.\d+\.tmp", path.name)
+            assert match, path
+            name = str(path.with_name(match[1]).relative_to(self.folder))
+            assert name not in found, f"{path} and {found[name]}"
+            found[name] = path
+        return found
+
+    def kill(self, aimed: bool, moment: float, wait: float) -> bool:
+        """Begin a life and end it; whether it had not come to its end before.
+
+        Args:
+            aimed: whether to wait for the next write after the moment.
+            moment: seconds after the start.
+            wait: seconds between the beginning of that write and the kill.
+        """
+        process = self.start(self.made)
+        mine = f".{process.pid}.tmp"
+        due = time.perf_counter() + moment
+        while process.is_alive():
+            if time.perf_counter() < due:
+                time.sleep(0.001)
+            elif not aimed or any(name.endswith(mine) for name in self.written_now()):
+                time.sleep(wait * aimed)
+                process.kill()
+                break
+        process.join()
+        if process.exitcode == 0:
+            return False
+        said = (self.folder / "log.txt").read_text()[-2000:]
+        assert process.exitcode == -9, f"{self.arguments(self.made)} ended with {said}"
+        within = [n for n, path in self.half_written().items() if path.name.endswith(mine)]
+        self.killed[kind(within[0]) if within else "between writes"] += 1
+        return True
+
+    def written_now(self) -> list[str]:
+        """Names of the files where the command writes."""
+        found = []
+        for folder in self.places():
+            try:
+                found += os.listdir(folder)
+            except FileNotFoundError:
+                pass
+        return found
+
+    @abstractmethod
+    def places(self) -> list[Path]:
+        """Folders that the command writes into."""
+
+
+def kind(name: str) -> str:
+    """What a file is, whatever its attempt and number."""
+    path = Path(name)
+    if path.parent.name.endswith(".parts"):
+        return "mark of the parts" if path.name == "identity" else "part of a table"
+    return "table" if path.name.startswith("table") else path.name
+
+
+@dataclass
+class Training(Task):
+    """`fit` and `resume`.
+
+    Attributes:
+        flags: of `fit`.
+        seen: epoch and step that the last checkpoint of the present attempt had.
+    """
+
+    flags: str = ""
+    seen: tuple[int, int] = (0, 0)
+
+    def named(self, name: str) -> Path:
+        return self.folder / name
+
+    def places(self) -> list[Path]:
+        return [self.made, self.made / "figures"]
+
+    def arguments(self, made: Path) -> list[str]:
+        if (made / "settings.toml").exists():
+            return ["resume", str(made)]
+        return ["fit", "mnist-mini", "--out", str(made), *TINY.split(), *self.flags.split()]
+
+    def check(self) -> bool:
+        """Every file is whole, and no saved step is lost."""
+        run, last = self.made, run_file(self.made, "last")
+        self.half_written()
+        if not last.exists():
+            assert self.seen == (0, 0), f"{last} is gone"
+            return False
+        position = load(last)[1]["position"]
+        now = (position["epoch"], position["step"])
+        assert now >= self.seen, f"{last}: from {self.seen} back to {now}"
+        self.seen = now
+        if run_file(run, "best").exists():
+            load_model(run)
+        rows = [(row["epoch"], row["split"]) for row in read_log(run)]
+        assert rows == [(e, s) for e in range(len(rows) // 2) for s in ("train", "validation")]
+        assert len(rows) // 2 in (now[0], now[0] + 1), f"{run}: {len(rows)} rows at {now}"
+        if now[0] < Config.read(run / "settings.toml").train.epochs:
+            return False
+        self.seen = (0, 0)
+        return True
+
+    def compare(self) -> None:
+        unbroken = self.named("unbroken")
+        assert losses(self.made) == losses(unbroken), f"{self.made}: other losses"
+        for which in ("last", "best"):
+            (ours, about), (theirs, _) = (load(run_file(run, which)) for run in (self.made, unbroken))
+            assert ours.keys() == theirs.keys()
+            same = [name for name in ours if ours[name].equal(theirs[name])]
+            assert len(same) == len(ours), f"{self.made}, {which}: other {set(ours) - set(same)}"
+            self.compared["tensors"] += len(same)
+        self.compared["epochs"] += about["position"]["epochs"]
+        self.compared["runs"] += 1
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """The log without times."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(run)]
+
+
+@dataclass
+class Prediction(Task):
+    """`predict`.
+
+    Attributes:
+        run: whose model predicts.
+        source: of the images.
+        ending: of the table.
+        pictures: whether canonical and upright images are asked for.
+    """
+
+    run: Path = Path()
+    source: Path = Path()
+    ending: str = ".parquet"
+    pictures: bool = False
+
+    def named(self, name: str) -> Path:
+        return self.folder / f"table-{name}{self.ending}"
+
+    def places(self) -> list[Path]:
+        return [self.folder, self.folder / f".{self.made.name}.parts"]
+
+    def arguments(self, made: Path) -> list[str]:
+        drawn = ["--canonical", str(made.with_suffix(""))] if self.pictures else []
+        return ["predict", str(self.run), str(self.source), "--out", str(made), *drawn]
+
+    def check(self) -> bool:
+        """The table is whole or not there, and its parts follow one another."""
+        self.half_written()
+        ids = [
+            number
+            for path in sorted((self.folder / f".{self.made.name}.parts").glob("*.parquet"))
+            for number in parquet.read_table(path)["id"].to_pylist()
+        ]
+        assert ids == list(range(len(ids))), f"{self.made}: rows {ids}"
+        if self.made.exists():
+            assert self.rows(self.made).equals(self.rows(self.named("unbroken")))
+        return False
+
+    def rows(self, table: Path) -> Any:
+        return parquet.read_table(table) if self.ending == ".parquet" else csv.read_csv(table)
+
+    def compare(self) -> None:
+        unbroken = self.named("unbroken")
+        ours, theirs = self.rows(self.made), self.rows(unbroken)
+        assert ours.equals(theirs), f"{self.made}: {len(ours)} rows, not the {len(theirs)} it has"
+        named = (path.with_suffix(".skipped.csv").read_text() for path in (self.made, unbroken))
+        assert len(set(named)) == 1
+        assert not (self.folder / f".{self.made.name}.parts").exists()
+        self.compared["tables"] += 1
+        self.compared["rows"] += len(ours)
+        if self.pictures:
+            left, right = unbroken.with_suffix(""), self.made.with_suffix("")
+            names = [p.relative_to(left) for p in left.rglob("*.png")]
+            same, other, missing = filecmp.cmpfiles(left, right, map(str, names), shallow=False)
+            assert not other and not missing, f"{right}: {other} {missing}"
+            self.compared["pictures"] += len(same)
+
+
+def harass(task: Task, kills: int, moments: random.Random) -> dict[str, Any]:
+    """Kill a task so often, compare whatever comes to an end, and say what was done."""
+    started = time.perf_counter()
+    seconds = task.finish(task.named("unbroken"))
+    if isinstance(task, Training):  # of its training; scoring and report come after it
+        seconds = read_log(task.named("unbroken"))[-1]["seconds"] + 1
+    done = 0
+    while done < kills:
+        aimed = moments.random() < 0.5
+        moment, wait = moments.uniform(0, seconds / 2), moments.uniform(0, LONGEST)
+        killed = task.kill(aimed, moment, wait)
+        done += killed
+        if task.check() or not killed:
+            task.compare()
+            task.attempt += 1
+    task.finish(task.made)
+    task.compare()
+    left = [path for path in task.half_written().values() if path.is_relative_to(task.made)]
+    assert not left, f"{left} are left of processes that are no more"
+    return {
+        "kills": done,
+        "into": dict(task.killed),
+        "same as unbroken": dict(task.compared),
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def people_s_files(folder: Path, stacks: int) -> Path:
+    """A folder of stacks of 200 images and of 100 single ones, and of two broken files."""
+    pixels = load_images("mnist-mini").train.pixels[: 200 * stacks + 100, 0].numpy()
+    folder.mkdir()
+    for i, stack in enumerate(np.split(pixels[100:], stacks)):
+        np.save(folder / f"stack{i}.npy", stack)
+    for i, image in enumerate(pixels[:100]):
+        Image.fromarray(image).save(folder / f"single{i:02}.png")
+    (folder / "broken.png").write_bytes(b"none")
+    (folder / "zero.jpg").write_bytes(b"")
+    return folder
+
+
+def main() -> None:
+    """Harass all tasks and write down what came of it."""
+    raw = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for kills.json")
+    arguments = parser.parse_args()
+    moments = random.Random(arguments.seed)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        for task in ("paper", "default", "table", "pictures"):
+            (base / task).mkdir()
+        source = people_s_files(base / "source", 7)
+        few = people_s_files(base / "few", 1)
+        run = base / "paper" / "unbroken"
+        tasks: dict[str, tuple[float, Task]] = {
+            "fit --preset paper": (
+                0.4,
+                Training(base / "paper", flags=f"{PAPER} --clusters 4 --epochs 8"),
+            ),
+            "fit": (0.2, Training(base / "default", flags=f"{DEFAULT} --clusters 3 --epochs 4")),
+            "predict": (0.2, Prediction(base / "table", run=run, source=source)),
+            "predict --canonical": (
+                0.2,
+                Prediction(
+                    base / "pictures", run=run, source=few, ending=".csv", pictures=True
+                ),
+            ),
+        }
+        found = {}
+        for what, (share, task) in tasks.items():
+            found[what] = harass(task, max(1, round(share * arguments.kills)), moments)
+            print(f"{what}: {json.dumps(found[what])}", flush=True)
+    total = sum(one["kills"] for one in found.values())
+    within = total - sum(one["into"].get("between writes", 0) for one in found.values())
+    content = {
+        "what": "SIGKILLs of tiny runs on mnist-mini and of predict on 1,500 images",
+        "seed": arguments.seed,
+        "kills": total,
+        "kills within a write": within,
+        "seconds": round(time.perf_counter() - started),
+        "commands": found,
+    }
+    print(write_results("kills", content, folder=arguments.results))
+
+
+if __name__ == "__main__":
+    main()
