@@ -3,11 +3,11 @@
     python benchmarks/kills.py --kills 100
 
 Every life of a command is a process of its own, forked from one that has imported torch, which runs
-the command line and is ended by SIGKILL: half of them at a moment drawn at random, half within the
+the command line and is ended by SIGKILL: some at a moment drawn at random, others within the
 next write of a file after one. Settings are tiny and writes frequent. After every kill, what is on
-the disk is read and checked; then the command goes on. In the end weights, losses and tables must be
-those of the unbroken command, number by number. The first thing that is not as it must be ends the
-benchmark with an error. Writes results/kills.json.
+the disk is read and checked; then the command goes on. In the end weights, losses and tables must
+be those of the unbroken command, number by number. The first thing that is not as it must be ends
+the benchmark with an error. Writes results/kills.json.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -43,7 +44,9 @@ LOADED = [
 """What the process that all others are forked from has imported."""
 PART = 100
 """Images of a part of `predict`, so that there are many."""
-LONGEST = 0.002
+AIMED = 0.6
+"""Share of the kills that are aimed at a write."""
+LONGEST = 0.001
 """Seconds that a kill waits at most once a write that it is aimed at has begun."""
 TINY = "--limit 300 --batch-size 20 --checkpoint-minutes 0.0002"
 PAPER = "--preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
@@ -161,10 +164,8 @@ class Task(ABC):
         """Names of the files where the command writes."""
         found = []
         for folder in self.places():
-            try:
+            with suppress(FileNotFoundError):
                 found += os.listdir(folder)
-            except FileNotFoundError:
-                pass
         return found
 
     @abstractmethod
@@ -193,12 +194,15 @@ class Training(Task):
     seen: tuple[int, int] = (0, 0)
 
     def named(self, name: str) -> Path:
+        """See `Task`."""
         return self.folder / name
 
     def places(self) -> list[Path]:
+        """See `Task`."""
         return [self.made, self.made / "figures"]
 
     def arguments(self, made: Path) -> list[str]:
+        """See `Task`."""
         if (made / "settings.toml").exists():
             return ["resume", str(made)]
         return ["fit", "mnist-mini", "--out", str(made), *TINY.split(), *self.flags.split()]
@@ -225,10 +229,12 @@ class Training(Task):
         return True
 
     def compare(self) -> None:
+        """See `Task`."""
         unbroken = self.named("unbroken")
         assert losses(self.made) == losses(unbroken), f"{self.made}: other losses"
         for which in ("last", "best"):
-            (ours, about), (theirs, _) = (load(run_file(run, which)) for run in (self.made, unbroken))
+            ours, about = load(run_file(self.made, which))
+            theirs, _ = load(run_file(unbroken, which))
             assert ours.keys() == theirs.keys()
             same = [name for name in ours if ours[name].equal(theirs[name])]
             assert len(same) == len(ours), f"{self.made}, {which}: other {set(ours) - set(same)}"
@@ -259,12 +265,15 @@ class Prediction(Task):
     pictures: bool = False
 
     def named(self, name: str) -> Path:
+        """See `Task`."""
         return self.folder / f"table-{name}{self.ending}"
 
     def places(self) -> list[Path]:
+        """See `Task`."""
         return [self.folder, self.folder / f".{self.made.name}.parts"]
 
     def arguments(self, made: Path) -> list[str]:
+        """See `Task`."""
         drawn = ["--canonical", str(made.with_suffix(""))] if self.pictures else []
         return ["predict", str(self.run), str(self.source), "--out", str(made), *drawn]
 
@@ -278,13 +287,15 @@ class Prediction(Task):
         ]
         assert ids == list(range(len(ids))), f"{self.made}: rows {ids}"
         if self.made.exists():
-            assert self.rows(self.made).equals(self.rows(self.named("unbroken")))
+            assert self.rows(self.made).equals(self.rows(self.named("unbroken"))), self.made
         return False
 
     def rows(self, table: Path) -> Any:
+        """A table as it was written."""
         return parquet.read_table(table) if self.ending == ".parquet" else csv.read_csv(table)
 
     def compare(self) -> None:
+        """See `Task`."""
         unbroken = self.named("unbroken")
         ours, theirs = self.rows(self.made), self.rows(unbroken)
         assert ours.equals(theirs), f"{self.made}: {len(ours)} rows, not the {len(theirs)} it has"
@@ -309,7 +320,7 @@ def harass(task: Task, kills: int, moments: random.Random) -> dict[str, Any]:
         seconds = read_log(task.named("unbroken"))[-1]["seconds"] + 1
     done = 0
     while done < kills:
-        aimed = moments.random() < 0.5
+        aimed = moments.random() < AIMED
         moment, wait = moments.uniform(0, seconds / 2), moments.uniform(0, LONGEST)
         killed = task.kill(aimed, moment, wait)
         done += killed
@@ -367,9 +378,7 @@ def main() -> None:
             "predict": (0.2, Prediction(base / "table", run=run, source=source)),
             "predict --canonical": (
                 0.2,
-                Prediction(
-                    base / "pictures", run=run, source=few, ending=".csv", pictures=True
-                ),
+                Prediction(base / "pictures", run=run, source=few, ending=".csv", pictures=True),
             ),
         }
         found = {}

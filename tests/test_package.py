@@ -46,8 +46,9 @@ ORDER = [
     *(
         "equivariance",
         "checkpoint",
-        "train",
         "infer",
+        "health",
+        "train",
         "confidence",
         "curation",
         "predict",

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from mcevae import health
 from mcevae.build import Model
 from mcevae.confidence import Calibration, misfit
 from mcevae.config import Config
@@ -66,6 +67,7 @@ class Gallery:
         z: (N, V).
         where: (N, 2) on the map, from 0 to 1.
         total: images of the run, of which N are here.
+        signs: of poses and units, see `health`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -83,6 +85,7 @@ class Gallery:
     z: Float[np.ndarray, "n V"]
     where: Float[np.ndarray, "n 2"]
     total: int
+    signs: health.Signs
 
     def __len__(self) -> int:
         """Count the images."""
@@ -129,13 +132,14 @@ def hang(
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
     label_names, labels = known_labels(images)
     known: dict[str, list[Tensor]] = {name: [] for name in ("p", "pose", "z_c", "z", "bad", "look")}
-    for x, out in outputs(model, pixels):
-        known["p"].append(out.responsibilities.cpu())
-        known["pose"].append(model.group.to_parameters(out.element).cpu())
-        known["z_c"].append(out.z_c.cpu())
-        known["z"].append(out.z.cpu())
-        known["bad"].append(misfit(x, out.reconstruction).cpu())
-        known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
+    with health.stuck_units(model) as signs:
+        for x, out in outputs(model, pixels):
+            known["p"].append(out.responsibilities.cpu())
+            known["pose"].append(model.group.to_parameters(out.element).cpu())
+            known["z_c"].append(out.z_c.cpu())
+            known["z"].append(out.z.cpu())
+            known["bad"].append(misfit(x, out.reconstruction).cpu())
+            known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
     found = {name: torch.cat(values) for name, values in known.items()}
     units = [human(unit, images[0].shape) for unit in model.group.units]
     widths = config.support.half_widths(model.group)
@@ -160,6 +164,7 @@ def hang(
         z=found["z"].numpy(),
         where=plane(torch.cat([even(found["look"]), even(found["p"])], 1)),
         total=total,
+        signs=signs | health.at_border(found["pose"], model.group, widths),
     )
 
 
@@ -281,15 +286,8 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
             say(f"Group {one['name']} is large ({one['size']} images): does it show two kinds?", i)
         elif one["size"] < usual / 4:
             say(f"Group {one['name']} is small ({one['size']} images).", i)
-    for t, one in enumerate(gallery.coordinates):
-        if one.half_width > 0 and not (one.unit == "deg" and one.half_width > 170):
-            at_edge = float((np.abs(gallery.pose[:, t]) > 0.95 * one.half_width).mean())
-            if at_edge > 0.2:
-                name = one.name.replace("_", " ")
-                say(
-                    f"{at_edge:.0%} of the poses lie at the border of the support of {name} "
-                    f"(± {one.half_width:.3g} {one.unit}): widen it."
-                )
+    for sentence in health.findings(gallery.signs).values():
+        say(sentence)
     return found or [{"text": "Nothing stands out: groups are sure and even.", "group": None}]
 
 

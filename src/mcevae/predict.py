@@ -327,7 +327,7 @@ class Predictor:
         write_faults(faults, skipped(out))
         tables = map(parquet.read_table, paths) if paths else [self.no_rows(source)]
         write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
-        for path in paths:  # before what tells `has_begun` of them
+        for path in reversed(paths):  # those that are left can be gone on with at any moment
             path.unlink()
         shutil.rmtree(folder)
 

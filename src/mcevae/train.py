@@ -39,6 +39,7 @@ from mcevae.data import Posed, Splits
 from mcevae.equivariance import HypothesisObjective
 from mcevae.errors import DAMAGE, TrainingError, UserError
 from mcevae.files import write_text
+from mcevae.health import Signs, begun, examine
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.images import require, to_float
 from mcevae.model import MCEVAE
@@ -114,13 +115,16 @@ class Log:
         self.rows = [row for row in read_log(run) if row["epoch"] < epoch]
         accelerator.init_trackers("tensorboard")
 
-    def epoch(self, position: Position, train: dict[str, float], valid: dict[str, float]) -> None:
-        """Record an epoch that has ended."""
+    def epoch(
+        self, position: Position, train: dict[str, float], valid: dict[str, float], signs: Signs
+    ) -> None:
+        """Record an epoch that has ended, and say what has begun to go wrong."""
         common = {"epoch": position.epoch, "seconds": round(position.seconds, 3)}
         for split, terms in (("train", train), ("validation", valid)):
             self.rows.append({**common, "split": split, **terms})
             named = {f"{split}/{name}": value for name, value in terms.items()}
             self.accelerator.log(named, step=position.epoch)
+        self.rows[-1]["signs"] = signs
         if self.accelerator.is_main_process:
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
             self.console.print(
@@ -130,6 +134,8 @@ class Log:
                 highlight=False,
                 soft_wrap=True,
             )
+            for sentence in begun(self.rows):
+                self.console.print(f"epoch {position.epoch + 1:3d}  {sentence}", highlight=False)
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -208,7 +214,7 @@ class Trainer:
         if self.ranks.count > 1:
             over_ranks(model, device)
         self.ranks.seed(config.train.seed)  # after the weights, which are alike
-        support = config.support.half_widths(model.group)
+        self.support = support = config.support.half_widths(model.group)
         self.teacher: SelfTraining | None = None
         self.objective: Callable[..., Terms]
         if isinstance(model, HypothesisVAE):
@@ -475,6 +481,16 @@ class Trainer:
         check_finite(means, self.position, self.run)
         return means
 
+    def examine(self) -> Signs:
+        """Signs in validation images that training goes wrong; none where they take long."""
+        if isinstance(self.inner, Baseline) and not self.inner.quick:
+            return {}
+        pixels, model = self.data.validation.images.pixels, self.inner.eval()
+        clustered = self.teacher is None or self.teacher.grouped
+        signs = examine(model, pixels, self.support, clustered=clustered)
+        model.train()
+        return signs
+
 
 def noise_state() -> dict[str, Tensor]:
     """States of the random generators that training draws from, by device."""
@@ -650,7 +666,7 @@ def fit(
             if stopped:
                 break
             train, valid = position.means(), trainer.validate()
-            log.epoch(position, train, valid)
+            log.epoch(position, train, valid, trainer.examine())
             if valid["negative_elbo"] < position.best:
                 position.best, position.best_epoch = valid["negative_elbo"], position.epoch
                 trainer.save_best()

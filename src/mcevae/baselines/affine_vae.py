@@ -79,6 +79,7 @@ class AffineVAE(PosedVAE):
         group: of the poses.
     """
 
+    quick = False
     starts: Tensor
     rates: Tensor
 

@@ -23,10 +23,12 @@ class Baseline(nn.Module, ABC):
     Attributes:
         group: of the poses.
         background: value that moves in from outside the frame, from 0 to 1.
+        quick: whether images are inferred in one pass, rather than by a search.
     """
 
     group: MatrixGroup
     background: float
+    quick: bool = True
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
