@@ -147,7 +147,7 @@ def join(
             pixels, names = bucket.empty(form)
             order = rng.permutation(len(pixels))
             pixels = pixels[order]
-            digest.update(pixels.data)
+            digest.update(pixels.data)  # pyright: ignore[reportArgumentType]
             file.write(pixels.data)
             rows: dict[str, list[Any]] = {"file": [names[i] for i in order]}
             if label_of:
