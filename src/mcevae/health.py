@@ -62,12 +62,12 @@ def examine(
         support: half-widths of the group's parameters.
         clustered: whether it has clusters yet.
     """
-    found = []
+    found, clusters = [], 0
     with stuck_units(model) as signs:
         for _, out in outputs(model, pixels[:EXAMINED]):
+            clusters = out.responsibilities.shape[1]
             found.append((out.responsibilities.argmax(-1), model.group.to_parameters(out.element)))
     cluster, pose = (torch.cat(column).cpu() for column in zip(*found, strict=True))
-    clusters = out.responsibilities.shape[1]
     if clustered and len(cluster) >= ENOUGH * clusters:
         signs |= {"clusters": clusters, "dead": dead(cluster, clusters)}
     return signs | at_border(pose, model.group, support)

@@ -118,7 +118,7 @@ class Bucket:
     def empty(self, form: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
         """All that is in it, (n, ...) and n names; its files are removed."""
         pixels = np.fromfile(self.path.with_suffix(".raw"), np.uint8).reshape(-1, *form)
-        names = [json.loads(line) for line in self.path.with_suffix(".txt").open()]
+        names = list(map(json.loads, self.path.with_suffix(".txt").read_text().splitlines()))
         for ending in (".raw", ".txt"):
             self.path.with_suffix(ending).unlink()
         return pixels, names
@@ -146,9 +146,9 @@ def join(
         for bucket in buckets:
             pixels, names = bucket.empty(form)
             order = rng.permutation(len(pixels))
-            pixels = pixels[order]
-            digest.update(pixels.data)  # pyright: ignore[reportArgumentType]
-            file.write(pixels.data)
+            rows_of_bytes = pixels[order].tobytes()
+            digest.update(rows_of_bytes)
+            file.write(rows_of_bytes)
             rows: dict[str, list[Any]] = {"file": [names[i] for i in order]}
             if label_of:
                 words = (label_of(name) for name in rows["file"])

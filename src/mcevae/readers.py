@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from pyarrow import parquet
 
 from mcevae.config import BUILT_IN
 from mcevae.errors import UserError
@@ -27,6 +28,8 @@ MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
 MOST_BYTES = 8 * MOST_PIXELS
 """The same for frames whose pixels take more than a byte."""
+ROWS = 64
+"""Rows of a table that are in memory at once."""
 MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
 """Bytes of an array, and how many times as many as in its archive, beyond both of which it is taken
 for a bomb."""
@@ -172,9 +175,15 @@ def quietly() -> Iterator[None]:
 
 def picture(path: Path) -> Iterator[np.ndarray]:
     """PNG, JPEG, WebP, BMP and TIFF, turned as their EXIF says; all pages of a TIFF."""
+    yield from pages(path)
+
+
+def pages(path: Path, content: bytes | None = None) -> Iterator[np.ndarray]:
+    """Pages of a picture: of a file, or of bytes that one holds."""
     try:
         with quietly():
-            image = Image.open(path, formats=FORMATS)  # other decoders start programs
+            file = path if content is None else BytesIO(content)
+            image = Image.open(file, formats=FORMATS)  # other decoders start programs
         with image:
             for page in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
                 with quietly():
@@ -244,6 +253,26 @@ def modest(page: Any) -> None:
         raise Unreadable(f"has a frame of {page.nbytes:,} bytes, more than {MOST_BYTES:,}")
     if page.compression != 1 and sum(page.databytecounts) > 2 * page.nbytes + 2**16:
         raise Unreadable("has more data than its size allows")
+
+
+def parquet_table(path: Path) -> Iterator[np.ndarray]:
+    """Pictures in a column `image` of a Parquet table: bytes, or a struct with some.
+
+    So Hugging Face datasets, Ray Data and Embedding Atlas keep them. A picture that cannot be read
+    ends the table.
+    """
+    with parquet.ParquetFile(path) as file:
+        if "image" not in file.schema_arrow.names:
+            raise Unreadable("has no column named image")
+        for batch in file.iter_batches(ROWS, columns=["image"]):
+            for value in batch.column(0):
+                content = value.as_py()
+                content = content.get("bytes") if isinstance(content, dict) else content
+                if not isinstance(content, bytes):
+                    raise Unreadable("has an image that is not kept as bytes")
+                if len(content) > MOST_BYTES:
+                    raise Unreadable("has an image with too many bytes")
+                yield next(pages(path, content))
 
 
 def mrc(path: Path) -> Iterator[np.ndarray]:
@@ -355,6 +384,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {
     **dict.fromkeys(PICTURES, picture),
     **dict.fromkeys(ARRAYS, numpy_array),
+    ".parquet": parquet_table,
     ".mrc": mrc,
     ".mrcs": mrc,
 }
