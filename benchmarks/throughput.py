@@ -1,0 +1,156 @@
+"""Images a second of a training step: the published one, the paper preset's, the default preset's.
+
+    python benchmarks/throughput.py
+
+Each way has a process of its own; they take steps in turn, so that a machine whose speed drifts
+treats them alike. Seconds are of wall clock, batches as the presets have them (100; default: 200),
+images and targets bundled digits. Writes results/throughput.json with medians and the ratios to
+the published step, turn by turn.
+
+    published       the published step (`published.py`): 25 draws one after another
+    looped          the paper preset, its 25 targets encoded one after another
+    paper           the paper preset with 25 draws, as `mcevae fit --preset paper --draws 25`
+    default         the default preset once it has clusters
+    ...-bf16        the same with --precision bf16
+    ...-compiled    the same, networks through torch.compile (needs a compiler; --ways to choose)
+"""
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from common import write_results
+from published import BATCH, DRAWS, LoopedObjective, looped, published
+
+from mcevae.config import Config, default, paper
+from mcevae.data import prepare_for
+from mcevae.images import to_float
+from mcevae.machine import keep_memory
+from mcevae.train import Trainer
+
+WAYS = ("published", "looped", "paper", "paper-bf16", "default", "default-bf16")
+SMALL = {"source": "mnist-mini", "limit": 2000}
+
+
+def published_step() -> Callable[[], int]:
+    """A step of the published model in a process as it starts, memory settings and all."""
+    torch.manual_seed(0)
+    model, objective = published(), looped()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    x = to_float(prepare_for(paper().changed(data=SMALL)).train.images.pixels[:BATCH])
+
+    def step() -> int:
+        objective(model, model, x).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return BATCH
+
+    return step
+
+
+def trainer_step(config: Config, *, each_draw: bool = False, compiled: bool = False) -> Any:
+    """A step of the package's own trainer on one batch, clusters drawn at random."""
+    keep_memory()
+    trainer = Trainer(config, prepare_for(config), Path(tempfile.mkdtemp()))
+    if trainer.teacher:
+        targets = trainer.teacher.targets
+        targets.cluster.copy_(torch.randint(0, int(config.model.clusters), targets.cluster.shape))
+    if each_draw:
+        support = config.support.half_widths(trainer.inner.group)
+        trainer.objective = LoopedObjective(config.objective, trainer.inner.group, support)
+    if compiled:
+        for network in trainer.inner.children():
+            network.compile()
+    batch = next(iter(trainer.loader))
+    trainer.model.train()
+
+    def step() -> int:
+        terms = trainer.terms(batch)
+        trainer.accelerator.backward(terms.loss)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad()
+        return len(batch["pixels"])
+
+    return step
+
+
+def way(name: str) -> Callable[[], int]:
+    """The step of a way, which gives how many images it took."""
+    base, *options = name.split("-")
+    if base == "published":
+        return published_step()
+    config = {"default": default}.get(base, paper)().changed(data=SMALL)
+    if base == "paper":
+        config = config.changed(objective={"draws": DRAWS})
+    if "bf16" in options:
+        config = config.changed(train={"precision": "bf16"})
+    return trainer_step(config, each_draw=base == "looped", compiled="compiled" in options)
+
+
+def work(name: str, threads: int, pipe: Connection) -> None:
+    """Take a step for each message; answers with images and seconds."""
+    torch.set_num_threads(threads)
+    step = way(name)
+    while pipe.recv():
+        started = time.perf_counter()
+        images = step()
+        pipe.send((images, time.perf_counter() - started))
+
+
+def measure(ways: list[str], rounds: int, threads: int) -> dict[str, list[float]]:
+    """Images a second of every way and turn; the first two turns warm up."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    workers = []
+    for name in ways:
+        pipes[name], theirs = context.Pipe()
+        workers.append(context.Process(target=work, args=(name, threads, theirs)))
+        workers[-1].start()
+        theirs.close()
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 2):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            images, seconds = pipe.recv()
+            if turn > 1:
+                rates[name].append(images / seconds)
+    for pipe in pipes.values():
+        pipe.send(False)
+    for worker in workers:
+        worker.join()
+    return rates
+
+
+def main() -> None:
+    """Measure all ways and store them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--ways", nargs="+", default=list(WAYS))
+    arguments = parser.parse_args()
+    rates = measure(arguments.ways, arguments.rounds, arguments.threads)
+    base = rates["published"]
+    rows = {
+        name: {
+            "images_per_second": round(median(values), 1),
+            "times_published": round(median(a / b for a, b in zip(values, base, strict=True)), 2),
+        }
+        for name, values in rates.items()
+    }
+    for name, row in rows.items():
+        print(f"{name:22s} {row['images_per_second']:8.0f} images/s  x {row['times_published']}")
+    what = {"threads": arguments.threads, "turns": arguments.rounds, "draws": DRAWS}
+    print(write_results("throughput", what | {"ways": rows}))
+
+
+if __name__ == "__main__":
+    main()
