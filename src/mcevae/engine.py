@@ -153,9 +153,12 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
         raise UserError("ray is not installed; pip install 'mcevae[ray]'.") from None
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     workers = min(shards, max(1, int(ray.cluster_resources().get(unit(), 1))))
-    made = ray.data.range(shards, override_num_blocks=shards).map_batches(
+    # Items that are in memory already: reading them would wait for a core, which workers hold.
+    numbers = ray.data.from_items([{"id": i} for i in range(shards)], override_num_blocks=shards)
+    made = numbers.map_batches(
         RayMaker,
         fn_constructor_args=(order, shards),
         batch_size=1,
