@@ -1,14 +1,18 @@
 """The documentation says what there is: commands, flags, names and files."""
 
 import functools
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tyro
+import yaml
+from torch.distributed.run import get_args_parser
 
 import mcevae
 from mcevae.cli import main
@@ -72,6 +76,98 @@ def test_command_lines_parse(page: str, line: str, parse: Callable[[str], None])
 def test_what_parsing_would_find(line: str, parse: Callable[[str], None]) -> None:
     with pytest.raises(SystemExit):
         parse(line)
+
+
+STUBS = {
+    "srun": 'exec "$@"',
+    "scontrol": "echo first; echo second",
+    "torchrun": 'printf "torchrun"; printf "\\t%s" "$@"; echo',
+    "mcevae": 'printf "mcevae"; printf "\\t%s" "$@"; echo',
+}
+"""What a cluster has and this machine need not: launchers say what they were asked for."""
+CLUSTER = {
+    "SLURM_JOB_NODELIST": "node[1-2]",
+    "SLURM_NNODES": "2",
+    "SLURM_GPUS_PER_NODE": "4",
+    "SLURM_CPUS_PER_TASK": "16",
+    "SLURM_JOB_ID": "7",
+    "SLURM_ARRAY_TASK_ID": "3",
+    "SLURM_ARRAY_TASK_COUNT": "64",
+}
+
+
+def said(tmp_path: Path, *command: str) -> list[str]:
+    """The command line that a script comes to, run where launchers only say it."""
+    for name, does in STUBS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    made = subprocess.run(
+        command,
+        env={**os.environ, **CLUSTER, "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0 and not made.stderr, made.stderr
+    (line,) = made.stdout.splitlines()
+    return line.split("\t")
+
+
+def check(words: list[str], parse: Callable[[str], None], nodes: str = "2") -> list[str]:
+    """Parse a command, and the one that torchrun is given; returns mcevae's words."""
+    if words[0] == "torchrun":
+        known = get_args_parser().parse_args(words[1:])
+        assert (known.nnodes, known.nproc_per_node) == (nodes, "4")
+        assert known.module and known.training_script == "mcevae"
+        words = ["mcevae", *known.training_script_args]
+    parse(shlex.join(words))
+    return words
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_slurm_training_starts_and_goes_on(
+    tmp_path: Path, begun: bool, parse: Callable[[str], None]
+) -> None:
+    if begun:
+        (tmp_path / "last.safetensors").touch()
+    script = ROOT / "examples" / "slurm" / "train.sbatch"
+    words = said(tmp_path, "bash", str(script), "folder", str(tmp_path))
+    assert "first:29500" in words
+    assert check(words, parse)[1] == ("resume" if begun else "fit")
+
+
+def test_slurm_arrays_predict_shards(tmp_path: Path, parse: Callable[[str], None]) -> None:
+    script = ROOT / "examples" / "slurm" / "predict.sbatch"
+    words = said(tmp_path, "bash", str(script), "runs/a", "folder", "tables")
+    assert check(words, parse)[-2:] == ["--shard", "3/64"]
+
+
+def jobs(name: str) -> list[dict[str, Any]]:
+    """The jobs of a manifest."""
+    text = (ROOT / "examples" / "kubernetes" / name).read_text()
+    return [one for one in yaml.safe_load_all(text) if one["kind"] == "Job"]
+
+
+def test_kubernetes_training_meets_at_the_first_pod(
+    tmp_path: Path, parse: Callable[[str], None]
+) -> None:
+    (job,) = jobs("train.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    words = said(tmp_path, *container["command"], *container["args"])
+    assert check(words, parse, str(job["spec"]["completions"]))[1] == "fit"
+    name = job["metadata"]["name"]
+    assert f"{name}-0.{job['spec']['template']['spec']['subdomain']}:29500" in words
+
+
+def test_kubernetes_pods_predict_shards(parse: Callable[[str], None]) -> None:
+    (job,) = jobs("predict.yaml")
+    assert job["spec"]["completionMode"] == "Indexed"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    words = [*container["command"], *container["args"]]
+    words = [word.replace("$(JOB_COMPLETION_INDEX)", "3") for word in words]
+    assert check(words, parse)[-1] == f"3/{job['spec']['completions']}"
 
 
 def test_commands_and_flags_named_in_sentences_exist(
