@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
 
 The default preset, 28 x 28 pixels, one thread a process. In turns, one and two processes started by
-torchrun (a) write shards of the same 20,000 images in a .npy, and (b) take 60 training steps of 200
+torchrun (a) write shards of the same 10,000 images in a .npy, and (b) take 60 training steps of 200
 images each. Times are from the first image to the last table, or of the steps, so without the start
 of Python. First targets are timed as well, which rank 0 makes for all.
 
@@ -93,8 +93,8 @@ def main() -> None:
     """Measure in turns, then reckon."""
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:

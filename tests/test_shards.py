@@ -231,6 +231,9 @@ def test_ray_makes_all_shards_and_does_not_double_what_is_there(
         assert [one.before for one in made] == [False, True, False]
         alike(union(order.out), whole(run, source, tmp_path))
         with pytest.raises(UserError, match="of 3 shards, not 2"):
-            list(make_on_ray(order, 2))
+            next(make_on_ray(order, 2))
+        (source / "b00.png").unlink()  # which only the workers see
+        with pytest.raises(UserError, match=r"part-0000\d-of-00003.parquet: exists already"):
+            list(make_on_ray(order, 3))
     finally:
         ray.shutdown()

@@ -5,6 +5,7 @@ image is in one of them once.
 """
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -151,6 +152,8 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
         from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError("ray is not installed; pip install 'mcevae[ray]'.") from None
+    Shard(0, shards).check(order.out, overwrite=order.overwrite)
+    Maker(order, torch.device("cpu"))  # what is wrong with the run is said before Ray is started
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -169,10 +172,10 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
         for row in made.iter_rows():
             yield row["made"]
     except RayError as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        raise cause or error from None
+        told = re.search(r"UserError: (.+)", str(error))
+        if told is None:
+            raise
+        raise UserError(told[1]) from error
 
 
 def unit() -> str:
