@@ -1,6 +1,7 @@
 """The documentation says what there is: commands, flags, names and files."""
 
 import functools
+import json
 import os
 import re
 import shlex
@@ -187,6 +188,17 @@ def test_commands_and_flags_named_in_sentences_exist(
             elif match := re.match(r"mcevae ([a-z]+)", span):
                 assert match[1] in commands, f"{page.name}: {span}"
                 assert flags <= helps[match[1]], f"{page.name}: {span}"
+
+
+def test_figures_of_scaling_are_the_measured_ones() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    rates = found["median_images_per_second"].values()
+    figures = [*found["a_billion"].values(), *found["speed_up_of_two"].values()]
+    figures += [rate for by in rates for rate in by.values()]
+    figures += [found[f"bytes_of_{one}"] for one in ("a_row", "an_image")]
+    for figure in (*figures, found["first_targets_per_second"]):
+        assert re.search(rf"(?<![\d,.]){re.escape(f'{figure:,}')}(?![\d,])", page), figure
 
 
 def test_every_command_has_its_place_and_its_example(commands: Commands) -> None:

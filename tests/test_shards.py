@@ -192,6 +192,7 @@ def launch(run: Path, source: Path, out: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the ranks by /proc")
 def test_torchrun_ranks_write_a_shard_each_also_after_all_are_killed(
     run: Path, tmp_path: Path
 ) -> None:
