@@ -35,6 +35,7 @@ from pyarrow import csv, parquet
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import Config
 from mcevae.data import load as load_images
+from mcevae.predict import whole_part
 from mcevae.train import read_log
 
 LOADED = [
@@ -282,8 +283,8 @@ class Prediction(Task):
         self.half_written()
         ids = [
             number
-            for path in sorted((self.folder / f".{self.made.name}.parts").glob("*.parquet"))
-            for number in parquet.read_table(path)["id"].to_pylist()
+            for path in sorted((self.folder / f".{self.made.name}.parts").glob("*.part"))
+            for number in whole_part(path)["id"].to_pylist()
         ]
         assert ids == list(range(len(ids))), f"{self.made}: rows {ids}"
         if self.made.exists():

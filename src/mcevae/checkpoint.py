@@ -52,7 +52,7 @@ def fingerprint(text: str, tensors: dict[str, Tensor]) -> str:
     known = hashlib.blake2b(text.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        known.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        known.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return known.hexdigest()
 
 

@@ -4,6 +4,7 @@ Modules that need torch are imported in the commands, so that `--help` is quick.
 """
 
 import dataclasses
+import errno
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ screen = Console(soft_wrap=True, markup=False)  # names of files may look like m
 FAULTS_SHOWN = 20
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes share."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+"""What a full, read-only or failing disk says."""
 Run = tyro.conf.Positional[Path]
 DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
 
@@ -600,6 +603,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not is_out_of_memory(error):
             raise
         fail("there is not enough memory; use a smaller --batch-size, --limit or --hidden.", 1)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        fail(f"{error.filename or 'a file'}: cannot be read or written ({error.strerror}).", 2)
     except KeyboardInterrupt:
         fail("stopped.", 130)
 

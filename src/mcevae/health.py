@@ -62,14 +62,15 @@ def examine(
         support: half-widths of the group's parameters.
         clustered: whether it has clusters yet.
     """
-    found, clusters = [], 0
     with stuck_units(model) as signs:
-        for _, out in outputs(model, pixels[:EXAMINED]):
-            clusters = out.responsibilities.shape[1]
-            found.append((out.responsibilities.argmax(-1), model.group.to_parameters(out.element)))
-    cluster, pose = (torch.cat(column).cpu() for column in zip(*found, strict=True))
-    if clustered and len(cluster) >= ENOUGH * clusters:
-        signs |= {"clusters": clusters, "dead": dead(cluster, clusters)}
+        found = [
+            (out.responsibilities, model.group.to_parameters(out.element))
+            for _, out in outputs(model, pixels[:EXAMINED])
+        ]
+    responsibilities, pose = (torch.cat(column).cpu() for column in zip(*found, strict=True))
+    images, clusters = responsibilities.shape
+    if clustered and images >= ENOUGH * clusters:
+        signs |= {"clusters": clusters, "dead": dead(responsibilities.argmax(-1), clusters)}
     return signs | at_border(pose, model.group, support)
 
 

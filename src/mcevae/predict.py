@@ -45,6 +45,8 @@ PART = 2000
 """Images of a part."""
 MARK = "identity"
 """File that tells what the parts of a folder are of."""
+SEAL = 16
+"""Bytes of a part's fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +310,8 @@ class Predictor:
         known = self.known(source, part, shard, states)
         folder = begin_parts(out, known)
         begun, paths, faults = Place(), [], []
-        while about := known_part(path := folder / f"{len(paths):06}.parquet"):
+        while (rows := known_part(path := folder / f"{len(paths):06}.part")) is not None:
+            about = json.loads(rows.schema.metadata[b"mcevae"])
             begun = Place(**about["end"])
             faults += (found := [Fault(*one) for one in about["faults"]])
             paths.append(path)
@@ -316,7 +319,7 @@ class Predictor:
         for one in ahead(parts_of(source, self.settings, self.shape, part, begun, shard)):
             if len(one.pixels):
                 rows = self.rows(one, begun.images)
-                paths.append(folder / f"{len(paths):06}.parquet")
+                paths.append(folder / f"{len(paths):06}.part")
                 write_part(paths[-1], rows, one)
             begun = one.end
             faults += one.faults
@@ -325,7 +328,7 @@ class Predictor:
             yield one.done, begun.images, one.faults
         check_unchanged(source, states)
         write_faults(faults, skipped(out))
-        tables = map(parquet.read_table, paths) if paths else [self.no_rows(source)]
+        tables = map(whole_part, paths) if paths else [self.no_rows(source)]
         write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
         for path in reversed(paths):  # those that are left can be gone on with at any moment
             path.unlink()
@@ -409,28 +412,44 @@ def check_unchanged(source: str, states: States) -> None:
             )
 
 
-def known_part(path: Path) -> dict[str, Any] | None:
-    """What `write_part` says of a part; None where there is none, or a damaged one."""
+def known_part(path: Path) -> pa.Table | None:
+    """What `write_part` wrote; None where nothing is, or not what was written."""
     try:
-        part = parquet.read_table(path, page_checksum_verification=True)
-        return json.loads(part.schema.metadata[b"mcevae"])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        content = path.read_bytes()
+    except OSError:
         return None
+    seal, body = content[:SEAL], content[SEAL:]
+    return parquet.read_table(pa.BufferReader(body)) if seal == sealed(body) else None
+
+
+def whole_part(path: Path) -> pa.Table:
+    """A part that is known to be there.
+
+    Raises:
+        UserError: it is not, any more.
+    """
+    if (rows := known_part(path)) is None:
+        raise UserError(f"{path}: went or was altered meanwhile; give the command again.")
+    return rows
+
+
+def sealed(body: bytes) -> bytes:
+    """By which it is noticed that a disk altered a part."""
+    return hashlib.blake2b(body, digest_size=SEAL).digest()
 
 
 def write_part(path: Path, rows: pa.Table, part: Part) -> None:
-    """Write a part with what is known of it, atomically."""
+    """Write a part with what is known of it as sealed Parquet, atomically."""
     about: dict[str, Any] = {
         "end": vars(part.end),
         "done": part.done,
         "faults": [(fault.name, fault.reason) for fault in part.faults],
     }
+    sink = pa.BufferOutputStream()
+    parquet.write_table(rows.replace_schema_metadata({"mcevae": json.dumps(about)}), sink)
+    body = sink.getvalue().to_pybytes()
     with atomic(path) as temporary:
-        parquet.write_table(
-            rows.replace_schema_metadata({"mcevae": json.dumps(about)}),
-            temporary,
-            write_page_checksum=True,
-        )
+        temporary.write_bytes(sealed(body) + body)
 
 
 def file_name(number: int, name: str) -> str:

@@ -153,7 +153,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
                     raise ValueError(f"{name} of epoch {row['epoch']} is {row[name]!r:.20}")
         return rows
     except DAMAGE as error:
-        raise UserError(f"{path}: is not a readable log ({error}).") from error
+        raise UserError(f"{path}: is not a readable log ({error}); bring back a copy.") from error
 
 
 @contextmanager
