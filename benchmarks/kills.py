@@ -35,7 +35,7 @@ from pyarrow import csv, parquet
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import Config
 from mcevae.data import load as load_images
-from mcevae.predict import whole_part
+from mcevae.parts import whole_part
 from mcevae.train import read_log
 
 LOADED = [

@@ -51,6 +51,7 @@ ORDER = [
         "train",
         "confidence",
         "curation",
+        "parts",
         "predict",
         "engine",
         "metrics",

@@ -21,7 +21,8 @@ from mcevae.curation import Curation
 from mcevae.errors import UserError
 from mcevae.files import digest
 from mcevae.infer import check_table_path, default_device
-from mcevae.predict import Predictor, parts_folder, skipped
+from mcevae.parts import parts_folder
+from mcevae.predict import Predictor, skipped
 from mcevae.readers import Fault
 from mcevae.shards import Shard
 

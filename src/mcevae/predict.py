@@ -6,7 +6,6 @@ processes take a shard each (`shards`), which is a table of its own.
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,12 +28,20 @@ from mcevae.config import BUILT_IN, DataConfig
 from mcevae.curation import FILE, Curation
 from mcevae.data import load, pixels_of
 from mcevae.errors import UserError
-from mcevae.files import atomic, write_text
 from mcevae.folder import is_split_archive, name_of, nothing, prepared, recipe_for
 from mcevae.images import Images, to_bytes
 from mcevae.infer import check_table_path, joined, outputs, table, taken, write_tables
 from mcevae.model import Output
 from mcevae.packs import Pack, is_pack, open_pack
+from mcevae.parts import (
+    about_part,
+    begin_parts,
+    is_of,
+    known_part,
+    parts_folder,
+    whole_part,
+    write_part,
+)
 from mcevae.readers import PICTURES, Fault, files_of, frames_of, write_faults
 from mcevae.shards import FILE_BITS, Shard
 from mcevae.warp import warp
@@ -43,10 +50,6 @@ STEM = 200
 """Bytes of an image's name in the name of its picture; file systems take 255."""
 PART = 2000
 """Images of a part."""
-MARK = "identity"
-"""File that tells what the parts of a folder are of."""
-SEAL = 16
-"""Bytes of a part's fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,11 @@ class Part:
     end: Place
     done: float
     ids: list[int] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """What a later life of the command needs to know of it, as JSON values."""
+        faults = [(fault.name, fault.reason) for fault in self.faults]
+        return {"end": vars(self.end), "done": self.done, "faults": faults}
 
 
 def parts_of(
@@ -311,7 +319,7 @@ class Predictor:
         folder = begin_parts(out, known)
         begun, paths, faults = Place(), [], []
         while (rows := known_part(path := folder / f"{len(paths):06}.part")) is not None:
-            about = json.loads(rows.schema.metadata[b"mcevae"])
+            about = about_part(rows)
             begun = Place(**about["end"])
             faults += (found := [Fault(*one) for one in about["faults"]])
             paths.append(path)
@@ -320,7 +328,7 @@ class Predictor:
             if len(one.pixels):
                 rows = self.rows(one, begun.images)
                 paths.append(folder / f"{len(paths):06}.part")
-                write_part(paths[-1], rows, one)
+                write_part(paths[-1], rows, one.about())
             begun = one.end
             faults += one.faults
             if begun.images == 0 and shard is None:  # all there is could not be used
@@ -346,26 +354,6 @@ def skipped(out: Path) -> Path:
     """
     hidden = "_" if out.name.startswith("part-") else ""
     return out.with_name(f"{hidden}{out.stem}.skipped.csv")
-
-
-def parts_folder(out: Path) -> Path:
-    """Where the parts of a table are until it is whole."""
-    return out.with_name(f".{out.name}.parts")
-
-
-def is_of(folder: Path, identity: str) -> bool:
-    """Whether the parts of a folder are of this."""
-    mark = folder / MARK
-    return mark.exists() and mark.read_text("utf-8") == identity
-
-
-def begin_parts(out: Path, identity: str) -> Path:
-    """Make the folder of the parts; parts that are there and were of something else are dropped."""
-    folder = parts_folder(out)
-    if not is_of(folder, identity):
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(folder / MARK, identity)
-    return folder
 
 
 States = dict[Path, tuple[int, int] | None]
@@ -410,46 +398,6 @@ def check_unchanged(source: str, states: States) -> None:
                 f"{source}: {path} was changed while it was read; give the command again when "
                 "its files are at rest."
             )
-
-
-def known_part(path: Path) -> pa.Table | None:
-    """What `write_part` wrote; None where nothing is, or not what was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    seal, body = content[:SEAL], content[SEAL:]
-    return parquet.read_table(pa.BufferReader(body)) if seal == sealed(body) else None
-
-
-def whole_part(path: Path) -> pa.Table:
-    """A part that is known to be there.
-
-    Raises:
-        UserError: it is not, any more.
-    """
-    if (rows := known_part(path)) is None:
-        raise UserError(f"{path}: went or was altered meanwhile; give the command again.")
-    return rows
-
-
-def sealed(body: bytes) -> bytes:
-    """By which it is noticed that a disk altered a part."""
-    return hashlib.blake2b(body, digest_size=SEAL).digest()
-
-
-def write_part(path: Path, rows: pa.Table, part: Part) -> None:
-    """Write a part with what is known of it as sealed Parquet, atomically."""
-    about: dict[str, Any] = {
-        "end": vars(part.end),
-        "done": part.done,
-        "faults": [(fault.name, fault.reason) for fault in part.faults],
-    }
-    sink = pa.BufferOutputStream()
-    parquet.write_table(rows.replace_schema_metadata({"mcevae": json.dumps(about)}), sink)
-    body = sink.getvalue().to_pybytes()
-    with atomic(path) as temporary:
-        temporary.write_bytes(sealed(body) + body)
 
 
 def file_name(number: int, name: str) -> str:
