@@ -26,6 +26,7 @@ from mcevae.files import write_text
 from mcevae.folder import read
 from mcevae.model import MCEVAE
 from mcevae.predict import Predictor
+from mcevae.readers import Fault, frames_of
 from mcevae.train import fit, read_log
 
 from .conftest import tiny
@@ -299,6 +300,22 @@ def test_a_file_that_goes_while_images_are_read_is_named(stacks: Path) -> None:
 
     images, faults = read(stacks, DataConfig(source=str(stacks)), track)
     assert len(images) == 15 and [fault.name for fault in faults] == ["3.npy"]
+
+
+def test_a_stack_that_shrinks_while_it_is_read_ends_nothing(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    """A look at the lost part of a mapped file would end the process without a word."""
+    stack, out = tmp_path / "stack.npy", tmp_path / "table.csv"
+    np.save(stack, load_images("mnist-mini").train.pixels[:200, 0].numpy())
+    working = predictor(str(stack), "all", out)
+    next(working)
+    os.truncate(stack, 10_000)
+    with pytest.raises(UserError, match="was changed while it was read"):
+        list(working)
+    assert not out.exists()
+    found = list(frames_of(stack, "stack.npy"))
+    assert isinstance(found[-1], Fault)
 
 
 @pytest.mark.parametrize("when", ["before it is read", "after it was read"])

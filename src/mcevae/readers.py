@@ -373,7 +373,25 @@ def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
         raise Unreadable(f"has shape {stack.shape}, which holds no pixels")
     for pixels in stack[None] if stack.ndim == 2 else stack:
         within_bounds((pixels.shape[1], pixels.shape[0]))
-        yield np.asarray(pixels)
+        yield from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
+
+
+def from_disk(pixels: np.memmap) -> np.ndarray:
+    """A frame of a mapped file, read rather than looked at.
+
+    A look at what is no longer there, since somebody writes a shorter file, would end the process.
+
+    Raises:
+        Unreadable: the file has become shorter.
+    """
+    whole, path = pixels.base, pixels.filename
+    if not pixels.flags.c_contiguous or not isinstance(whole, np.ndarray) or path is None:
+        return np.asarray(pixels)
+    begin = pixels.offset + pixels.ctypes.data - whole.ctypes.data
+    found = np.fromfile(path, pixels.dtype, pixels.size, offset=begin)
+    if found.size < pixels.size:
+        raise Unreadable("became shorter while it was read")
+    return found.reshape(pixels.shape)
 
 
 LISTS = ".txt"
