@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,9 +88,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_training_on_a_full_disk(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = disk / "run"
-    main(fit_arguments(out))
+def test_training_on_a_full_disk(disk: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = Path(shutil.copytree(run, disk / "run"))
     before = contents(out)
     fill(disk)
     said = fails(capsys, "resume", str(out), "--epochs", "3")
@@ -148,9 +148,9 @@ def test_predicting_on_a_full_disk(
 
 
 @pytest.fixture
-def read_only(disk: Path) -> Path:
+def read_only(disk: Path, run: Path) -> Path:
     """A disk with a run on it that cannot be written to."""
-    main(fit_arguments(disk / "run"))
+    shutil.copytree(run, disk / "run")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     return disk
 
@@ -171,6 +171,29 @@ def test_read_only_folders(read_only: Path, capsys: pytest.CaptureFixture[str]) 
         said = fails(capsys, *arguments)
         assert str(read_only) in said and "Read-only file system" in said, arguments
     assert contents(read_only) == before
+
+
+@pytest.mark.parametrize("fault", [errno.EROFS, errno.EIO, errno.EDQUOT])
+def test_disks_that_refuse(
+    run: Path,
+    tmp_path: Path,
+    fault: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where no disk can be mounted: the system says no when a file is brought to the disk."""
+    out = Path(shutil.copytree(run, tmp_path / "run"))
+    before = contents(out)
+
+    def refuse(_: int) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    said = fails(capsys, "resume", str(out), "--epochs", "3")
+    assert str(out) in said and f"cannot be written ({os.strerror(fault)})" in said
+    said = fails(capsys, "predict", str(out), "digits", "--out", str(tmp_path / "table.csv"))
+    assert os.strerror(fault) in said
+    assert contents(out) == before and not (tmp_path / "table.csv").exists()
 
 
 def test_no_byte_of_a_checkpoint_can_be_altered_unnoticed(tmp_path: Path, trained: Path) -> None:
@@ -202,8 +225,7 @@ def test_no_byte_of_a_checkpoint_can_be_altered_unnoticed(tmp_path: Path, traine
 def test_resuming_from_an_altered_checkpoint_leaves_the_run(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "run"
-    main(fit_arguments(out))
+    out = Path(shutil.copytree(run, tmp_path / "run"))
     last = run_file(out, "last")
     altered = bytearray(last.read_bytes())
     altered[-100] ^= 64
