@@ -11,6 +11,7 @@ anything was found.
 """
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -137,8 +139,7 @@ def found(folder: Path, name: str, content: bytes, what: str, where: str) -> Non
 
 def guided(harness: Harness, seed: int) -> None:
     """Change files as the code that they reach suggests, until the process is ended."""
-    import atheris
-
+    atheris = importlib.import_module("atheris")
     corpus = harness.folder / "corpus"
     corpus.mkdir(exist_ok=True)
     for i, packed in enumerate(harness.seeds()):
@@ -168,10 +169,8 @@ def at_random(harness: Harness, seed: int) -> None:
 def engine() -> tuple[str, Callable[[Harness, int], None]]:
     """What changes files: atheris where it is installed."""
     try:
-        from importlib.metadata import version
-
         return f"atheris {version('atheris')}", guided
-    except ImportError:
+    except PackageNotFoundError:
         return "random", at_random
 
 
@@ -179,8 +178,7 @@ def work(name: str, folder: Path, seed: int) -> None:
     """The process that reads."""
     label, fuzz = engine()
     if label != "random":
-        import atheris
-
+        atheris = importlib.import_module("atheris")
         with atheris.instrument_imports(include=["mcevae", "mrcfile", "tifffile", "PIL"]):
             from tests import hostile  # noqa: F401
     fuzz(Harness(name, folder), seed)

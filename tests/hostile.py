@@ -20,9 +20,10 @@ from mcevae.checkpoint import load_model
 from mcevae.confidence import Calibration
 from mcevae.config import PRESETS, Config, DataConfig
 from mcevae.curation import Curation
+from mcevae.data import load
 from mcevae.errors import UserError
 from mcevae.files import digest
-from mcevae.folder import look, prepared, read
+from mcevae.folder import prepared, settle
 from mcevae.hub import CONFIG, WEIGHTS
 from mcevae.hub import read as read_hub
 from mcevae.infer import embed
@@ -120,7 +121,8 @@ def images(folder: Path) -> Target:
     tifffile.imwrite(folder / "packed.tif", small, compression="zlib", photometric="minisblack")
     np.save(folder / "stack.npy", deep)
     np.savez(folder / "some.npz", images=deep, labels=np.arange(3))
-    np.savez_compressed(folder / "split.npz", x_train=deep >> 8, x_test=deep >> 8)
+    split = np.zeros((5, 28, 28), np.uint8)
+    np.savez_compressed(folder / "split.npz", x_train=split, x_test=split, y_train=np.arange(5))
     with mrcfile.new(folder / "stack.mrcs") as file:
         file.set_data(deep.astype(np.float32))
     names = sorted(path.name for path in folder.iterdir())
@@ -141,10 +143,12 @@ def read_images(path: Path) -> None:
     fingerprint(str(path), "all")
     for part in parts_of(str(path), settings, (1, 28, 28), "all", Place()):
         assert part.pixels.dtype == torch.uint8
-    recipe = look(path, settings).recipe
-    found, faults = read(path, settings)
-    assert found.pixels.dtype == torch.uint8 and found.shape == (recipe.channels, *recipe.shape)
-    for fault in faults:
+    config, survey = settle(Config(data=settings))
+    found = load(str(path), config.data)
+    assert found.train.pixels.dtype == torch.uint8
+    if survey:
+        assert found.train.shape == (survey.recipe.channels, *survey.recipe.shape)
+    for fault in found.faults:
         modest(fault.reason)
 
 

@@ -281,6 +281,7 @@ DEEP = "[" * 100_000
     [
         ("metrics.jsonl", DEEP, read_log),
         ("metrics.jsonl", "[1]", read_log),
+        ("metrics.jsonl", '{"split": "train", "epoch": NaN}', read_log),
         ("metrics.jsonl", '{"split": "train", "epoch": 0, "seconds": "long"}', read_log),
         ("metrics.json", DEEP, read_scores),
         ("metrics.json", '{"scores": {"bce": {"value": "x", "unit": "", "n": 1}}}', read_scores),

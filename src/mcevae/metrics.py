@@ -81,7 +81,8 @@ def clustering(
         return scores
     truth = labels.numpy()
     z_c = embedding.z_c.numpy()
-    starts = KMeans(min(clusters or k, n), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    distinct = len(np.unique(z_c.round(4), axis=0))  # fewer than n where images are alike
+    starts = KMeans(min(clusters or k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     for prefix, found in (("", own), ("kmeans_", starts.fit_predict(z_c))):
         scores |= {
             f"{prefix}accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),

@@ -146,7 +146,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         for row in rows:  # that these are there is counted on
-            if row["split"] not in ("train", "validation") or row["epoch"] < 0:
+            if row["split"] not in ("train", "validation") or not row["epoch"] >= 0:
                 raise ValueError(f"split {row['split']}, epoch {row['epoch']}")
             for name in ("epoch", "seconds", *TERMS):
                 if type(row[name]) not in (int, float) or abs(row[name]) > 1e300:
