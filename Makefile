@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs lock audit clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -24,6 +24,19 @@ lint: .venv/ready
 
 docs: .venv/ready  ## the documentation, as pages in site/ that need no network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.venv/tools/ready:
+	$(PYTHON) -m venv .venv/tools
+	.venv/tools/bin/python -m pip install --quiet --disable-pip-version-check pip-audit uv
+	touch $@
+
+lock: .venv/tools/ready  ## the development set with hashes, from pyproject.toml and constraints.txt
+	.venv/tools/bin/uv pip compile pyproject.toml --extra dev -c constraints.txt --generate-hashes \
+		--python-version 3.11.7 --python-platform x86_64-manylinux_2_28 \
+		--no-header --no-annotate --quiet -o requirements-dev.lock
+
+audit: .venv/tools/ready  ## known vulnerabilities of the development set; fails if it cannot ask
+	.venv/tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-dev.lock
 
 clean:
 	rm -rf .venv site
