@@ -27,18 +27,21 @@ from mcevae.cli import main
 from mcevae.confidence import Calibration, calibrate
 from mcevae.config import Config, DataConfig
 from mcevae.curation import Curation
-from mcevae.data import Splits, load
+from mcevae.data import Splits, load, prepare_for
 from mcevae.errors import UserError
 from mcevae.estimator import MCEVAE
+from mcevae.explorer import Explorer
 from mcevae.folder import read
+from mcevae.gallery import hang
 from mcevae.hub import read as read_hub
 from mcevae.metrics import Score, read_scores
 from mcevae.predict import fingerprint
 from mcevae.readers import Fault, files_of, frames_of
 from mcevae.report import write_scores
+from mcevae.serve import application
 from mcevae.train import fit, read_log
 from tests import hostile
-from tests.conftest import taught, tiny
+from tests.conftest import served, taught, tiny
 from tests.mutations import mutated
 
 
@@ -406,11 +409,29 @@ def test_names_with_markup_are_shown_as_they_are(
     assert f"{bad}[red].png is not an image" in said and f"Open {run}" in said
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto((run / "report.html").as_uri())
-    expect(page.locator("h1")).to_have_text(run.name)
-    page.locator(".group .thumb").first.focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("dialog#image h3, dialog#image h2").first).to_contain_text(
-        f"{bad}[bold].png"
-    )
-    assert not dialogs and page.locator("img[src=x]").count() == 0
+    with served(explorer_of(run)) as (host, port):
+        for place in ((run / "report.html").as_uri(), f"http://{host}:{port}"):
+            page.goto(place)
+            expect(page.locator("h1")).to_have_text(run.name)
+            page.locator(".group .thumb").first.focus()
+            page.keyboard.press("Enter")
+            expect(page.locator("dialog#image h3")).to_contain_text(f"{bad}[bold].png")
+            assert not dialogs and page.locator("img[src=x]").count() == 0
+        page.locator("dialog#image").press("Escape")
+        page.set_input_files("#file", source / f"0{bad}[bold].png")
+        expect(page.locator("#found h3")).to_have_text(f"0{bad}[bold].png")
+        name = page.locator(".group").first.get_by_role("textbox")
+        name.fill(bad)
+        name.press("Enter")
+        expect(page.get_by_role("heading", name=f"Group {bad}")).to_be_visible()
+        assert not dialogs and page.locator("img[src=x]").count() == 0
+
+
+def explorer_of(run: Path) -> Any:
+    """The explorer's application of a run."""
+    model, config, _ = load_model(run)
+    data = prepare_for(config)
+    found = Calibration.read(run)
+    gallery = hang(model, config, data, found)
+    opened = Explorer(run=run, model=model, config=config, gallery=gallery, calibration=found)
+    return application(opened, data, read_scores(run))
