@@ -235,6 +235,28 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     }
 
 
+def largest(folder: Path) -> dict[str, float]:
+    """What the largest frame that is read takes: 10,000 x 10,000 with colours and opacity."""
+    from PIL import Image
+
+    path = folder / "largest.png"
+    Image.new("RGBA", (10_000, 10_000), (10, 20, 30, 128)).save(path)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from tests.hostile import PLAIN, frames_of\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "(frame,) = frames_of(Path(sys.argv[1]), 'largest.png'); PLAIN(frame)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    read = [sys.executable, "-c", code, str(path)]
+    taken = subprocess.run(read, cwd=ROOT, check=True, capture_output=True, text=True)
+    kib = 1 if sys.platform == "linux" else 1 / 1024  # what ru_maxrss counts in
+    return {
+        "file_kib": round(path.stat().st_size / 1024),
+        "peak_gib": round(int(taken.stdout) * kib / 2**20, 1),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fuzz the targets and write what was found; rows of other targets stay."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -244,12 +266,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     folder = given.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     if given.worker is not None:
         return work(given.target, folder, given.worker)
     names = TARGETS if given.target == "all" else (given.target,)
     kept = RESULTS / "fuzz.json"
     before = json.loads(kept.read_text())["rows"] if kept.exists() else []
     rows = {row["target"]: row for row in before}
+    frame = largest(folder)
     for name in names:
         rows[name] = watch(name, folder / name, 60 * given.minutes)
         write_results(
@@ -258,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "engine": engine()[0],
                 "memory_gib": MEMORY / 2**30,
                 "seconds_per_file": PATIENCE,
+                "largest_frame": frame,
                 "rows": [rows[one] for one in TARGETS if one in rows],
             },
             f"python benchmarks/fuzz.py --target all --minutes {given.minutes:g} --folder FOLDER",

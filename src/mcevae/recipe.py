@@ -124,7 +124,7 @@ def floats(
     opacity = pixels[..., 3:].astype(np.float32) / full
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
-    if not (np.abs(values) < ABSURD).all():  # nor is NaN
+    if not -ABSURD < values.min() <= values.max() < ABSURD:  # nor is NaN
         raise Unreadable(f"holds NaN or infinite values, or some beyond {ABSURD:g}")
     low, high = 0.0, 1.0
     if normalise == "none" and not low <= values.min() <= values.max() <= high:
