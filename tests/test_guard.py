@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from mcevae import guard
+from mcevae import guard, listen
 from mcevae.explorer import Explorer
 from mcevae.guard import HEADERS, LOOK, MOST_BYTES
 from mcevae.serve import application
@@ -203,6 +203,19 @@ def test_slow_clients_block_no_one_and_are_cut_off(app: Any) -> None:
             open_ones = [one for one in open_ones if not ended(one)]
         assert not open_ones
         assert httpx.get(f"{address}/api/groups").status_code == 200
+
+
+def test_connections_are_bounded(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen, "CONNECTIONS", 5)
+    with served(app, patience=60.0) as (host, port):
+        address = f"http://{host}:{port}/api/groups"
+        idle = [connected((host, port), "") for _ in range(5)]
+        assert httpx.get(address).status_code == 503
+        for connection in idle:
+            connection.close()
+        with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
+            answers = (client.get(address).status_code for _ in range(100))
+            assert 200 in answers  # as soon as they are gone
 
 
 def ended(connection: socket.socket) -> bool:
