@@ -190,6 +190,23 @@ def test_pages_of_tiffs_are_bounded(tmp_path: Path) -> None:
     assert "bytes, more than" in fault_of(tmp_path / "deep.tif")
 
 
+def test_pages_without_pixels_end_a_tiff(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="zero-size"):
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((0, 16), np.float64), photometric=1)
+    assert "without pixels" in fault_of(tmp_path / "a.tif")  # were read without end
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("normalise", ["none", "set", "image", "auto"])
+def test_absurd_intensities_are_named(value: float, normalise: Any, tmp_path: Path) -> None:
+    stack = np.linspace(0, 1, 1200, dtype=np.float32).reshape(3, 20, 20).copy()
+    stack[1, 3, 4] = value
+    np.save(tmp_path / "a.npy", stack)
+    settings = DataConfig(source=str(tmp_path / "a.npy"), normalise=normalise)
+    images, (fault,) = read(tmp_path / "a.npy", settings)
+    assert len(images) == 2 and fault.name == "a.npy#1" and "NaN or infinite" in fault.reason
+
+
 def test_other_kinds_of_files_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\nshowpage")
     assert "is not an image" in fault_of(tmp_path / "a.png")  # no Ghostscript is started
