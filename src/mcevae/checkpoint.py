@@ -159,10 +159,12 @@ def filled(
         device: where to put the model.
 
     Raises:
-        UserError: the settings are of a model that is much larger than these weights.
-        RuntimeError: the weights are of another model.
+        RuntimeError: the weights are of another model, a much smaller one say.
     """
-    model = build(config, shape, SPARE + sum(one.numel() for one in tensors.values()))
+    try:
+        model = build(config, shape, SPARE + sum(one.numel() for one in tensors.values()))
+    except UserError as error:
+        raise RuntimeError(str(error).rstrip(".")) from error
     model.load_state_dict(tensors)
     return model.eval().to(device)
 
