@@ -5,9 +5,9 @@
 Valid files are changed (`tests/mutations.py`) and read (`tests/hostile.py`) in a process that may
 take 4 GiB more than it starts with; one file may take 20 seconds. What is neither read nor refused
 in the way that it should be, takes longer or ends the process is a finding: it is printed, counted
-in results/fuzz.json, and kept in FOLDER. With atheris (pip install atheris; Linux and macOS), files
-that reach new code are changed further; without it, changes are drawn at random. Exit code 1 if
-anything was found.
+in results/fuzz.json, and kept in FOLDER. With atheris (pip install atheris), files that reach new
+code are changed further; without it, changes are drawn at random. Exit code 1 if anything was
+found. Linux only.
 """
 
 import argparse
