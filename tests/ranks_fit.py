@@ -22,37 +22,48 @@ from mcevae.train import Trainer, fit
 
 from .conftest import taught, tiny
 
-parser = argparse.ArgumentParser()
-parser.add_argument("run", type=Path)
-parser.add_argument("--resume", action="store_true")
-parser.add_argument("--taught", action="store_true")
-parser.add_argument("--send", nargs=3)
-given = parser.parse_args()
-rank = int(os.environ["RANK"])
 trainers: list[Trainer] = []
-original, calls = Trainer.terms, []
+calls: list[int] = []
+original = Trainer.terms
 
 
-def terms(self: Trainer, batch: Any) -> Any:
-    """As ever, but the signal comes at its step."""
-    trainers[:] = [self]
-    calls.append(1)
-    if given.send and given.send[1:] == [str(rank), str(len(calls))]:
-        os.kill(os.getpid(), getattr(signal, given.send[0]))
-    return original(self, batch)
+def arguments() -> argparse.Namespace:
+    """A folder for the run, and what happens in it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--taught", action="store_true")
+    parser.add_argument("--send", nargs=3)
+    return parser.parse_args()
 
 
-Trainer.terms = terms
-config = taught(batch_size=25, grouping="kmeans") if given.taught else tiny(batch_size=25)
-try:
-    whole = fit(
-        config, prepare_for(config), given.run, resume=given.resume, console=Console(width=100)
-    )
-except TrainingError as error:
-    sys.exit(f"rank {rank}: {error}")
-if not whole:
-    sys.exit(0 if rank else 130)
-sums = [f"{v.double().sum().item()!r}" for v in trainers[0].inner.state_dict().values()]
-if trainers[0].teacher:
-    sums += [f"{v.double().sum().item()!r}" for v in vars(trainers[0].teacher.targets).values()]
-(given.run / f"rank-{rank}").write_text("\n".join(sums))
+def main() -> None:
+    """Train, and write what this rank's weights and targets sum up to."""
+    given, rank = arguments(), int(os.environ["RANK"])
+
+    def terms(self: Trainer, batch: Any) -> Any:
+        """As ever, but the signal comes at its step."""
+        trainers[:] = [self]
+        calls.append(1)
+        if given.send and given.send[1:] == [str(rank), str(len(calls))]:
+            os.kill(os.getpid(), getattr(signal, given.send[0]))
+        return original(self, batch)
+
+    Trainer.terms = terms
+    config = taught(batch_size=25, grouping="kmeans") if given.taught else tiny(batch_size=25)
+    try:
+        whole = fit(
+            config, prepare_for(config), given.run, resume=given.resume, console=Console(width=100)
+        )
+    except TrainingError as error:
+        sys.exit(f"rank {rank}: {error}")
+    if not whole:
+        sys.exit(0 if rank else 130)
+    sums = [f"{v.double().sum().item()!r}" for v in trainers[0].inner.state_dict().values()]
+    if trainers[0].teacher:
+        sums += [f"{v.double().sum().item()!r}" for v in vars(trainers[0].teacher.targets).values()]
+    (given.run / f"rank-{rank}").write_text("\n".join(sums))
+
+
+if __name__ == "__main__":
+    main()
