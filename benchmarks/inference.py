@@ -3,10 +3,10 @@
     python benchmarks/inference.py --run RUN
 
 RUN is a run of preset `default` on 28 x 28 pixels (`mcevae fit mnist-mini --out RUN`); speed does
-not depend on how long it was trained. Each row is a process of its own, timed from the first image read
-to the table written, in turns; `model` is cluster, pose and canonical image of images in memory,
-nothing read or written. Memory is the largest resident set of the process, Python and torch
-included. Writes results/inference.json.
+not depend on how long it was trained. Each row is a process of its own, timed from the first image
+read to the table written, in turns; `model` is cluster, pose and canonical image of images in
+memory, nothing read or written. Memory is the largest resident set of the process, Python and
+torch included. Writes results/inference.json.
 """
 
 import argparse
