@@ -15,7 +15,7 @@ import torch
 from onnxruntime import InferenceSession
 from PIL import Image
 
-from mcevae import graphs
+from mcevae import graphs, interchange
 from mcevae.build import build
 from mcevae.checkpoint import load_model
 from mcevae.cli import main
@@ -110,7 +110,7 @@ def test_a_graph_that_differs_is_refused(
     model, config, _ = load_model(trained)
     with pytest.raises(UserError, match="differs from torch"):
         write_graphs(model, config, small_data.validation.images.pixels, trained, tmp_path)
-    assert not (tmp_path / "model.json").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -199,6 +199,44 @@ def test_exports_do_not_write_over_anything(
         export(trained, "fiftyone", tmp_path)
     assert stop.value.code == 2 and "exists already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("to", ["onnx", "fiftyone"])
+def test_an_export_goes_into_the_folder_one_stands_in(
+    trained: Path,
+    small_data: Splits,
+    gallery: Gallery,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if to == "onnx":
+        model, config, _ = load_model(trained)
+        write_graphs(model, config, small_data.validation.images.pixels, trained, Path())
+    else:
+        write_for(to, gallery, Curation.plain(gallery.clusters), Path())
+    assert Path("model.json" if to == "onnx" else "labels.json").exists()
+
+
+def test_a_stopped_export_leaves_nothing(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    killed = tmp_path / ".fo.half"  # by another that was killed
+    killed.mkdir()
+    monkeypatch.setattr(interchange, "write_text", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_for("fiftyone", gallery, Curation.plain(gallery.clusters), tmp_path / "fo")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_cannot_be_made_are_named(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/fo: cannot be written"):
+        write_for("fiftyone", gallery, Curation.plain(gallery.clusters), tmp_path / "file" / "fo")
 
 
 def test_a_missing_package_is_named(

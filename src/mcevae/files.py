@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -40,6 +41,36 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; what is written there is in `folder` at the end.
+
+    If the body raises, nothing is. What a process that was killed while it wrote has left, and
+    nobody takes for whole, is removed by the next one.
+
+    Args:
+        folder: that there is not yet, or an empty one.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    whole = folder.resolve()  # "." has no name
+    half = whole.with_name(f".{whole.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    try:
+        half.mkdir(parents=True)
+        yield half
+        if whole.is_dir():  # somebody may be working in it
+            for path in half.iterdir():
+                path.replace(whole / path.name)
+        else:
+            half.replace(whole)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def is_stale(path: Path) -> bool:

@@ -8,7 +8,8 @@ what goes in and out and how an image file becomes an input.
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mcevae.build import Model
 from mcevae.config import Config
 from mcevae.curation import Curation
 from mcevae.errors import UserError
-from mcevae.files import atomic, write_text
+from mcevae.files import atomic, atomic_folder, write_text
 from mcevae.folder import recipe_for
 from mcevae.images import to_float
 from mcevae.infer import human
@@ -118,15 +119,14 @@ def write_graphs(
         config: its settings.
         pixels: (N, C, H, W) uint8 images by which the graphs are compared with torch.
         run: folder whose groups.json, if there is one, goes into model.json.
-        folder: where to.
+        folder: to make; nothing is in it unless all is well.
 
     Returns:
         The largest difference from torch of each output, as `TOLERANCE` has it.
 
     Raises:
-        UserError: a package is missing, or a graph does not give what torch gives.
+        UserError: the model cannot be graphs, or a graph does not give what torch gives.
     """
-    need_onnx()
     images = to_float(pixels[:CHECKED])
     with torch.no_grad():  # tensors of inference mode cannot be traced
         probability, z_c, z, pose = Encode(model)(images)
@@ -135,23 +135,24 @@ def write_graphs(
         "canonical": (Canonical(model), (z_c, z)),
         "reconstruct": (Reconstruct(model, model.background), (z_c, z, pose)),
     }
-    found: dict[str, float] = {}
-    for name, (graph, given) in graphs.items():
-        path = folder / f"{name}.onnx"
-        write_graph(graph.eval(), given, path)
-        found |= differences(graph, given, path)
-    worst = max(found, key=lambda name: found[name])
-    if found[worst] > TOLERANCE:
-        raise UserError(
-            f"{folder}: {worst} differs from torch by {found[worst]:.2g}, more than {TOLERANCE:g}; "
-            "do not use these graphs, and tell us of the versions of onnxruntime and torch."
-        )
     shape = tuple(pixels.shape[1:])
     curation = Curation.read(run, probability.shape[1])
     about = describe(model, config, (shape[0], shape[1], shape[2]), curation)
     about["latents"] = {"probability": probability.shape[1], "z_c": z_c.shape[1], "z": z.shape[1]}
-    about["difference_from_torch"] = found
-    write_text(folder / FILE, json.dumps(about, indent=1) + "\n")
+    found: dict[str, float] = {}
+    with atomic_folder(folder) as half:
+        for name, (graph, given) in graphs.items():
+            path = half / f"{name}.onnx"
+            write_graph(graph.eval(), given, path)
+            found |= differences(graph, given, path)
+        worst = max(found, key=lambda name: found[name])
+        if found[worst] > TOLERANCE:
+            raise UserError(
+                f"{folder}: is not written, since {worst} differs from torch by {found[worst]:.2g},"
+                f" more than {TOLERANCE:g}; tell us of the versions of onnxruntime and torch."
+            )
+        about["difference_from_torch"] = found
+        write_text(half / FILE, json.dumps(about, indent=1) + "\n")
     return found
 
 
@@ -159,9 +160,7 @@ def write_graph(graph: Graph, given: Sequence[Tensor], path: Path) -> None:
     """Write one graph, whose batch may be of any size."""
     few = tuple(one[:3] for one in given)  # a batch of 1 would be taken for a constant
     sizes = tuple({0: torch.export.Dim("batch", min=1, max=MOST)} for _ in few)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages not needed
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells of its own deprecations
+    with quietly():
         try:
             exported = torch.export.export(graph, few, dynamic_shapes=sizes, strict=False)
             program = torch.onnx.export(
@@ -175,12 +174,26 @@ def write_graph(graph: Graph, given: Sequence[Tensor], path: Path) -> None:
             )
         except Exception as error:  # of many kinds: whatever tracing met
             raise UserError(
-                f"{path}: this model cannot be a graph ({type(error).__name__} while tracing it); "
-                "use `mcevae predict`."
+                f"{path.name}: this model cannot be a graph ({type(error).__name__} while tracing "
+                "it); use `mcevae predict`."
             ) from error
     assert program is not None
     with atomic(path) as temporary:
         program.save(temporary)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without torch's words on packages that are not needed, and on its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def differences(graph: Graph, given: Sequence[Tensor], path: Path) -> dict[str, float]:

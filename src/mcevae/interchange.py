@@ -5,7 +5,6 @@ and sprites. FiftyOne: a folder of pictures with labels.json.
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from tensorboardX import SummaryWriter
 
 from mcevae.curation import Curation
-from mcevae.files import write_text
+from mcevae.files import atomic_folder, write_text
 from mcevae.gallery import Gallery
 from mcevae.images import to_float
 from mcevae.infer import write_tables
@@ -107,10 +106,10 @@ def write_for(program: str, gallery: Gallery, curation: Curation, folder: Path) 
 
     Returns:
         What to do with it.
+
+    Raises:
+        UserError: it cannot be written.
     """
-    half = folder.with_name(f".{folder.name}.half")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    said = WRITERS[program](gallery, curation, half)
-    half.replace(folder)
+    with atomic_folder(folder) as half:
+        said = WRITERS[program](gallery, curation, half)
     return said.replace(str(half), str(folder))

@@ -7,7 +7,6 @@ a uniform shuffle.
 
 import hashlib
 import json
-import shutil
 from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
@@ -19,7 +18,7 @@ from pyarrow import parquet
 
 from mcevae.config import DataConfig
 from mcevae.errors import UserError
-from mcevae.files import write_text
+from mcevae.files import atomic_folder, write_text
 from mcevae.folder import Track, frames, labeller, look, nothing, prepared
 from mcevae.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
 from mcevae.readers import Fault, files_of, write_faults
@@ -50,10 +49,7 @@ def write_pack(
     recipe = look(source, settings).recipe
     channels, (height, width) = recipe.channels, recipe.shape
     rng = np.random.default_rng(seed)
-    half = folder.with_name(f".{folder.name}.half")
-    shutil.rmtree(half, ignore_errors=True)
-    try:
-        half.mkdir(parents=True)
+    with atomic_folder(folder) as half:
         faults: list[Fault] = []
         with ExitStack() as stack:
             buckets = [Bucket(half / f"{i:04}", stack) for i in range(bucket_count(source))]
@@ -87,11 +83,6 @@ def write_pack(
         }
         write_faults(faults, half / "skipped.csv")
         write_text(half / ABOUT, json.dumps(about, indent=1) + "\n")
-        half.replace(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return open_pack(folder)
 
 
