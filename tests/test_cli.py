@@ -247,6 +247,28 @@ def test_missing_and_unfit_sources(
     assert not (tmp_path / "table.parquet").exists()
 
 
+def test_a_source_that_is_not_here_is_named_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).random((40, 16, 16), np.float32))
+    monkeypatch.chdir(tmp_path)
+    main(fit_arguments(Path("run"), "--epochs", "1", "--batch-size", "10", source="images.npy"))
+    before = (tmp_path / "run" / "settings.toml").read_bytes()
+    assert b'source = "images.npy"' in before
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    for command in (["evaluate"], ["resume", "--epochs", "2"], ["export", "--to", "onnx"]):
+        more = ["--out", "graphs"] if command[0] == "export" else []
+        said = fails(capsys, command[0], "../run", *command[1:], *more)
+        assert f"../run: its source images.npy is not in {tmp_path / 'other'}" in said
+    assert (tmp_path / "run" / "settings.toml").read_bytes() == before
+    moved = tmp_path.rename(tmp_path.with_name("moved"))  # the project as a whole
+    monkeypatch.chdir(moved)
+    main(["resume", "run", "--epochs", "2"])
+    (moved / "images.npy").rename(moved / "away.npy")
+    assert "images.npy is not in" in fails(capsys, "report", "run")
+
+
 def test_nothing_is_overwritten(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,7 +68,9 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="no group 7"):
         plain.renamed(7, "a")
     with pytest.raises(ValueError, match="two groups"):
-        plain.merged([1, 1])
+        plain.merged([1])
+    with pytest.raises(ValueError, match="group 0 is given twice"):
+        plain.merged([0, 0, 1])
     with pytest.raises(ValueError, match="printable"):
         plain.renamed(0, "a\nb")
     with pytest.raises(ValueError, match="differ in z"):

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 import socket
 import time
 import zipfile
@@ -157,12 +158,23 @@ def test_odd_names_of_files_are_refused(client: TestClient, explorer: Explorer, 
     assert answer.status_code == 422 and "is of a kind that is not read" in answer.json()["detail"]
 
 
-def test_a_run_that_stops_at_bad_files_says_so(
-    explorer: Explorer, small_data: Any, client: TestClient
+def test_bad_files_are_told_by_their_own_names_to_runs_that_stop_at_them_too(
+    explorer: Explorer, client: TestClient
 ) -> None:
     explorer.config = explorer.config.changed(data={"on_error": "stop"})
     answer = client.post(LOOK + "?name=a.png", content=b"no picture")
-    assert answer.status_code == 422 and "is not an image" in answer.json()["detail"]
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "a.png is not an image, or a damaged one."
+
+
+def test_what_people_can_mend_is_told_in_its_own_sentence(
+    explorer: Explorer, client: TestClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    explorer.run = tmp_path / "file"  # so that groups cannot be written
+    answer = client.post("/api/groups/merge", json={"groups": [0, 1]})
+    assert answer.status_code == 422
+    assert re.search(r"groups\.json: cannot be written \(.+\)\.$", answer.json()["detail"])
 
 
 def test_uploads_are_bounded_one_by_one_and_together(

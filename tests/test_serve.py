@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import socket
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from mcevae import data
 from mcevae.cli import main
 from mcevae.confidence import Calibration
 from mcevae.data import Splits
+from mcevae.errors import UserError
 from mcevae.explorer import Explorer
 from mcevae.guard import MOST_JSON
 from mcevae.infer import embed
+from mcevae.listen import bind, bracketed
 from mcevae.metrics import Score
+from mcevae.serve import application
 
 
 def png_of(explorer: Explorer, image: int) -> bytes:
@@ -137,15 +142,53 @@ def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
     assert all(path in listed for path in client.get("/openapi.json").json()["paths"])
 
 
-def test_a_taken_port_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `mcevae serve` says when it refuses, before it reads any images."""
     with pytest.raises(SystemExit) as stop:
-        main(["serve", str(tmp_path / "none")])
+        main(["serve", *arguments])
     assert stop.value.code == 2
-    with pytest.raises(SystemExit) as stop:
-        main(["serve", str(tmp_path), "--port", "99999"])
-    assert stop.value.code == 2 and "0 to 65535" in capsys.readouterr().err
+    return capsys.readouterr().err
+
+
+def test_a_taken_port_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: Path
+) -> None:
+    monkeypatch.setattr(data, "prepare_for", None)  # the port comes first
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal(capsys, str(trained), "--port", str(port))
+    assert re.search(rf"127\.0\.0\.1:{port}: cannot listen there .*; give another --port\.", said)
+
+
+@pytest.mark.parametrize("host", ["no.such.invalid", "x" * 300, "a..b", "1::2::3", "203.0.113.7"])
+def test_a_host_that_is_not_of_this_machine_is_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path, host: str
+) -> None:
+    assert "give another --host" in refusal(capsys, str(trained), "--host", host, "--port", "0")
+
+
+def test_a_number_that_is_no_port_is_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path
+) -> None:
+    assert "0 to 65535" in refusal(capsys, str(trained), "--port", "99999")
+
+
+def test_a_run_that_is_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "no such run" in refusal(capsys, str(tmp_path / "none"))
+
+
+def test_an_address_of_ipv6_is_listened_at(explorer: Explorer, small_data: Splits) -> None:
+    try:
+        listening = bind("::1", 0)
+    except UserError:
+        pytest.skip("this machine has no IPv6")
+    listening.close()
+    app = application(explorer, small_data, {}, (bracketed("::1"),))
+    client = TestClient(app, base_url="http://[::1]:8765")
+    assert client.get("/api/groups").status_code == 200
+    assert client.get("/api/groups", headers={"Host": "[::2]:8765"}).status_code == 400
 
 
 def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: Explorer) -> None:

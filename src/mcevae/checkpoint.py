@@ -5,6 +5,7 @@ One file holds tensors and state, so that moving it into place is one atomic ste
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ def nested(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str
 def run_file(run: Path, which: str) -> Path:
     """Path of a run's checkpoint: `which` is best or last."""
     return run / f"{which}.safetensors"
+
+
+def check_source(run: Path, config: Config) -> None:
+    """Refuse to look for a run's images, or the table of their labels, where they are not.
+
+    Paths are recorded as they were given, so that a project's folder can be moved as a whole, and
+    a run that is shared tells nothing of the machine it was made on.
+
+    Raises:
+        UserError: a path leads nowhere from here.
+    """
+    data = config.data
+    tables = [data.labels] if data.labels not in (None, "folders") else []
+    for path in (Path(one) for one in [data.source, *tables] if data.is_file):
+        if os.path.exists(path):  # which says no to names that are too long to be any
+            continue
+        where = "there any more" if path.is_absolute() else f"in {Path.cwd()}"
+        remedy = "" if path.is_absolute() else "give the command where the run was started, or "
+        raise UserError(f"{run}: its source {path} is not {where}; {remedy}bring it back.")
 
 
 def check_data(run: Path, data: Splits, state: dict[str, Any]) -> None:

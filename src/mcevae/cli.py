@@ -108,12 +108,15 @@ def resume(
 
 def train(config: Config, run: Path, *, resume: bool) -> None:
     """Train, then score and report, which is rank 0's."""
+    from mcevae.checkpoint import check_source
     from mcevae.data import prepare_for
     from mcevae.machine import keep_memory
     from mcevae.selftraining import advice
     from mcevae.train import fit
 
     keep_memory()
+    if resume:
+        check_source(run, config)
     with reading() as bar:
         data = prepare_for(config, bar.track)
     said = advice(config, len(data.train))
@@ -129,6 +132,18 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
 def reading() -> Progress:
     """A bar for files that are read, which goes when they are."""
     return Progress(TextColumn("reading images"), BarColumn(), console=screen, transient=True)
+
+
+def images_of(run: Path, config: Config, state: dict[str, Any]) -> "Splits":
+    """The images that a run was trained on, which are what they were."""
+    from mcevae.checkpoint import check_data, check_source
+    from mcevae.data import prepare_for
+
+    check_source(run, config)
+    with reading() as bar:
+        data = prepare_for(config, bar.track)
+    check_data(run, data, state)
+    return data
 
 
 def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:
@@ -162,16 +177,14 @@ def show_and_report(run: Path, data: "Splits") -> None:
 
 def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Config, "Scores"]:
     """Score a run's checkpoint, print the table, write metrics.json."""
-    from mcevae.checkpoint import check_data, load_model
-    from mcevae.data import prepare_for
+    from mcevae.checkpoint import load_model
     from mcevae.infer import default_device
     from mcevae.metrics import evaluate
     from mcevae.report import write_scores
 
+    model, config, state = load_model(run, which, default_device())
+    data = data or images_of(run, config, state)
     with screen.status("scoring"):
-        model, config, state = load_model(run, which, default_device())
-        data = data or prepare_for(config)  # a bar cannot be drawn within a status
-        check_data(run, data, state)
         scores = evaluate(model, config, data, split)
     epoch = state["position"]["epoch"] + 1
     about = {"split": split, "checkpoint": which, "epoch": epoch}
@@ -215,12 +228,9 @@ def report(run: Run, /) -> None:
         run: Folder that `mcevae fit` made.
     """
     from mcevae.checkpoint import load_model
-    from mcevae.data import prepare_for
 
-    _, config, _ = load_model(run)
-    with reading() as bar:
-        data = prepare_for(config, bar.track)
-    show_and_report(run, data)
+    _, config, state = load_model(run)
+    show_and_report(run, images_of(run, config, state))
 
 
 def pack(
@@ -356,17 +366,14 @@ def groups(
         split: A group to take apart: a merged one into its parts, any other in two by z.
         reset: Go back to one group for each cluster first; the old file is kept as groups.json.old.
     """
-    from mcevae.checkpoint import check_data, load_model
+    from mcevae.checkpoint import load_model
     from mcevae.curation import FILE, Curation
-    from mcevae.data import prepare_for
     from mcevae.infer import default_device, embed
 
     model, config, state = load_model(run, "best", default_device())
     if reset and (run / FILE).exists():
         (run / FILE).replace(run / f"{FILE}.old")
-    with reading() as bar:
-        data = prepare_for(config, bar.track)
-    check_data(run, data, state)
+    data = images_of(run, config, state)
     with screen.status("looking at the images"):
         found = embed(model, data.train.images.pixels)
     made = before = Curation.read(run, found.responsibilities.shape[1])
@@ -413,46 +420,34 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
-    import socket
     import webbrowser
 
-    from mcevae.checkpoint import check_data, load_model
+    from mcevae.checkpoint import load_model
     from mcevae.confidence import Calibration
-    from mcevae.data import prepare_for
     from mcevae.explorer import Explorer
     from mcevae.gallery import hang
     from mcevae.infer import default_device
-    from mcevae.listen import server
+    from mcevae.listen import bind, bracketed, server
     from mcevae.metrics import read_scores
     from mcevae.serve import LOOPBACK, application
 
-    if not 0 <= port < 2**16:
-        raise UserError(f"--port {port}: give a number from 0 to 65535.")
     model, config, state = load_model(run, "best", default_device())
-    with reading() as bar:
-        data = prepare_for(config, bar.track)
-    check_data(run, data, state)
-    calibration = Calibration.read(run)
-    with screen.status("looking at the images"):
-        gallery = hang(model, config, data, calibration)
-    explorer = Explorer(
-        run=run, model=model, config=config, gallery=gallery, calibration=calibration
-    )
-    everywhere = host in ("0.0.0.0", "::")  # by whatever name this machine is known
-    hosts = ("*",) if everywhere else (*LOOPBACK, host)
-    app = application(explorer, data, read_scores(run), hosts)
-    try:
-        listening = socket.create_server((host, port))
-    except OSError as error:
-        raise UserError(
-            f"{host}:{port}: cannot listen there ({error.strerror or error}); give another --port."
-        ) from error
-    address = f"http://{host}:{listening.getsockname()[1]}"
-    screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
-    if open_browser:
-        webbrowser.open(address)
-    with suppress(KeyboardInterrupt):  # the way it is meant to end
-        server(app).run(sockets=[listening])
+    with bind(host, port) as listening:  # first, since all that follows takes its time
+        data, calibration = images_of(run, config, state), Calibration.read(run)
+        with screen.status("looking at the images"):
+            gallery = hang(model, config, data, calibration)
+        explorer = Explorer(
+            run=run, model=model, config=config, gallery=gallery, calibration=calibration
+        )
+        everywhere = host in ("0.0.0.0", "::")  # by whatever name this machine is known
+        hosts = ("*",) if everywhere else (*LOOPBACK, bracketed(host))
+        app = application(explorer, data, read_scores(run), hosts)
+        address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
+        screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
+        if open_browser:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):  # the way it is meant to end
+            server(app).run(sockets=[listening])
     screen.print("Ended. The groups are kept in the run.")
 
 
@@ -478,10 +473,9 @@ def export(
         raise UserError(f"{out}: exists already; choose another --out, or move it away.")
     import torch
 
-    from mcevae.checkpoint import check_data, load_model
+    from mcevae.checkpoint import load_model
     from mcevae.confidence import Calibration
     from mcevae.curation import Curation
-    from mcevae.data import prepare_for
     from mcevae.gallery import hang
     from mcevae.graphs import need_onnx, write_graphs
     from mcevae.infer import default_device
@@ -490,9 +484,7 @@ def export(
     if to == "onnx":
         need_onnx()
     model, config, state = load_model(run, "best", default_device())
-    with reading() as bar:
-        data = prepare_for(config, bar.track)
-    check_data(run, data, state)
+    data = images_of(run, config, state)
     if to == "onnx":
         with screen.status("writing graphs and comparing them with torch"):
             pixels = data.validation.images.pixels

@@ -111,7 +111,10 @@ class Curation:
 
     def merged(self, groups: Sequence[int]) -> "Curation":
         """With some groups made one, which keeps the first one's name and place."""
-        if len(set(groups)) < 2:
+        doubles = sorted({group for group in groups if groups.count(group) > 1})
+        if doubles:
+            raise ValueError(f"group {self._at(doubles[0]).name} is given twice; give each once")
+        if len(groups) < 2:
             raise ValueError("a merge needs at least two groups")
         first = self._at(groups[0])
         others = [self._at(group) for group in groups[1:]]

@@ -5,7 +5,7 @@ Everything here is plain Python; `serve` is the web server around it.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -150,7 +150,8 @@ class Explorer:
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
             recipe = recipe_for(self.config.data, self.shape)
-            image = prepared(next(frames_of(path, name)), recipe, path, self.config.data)
+            settings = replace(self.config.data, on_error="skip")  # which is no run's to stop at
+            image = prepared(next(frames_of(path, name)), recipe, path, settings)
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
         x, out = self._look(image[None])

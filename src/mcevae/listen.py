@@ -5,10 +5,15 @@ whose turn it has been for too long is cut off. The server's own work is not tim
 """
 
 import asyncio
+import errno
+import os
+import socket
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mcevae.errors import UserError
 
 CONNECTIONS = 500
 """At a time; clients beyond these are answered 503."""
@@ -16,6 +21,8 @@ PATIENCE = 30.0
 """Seconds that a client may take to send a whole request, or to take up what waits to be sent."""
 TICK = 0.5
 """Seconds between looks at whose turn it is."""
+PORTS_FAULT = (errno.EADDRINUSE, errno.EACCES)
+"""Errors for which another port is the remedy; for all others it is another address."""
 
 
 class Patient(H11Protocol):
@@ -46,6 +53,35 @@ class Patient(H11Protocol):
         """Whether a request is not whole, or an answer not taken."""
         cycle = self.cycle
         return cycle is None or cycle.response_complete or cycle.more_body or self.flow.write_paused
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens; clients wait until a server takes it.
+
+    Args:
+        host: address or name of this machine.
+        port: its number, 0 for any that is free.
+
+    Raises:
+        UserError: there is no such address here, or the port is taken.
+    """
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port {port}: give a number from 0 to 65535.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, ValueError) as error:  # ValueError: no name at all
+        number = getattr(error, "errno", None)
+        remedy = "--port" if number in PORTS_FAULT else "--host"
+        reason = os.strerror(number) if number and number > 0 else "no address of this machine"
+        raise UserError(
+            f"{bracketed(host)}:{port}: cannot listen there ({reason}); give another {remedy}."
+        ) from error
+
+
+def bracketed(host: str) -> str:
+    """A host as addresses of pages have it, those of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def server(app: Any, patience: float = PATIENCE) -> uvicorn.Server:
