@@ -247,6 +247,41 @@ def test_images_are_walked_through_by_keys(page: Page, address: str) -> None:
     expect(dialog).to_be_hidden()
 
 
+def test_no_label_of_a_rose_is_cut(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".group svg").first).to_be_visible()
+    beyond = """() => [...document.querySelectorAll(".group svg text")].filter((text) => {
+        const [own, all] = [text, text.ownerSVGElement].map((one) => one.getBoundingClientRect());
+        return own.left < all.left || own.right > all.right || own.bottom > all.bottom;
+    }).map((text) => text.textContent)"""
+    assert page.evaluate(beyond) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_refused_is_seen_wherever_one_is(
+    page: Page, errors: list[str], address: str, explorer: Explorer, scheme: Any
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 700})
+    page.goto(address)
+    expect(page.locator("#said")).to_be_hidden()
+    for button in ("Merge the marked groups", "Undo"):
+        expect(page.get_by_role("button", name=button)).to_have_css("opacity", "0.45")
+    last = page.locator(".group").last
+    last.scroll_into_view_if_needed()
+    last.get_by_role("textbox").fill("\N{ZERO WIDTH SPACE}")
+    last.get_by_role("button", name="Name").click()
+    said = page.locator("#said")
+    expect(said).to_contain_text("printable characters")
+    expect(said).to_be_in_viewport(ratio=1)
+    paper = page.evaluate("getComputedStyle(document.getElementById('said')).backgroundColor")
+    assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
+    tops = [one.bounding_box() for one in last.locator(".tools > *").all()]
+    middles = [box["y"] + box["height"] / 2 for box in tops if box]
+    assert max(middles) - min(middles) < 10  # all in one line
+    errors.clear()  # the browser counts the refused request as one
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone(page: Page, address: str, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)

@@ -110,10 +110,10 @@ function toBench({ cluster, z, tau }) {
 }
 
 async function benchOf(id) {
+  document.getElementById("image").close(); // or what is said would be behind them
+  document.getElementById("members").close();
   try {
     toBench(await ask(`/api/images/${id}/latents`));
-    document.getElementById("image").close();
-    document.getElementById("members").close();
     document.getElementById("bench").scrollIntoView();
   } catch (error) {
     say(error.message, true);
@@ -122,6 +122,7 @@ async function benchOf(id) {
 
 async function look(file) {
   const place = document.getElementById("found");
+  document.getElementById("drop").scrollIntoView();
   place.replaceChildren(el("p", { class: "soft" }, `Looking at ${file.name} …`));
   try {
     const found = await ask(`/api/look?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });

@@ -34,7 +34,7 @@ function rose(degrees, halfWidth) {
     const turn = ((angle - 90) * Math.PI) / 180;
     return `${middle + radius * Math.cos(turn)} ${middle + radius * Math.sin(turn)}`;
   };
-  const picture = svg("svg", { viewBox: "0 0 120 120", width: 100, height: 100 });
+  const picture = svg("svg", { viewBox: "-8 0 136 120", width: 113, height: 100 });
   picture.append(svg("circle", { class: "axis", cx: middle, cy: middle, r: reach }));
   counts.forEach((count, bin) => {
     if (!count) return;
