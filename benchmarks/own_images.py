@@ -17,11 +17,13 @@ from pathlib import Path
 
 from common import write_results
 
+from mcevae.config import Config
+from mcevae.data import prepare_for
+from mcevae.selftraining import advised
+
 ROOT = Path(__file__).parents[1]
 SOURCES = {"pictures": 3000, "tiff": 1200, "mrc": 1200}
 SHOWN = ("accuracy", "kmeans_accuracy", "nmi", "same_cluster", "bce")
-MORE = {"pictures": ("117", "36"), "tiff": ("50", "40"), "mrc": ("50", "40")}
-"""Batch size and epochs that `mcevae fit` advises for each."""
 
 
 def run(*arguments: object) -> None:
@@ -29,6 +31,13 @@ def run(*arguments: object) -> None:
     words = [sys.executable, *map(str, arguments)]
     print(*words[1:], flush=True)
     subprocess.run(words, check=True)
+
+
+def better(made: Path) -> tuple[str, ...]:
+    """Flags that `mcevae fit` advised for a run."""
+    config = Config.read(made / "settings.toml")
+    found = advised(config, len(prepare_for(config).train))
+    return ("--batch-size", str(found[0]), "--epochs", str(found[1])) if found else ()
 
 
 def main() -> None:
@@ -43,11 +52,11 @@ def main() -> None:
             script = ROOT / "scripts" / "make_symbols.py"
             run(script, "--out", source, "--kind", kind, "--images", images)
         labels = source / "labels.csv" if kind == "mrc" else "folders"
-        for name, flags in {"default": (), "advised": MORE[kind]}.items():
+        for name in ("default", "advised"):
             made = folder / f"run-{kind}-{name}"
+            flags = better(folder / f"run-{kind}-default") if name == "advised" else ()
             if not (made / "metrics.json").exists():
-                steps = ("--batch-size", flags[0], "--epochs", flags[1]) if flags else ()
-                fit = ("fit", source, "--labels", labels, "--clusters", 12, *steps, "--out", made)
+                fit = ("fit", source, "--labels", labels, "--clusters", 12, *flags, "--out", made)
                 run("-m", "mcevae", *fit)
             scores = json.loads((made / "metrics.json").read_text())["scores"]
             skipped = (made / "skipped.csv").read_text() if (made / "skipped.csv").exists() else ""
@@ -55,7 +64,7 @@ def main() -> None:
                 {
                     "source": kind,
                     "images": images,
-                    "flags": " ".join(flags and ("--batch-size", flags[0], "--epochs", flags[1])),
+                    "flags": " ".join(flags),
                     "broken_files_named": max(0, len(skipped.splitlines()) - 1),
                     "test_images": scores["accuracy"]["n"],
                     **{score: round(scores[score]["value"], 4) for score in SHOWN},

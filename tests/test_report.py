@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,24 @@ def test_groups_hold_every_image_once_and_name_their_surest(
 
 def test_findings_name_what_is_wrong(gallery: Gallery) -> None:
     good = {"name": "a", "size": 100, "sure": 1.0}
+    even = np.arange(len(gallery)) % gallery.clusters
+    gallery = replace(gallery, cluster=even, advice=None)
     said = findings(gallery, [good, good, {"name": "b", "size": 0}])
     assert "1 of 3 groups are empty" in said[0]["text"]
     said = findings(gallery, [good, good, {"name": "b", "size": 400, "sure": 0.2}])
     assert [one["group"] for one in said if one["text"].startswith("Group b")] == [2, 2]
+
+
+@pytest.mark.parametrize("advice", [None, "Take --epochs 40."])
+def test_clusters_that_collapsed_need_more_training(gallery: Gallery, advice: str | None) -> None:
+    one = np.ones(len(gallery), int)
+    one[:10] = 0
+    groups = [{"name": "a", "size": 10, "sure": 1.0}, {"name": "b", "size": 590, "sure": 1.0}]
+    groups += [{"name": "c", "size": 0}, {"name": "d", "size": 0}]
+    said = findings(replace(gallery, cluster=one, advice=advice), groups)
+    texts = [finding["text"] for finding in said]
+    assert "One cluster has 98% of the images: train longer." in texts[0]
+    assert (advice or "--epochs") in texts[0] and not any("fewer clusters" in one for one in texts)
 
 
 def given(page: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mcevae.data import Splits
 from mcevae.errors import UserError
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.metrics import evaluate
-from mcevae.selftraining import UNKNOWN, SelfTraining, advice
+from mcevae.selftraining import UNKNOWN, SelfTraining, advice, advised
 from mcevae.train import Trainer, fit, read_log
 
 from .conftest import taught
@@ -200,6 +200,7 @@ def test_few_images_are_told_of_with_flags_that_suffice() -> None:
     assert said is not None and "make 120 steps" in said
     flags = re.findall(r"--(batch-size|epochs) (\d+)", said)
     batch, epochs = (int(value) for _, value in flags)
+    assert advised(config, 943) == (batch, epochs) == (50, 40)
     assert advice(config.changed(train={"batch_size": batch, "epochs": epochs}), 943) is None
     assert advice(config, 55_000) is None
     assert advice(PRESETS["paper"](), 100) is None

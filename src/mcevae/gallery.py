@@ -22,6 +22,7 @@ from mcevae.data import Splits
 from mcevae.images import Images, shrink, to_bytes
 from mcevae.infer import human, outputs
 from mcevae.layout import plane
+from mcevae.selftraining import advice
 from mcevae.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 
 MOST = 60_000
@@ -30,6 +31,8 @@ SHOWN = 8
 """Typical and doubtful members of a group."""
 ODD = 24
 """Outliers."""
+COLLAPSED = 0.9
+"""Share of the images in one cluster from which on the clusters count as collapsed."""
 SURE = 0.9
 """Confidence from which on an image counts as sure."""
 OUTLIER = 0.99
@@ -68,6 +71,7 @@ class Gallery:
         where: (N, 2) on the map, from 0 to 1.
         total: images of the run, of which N are here.
         signs: of poses and units, see `health`.
+        advice: on the number of steps, where they were few, see `selftraining`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -86,6 +90,7 @@ class Gallery:
     where: Float[np.ndarray, "n 2"]
     total: int
     signs: health.Signs
+    advice: str | None
 
     def __len__(self) -> int:
         """Count the images."""
@@ -165,6 +170,7 @@ def hang(
         where=plane(torch.cat([even(found["look"]), even(found["p"])], 1)),
         total=total,
         signs=signs | health.at_border(found["pose"], model.group, widths),
+        advice=advice(config, len(data.train)),
     )
 
 
@@ -270,7 +276,11 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
 
     filled = [(i, one) for i, one in enumerate(groups) if one["size"]]
     empty = len(groups) - len(filled)
-    if empty:
+    largest = np.bincount(gallery.cluster).max() / len(gallery)
+    if largest >= COLLAPSED and gallery.clusters > 1:
+        more = gallery.advice or "Train anew with more --epochs."
+        say(f"One cluster has {largest:.0%} of the images: train longer. {more}")
+    elif empty:
         say(f"{empty} of {len(groups)} groups are empty: ask for fewer clusters.")
     odd = int((gallery.outlier >= OUTLIER).sum())
     expected = (1 - OUTLIER) * len(gallery)

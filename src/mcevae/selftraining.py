@@ -44,8 +44,14 @@ SHRINKAGE = 0.5
 ENOUGH = 500
 """Steps of training below which people are told (`benchmarks/own_images.py`: 120 against 750)."""
 
+AMPLE = 1.5
+"""Steps that are advised, over `ENOUGH`."""
+
+BATCHES = 20
+"""Batches in an epoch that is advised, at least."""
+
 SMALLEST_BATCH = 50
-"""Images of a batch that is advised."""
+"""Images of a batch that is advised, which comes before `BATCHES`."""
 
 CHUNK_NUMBERS = 800_000
 """Pixels that are held as floats at once, 1,000 images of 28 x 28."""
@@ -296,20 +302,31 @@ class SelfTraining:
         return emptying[self.targets.cluster] & known
 
 
-def advice(config: Config, images: int) -> str | None:
-    """What to change where training has too few steps to learn from, for people; None: nothing.
+def steps_of(config: Config, images: int) -> int:
+    """Steps of a whole run that learns from so many images."""
+    return config.train.epochs * math.ceil(images / config.train.batch_size)
+
+
+def advised(config: Config, images: int) -> tuple[int, int] | None:
+    """Batch size and epochs to train with where there are too few steps to learn from, else None.
 
     Args:
         config: settings of a run.
         images: that it learns from.
     """
     train = config.train
-    steps = train.epochs * math.ceil(images / train.batch_size)
-    if config.model.kind != "hypotheses" or train.minutes is not None or steps >= ENOUGH:
+    enough = train.minutes is not None or steps_of(config, images) >= ENOUGH
+    if config.model.kind != "hypotheses" or enough:
         return None
-    batch = min(train.batch_size, max(SMALLEST_BATCH, images // 20))
-    epochs = math.ceil(1.5 * ENOUGH / math.ceil(images / batch))
-    return (
-        f"{images} images make {steps} steps in {train.epochs} epochs, which is few; clusters are "
-        f"likely to be better with --batch-size {batch} --epochs {epochs}."
+    batch = min(train.batch_size, max(SMALLEST_BATCH, images // BATCHES))
+    return batch, math.ceil(AMPLE * ENOUGH / math.ceil(images / batch))
+
+
+def advice(config: Config, images: int) -> str | None:
+    """What `advised` has, for people."""
+    better = advised(config, images)
+    return better and (
+        f"{images} images make {steps_of(config, images)} steps in {config.train.epochs} epochs, "
+        f"which is few; clusters are likely to be better with --batch-size {better[0]} --epochs "
+        f"{better[1]}."
     )
