@@ -12,19 +12,49 @@ import numpy as np
 from onnxruntime import InferenceSession
 from PIL import Image, ImageOps
 
-folder, picture, out = map(Path, sys.argv[1:])
-form = json.loads((folder / "model.json").read_text())["image"]
-image = Image.open(picture).convert("RGB" if form["channels"] == 3 else "L")
-ground = (round(255 * form["background"]),) * form["channels"]
-image = ImageOps.pad(image, (form["width"], form["height"]), Image.Resampling.BILINEAR, ground)
-x = np.asarray(image, np.float32).reshape(1, form["height"], form["width"], -1) / 255
-stretched = form["normalise"] == "image"
-low, high = np.percentile(x, [0.1, 99.9]) if stretched else form["levels"] or (0, 1)
-x = np.clip((x - low) / (high - low), 0, 1).transpose(0, 3, 1, 2).astype(np.float32)
-encoded = InferenceSession(folder / "encode.onnx").run(None, {"image": x})
-p, z_c, z, pose = map(np.asarray, encoded)
-turned = np.degrees(np.arctan2(pose[0, 1, 0], pose[0, 0, 0]))
-print(f"cluster {p.argmax()} (probability {p.max():.3f}), rotation {turned:.1f} degrees")
-drawn = InferenceSession(folder / "canonical.onnx").run(None, {"z_c": z_c, "z": z})
-pixels = (255 * np.asarray(drawn)[0, 0].transpose(1, 2, 0)).round().astype(np.uint8)
-Image.fromarray(pixels.squeeze()).save(out)
+
+def shares(picture: Path) -> np.ndarray:
+    """Intensities (H, W, 1, 3 or 4), whole numbers as shares of the largest of their kind."""
+    image = ImageOps.exif_transpose(Image.open(picture))
+    if image.mode == "F":
+        return np.asarray(image)[..., None]
+    if image.mode.startswith("I"):  # 16 bits, or 32 that may hold no more than 16
+        x = np.asarray(image)[..., None]
+        return x / np.float32(2**16 - 1 if 0 <= x.min() <= x.max() < 2**16 else 2**31 - 1)
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    x = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode), np.float32)
+    return x.reshape(*x.shape[:2], -1) / 255
+
+
+def model_input(picture: Path, form: dict) -> np.ndarray:
+    """An image file as model.json's "image" has it, (1, C, H, W)."""
+    x = shares(picture)
+    x, opacity = x[..., :3], x[..., 3:] if x.shape[-1] == 4 else 1
+    by_itself = form["normalise"] == "image"
+    low, high = np.percentile(x, [0.1, 99.9]) if by_itself else form["levels"] or (0, 1)
+    x = np.clip((x - low) / (high - low), 0, 1) if high > low else np.zeros_like(x)
+    x = opacity * x + (1 - opacity) * form["background"]
+    if x.shape[-1] == 3 and form["channels"] == 1:
+        x = x @ np.array([[0.299], [0.587], [0.114]])
+    shape = form["height"], form["width"]
+    ratio = (min if form["fit"] == "pad" else max)(np.divide(shape, x.shape[:2]))
+    height, width = (max(1, round(side * ratio)) for side in x.shape[:2])
+    layers, bilinear = [], Image.Resampling.BILINEAR
+    for layer in np.broadcast_to(x, (*x.shape[:2], form["channels"])).transpose(2, 0, 1):
+        scaled = Image.fromarray(layer.astype(np.float32)).resize((width, height), bilinear)
+        layers.append(Image.new("F", shape[::-1], form["background"]))
+        layers[-1].paste(scaled, ((shape[1] - width) // 2, (shape[0] - height) // 2))
+    return (np.stack(layers)[None] * 255).round() / np.float32(255)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    folder, picture, out = map(Path, sys.argv[1:])
+    form = json.loads((folder / "model.json").read_text())["image"]
+    encode, canonical = (InferenceSession(folder / f"{n}.onnx") for n in ("encode", "canonical"))
+    p, z_c, z, pose = map(np.asarray, encode.run(None, {"image": model_input(picture, form)}))
+    turned = np.degrees(np.arctan2(pose[0, 1, 0], pose[0, 0, 0]))
+    print(f"cluster {p.argmax()} (probability {p.max():.3f}), rotation {turned:.1f} degrees")
+    drawn = np.asarray(canonical.run(None, {"z_c": z_c, "z": z})[0])[0].transpose(1, 2, 0)
+    Image.fromarray((255 * drawn).round().astype(np.uint8).squeeze()).save(out)

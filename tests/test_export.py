@@ -1,11 +1,13 @@
 """Exports: graphs give what torch gives, without torch; tables hold the run's images."""
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -28,6 +30,8 @@ from mcevae.graphs import write_graphs
 from mcevae.images import to_bytes, to_float
 from mcevae.infer import embed
 from mcevae.interchange import write_for
+from mcevae.readers import Frame, frames_of
+from mcevae.recipe import Recipe
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "onnx_without_torch.py"
 WITHOUT_TORCH = """
@@ -101,6 +105,53 @@ def test_an_image_is_sorted_without_torch(
     assert f"cluster {int(found.cluster)} " in made.stdout
     drawn = np.asarray(Image.open(pictures[1])).astype(int)
     assert np.abs(drawn - to_bytes(found.canonical)[0, 0].numpy()).max() <= 1
+
+
+def test_the_example_says_how_it_is_run() -> None:
+    made = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=False)
+    assert made.returncode == 1 and made.stderr.startswith("Sort an image file")
+
+
+def deep(rng: np.random.Generator) -> Image.Image:
+    return Image.fromarray(rng.integers(0, 2**16, (40, 50), np.uint16))
+
+
+def shallow_32(rng: np.random.Generator) -> Image.Image:
+    return Image.fromarray(rng.integers(0, 2**16, (50, 40), np.int32))
+
+
+def shares_of_one(rng: np.random.Generator) -> Image.Image:
+    return Image.fromarray(rng.random((28, 28), np.float32))
+
+
+def see_through(rng: np.random.Generator) -> Image.Image:
+    return Image.fromarray(rng.integers(0, 256, (33, 61, 4), np.uint8))
+
+
+def palette(rng: np.random.Generator) -> Image.Image:
+    return see_through(rng).convert("RGB").quantize(16)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+@pytest.mark.parametrize("normalise", ["none", "set", "image"])
+@pytest.mark.parametrize("make", [deep, shallow_32, shares_of_one, see_through, palette])
+def test_the_example_feeds_the_model_what_predict_does(
+    make: Any, normalise: Any, fit: Any, channels: int, tmp_path: Path
+) -> None:
+    name = f"{make.__name__}.{'png' if make in (deep, see_through, palette) else 'tif'}"
+    turned = Image.Exif()
+    turned[0x0112] = 6  # orientation: lying on its side
+    make(np.random.default_rng(0)).save(tmp_path / name, exif=turned)
+    levels = (0.1, 0.8) if normalise == "set" else None
+    about = {"normalise": normalise, "levels": levels, "fit": fit, "background": 0.6}
+    recipe = Recipe(**about, channels=channels, shape=(28, 24))
+    (frame,) = frames_of(tmp_path / name, name)
+    assert isinstance(frame, Frame)
+    form = {**about, "channels": channels, "height": 28, "width": 24}
+    ours = runpy.run_path(str(EXAMPLE))["model_input"](tmp_path / name, form)
+    assert ours.dtype == np.float32
+    assert np.abs(255 * ours[0] - recipe(frame).numpy()).max() < 1.01  # one level, by rounding
 
 
 def test_a_graph_that_differs_is_refused(
