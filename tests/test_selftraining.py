@@ -1,7 +1,9 @@
 """Targets: where they come from, and that training with them learns, repeats and resumes."""
 
 import math
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,33 @@ def test_it_trains_and_is_scored(run: Path, small_data: Splits) -> None:
     assert rows[-1] < rows[1]  # the first epoch asks for rotations alone
     scores = evaluate(model, config, small_data)
     assert {"accuracy", "rotation_error_median", "same_cluster", "bce"} <= set(scores)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])  # first poses, clusters, first redraw
+def test_new_targets_are_stopped_amid_and_resumed_exactly(
+    tmp_path: Path,
+    small_data: Splits,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+) -> None:
+    before = SelfTraining.before
+    last = run_file(tmp_path / "run", "last")
+    held = []
+
+    def interrupted(school: SelfTraining, now: int, *given: Any) -> str:
+        if now == epoch:
+            held.append(last.read_bytes())
+            os.kill(os.getpid(), signal.SIGINT)
+        return before(school, now, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SelfTraining, "before", interrupted)
+        assert not fit(taught(), small_data, tmp_path / "run")
+    assert [last.read_bytes()] == held  # it was amid, and half of it is not kept
+    assert fit(taught(), small_data, tmp_path / "run", resume=True)
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (tmp_path / "run", run))
+    assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
 
 
 @pytest.mark.parametrize("step", [3, 20])

@@ -14,8 +14,9 @@ part.
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ from mcevae.moments import moments
 from mcevae.neighbours import start_clusters
 from mcevae.templates import start_poses
 from mcevae.warp import warp
+
+T = TypeVar("T")
 
 UNKNOWN = -1
 """Cluster of an image that has none yet."""
@@ -72,8 +75,14 @@ class Targets:
     weight: Float[Tensor, " n"]
 
 
+class Stopped(Exception):
+    """Somebody asked to stop amid new targets, which are not worth keeping in part."""
+
+
 class SelfTraining:
     """Keeps the targets of a run's training images.
+
+    New ones may take minutes; `stop`, a list that signals fill, is looked at meanwhile.
 
     Args:
         config: settings of the run.
@@ -101,6 +110,7 @@ class SelfTraining:
         )
         self.support = config.support.half_widths(group)
         self.chunk = max(1, CHUNK_NUMBERS // pixels[0].numel())
+        self.stop: Sequence[int] = ()
         self.plan(train.epochs)
 
     @property
@@ -123,6 +133,9 @@ class SelfTraining:
             epoch: that starts.
             model: the network.
             move_on: as for `redraw`, where there are more images than memory holds.
+
+        Raises:
+            Stopped: `stop` was filled; targets, and which images these are, may be half new.
         """
         if epoch == 0:
             return self.start()
@@ -139,6 +152,13 @@ class SelfTraining:
         ):
             return self.redraw(model, move_on)
         return ""
+
+    def watched(self, parts: Iterable[T]) -> Iterator[T]:
+        """The parts of a long work, as long as nobody asks to stop."""
+        for part in parts:
+            if self.stop:
+                raise Stopped
+            yield part
 
     def start(self) -> str:
         """First poses, from templates or from moments alone; says which."""
@@ -159,6 +179,7 @@ class SelfTraining:
             seed=self.config.train.seed,
             subset=self.config.start.subset,
             background=self.config.data.background_level,
+            track=self.watched,
         )
         self.targets.element.copy_(found.elements)
         self.level()
@@ -173,7 +194,7 @@ class SelfTraining:
         Before there are clusters the rotation is read from the sum over them.
         """
         model.eval()
-        for chunk in self.pixels.split(self.chunk):
+        for chunk in self.watched(self.pixels.split(self.chunk)):
             x = to_float(chunk.to(model.angles.device))
             with torch.no_grad():
                 joint, rest = model.infer(x)

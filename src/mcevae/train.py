@@ -45,7 +45,7 @@ from mcevae.images import require, to_float
 from mcevae.model import MCEVAE
 from mcevae.objectives import Objective, Terms
 from mcevae.ranks import Ranks, told_of_losses
-from mcevae.selftraining import SelfTraining, Targets
+from mcevae.selftraining import SelfTraining, Stopped, Targets
 from mcevae.shards import place
 
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
@@ -298,10 +298,16 @@ class Trainer:
             "give more, or fewer images (--limit, --subset)"
         )
 
-    def teach(self) -> str:
-        """Bring taught targets, or a peer, up to date for a new epoch; says what was done."""
+    def teach(self) -> str | None:
+        """Bring taught targets, or a peer, up to date for a new epoch; says what was done.
+
+        None: it was stopped. What is in memory is of no use then; the last checkpoint, which is
+        from the end of the epoch before, is what to go on from.
+        """
         started = time.perf_counter()
         done = self.ranks.said(self.prepare_targets() if self.ranks.first else "")
+        if done is None:
+            return None
         self.show(self.ranks.said(self.position.window))
         if done and self.ranks.count > 1:
             self.inner.load_state_dict(self.ranks.copy(self.inner.state_dict()))
@@ -316,11 +322,14 @@ class Trainer:
             self.position.start_seconds = seconds
         return done
 
-    def prepare_targets(self) -> str:
-        """What one process does for all at the start of an epoch; says what was done."""
+    def prepare_targets(self) -> str | None:
+        """What one process does for all at the start of an epoch; as for `teach`."""
         position, move_on = self.position, self.move_on if self.data.window else None
         if self.teacher and isinstance(self.inner, HypothesisVAE):
-            return self.teacher.before(position.epoch, self.inner, move_on)
+            try:
+                return self.teacher.before(position.epoch, self.inner, move_on)
+            except Stopped:
+                return None
         if move_on and position.epoch > 0:
             move_on()
         if isinstance(self.inner, Baseline):
@@ -653,11 +662,16 @@ def fit(
     done = position.epochs * steps
     bar = Progress(*columns, console=console, disable=not ranks.first)
     with stop_signals() as stop, bar:
+        if trainer.teacher:
+            trainer.teacher.stop = stop
         task = bar.add_task(
             "starting", total=done, completed=position.epoch * steps + position.step
         )
         while position.epoch < position.epochs and not (trainer.out_of_time() and closed(trainer)):
-            if position.step == 0 and (done_before := trainer.teach()):
+            done_before = trainer.teach() if position.step == 0 else ""
+            if done_before is None:
+                break
+            if done_before:
                 console.print(f"epoch {position.epoch + 1:3d}  {done_before}", highlight=False)
             ended = train_epoch(trainer, stop, bar, task)
             stopped = ranks.any(stop)
