@@ -99,8 +99,8 @@ def work(preset: str, data: Splits, folder: Path, batch_size: int) -> None:
 @told_of_losses()
 def main() -> None:
     """All presets, one after another."""
-    folder, batch_size = sys.argv[1:]
-    for preset in PRESETS:
+    folder, batch_size = sys.argv[1:3]
+    for preset in sys.argv[3:] or PRESETS:
         work(preset, few(), Path(folder), int(batch_size))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
