@@ -1,6 +1,7 @@
 """Exports: graphs give what torch gives, without torch; tables hold the run's images."""
 
 import json
+import logging
 import runpy
 import subprocess
 import sys
@@ -199,6 +200,15 @@ def test_models_that_cannot_be_graphs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"encode\.onnx: this model cannot be a graph"):
         graphs.write_graph(graph, [torch.rand(3, 1, 28, 28)], tmp_path / "encode.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_torch_speaks_again_when_graphs_are_written() -> None:
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    with pytest.raises(KeyboardInterrupt), graphs.quietly():
+        assert logger.level == logging.ERROR
+        raise KeyboardInterrupt
+    assert logger.level == before != logging.ERROR
 
 
 def test_an_atlas_holds_every_image_with_its_group(gallery: Gallery, tmp_path: Path) -> None:
