@@ -72,7 +72,7 @@ def test_two_processes_learn_what_one_would(
     without_noise: Callable[[str], list[dict[str, Tensor]]], preset: str
 ) -> None:
     """The same images a step, no noise. Sums in another order then change a gradient by 1e-3 of
-    its size at most, where a ReLU is at its kink, and losses by 1e-5; batch norm by each rank for
+    its size at most, where a ReLU is at its kink, and losses by 4e-5; batch norm by each rank for
     itself changes them by 0.02 to 0.5 and by up to 4e-4.
     """
     one, first, second = without_noise(preset)
@@ -84,7 +84,7 @@ def test_two_processes_learn_what_one_would(
     if preset != "beta-tcvae":  # estimates its total correlation within the batch of a rank
         assert (own - averaged).norm() < 5e-3 * own.norm()
     for split in ("train", "validation"):
-        assert (first[split] - one[split]).abs().max() < 2e-5 * one[split].abs().max()
+        assert (first[split] - one[split]).abs().max() < 1e-4 * one[split].abs().max()
 
 
 @pytest.fixture(scope="module")
