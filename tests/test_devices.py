@@ -104,7 +104,9 @@ def terms_of(run: Path, split: str) -> list[float]:
 def test_the_command_line_trains_and_reports_once(whole: tuple[Path, str], tmp_path: Path) -> None:
     run, said = whole
     assert Config.read(run / "settings.toml") == tiny(batch_size=25)
-    assert said.count("epoch   1") == said.count("epoch   2") == said.count("Open ") == 1
+    assert (
+        said.count("epoch   1  loss") == said.count("epoch   2  loss") == said.count("Open ") == 1
+    )
     assert len(list(run.rglob("events.out.tfevents.*"))) == 1
     assert (run / "report.html").exists() and (run / "metrics.json").exists()
     assert len(read_log(run)) == 4

@@ -342,7 +342,7 @@ class Predictor:
             path.unlink()
         shutil.rmtree(folder)
 
-    def has_begun(self, source: str, part: str, out: Path, shard: Shard | None) -> bool:
+    def has_begun(self, source: str, part: str, out: Path, shard: Shard | None = None) -> bool:
         """Whether a stopped prediction of the same has left parts that can be gone on with."""
         return is_of(parts_folder(out), self.known(source, part, shard, states_of(source)))
 
