@@ -3,9 +3,10 @@
     python benchmarks/throughput.py
 
 Each way has a process of its own; they take steps in turn, so that a machine whose speed drifts
-treats them alike. Seconds are of wall clock, batches as the presets have them (100; default: 200),
-images and targets bundled digits. Writes results/throughput.json with medians and the ratios to
-the published step, turn by turn.
+treats them alike. Seconds are of each process's own processor time, on one thread, so that other
+programs count for nothing; batches as the presets have them (100; default: 200), images and targets
+bundled digits. Writes results/throughput.json with medians and the ratios to the published step,
+turn by turn.
 
     published       the published step (`published.py`): 25 draws one after another
     looped          the paper preset, its 25 targets encoded one after another
@@ -94,24 +95,24 @@ def way(name: str) -> Callable[[], int]:
     return trainer_step(config, each_draw=base == "looped", compiled="compiled" in options)
 
 
-def work(name: str, threads: int, pipe: Connection) -> None:
+def work(name: str, pipe: Connection) -> None:
     """Take a step for each message; answers with images and seconds."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     step = way(name)
     while pipe.recv():
-        started = time.perf_counter()
+        started = time.process_time()
         images = step()
-        pipe.send((images, time.perf_counter() - started))
+        pipe.send((images, time.process_time() - started))
 
 
-def measure(ways: list[str], rounds: int, threads: int) -> dict[str, list[float]]:
+def measure(ways: list[str], rounds: int) -> dict[str, list[float]]:
     """Images a second of every way and turn; the first two turns warm up."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     workers = []
     for name in ways:
         pipes[name], theirs = context.Pipe()
-        workers.append(context.Process(target=work, args=(name, threads, theirs)))
+        workers.append(context.Process(target=work, args=(name, theirs)))
         workers[-1].start()
         theirs.close()
     rates: dict[str, list[float]] = {name: [] for name in ways}
@@ -134,10 +135,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--ways", nargs="+", default=list(WAYS))
     arguments = parser.parse_args()
-    rates = measure(arguments.ways, arguments.rounds, arguments.threads)
+    rates = measure(arguments.ways, arguments.rounds)
     base = rates["published"]
     rows = {
         name: {
@@ -148,7 +148,7 @@ def main() -> None:
     }
     for name, row in rows.items():
         print(f"{name:22s} {row['images_per_second']:8.0f} images/s  x {row['times_published']}")
-    what = {"threads": arguments.threads, "turns": arguments.rounds, "draws": DRAWS}
+    what = {"threads": 1, "turns": arguments.rounds, "draws": DRAWS}
     print(write_results("throughput", what | {"ways": rows}))
 
 

@@ -193,11 +193,13 @@ def check_recipe(pack: Pack, settings: DataConfig) -> None:
     Raises:
         UserError: they were.
     """
-    for name, value in pack.recipe.items():
-        if name != "size" and value != getattr(settings, name):
+    own = recipe_for(settings, pack.shape)
+    for name in ("normalise", "levels", "background", "fit"):
+        value = getattr(own, name)
+        if pack.recipe[name] != value:
             raise UserError(
-                f"{pack.folder}: was made with {name} {value}, but the run reads images with "
-                f"{getattr(settings, name)}; pack them anew with --like RUN."
+                f"{pack.folder}: was made with {name} {pack.recipe[name]}, but the run reads "
+                f"images with {value}; pack them anew with --like RUN."
             )
 
 
