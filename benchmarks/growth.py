@@ -3,11 +3,11 @@
     python benchmarks/growth.py
 
 Side and K: microseconds of a training step (batch 200) and of inference (500 images), for each
-image, of processor time on one thread; else as the preset has it, random pixels. Number: seconds until a pack of so many
-images is open with its first window in memory, and of a further window, 5,000 images each; the
-packs are files with holes, which read as black pixels, so that 10^8 images need no disk. The
-exponent is the slope of a straight line through logarithms. Writes results/growth.json and
-docs/images/growth.png.
+image, of processor time on one thread; else as the preset has it, random pixels. Number: seconds
+until a pack of so many images is open with its first window in memory, and of a further window,
+5,000 images each; the packs are files with holes, which read as black pixels, so that 10^8 images
+need no disk. The exponent is the slope of a straight line through logarithms. Writes
+results/growth.json and docs/images/growth.png.
 """
 
 import argparse

@@ -11,7 +11,6 @@ torch included. Writes results/inference.json.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -73,8 +72,13 @@ def work(kind: str, run: Path, folder: Path, threads: int) -> dict[str, Any]:
         started = time.perf_counter()
         images = maker.make(None).rows
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"images": images, "seconds": seconds, "peak_gib": peak / GIB}
+    return {"images": images, "seconds": seconds, "peak_gib": peak() / GIB}
+
+
+def peak() -> int:
+    """Bytes of the largest resident set so far (Linux; getrusage would tell the parent's, too)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def main() -> None:
