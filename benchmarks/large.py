@@ -3,8 +3,8 @@
     python benchmarks/large.py --folder FOLDER --gigabytes 20
 
 Makes bundled digits at 64 x 64 pixels, each in a new pose (SE(2), 90 degrees, a tenth of the side),
-in shards of 200,000 (.npy); packs them; trains preset `default` for some minutes on one window
-after another; predicts a share of the pack. Each is a process of its own, whose memory (resident
+in shards of 200,000 (.npy); packs them; trains preset `default` on one window after another;
+predicts a share of the pack. Each is a process of its own, whose memory (resident
 set less what it shares with files, as the system counts it) is looked at twice a second. Needs two
 and a half times as much disk, and removes its files at the end unless told to --keep them. Writes
 results/large.json.
@@ -86,10 +86,10 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--gigabytes", type=float, default=20)
-    parser.add_argument("--window", type=int, default=50_000)
-    parser.add_argument("--minutes", type=float, default=8, help="of training")
-    parser.add_argument("--redraws", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--window", type=int, default=20_000)
+    parser.add_argument("--redraws", type=int, default=8, help="windows after the first")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--subset", type=int, default=5000, help="as for mcevae fit")
     parser.add_argument("--shards", type=int, default=100, help="of which one is predicted")
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
@@ -100,7 +100,7 @@ def main() -> None:
     rows: dict[str, Any] = {"pack": watched("pack", source, "--out", packed)}
     train = ("--shift", 0.15, "--window", arguments.window, "--precision", "bf16")
     train += ("--epochs", arguments.epochs, "--redraws", arguments.redraws)
-    train += ("--minutes", arguments.minutes, "--warmup", 0.2)
+    train += ("--subset", arguments.subset, "--warmup", 0.2)
     rows["fit"] = watched("fit", packed, *train, "--out", run)
     shard = f"0/{arguments.shards}"
     rows["predict"] = watched("predict", run, packed, "--out", folder / "tables", "--shard", shard)
