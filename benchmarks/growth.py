@@ -136,7 +136,9 @@ def draw(curves: dict[str, dict[str, Any]]) -> None:
         for line, values in curve["values"].items():
             label = f"{line}: exponent {curve['exponents'][line]:.2f}"
             panel.loglog(curve["at"], values, "o-", label=label)
+        panel.minorticks_off()
         panel.set(xlabel=name, ylabel=curve["unit"])
+        panel.set_xticks(curve["at"], [f"{n:g}" for n in curve["at"]])
         panel.legend(frameon=False)
         panel.grid(alpha=0.3)
     figure.savefig(PICTURE, dpi=110)

@@ -13,14 +13,17 @@ turn by turn.
     paper           the paper preset with 25 draws, as `mcevae fit --preset paper --draws 25`
     default         the default preset once it has clusters
     ...-bf16        the same with --precision bf16
-    ...-compiled    the same, networks through torch.compile (needs a compiler; --ways to choose)
+    ...-400         the same with batches of 400
+    ...-unfused     the same, Adam as several kernels
+    ...-returning   the same, memory given back to the system between steps
+    ...-compiled    the same, networks through torch.compile, which needs a compiler
 """
 
 import argparse
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -36,7 +39,10 @@ from mcevae.images import to_float
 from mcevae.machine import keep_memory
 from mcevae.train import Trainer
 
-WAYS = ("published", "looped", "paper", "paper-bf16", "default", "default-bf16")
+WAYS = (
+    *("published", "looped", "paper", "paper-bf16", "paper-compiled", "default", "default-bf16"),
+    *("default-400", "default-unfused", "default-returning", "default-compiled"),
+)
 SMALL = {"source": "mnist-mini", "limit": 2000}
 
 
@@ -56,9 +62,10 @@ def published_step() -> Callable[[], int]:
     return step
 
 
-def trainer_step(config: Config, *, each_draw: bool = False, compiled: bool = False) -> Any:
+def trainer_step(config: Config, options: Sequence[str] = (), *, each_draw: bool = False) -> Any:
     """A step of the package's own trainer on one batch, clusters drawn at random."""
-    keep_memory()
+    if "returning" not in options:
+        keep_memory()
     trainer = Trainer(config, prepare_for(config), Path(tempfile.mkdtemp()))
     if trainer.teacher:
         targets = trainer.teacher.targets
@@ -66,7 +73,10 @@ def trainer_step(config: Config, *, each_draw: bool = False, compiled: bool = Fa
     if each_draw:
         support = config.support.half_widths(trainer.inner.group)
         trainer.objective = LoopedObjective(config.objective, trainer.inner.group, support)
-    if compiled:
+    if "unfused" in options:
+        for group in trainer.optimizer.param_groups:
+            group["fused"] = False
+    if "compiled" in options:
         for network in trainer.inner.children():
             network.compile()
     batch = next(iter(trainer.loader))
@@ -92,7 +102,9 @@ def way(name: str) -> Callable[[], int]:
         config = config.changed(objective={"draws": DRAWS})
     if "bf16" in options:
         config = config.changed(train={"precision": "bf16"})
-    return trainer_step(config, each_draw=base == "looped", compiled="compiled" in options)
+    if "400" in options:
+        config = config.changed(train={"batch_size": 400})
+    return trainer_step(config, options, each_draw=base == "looped")
 
 
 def work(name: str, pipe: Connection) -> None:

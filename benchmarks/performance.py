@@ -1,0 +1,134 @@
+"""Rewrite the tables of docs/performance.md from results/*.json.
+
+python benchmarks/performance.py
+"""
+
+from pathlib import Path
+from typing import Any
+
+from tables import read, source, table
+
+from mcevae.files import write_text
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+def throughput(found: dict[str, Any]) -> str:
+    """Images a second of each way."""
+    rows = [
+        [name, f"{way['images_per_second']:,.0f}", f"{way['times_published']:.1f}"]
+        for name, way in found["ways"].items()
+    ]
+    return table(["step", "images a second", "times the published"], rows)
+
+
+def time_to_quality(found: dict[str, Any]) -> str:
+    """Scores over the minutes of each side."""
+    rows = [
+        [
+            name,
+            f"{row['minutes']:.1f}",
+            f"{row['accuracy']:.3f}",
+            f"{row['kmeans_accuracy']:.3f}",
+            f"{row['bce']:.1f}",
+            f"{row['rotation_error_median']:.1f}",
+        ]
+        for name, side in found["sides"].items()
+        for row in side["rows"]
+    ]
+    header = ["", "minutes", "accuracy", "accuracy, k-means", "BCE, nats", "rotation error, deg"]
+    return table(header, rows)
+
+
+def costs(found: dict[str, Any]) -> str:
+    """What the machine reaches, and what steps and inference take of it."""
+    reached = ", ".join(
+        f"{name.replace('_', ' ')} {value:,.0f}" for name, value in found["reached"].items()
+    )
+    rows = [
+        [
+            name,
+            f"{row['operations_per_image'] / 1e6:.1f}",
+            f"{row['images_per_second']:,.0f}",
+            f"{row['billion_operations_per_second']:.0f}",
+            f"{row['share_of_matrix_products']:.2f}",
+            ", ".join(
+                f"{one['operation'].removeprefix('aten::')} {one['share']:.0%}"
+                for one in row["largest"][:3]
+            ),
+        ]
+        for name, row in found["rows"].items()
+    ]
+    header = ["", "10^6 operations an image", "images a second", "10^9 operations a second"]
+    made = table([*header, "share", "largest three"], rows)
+    return f"10^9 operations a second that the machine reaches: {reached}.\n\n{made}"
+
+
+def inference(found: dict[str, Any]) -> str:
+    """Images a second, and memory."""
+    about = {
+        "model": "in memory, cluster, pose and canonical image",
+        "npy": "a .npy, table written",
+        "pack": "a pack, table written",
+        "png": "PNG files, table written",
+        "npy-large": "a .npy, table written",
+    }
+    rows = [
+        [
+            about[name],
+            f"{row['images']:,}",
+            f"{row['images_per_second']:,.0f}",
+            f"{row['peak_gib']:.2f}",
+        ]
+        for name, row in found["rows"].items()
+    ]
+    return table(["images from", "images", "images a second", "largest memory, GiB"], rows)
+
+
+def growth(found: dict[str, Any]) -> str:
+    """Exponents."""
+    rows = [
+        [name, f"{curve['at'][0]:,} to {curve['at'][-1]:,}", line, f"{value:.2f}"]
+        for name, curve in found["curves"].items()
+        for line, value in curve["exponents"].items()
+    ]
+    return table(["what grows", "from", "cost", "exponent"], rows)
+
+
+def large(found: dict[str, Any]) -> str:
+    """Time and memory of each command."""
+    rows = [
+        [
+            name,
+            f"{row['seconds']:,.0f}",
+            ", ".join(f"{value:g}" for value in row["memory_gb"]),
+            f"{row['most_memory_gb']:.2f}",
+        ]
+        for name, row in found["rows"].items()
+    ]
+    text = (
+        f"{found['images']:,} images, {found['gigabytes']:g} GB; training learned from "
+        f"{found['windows_learned_from']} windows of {found['window']:,} in {found['epochs']} "
+        f"epochs, the loss going from {found['loss'][0]:.0f} to {found['loss'][-1]:.0f}; "
+        f"{found['images_predicted']:,} images were predicted.\n\n"
+    )
+    header = ["command", "seconds", "memory at ten moments, GB", "at most, GB"]
+    return text + table(header, rows)
+
+
+def main() -> None:
+    """Fill in what there is."""
+    page = PAGE.read_text("utf-8")
+    for section in (throughput, time_to_quality, costs, inference, growth, large):
+        name = section.__name__
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = page.split(begin)
+        found = read(name)
+        text = f"{section(found)}\n{source(found, name)}"
+        page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
+    write_text(PAGE, page)
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
