@@ -3,7 +3,10 @@
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from mcevae.files import write_text
@@ -21,3 +24,14 @@ def write_results(
     document = {"command": command, "machine": machine(), **content}
     write_text(path, json.dumps(document, indent=1) + "\n")
     return path
+
+
+def processor_seconds(run: Callable[[], Any], rounds: int) -> float:
+    """Median of one call, after two that warm up; other programs on the machine do not count."""
+    times = []
+    for turn in range(rounds + 2):
+        started = time.process_time()
+        run()
+        if turn > 1:
+            times.append(time.process_time() - started)
+    return median(times)

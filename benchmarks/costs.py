@@ -10,13 +10,11 @@ programs count for nothing. Writes results/costs.json.
 """
 
 import argparse
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import torch
-from common import write_results
+from common import processor_seconds, write_results
 from throughput import trainer_step
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -28,19 +26,8 @@ from mcevae.infer import outputs
 from mcevae.machine import keep_memory
 
 SIDE = 2048
-SHOWN = 6
+SHOWN, ROUNDS = 6, 20
 SMALL = {"source": "mnist-mini", "limit": 2000}
-
-
-def seconds(run: Callable[[], Any], rounds: int = 20) -> float:
-    """Median of one call, after two that warm up."""
-    times = []
-    for turn in range(rounds + 2):
-        started = time.process_time()
-        run()
-        if turn > 1:
-            times.append(time.process_time() - started)
-    return median(times)
 
 
 def reached() -> dict[str, float]:
@@ -48,13 +35,15 @@ def reached() -> dict[str, float]:
     found = {}
     for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         a, b = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
-        found[f"matrix_{name}"] = 2 * SIDE**3 / seconds(lambda a=a, b=b: a @ b) / 1e9
+        found[f"matrix_{name}"] = (
+            2 * SIDE**3 / processor_seconds(lambda a=a, b=b: a @ b, ROUNDS) / 1e9
+        )
     x, w = (
         torch.randn(shape).contiguous(memory_format=torch.channels_last)
         for shape in ((200, 48, 14, 14), (64, 48, 3, 3))
     )
     operations = 2 * 200 * 64 * 14 * 14 * 48 * 9
-    convolve = seconds(lambda: torch.nn.functional.conv2d(x, w, padding=1))
+    convolve = processor_seconds(lambda: torch.nn.functional.conv2d(x, w, padding=1), ROUNDS)
     found["convolution_float32"] = operations / convolve / 1e9
     return {name: round(value, 1) for name, value in found.items()}
 
@@ -82,7 +71,7 @@ def counted(run: Callable[[], Any]) -> int:
 
 def row(run: Callable[[], Any], images: int, peak: float) -> dict[str, Any]:
     """What a call over some images costs, and its share of the machine's matrix products."""
-    operations, spent = counted(run), seconds(run)
+    operations, spent = counted(run), processor_seconds(run, ROUNDS)
     rate = operations / spent / 1e9
     return {
         "operations_per_image": operations // images,

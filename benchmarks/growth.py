@@ -14,16 +14,14 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
 import torch
-from common import write_results
+from common import processor_seconds, write_results
 from pyarrow import parquet
 
 from mcevae.build import build
@@ -43,17 +41,6 @@ NUMBERS = (10**4, 10**5, 10**6, 10**7, 10**8)
 WINDOW = 5000
 BATCH, INFERRED = 200, 500
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
-
-
-def seconds(run: Callable[[], Any], rounds: int) -> float:
-    """Median of one call, after one that warms up."""
-    times = []
-    for turn in range(rounds + 1):
-        started = time.process_time()
-        run()
-        if turn > 0:
-            times.append(time.process_time() - started)
-    return median(times)
 
 
 def model_costs(side: int, clusters: int, rounds: int) -> dict[str, float]:
@@ -80,9 +67,9 @@ def model_costs(side: int, clusters: int, rounds: int) -> dict[str, float]:
         for _ in outputs(model, pixels, 100):
             pass
 
-    trained = seconds(step, rounds) / BATCH
+    trained = processor_seconds(step, rounds) / BATCH
     model.eval()
-    return {"step": 1e6 * trained, "inference": 1e6 * seconds(infer, rounds) / INFERRED}
+    return {"step": 1e6 * trained, "inference": 1e6 * processor_seconds(infer, rounds) / INFERRED}
 
 
 def hollow(folder: Path, count: int) -> Path:
@@ -121,7 +108,7 @@ def pack_costs(count: int, folder: Path) -> dict[str, float]:
     further = data.window
     assert further is not None
     many = max(1, (count - len(data.test) - len(data.validation)) // (WINDOW))
-    return {"open": opened, "window": seconds(lambda: further(many - 1), 3)}
+    return {"open": opened, "window": processor_seconds(lambda: further(many - 1), 3)}
 
 
 def exponent(x: list[int], y: list[float]) -> float:
