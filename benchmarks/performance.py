@@ -85,6 +85,15 @@ def inference(found: dict[str, Any]) -> str:
     return table(["images from", "images", "images a second", "largest memory, GiB"], rows)
 
 
+def startup(found: dict[str, Any]) -> str:
+    """Seconds of import and help."""
+    rows = [
+        [f"`{name}`", f"{row['seconds']:.2f}", f"{row['processor_seconds']:.2f}"]
+        for name, row in found["rows"].items()
+    ]
+    return table(["", "seconds", "of the processor"], rows)
+
+
 def growth(found: dict[str, Any]) -> str:
     """Exponents."""
     rows = [
@@ -119,7 +128,7 @@ def large(found: dict[str, Any]) -> str:
 def main() -> None:
     """Fill in what there is."""
     page = PAGE.read_text("utf-8")
-    for section in (throughput, time_to_quality, costs, inference, growth, large):
+    for section in (throughput, time_to_quality, costs, inference, startup, growth, large):
         name = section.__name__
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = page.split(begin)
