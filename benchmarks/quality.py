@@ -18,6 +18,7 @@ from mcevae.config import Config, default
 MNIST = {"source": "mnist"}
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "se2": {"data": MNIST},
+    "se2-bf16": {"data": MNIST, "train": {"precision": "bf16"}},
     "so2": {"data": MNIST, "model": {"group": "so2"}},
     "upright": {
         "data": MNIST | {"pose": "none"},

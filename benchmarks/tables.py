@@ -103,6 +103,7 @@ ROWS = {
     "se2-20000": "SE(2)-MNIST, 20,000 images",
     "se2-5-minutes": "SE(2)-MNIST, 20,000 images, 5 minutes",
     "se2-auto": "SE(2)-MNIST, 20,000 images, K chosen",
+    "se2-bf16": "SE(2)-MNIST, `--precision bf16`",
     "sim2": "SIM(2)-MNIST, scale 0.71 to 1.4",
     "fashion-se2": "SE(2)-Fashion-MNIST",
 }
