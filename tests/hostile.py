@@ -28,7 +28,7 @@ from mcevae.hub import CONFIG, WEIGHTS
 from mcevae.hub import read as read_hub
 from mcevae.infer import embed
 from mcevae.metrics import read_scores
-from mcevae.predict import Place, fingerprint, parts_of
+from mcevae.predict import Place, fingerprint, parts_of, states_of
 from mcevae.readers import Fault, Frame, frames_of
 from mcevae.recipe import Recipe
 from mcevae.train import read_log
@@ -140,7 +140,7 @@ def read_images(path: Path) -> None:
         elif not isinstance(one, Frame) or found.shape != (1, 28, 28):
             raise Broken(f"{one} became {found.shape}")
     settings = DataConfig(source=str(path))
-    fingerprint(str(path), "all")
+    fingerprint(str(path), "all", states_of(str(path)))
     for part in parts_of(str(path), settings, (1, 28, 28), "all", Place()):
         assert part.pixels.dtype == torch.uint8
     config, survey = settle(Config(data=settings))

@@ -35,7 +35,7 @@ from mcevae.folder import read
 from mcevae.gallery import hang
 from mcevae.hub import read as read_hub
 from mcevae.metrics import Score, read_scores
-from mcevae.predict import fingerprint
+from mcevae.predict import fingerprint, states_of
 from mcevae.readers import Fault, files_of, frames_of
 from mcevae.report import write_scores
 from mcevae.serve import application
@@ -226,7 +226,7 @@ def test_lists_may_name_anything(tmp_path: Path) -> None:
     lines = ["/dev/zero", "../" * 100 + "etc/passwd", "x" * 5000 + ".png", "a\0b.png", "a.png"]
     (tmp_path / "list.txt").write_text("\n".join(lines))
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
-    fingerprint(str(tmp_path / "list.txt"), "all")
+    fingerprint(source := str(tmp_path / "list.txt"), "all", states_of(source))
     images, faults = read(tmp_path / "list.txt", DataConfig())
     assert images.names is not None and images.names.tolist() == ["a.png"] and len(faults) == 4
     with pytest.raises(UserError, match="no such file, folder or set"):
@@ -238,7 +238,7 @@ def test_names_that_are_no_text_can_be_written(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(os.fsencode(tmp_path) + b"/\xff.png")
     images, _ = read(tmp_path, DataConfig(source=str(tmp_path)))
     assert images.names is not None and images.names.tolist() == ["\\xff.png"]
-    fingerprint(str(tmp_path), "all")
+    fingerprint(str(tmp_path), "all", states_of(str(tmp_path)))
 
 
 # Runs and settings
@@ -348,6 +348,7 @@ def test_models_of_absurd_sizes_are_refused_before_they_take_memory(
     state = json.loads(header["__metadata__"]["mcevae"])
     state["config"]["model"]["decoder_hidden"] = 10_000
     header["__metadata__"]["mcevae"] = json.dumps(state)
+    del header["__metadata__"]["blake2b"]  # whoever alters a file on purpose can do that, too
     text = json.dumps(header).encode()
     made = struct.pack("<Q", len(text)) + text + content[8 + size :]
     run_file(tmp_path, "best").write_bytes(made)

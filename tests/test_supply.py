@@ -43,7 +43,10 @@ def test_every_dependency_has_its_reason_and_no_other_is_named() -> None:
 def test_the_lock_has_the_versions_of_the_constraints_and_every_dependency() -> None:
     locked, constrained = pins("requirements-dev.lock"), pins("constraints.txt")
     assert constrained.items() <= locked.items()
-    groups = (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    extras = PROJECT["optional-dependencies"]
+    own = next(one for one in extras["dev"] if one.startswith(PROJECT["name"]))
+    inside = re.findall(r"\w+", own.partition("[")[2])  # those that dev brings along
+    groups = (PROJECT["dependencies"], extras["dev"], *(extras[name] for name in inside))
     assert {canonical(name) for one in groups for name in named(one)} <= set(locked)
 
 
