@@ -118,7 +118,7 @@ def large(found: dict[str, Any]) -> str:
     text = (
         f"{found['images']:,} images, {found['gigabytes']:g} GB; training learned from "
         f"{found['windows_learned_from']} windows of {found['window']:,} in {found['epochs']} "
-        f"epochs, the loss going from {found['loss'][0]:.0f} to {found['loss'][-1]:.0f}; "
+        f"epochs, the loss falling from {max(found['loss']):.0f} to {found['loss'][-1]:.0f}; "
         f"{found['images_predicted']:,} images were predicted.\n\n"
     )
     header = ["command", "seconds", "memory at ten moments, GB", "at most, GB"]
