@@ -20,27 +20,14 @@ from statistics import median
 
 import torch
 from common import write_results
-from torch import Tensor
+from published import DRAWS, LoopedObjective
 
 from mcevae.build import gaussian
 from mcevae.config import ObjectiveConfig, paper
 from mcevae.data import prepare_for
 from mcevae.groups import get_group
 from mcevae.images import to_float
-from mcevae.model import MCEVAE, Output
 from mcevae.objectives import Objective
-
-DRAWS = 25
-
-
-class LoopedObjective(Objective):
-    """Eq. (8) with a pass of its own for each draw, to compare with."""
-
-    def invariance(self, model: MCEVAE, x: Tensor, out: Output) -> Tensor:
-        """Mean of the term over `DRAWS` single draws."""
-        return torch.stack(
-            [super(LoopedObjective, self).invariance(model, x, out) for _ in range(DRAWS)]
-        ).mean(0)
 
 
 def main() -> None:
