@@ -4,7 +4,6 @@ are stuck. What it means and what to try, for people.
 A loss that is not finite is `train.check_finite`'s.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mcevae.build import Model
-from mcevae.groups import MatrixGroup
+from mcevae.groups import WHOLE_CIRCLE, MatrixGroup
 from mcevae.infer import outputs
 from mcevae.nets import Extractor, GatedDense
 
@@ -29,8 +28,6 @@ MARGIN = 0.05
 """Share of the support's half-width that counts as its border."""
 AT_BORDER = 0.2
 """Share of poses there that is too large; evenly spread ones have `MARGIN`."""
-WHOLE_CIRCLE = math.radians(170)
-"""Supports of rotation from here on have no border to speak of."""
 FLAT = 0.04
 """Share of the steepest slope below which a unit is saturated: a sigmoid below 0.01, over 0.99."""
 NEARLY_ALL = 0.99
