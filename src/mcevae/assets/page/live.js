@@ -86,10 +86,12 @@ function drawBench() {
   redraw();
 }
 
-// One request at a time; what was moved meanwhile is drawn next.
+// One request at a time; what was moved meanwhile is drawn next. Until then the pictures are busy.
 async function redraw() {
   if (bench.busy) { bench.again = true; return; }
+  const pictures = document.getElementById("bench-pictures");
   bench.busy = true;
+  pictures.setAttribute("aria-busy", "true");
   try {
     do {
       bench.again = false;
@@ -101,6 +103,7 @@ async function redraw() {
     say(error.message, true);
   } finally {
     bench.busy = false;
+    pictures.setAttribute("aria-busy", "false");
   }
 }
 
@@ -162,7 +165,9 @@ function startDrop() {
 
 async function start() {
   try {
-    const [images, groups] = await Promise.all([ask("/api/images"), ask("/api/groups")]);
+    // The first image's latents are there before anyone can ask for others.
+    const paths = ["/api/images", "/api/groups", "/api/images/0/latents"];
+    const [images, groups, first] = await Promise.all(paths.map((path) => ask(path)));
     readImages(images);
     readGroups(groups);
     state.strips = { ids: [] };
@@ -176,8 +181,8 @@ async function start() {
     drawGroups();
     drawTools();
     startMap();
+    toBench(first);
     startDrop();
-    toBench(await ask("/api/images/0/latents"));
     say("");
   } catch (error) {
     say(error.message, true);
