@@ -24,6 +24,7 @@ from mcevae.build import build
 from mcevae.config import default
 from mcevae.infer import outputs
 from mcevae.machine import keep_memory
+from mcevae.schedule import BATCH
 
 SIDE = 2048
 SHOWN, ROUNDS = 6, 20
@@ -92,7 +93,7 @@ def main() -> None:
     keep_memory()
     torch.manual_seed(0)
     peaks = reached()
-    config = default().changed(data=SMALL)
+    config = default().changed(data=SMALL, train={"batch_size": BATCH})
     model = build(config, (1, 28, 28)).eval()
     pixels = torch.randint(0, 256, (500, 1, 28, 28)).byte()
 
@@ -103,7 +104,7 @@ def main() -> None:
     for precision in ("no", "bf16"):
         peak = peaks["matrix_bfloat16" if precision == "bf16" else "matrix_float32"]
         step = trainer_step(config.changed(train={"precision": precision}))
-        found[f"step-{precision}"] = row(step, config.train.batch_size, peak)
+        found[f"step-{precision}"] = row(step, BATCH, peak)
     found["inference-no"] = row(infer, len(pixels), peaks["matrix_float32"])
     for name, one in found.items():
         print(name, one)

@@ -37,6 +37,7 @@ from mcevae.config import Config, default, paper
 from mcevae.data import prepare_for
 from mcevae.images import to_float
 from mcevae.machine import keep_memory
+from mcevae.schedule import BATCH as BATCH_OF_MANY
 from mcevae.train import Trainer
 
 WAYS = (
@@ -98,6 +99,8 @@ def way(name: str) -> Callable[[], int]:
     if base == "published":
         return published_step()
     config = {"default": default}.get(base, paper)().changed(data=SMALL)
+    if base == "default":
+        config = config.changed(train={"batch_size": BATCH_OF_MANY})
     if base == "paper":
         config = config.changed(objective={"draws": DRAWS})
     if "bf16" in options:

@@ -40,8 +40,7 @@ def main() -> None:
     posed = pose(upright.subset(chosen), group, support, seed=0).images
     X, labels = posed.pixels[:, 0].numpy(), upright.labels[chosen].numpy()  # (n, 28, 28) bytes
 
-    small = {"train": {"batch_size": min(200, max(20, len(X) // 8))}}
-    model = MCEVAE(len(kinds), shift=0.1, max_epochs=args.epochs, settings=small, verbose=True)
+    model = MCEVAE(len(kinds), shift=0.1, max_epochs=args.epochs, verbose=True)
     model.fit(X)
     print(f"accuracy {matched_accuracy(model.labels_, labels):.3f} of {len(X)} digits")
 

@@ -36,8 +36,7 @@ def main() -> None:
     args = parser.parse_args()
 
     X = posed("train", args.images, seed=0)
-    small = {"train": {"batch_size": min(200, max(20, len(X) // 8))}}
-    model = MCEVAE(10, group="so2", max_epochs=args.epochs, settings=small, verbose=True).fit(X)
+    model = MCEVAE(10, group="so2", max_epochs=args.epochs, verbose=True).fit(X)
     model.save_pretrained(args.folder)
 
     read = MCEVAE.from_pretrained(args.folder)  # runs no code that lies in the folder

@@ -44,7 +44,7 @@ def test_examples_are_short_and_say_how_they_are_run(file: Path) -> None:
 
 
 def test_digits_are_clustered(tmp_path: Path) -> None:
-    arguments = ("--digits", "03", "--images", "200", "--epochs", "4")
+    arguments = ("--digits", "03", "--images", "200", "--epochs", "12")
     assert number("accuracy", run(tmp_path, "cluster_digits.py", *arguments)) > 0.6
     assert min(size(tmp_path / "digits.png")) > 100
 

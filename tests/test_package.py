@@ -48,6 +48,7 @@ ORDER = [
         "checkpoint",
         "infer",
         "health",
+        "schedule",
         "train",
         "confidence",
         "curation",

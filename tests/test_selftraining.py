@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ import torch
 from mcevae import selftraining
 from mcevae.build import build
 from mcevae.checkpoint import load, load_model, run_file
-from mcevae.config import PRESETS
 from mcevae.data import Splits
 from mcevae.errors import UserError
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.metrics import evaluate
-from mcevae.selftraining import UNKNOWN, SelfTraining, advice, advised
+from mcevae.selftraining import UNKNOWN, SelfTraining
 from mcevae.train import Trainer, fit, read_log
 
 from .conftest import taught
@@ -221,16 +219,3 @@ def test_the_rate_rises_and_falls(tmp_path: Path, small_data: Splits) -> None:
     assert rates[1] < trainer.config.train.lr > rates[9]  # the fall of the first cycle, the second
     assert rates.index(max(rates)) > warmup
     assert rates[9] < 0.1 * max(rates)
-
-
-def test_few_images_are_told_of_with_flags_that_suffice() -> None:
-    config = PRESETS["default"]()
-    said = advice(config, 943)
-    assert said is not None and "make 120 steps" in said
-    flags = re.findall(r"--(batch-size|epochs) (\d+)", said)
-    batch, epochs = (int(value) for _, value in flags)
-    assert advised(config, 943) == (batch, epochs) == (50, 40)
-    assert advice(config.changed(train={"batch_size": batch, "epochs": epochs}), 943) is None
-    assert advice(config, 55_000) is None
-    assert advice(PRESETS["paper"](), 100) is None
-    assert advice(config.changed(train={"minutes": 3.0}), 943) is None

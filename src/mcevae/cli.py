@@ -111,7 +111,7 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
     from mcevae.checkpoint import check_source
     from mcevae.data import prepare_for
     from mcevae.machine import keep_memory
-    from mcevae.selftraining import advice
+    from mcevae.schedule import advice
     from mcevae.train import fit
 
     keep_memory()

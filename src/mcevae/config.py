@@ -231,13 +231,13 @@ class ObjectiveConfig:
 class TrainConfig:
     """The loop."""
 
-    epochs: int = 60
-    """Passes over the training images."""
+    epochs: int | Literal["auto"] = 60
+    """Passes over the training images; auto: 24, or as many as make 750 steps of few images."""
     minutes: float | None = None
     """Stop at the end of the step that passes this many minutes of training. The default preset
     plans as many epochs as fit, up to --epochs."""
-    batch_size: int = 100
-    """Images per step and device."""
+    batch_size: int | Literal["auto"] = 100
+    """Images per step and device; auto: 200, or down to 50 where these are few."""
     lr: float = 1e-3
     """Learning rate of Adam."""
     seed: int = 0
@@ -252,9 +252,14 @@ class TrainConfig:
     """Save the last state this often, besides at the end of every epoch."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more")
+        _require(
+            self.epochs == "auto" or self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more"
+        )
         _require(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}; use > 0")
-        _require(self.batch_size >= 2, f"batch-size is {self.batch_size}; batch norm needs 2")
+        _require(
+            self.batch_size == "auto" or self.batch_size >= 2,
+            f"batch-size is {self.batch_size}; batch norm needs 2",
+        )
         _require(0 < self.lr < float("inf"), f"lr is {self.lr}; use a positive number")
         _require(0 <= self.seed < 2**32, f"seed is {self.seed}; use 0 to {2**32 - 1}")
         _require(self.checkpoint_minutes > 0, "checkpoint-minutes must be positive")
@@ -481,7 +486,7 @@ def default() -> Config:
         preset="default",
         model=ModelConfig(kind="hypotheses", variation=13),
         train=TrainConfig(
-            epochs=24, batch_size=200, lr=2e-3, schedule="one-cycle", weight_decay=1e-3
+            epochs="auto", batch_size="auto", lr=2e-3, schedule="one-cycle", weight_decay=1e-3
         ),
     )
 

@@ -57,7 +57,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         rotation: largest rotation either way, degrees.
         shift: largest shift, as a fraction of the side.
         image_shape: (H, W) or (H, W, C) of flat rows.
-        max_epochs: passes over the images.
+        max_epochs: passes over the images, or "auto" (more of few).
         minutes: end earlier, after so many minutes; None: do not.
         background: 0 (black) to 1 (white) around the things; None: that of the borders.
         random_state: seed, or a generator to draw one from.
@@ -83,7 +83,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         rotation: float = 90.0,
         shift: float = 0.25,
         image_shape: Sequence[int] | None = None,
-        max_epochs: int = 24,
+        max_epochs: Any = "auto",
         minutes: float | None = None,
         background: float | None = None,
         random_state: Any = 0,

@@ -22,7 +22,7 @@ from mcevae.data import Splits
 from mcevae.images import Images, shrink, to_bytes
 from mcevae.infer import human, outputs
 from mcevae.layout import plane
-from mcevae.selftraining import advice
+from mcevae.schedule import advice
 from mcevae.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 
 MOST = 60_000
@@ -71,7 +71,7 @@ class Gallery:
         where: (N, 2) on the map, from 0 to 1.
         total: images of the run, of which N are here.
         signs: of poses and units, see `health`.
-        advice: on the number of steps, where they were few, see `selftraining`.
+        advice: on the number of steps, where they were few, see `schedule`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]

@@ -12,7 +12,6 @@ Whenever poses change, images that look alike are brought into one frame (`frame
 part.
 """
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,18 +42,6 @@ AGREEMENT = 0.7
 
 SHRINKAGE = 0.5
 """Share of its images that new targets must leave to a cluster."""
-
-ENOUGH = 500
-"""Steps of training below which people are told (`benchmarks/own_images.py`: 120 against 750)."""
-
-AMPLE = 1.5
-"""Steps that are advised, over `ENOUGH`."""
-
-BATCHES = 20
-"""Batches in an epoch that is advised, at least."""
-
-SMALLEST_BATCH = 50
-"""Images of a batch that is advised, which comes before `BATCHES`."""
 
 CHUNK_NUMBERS = 800_000
 """Pixels that are held as floats at once, 1,000 images of 28 x 28."""
@@ -94,8 +81,8 @@ class SelfTraining:
         self, config: Config, pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup
     ) -> None:
         self.config, self.pixels, self.group = config, pixels, group
-        n, start, train = len(pixels), config.start, config.train
-        require(train.epochs > 1, "1 epoch is too few for poses and clusters; give --epochs 2.")
+        n, start, epochs = len(pixels), config.start, int(config.train.epochs)
+        require(epochs > 1, "1 epoch is too few for poses and clusters; give --epochs 2.")
         used, clusters = min(n, start.subset), config.model.clusters
         least = max(start.neighbours + 1, 2 if clusters == "auto" else clusters)
         require(
@@ -111,7 +98,7 @@ class SelfTraining:
         self.support = config.support.half_widths(group)
         self.chunk = max(1, CHUNK_NUMBERS // pixels[0].numel())
         self.stop: Sequence[int] = ()
-        self.plan(train.epochs)
+        self.plan(epochs)
 
     @property
     def grouped(self) -> bool:
@@ -321,33 +308,3 @@ class SelfTraining:
         after = cluster[known].bincount(minlength=clusters)
         emptying = after < SHRINKAGE * before
         return emptying[self.targets.cluster] & known
-
-
-def steps_of(config: Config, images: int) -> int:
-    """Steps of a whole run that learns from so many images."""
-    return config.train.epochs * math.ceil(images / config.train.batch_size)
-
-
-def advised(config: Config, images: int) -> tuple[int, int] | None:
-    """Batch size and epochs to train with where there are too few steps to learn from, else None.
-
-    Args:
-        config: settings of a run.
-        images: that it learns from.
-    """
-    train = config.train
-    enough = train.minutes is not None or steps_of(config, images) >= ENOUGH
-    if config.model.kind != "hypotheses" or enough:
-        return None
-    batch = min(train.batch_size, max(SMALLEST_BATCH, images // BATCHES))
-    return batch, math.ceil(AMPLE * ENOUGH / math.ceil(images / batch))
-
-
-def advice(config: Config, images: int) -> str | None:
-    """What `advised` has, for people."""
-    better = advised(config, images)
-    return better and (
-        f"{images} images make {steps_of(config, images)} steps in {config.train.epochs} epochs, "
-        f"which is few; clusters are likely to be better with --batch-size {better[0]} --epochs "
-        f"{better[1]}."
-    )

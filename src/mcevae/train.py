@@ -45,6 +45,7 @@ from mcevae.images import require, to_float
 from mcevae.model import MCEVAE
 from mcevae.objectives import Objective, Terms
 from mcevae.ranks import Ranks, told_of_losses
+from mcevae.schedule import one_cycle, planned
 from mcevae.selftraining import SelfTraining, Stopped, Targets
 from mcevae.shards import place
 
@@ -185,10 +186,11 @@ class Trainer:
     """A model in training: its optimizer, data, and position, and how they are saved."""
 
     def __init__(self, config: Config, data: Splits, run: Path) -> None:
+        config = planned(config, len(data.train), place()[1])
         set_seed(config.train.seed)
         AcceleratorState._reset_state()  # or another precision than the last run's is refused
         self.config, self.run = config, run
-        self.position = Position(epochs=config.train.epochs)
+        self.position = Position(epochs=int(config.train.epochs))
         self.accelerator = Accelerator(
             # Unasked, processes without CUDA would not know of each other.
             cpu=place()[1] > 1 and not torch.cuda.is_available(),
@@ -224,7 +226,7 @@ class Trainer:
             self.objective = Objective(config.objective, model.group, support)
         else:
             self.objective = peer_objective
-        self.size = min(config.train.batch_size, len(data.train.images) // self.ranks.count)
+        self.size = min(int(config.train.batch_size), len(data.train.images) // self.ranks.count)
         require(
             self.size > 0,
             f"{len(data.train)} training images are fewer than {self.ranks.count} processes.",
@@ -289,7 +291,7 @@ class Trainer:
             return ""
         epoch = (position.seconds - position.start_seconds) / probe * len(self.loader)
         left = 60 * minutes - OVERHEAD * position.start_seconds
-        position.epochs = min(max(LEAST_EPOCHS, int(left / epoch)), self.config.train.epochs)
+        position.epochs = min(max(LEAST_EPOCHS, int(left / epoch)), int(self.config.train.epochs))
         self.teacher.plan(position.epochs)
         if position.epochs * epoch <= left:
             return f"{position.epochs} epochs fit into {minutes:g} minutes"
@@ -360,7 +362,7 @@ class Trainer:
     def set_rate(self) -> None:
         """Learning rate for the next step, a function of the share of the run that is done.
 
-        With a warm-up there are two cycles, so that the poses are settled when it ends.
+        With a warm-up there are two cycles, so that the poses are planned when it ends.
         """
         settings, position = self.config.train, self.position
         done = position.epoch + position.step / len(self.loader)
@@ -424,7 +426,7 @@ class Trainer:
             self.show(state["position"].get("window", 0))
             goal, before = self.config.train, state["config"]["train"]
             if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
-                self.position.epochs = goal.epochs  # a plan for another goal is void
+                self.position.epochs = int(goal.epochs)  # a plan for another goal is void
             if self.teacher:
                 self.teacher.plan(self.position.epochs, self.position.warmup)
             self.take_place(tensors, state.get("ranks", 1), state.get("together"))
@@ -541,14 +543,6 @@ def check_finite(means: dict[str, float], position: Position, run: Path) -> None
     )
 
 
-def one_cycle(done: float) -> float:
-    """Share of the highest learning rate: cosine up over the first fifth, then cosine to zero."""
-    rising = 0.2
-    if done < rising:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * done / rising)) / 2
-    return (1 + math.cos(math.pi * min(1.0, (done - rising) / (1 - rising)))) / 2
-
-
 def stacked(terms: Terms) -> Tensor:
     """The terms as one tensor without gradients, in the order of `TERMS`."""
     return torch.stack([getattr(terms, name).detach() for name in TERMS])
@@ -652,7 +646,7 @@ def fit(
     if resume:
         trainer.restore()
     if ranks.first:
-        write_text(run / "settings.toml", config.to_toml())
+        write_text(run / "settings.toml", trainer.config.to_toml())
     if not resume:
         trainer.save()  # `resume` goes on from it
     position = trainer.position

@@ -106,7 +106,7 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
     with console.status("scoring"):
         model, _, state = load_model(folder, device=default_device())
         scores = evaluate(model, config, data)
-    steps = len(data.train) // min(config.train.batch_size, len(data.train))
+    steps = len(data.train) // min(int(config.train.batch_size), len(data.train))
     position = load(last)[1]["position"]
     epochs = position["epoch"] + position["step"] / steps
     curves = read_log(folder)
