@@ -17,9 +17,10 @@ from mcevae.checkpoint import load_model, run_file
 from mcevae.config import Config
 from mcevae.data import Posed, Splits, prepare_for
 from mcevae.infer import embed
+from mcevae.log import read_log
 from mcevae.machine import machine
 from mcevae.metrics import evaluate, frames
-from mcevae.train import fit, read_log
+from mcevae.train import fit
 
 HALF_TURN = (0, 1, 8)
 """Digits that half a turn brings back to themselves: their rotation is not defined."""

@@ -35,8 +35,8 @@ from pyarrow import csv, parquet
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import Config
 from mcevae.data import load as load_images
+from mcevae.log import read_log
 from mcevae.parts import whole_part
-from mcevae.train import read_log
 
 LOADED = [
     *(f"mcevae.{name}" for name in ("cli", "train", "report", "predict", "metrics")),

@@ -30,8 +30,8 @@ from mcevae.data import load as load_source
 from mcevae.data import pose
 from mcevae.groups import get_group
 from mcevae.images import Images, to_bytes, to_float
+from mcevae.log import read_log
 from mcevae.packs import open_pack
-from mcevae.train import read_log
 
 SIDE, SHARD, DISTINCT = 64, 200_000, 50_000
 GB = 10**9

@@ -20,9 +20,10 @@ from mcevae.checkpoint import load, load_model, run_file
 from mcevae.confidence import calibrate
 from mcevae.config import Config, DataConfig, ObjectiveConfig, TrainConfig, paper
 from mcevae.data import Splits, prepare_for
+from mcevae.log import read_log
 from mcevae.metrics import evaluate
 from mcevae.report import write_report, write_scores
-from mcevae.train import fit, read_log
+from mcevae.train import fit
 
 
 def settings(mode: Literal["unsupervised", "supervised"], minutes: float, seed: int) -> Config:

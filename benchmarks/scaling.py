@@ -34,7 +34,8 @@ from mcevae.config import Config, default
 from mcevae.data import load, prepare_for
 from mcevae.engine import Maker, Order
 from mcevae.shards import Shard, place
-from mcevae.train import CHECK_EVERY, Trainer, train_epoch
+from mcevae.train import train_epoch
+from mcevae.trainer import CHECK_EVERY, Trainer
 
 BILLION = 10**9
 STEPS = 60

@@ -38,7 +38,7 @@ from mcevae.data import prepare_for
 from mcevae.images import to_float
 from mcevae.machine import keep_memory
 from mcevae.schedule import BATCH as BATCH_OF_MANY
-from mcevae.train import Trainer
+from mcevae.trainer import Trainer
 
 WAYS = (
     *("published", "looped", "paper", "paper-bf16", "paper-compiled", "default", "default-bf16"),

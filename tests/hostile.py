@@ -27,11 +27,11 @@ from mcevae.folder import prepared, settle
 from mcevae.hub import CONFIG, WEIGHTS
 from mcevae.hub import read as read_hub
 from mcevae.infer import embed
+from mcevae.log import read_log
 from mcevae.metrics import read_scores
 from mcevae.predict import Place, fingerprint, parts_of, states_of
 from mcevae.readers import Fault, Frame, frames_of
 from mcevae.recipe import Recipe
-from mcevae.train import read_log
 
 Reader = Callable[[Path], None]
 FRAMES = 50

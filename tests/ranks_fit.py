@@ -18,7 +18,8 @@ from rich.console import Console
 
 from mcevae.data import prepare_for
 from mcevae.errors import TrainingError
-from mcevae.train import Trainer, fit
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import taught, tiny
 

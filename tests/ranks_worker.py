@@ -25,7 +25,8 @@ from mcevae.config import PRESETS, Config
 from mcevae.data import Splits, prepare_for
 from mcevae.groups import MatrixGroup
 from mcevae.ranks import told_of_losses
-from mcevae.train import Trainer, train_epoch
+from mcevae.train import train_epoch
+from mcevae.trainer import Trainer
 
 SIZES = {"hidden": 16, "decoder_hidden": 16, "pose_hidden": 8, "channels": (4, 4, 4, 4)}
 

@@ -18,9 +18,11 @@ from mcevae.build import build
 from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import PRESETS, READ_BY, Config, DataConfig
 from mcevae.data import Splits
+from mcevae.log import read_log
 from mcevae.metrics import evaluate
 from mcevae.objectives import bce
-from mcevae.train import Trainer, fit, read_log
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import changed
 

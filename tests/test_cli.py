@@ -18,7 +18,7 @@ from mcevae.checkpoint import run_file
 from mcevae.cli import main
 from mcevae.config import Config
 from mcevae.data import load
-from mcevae.train import Trainer
+from mcevae.trainer import Trainer
 
 TINY = (
     "--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 "

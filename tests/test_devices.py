@@ -15,7 +15,9 @@ from torch import Tensor
 from mcevae.checkpoint import load, part, run_file
 from mcevae.config import PRESETS, Config
 from mcevae.data import prepare_for
-from mcevae.train import Trainer, fit, read_log
+from mcevae.log import read_log
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import tiny
 from .ranks_worker import few, work

@@ -25,10 +25,11 @@ from mcevae.data import load as load_images
 from mcevae.errors import UserError
 from mcevae.files import write_text
 from mcevae.folder import read
+from mcevae.log import read_log
 from mcevae.model import MCEVAE
 from mcevae.predict import Predictor
 from mcevae.readers import Fault, frames_of
-from mcevae.train import fit, read_log
+from mcevae.train import fit
 
 from .conftest import tiny
 from .test_cli import fails, fit_arguments

@@ -18,8 +18,10 @@ from mcevae.gallery import findings as report_findings
 from mcevae.gallery import hang
 from mcevae.groups import get_group
 from mcevae.health import at_border, begun, dead, examine, findings, stuck_units
+from mcevae.log import read_log
 from mcevae.nets import Extractor, GatedDense, HypothesisNet
-from mcevae.train import Trainer, fit, read_log
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import taught, tiny
 

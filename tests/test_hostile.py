@@ -34,12 +34,13 @@ from mcevae.explorer import Explorer
 from mcevae.folder import read
 from mcevae.gallery import hang
 from mcevae.hub import read as read_hub
+from mcevae.log import read_log
 from mcevae.metrics import Score, read_scores
 from mcevae.predict import fingerprint, states_of
 from mcevae.readers import Fault, files_of, frames_of
 from mcevae.report import write_scores
 from mcevae.serve import application
-from mcevae.train import fit, read_log
+from mcevae.train import fit
 from tests import hostile
 from tests.conftest import served, taught, tiny
 from tests.mutations import mutated

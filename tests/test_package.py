@@ -11,7 +11,7 @@ import mcevae
 
 SOURCE = Path(mcevae.__file__).parent
 MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__"))
-PACKAGES = ("baselines", "reproduce")
+PACKAGES = ("baselines", "cli", "reproduce")
 
 # Each module may import those before it. DESIGN: groups <- warp <- nets <- model <- ... <- cli.
 ORDER = [
@@ -49,6 +49,9 @@ ORDER = [
         "infer",
         "health",
         "schedule",
+        "noise",
+        "log",
+        "trainer",
         "train",
         "confidence",
         "curation",

@@ -10,7 +10,9 @@ from mcevae.checkpoint import load, run_file
 from mcevae.config import PRESETS, Config
 from mcevae.data import Splits
 from mcevae.errors import UserError
-from mcevae.train import Trainer, fit, read_log
+from mcevae.log import read_log
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import taught, tiny
 from .ranks_worker import few, small

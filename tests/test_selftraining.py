@@ -15,9 +15,11 @@ from mcevae.checkpoint import load, load_model, run_file
 from mcevae.data import Splits
 from mcevae.errors import UserError
 from mcevae.hypotheses import HypothesisVAE
+from mcevae.log import read_log
 from mcevae.metrics import evaluate
 from mcevae.selftraining import UNKNOWN, SelfTraining
-from mcevae.train import Trainer, fit, read_log
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import taught
 from .test_train import interrupt_at, losses

@@ -15,7 +15,9 @@ from mcevae.checkpoint import load, load_model, run_file
 from mcevae.config import Config
 from mcevae.data import Posed, Splits
 from mcevae.errors import TrainingError, UserError
-from mcevae.train import Trainer, fit, read_log
+from mcevae.log import read_log
+from mcevae.train import fit
+from mcevae.trainer import Trainer
 
 from .conftest import taught, tiny
 

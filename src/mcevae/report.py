@@ -24,8 +24,8 @@ from mcevae.errors import UserError
 from mcevae.files import atomic, write_text
 from mcevae.gallery import groups_of, hang, images_of, strip_sheets
 from mcevae.infer import write_tables
+from mcevae.log import read_log
 from mcevae.metrics import Scores
-from mcevae.train import read_log
 
 ASSETS = files("mcevae") / "assets" / "page"
 SCRIPTS = ("store.js", "plots.js", "detail.js", "groups.js", "map.js", "report.js")

@@ -15,11 +15,12 @@ from mcevae.data import Splits, prepare_for
 from mcevae.errors import TrainingError, UserError
 from mcevae.files import write_text
 from mcevae.infer import default_device
+from mcevae.log import read_log
 from mcevae.machine import machine
 from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
 from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
-from mcevae.train import fit, read_log
+from mcevae.train import fit
 
 LEVEL = 150.0
 """Nats per image: `seconds_to_level` is when the validation reconstruction first is below it."""

@@ -1,0 +1,101 @@
+"""Command line: `fit`, `predict`, `report` and the others that `mcevae --help` lists, a file each.
+
+Modules that need torch are imported in the commands, so that `--help` is quick.
+"""
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import tyro
+from rich.console import Console
+
+from mcevae.cli.data import data
+from mcevae.cli.evaluate import evaluate, report
+from mcevae.cli.export import export
+from mcevae.cli.fit import fit_from, resume, starting_point
+from mcevae.cli.groups import groups
+from mcevae.cli.pack import pack
+from mcevae.cli.predict import predict
+from mcevae.cli.reproduce import reproduce
+from mcevae.cli.serve import serve
+from mcevae.cli.shared import screen
+from mcevae.errors import TrainingError, UserError
+from mcevae.shards import place
+
+SHARED = ("fit", "resume", "predict")
+"""Commands that several processes share."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+"""What a full, read-only or failing disk says."""
+DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
+
+Start with: mcevae fit mnist-mini --epochs 40 --out runs/first"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit code 2 for what the user can mend, 1 for failed training."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        run(arguments)
+    except UserError as error:
+        fail(str(error), 2)
+    except TrainingError as error:
+        fail(str(error), 1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fail("there is not enough memory; use a smaller --batch-size, --limit or --hidden.", 1)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        fail(f"{error.filename or 'a file'}: cannot be read or written ({error.strerror}).", 2)
+    except KeyboardInterrupt:
+        fail("stopped.", 130)
+
+
+def run(arguments: list[str]) -> None:
+    """Hand the arguments to their command."""
+    commands: dict[str, Callable[..., Any]] = {
+        "fit": fit_from(starting_point(arguments)),
+        "resume": resume,
+        "pack": pack,
+        "evaluate": evaluate,
+        "predict": predict,
+        "report": report,
+        "groups": groups,
+        "serve": serve,
+        "export": export,
+        "reproduce": reproduce,
+        "data": data,
+    }
+    if arguments[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        screen.print(version("mcevae"))
+    elif arguments and arguments[0] in commands:
+        name = arguments[0]
+        rank, count = place()
+        if count > 1 and name not in SHARED:
+            raise UserError(
+                f"{count} processes would all do the same; start mcevae {name} without torchrun."
+            )
+        screen.quiet = rank > 0 and name != "predict"
+        tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
+    else:
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="mcevae", description=DESCRIPTION, args=arguments
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch says so in words only, on every kind of device."""
+    return isinstance(error, MemoryError) or "tried to allocate" in str(error).lower()
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    """Say what is wrong, and in which of several processes, and leave."""
+    rank, count = place()
+    who = f"mcevae (rank {rank})" if count > 1 else "mcevae"
+    Console(stderr=True, soft_wrap=True).print(f"{who}: {sentence}", markup=False, highlight=False)
+    sys.exit(code)
