@@ -14,12 +14,20 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
 def throughput(found: dict[str, Any]) -> str:
-    """Images a second of each way."""
+    """Images a second of each way, on one thread and on two."""
+    sides = found["by_threads"].values()
     rows = [
-        [name, f"{way['images_per_second']:,.0f}", f"{way['times_published']:.1f}"]
-        for name, way in found["ways"].items()
+        [name, *(cell for side in sides for cell in pace(side[name]))]
+        for name in found["by_threads"]["1"]
     ]
-    return table(["step", "images a second", "times the published"], rows)
+    header = ["images a second", "times the published"]
+    return table(["step", *header, "on two cores: images a second", "times the published"], rows)
+
+
+def pace(way: dict[str, Any]) -> tuple[str, str]:
+    """Images a second, and the ratio with its spread over the turns."""
+    ratio = f"{way['times_published']:.1f} ({way['least_times']:.1f} to {way['most_times']:.1f})"
+    return f"{way['images_per_second']:,.0f}", ratio
 
 
 def time_to_quality(found: dict[str, Any]) -> str:

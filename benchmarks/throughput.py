@@ -3,8 +3,9 @@
     python benchmarks/throughput.py
 
 Each way has a process of its own; they take steps in turn, so that a machine whose speed drifts
-treats them alike. Seconds are of each process's own processor time, on one thread, so that other
-programs count for nothing; batches as the presets have them (100; default: 200), images and targets
+treats them alike. First on one thread, by each process's own processor time, so that other programs
+count for nothing; then on a thread for each of two cores, by the clock on the wall, for which the
+machine must be idle. Batches as the presets have them (100; default: 200), images and targets
 bundled digits. Writes results/throughput.json with medians and the ratios to the published step,
 turn by turn.
 
@@ -44,6 +45,7 @@ WAYS = (
     *("published", "looped", "paper", "paper-bf16", "paper-compiled", "default", "default-bf16"),
     *("default-400", "default-unfused", "default-returning", "default-compiled"),
 )
+THREADS = (1, 2)
 SMALL = {"source": "mnist-mini", "limit": 2000}
 
 
@@ -110,24 +112,25 @@ def way(name: str) -> Callable[[], int]:
     return trainer_step(config, options, each_draw=base == "looped")
 
 
-def work(name: str, pipe: Connection) -> None:
+def work(name: str, threads: int, pipe: Connection) -> None:
     """Take a step for each message; answers with images and seconds."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
+    now = time.process_time if threads == 1 else time.perf_counter
     step = way(name)
     while pipe.recv():
-        started = time.process_time()
+        started = now()
         images = step()
-        pipe.send((images, time.process_time() - started))
+        pipe.send((images, now() - started))
 
 
-def measure(ways: list[str], rounds: int) -> dict[str, list[float]]:
+def measure(ways: list[str], rounds: int, threads: int) -> dict[str, list[float]]:
     """Images a second of every way and turn; the first two turns warm up."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     workers = []
     for name in ways:
         pipes[name], theirs = context.Pipe()
-        workers.append(context.Process(target=work, args=(name, theirs)))
+        workers.append(context.Process(target=work, args=(name, threads, theirs)))
         workers[-1].start()
         theirs.close()
     rates: dict[str, list[float]] = {name: [] for name in ways}
@@ -144,6 +147,17 @@ def measure(ways: list[str], rounds: int) -> dict[str, list[float]]:
     return rates
 
 
+def row(rates: list[float], base: list[float]) -> dict[str, float]:
+    """Medians of a way's images a second and of their ratios, with the least and the most."""
+    ratios = [a / b for a, b in zip(rates, base, strict=True)]
+    return {
+        "images_per_second": round(median(rates), 1),
+        "times_published": round(median(ratios), 2),
+        "least_times": round(min(ratios), 2),
+        "most_times": round(max(ratios), 2),
+    }
+
+
 def main() -> None:
     """Measure all ways and store them."""
     parser = argparse.ArgumentParser(
@@ -152,19 +166,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--ways", nargs="+", default=list(WAYS))
     arguments = parser.parse_args()
-    rates = measure(arguments.ways, arguments.rounds)
-    base = rates["published"]
-    rows = {
-        name: {
-            "images_per_second": round(median(values), 1),
-            "times_published": round(median(a / b for a, b in zip(values, base, strict=True)), 2),
-        }
-        for name, values in rates.items()
-    }
-    for name, row in rows.items():
-        print(f"{name:22s} {row['images_per_second']:8.0f} images/s  x {row['times_published']}")
-    what = {"threads": 1, "turns": arguments.rounds, "draws": DRAWS}
-    print(write_results("throughput", what | {"ways": rows}))
+    found = {}
+    for threads in THREADS:
+        rates = measure(arguments.ways, arguments.rounds, threads)
+        base = rates["published"]
+        found[threads] = {name: row(values, base) for name, values in rates.items()}
+        for name, way in found[threads].items():
+            print(
+                f"{threads}  {name:20s} {way['images_per_second']:7.0f}  {way['times_published']}"
+            )
+    what = {"turns": arguments.rounds, "draws": DRAWS}
+    print(write_results("throughput", what | {"by_threads": found}))
 
 
 if __name__ == "__main__":

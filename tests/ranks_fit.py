@@ -58,6 +58,9 @@ def main() -> None:
         )
     except TrainingError as error:
         sys.exit(f"rank {rank}: {error}")
+    names = [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]
+    if sum("gloo_runloop" in name for name in names) > 2:  # of the group that torch keeps for DDP
+        sys.exit(f"rank {rank}: threads of a group were left, which may abort at the end")
     if not whole:
         sys.exit(0 if rank else 130)
     sums = [f"{v.double().sum().item()!r}" for v in trainers[0].inner.state_dict().values()]

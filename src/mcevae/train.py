@@ -192,5 +192,5 @@ def fit(
             position.sums = [0.0] * len(TERMS)
             trainer.save()
         stopped = ranks.any(stop)
-    trainer.accelerator.end_training()
+    trainer.close()
     return not stopped

@@ -358,6 +358,14 @@ class Trainer:
         if not as_many:
             self.ranks.seed(self.config.train.seed, position.epoch, position.step)
 
+    def close(self) -> None:
+        """End the group of the ranks, with its threads, before this process ends.
+
+        A thread that still gives back a tensor of Python's when that has gone aborts the process.
+        """
+        self.ranks.group = None  # the last to hold it
+        self.accelerator.end_training()
+
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Mean terms over the validation images, in evaluation mode and under fixed noise.
