@@ -47,8 +47,7 @@ if __name__ == "__main__":
         cut_out(args.folder, args.images)
     pixels = load(str(args.folder)).train.pixels  # (n, C, H, W) bytes, whatever the files' sizes
     X = pixels.movedim(1, -1).numpy()
-    small = {"train": {"batch_size": 50}}  # few images need small steps
-    model = MCEVAE(3, shift=0.1, max_epochs=args.epochs, settings=small, verbose=True).fit(X)
+    model = MCEVAE(3, shift=0.1, max_epochs=args.epochs, verbose=True).fit(X)
     back = torch.linalg.inv(torch.tensor(model.pose(X)))
     upright = warp(pixels / 255, back, background=model.recipe_.background)
 

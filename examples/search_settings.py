@@ -36,8 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     X, labels = (part[: args.images] for part in load_digits(return_X_y=True))
 
-    small = {"train": {"batch_size": 50}}  # few images need small steps
-    model = MCEVAE(rotation=15, shift=0.1, max_epochs=args.epochs, settings=small)
+    model = MCEVAE(rotation=15, shift=0.1, max_epochs=args.epochs)
     pipeline = Pipeline([("enlarge", FunctionTransformer(enlarged)), ("mcevae", model)])
     grid = {"mcevae__n_clusters": args.clusters, "mcevae__group": args.groups}
     search = GridSearchCV(pipeline, grid, cv=2, verbose=1).fit(X)

@@ -5,9 +5,10 @@ passes between them here is small and lies on the host, in a group of its own, s
 waits for it; gradients are `DistributedDataParallel`'s, statistics of batches `batchnorm`'s.
 """
 
+import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -104,6 +105,9 @@ def told_of_losses() -> Iterator[None]:
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
+        with suppress(ValueError):  # not the main thread
+            # The launcher ends all ranks when one is gone; what this one has to say comes first.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise TrainingError(
             "another process of this training has ended or does not answer; see what it printed "
             "last. `mcevae resume` goes on from the last checkpoint, on any number of processes."
