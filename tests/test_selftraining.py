@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from mcevae import selftraining
 from mcevae.build import build
@@ -63,7 +64,7 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     joint[:40, 2, 4] = joint[40:, 1, 4] = 1
     shift = torch.full((n, 2), 0.05)
     sure = (joint, school.targets.element, torch.ones(n), shift)
-    monkeypatch.setattr(school, "posterior", lambda _: [sure])
+    monkeypatch.setattr(school, "posterior", lambda *_: [sure])
     school.targets.cluster.fill_(0)
     assert "kept" in school.redraw(model)
     school.targets.cluster.fill_(1)
@@ -75,22 +76,38 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     assert found[:, 1:].allclose(shift, atol=1e-5)
 
 
-def test_a_cluster_that_would_lose_most_of_its_images_keeps_them(
+def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
     small_data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     school, model = teacher(small_data)
-    n = len(small_data.train)
-    school.targets.cluster.copy_((torch.arange(n) >= n // 5).long())  # 80 images in cluster 0
-    joint = torch.zeros(n, model.clusters, len(model.angles))
-    joint[20:, 1, 0] = joint[:20, 0, 0] = 1  # which the network would leave 20
-    answer = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
-    monkeypatch.setattr(school, "posterior", lambda _: [answer])
-    assert "emptying" in school.redraw(model)
-    assert (school.targets.cluster == 0).sum() == n // 5
-    joint[:60] = 0
-    joint[:60, 0, 0] = 1  # 60 of the 80 is no collapse
-    assert "emptying" not in school.redraw(model)
-    assert (school.targets.cluster == 0).sum() == 60
+    n, own = len(small_data.train), 80
+    for known in (school.targets.cluster, school.targets.first):
+        known.copy_((torch.arange(n) >= own).long())  # 80 images in cluster 0
+
+    def posterior(_: object, rows: slice | Tensor = slice(None)) -> list[tuple[Tensor, ...]]:
+        joint = torch.zeros(n, model.clusters, len(model.angles))
+        joint[left:, 1, 2] = joint[:left, 0, 2] = 1  # so many are left to it by the network
+        joint[left:own, 0, 4] = 1e-9  # which would have the others of it at angle 4
+        parts = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
+        return [tuple(part[rows] for part in parts)]
+
+    monkeypatch.setattr(school, "posterior", posterior)
+    for left in (70, 60):
+        assert "brought back" not in school.redraw(model)
+        assert (school.targets.cluster == 0).sum() == left
+    left = 50
+    assert "80 brought back" in school.redraw(model)
+    assert (school.targets.cluster == 0).sum() == own
+    assert school.targets.first[:own].eq(0).all() and school.targets.first[own:].eq(1).all()
+
+
+def test_images_that_were_given_no_cluster_at_first_are_not_brought_back(
+    small_data: Splits,
+) -> None:
+    school, model = teacher(small_data)
+    school.targets.first[:30], school.targets.cluster[:30] = 0, 0
+    cluster = torch.ones_like(school.targets.cluster)
+    assert school.swallowed(cluster, model.clusters).nonzero()[:, 0].tolist() == list(range(30))
 
 
 def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Splits) -> None:

@@ -33,6 +33,7 @@ from mcevae.templates import start_poses
 from mcevae.warp import warp
 
 T = TypeVar("T")
+Rows = slice | Int[Tensor, " rows"]
 
 UNKNOWN = -1
 """Cluster of an image that has none yet."""
@@ -40,8 +41,12 @@ UNKNOWN = -1
 AGREEMENT = 0.7
 """Share of the clusters that the network must agree with before new ones are drawn from it."""
 
-SHRINKAGE = 0.5
-"""Share of its images that new targets must leave to a cluster."""
+SHRINKAGE = 0.7
+"""Share of the images that it began with that new targets must leave to a cluster; on digits they
+leave 0.8 to 1, while a cluster that is swallowed loses all within three or four drawings."""
+
+TINY = 1e-12
+"""Probability of a hypothesis that a network rules out, where one of its cluster must be drawn."""
 
 CHUNK_NUMBERS = 800_000
 """Pixels that are held as floats at once, 1,000 images of 28 x 28."""
@@ -53,11 +58,13 @@ class Targets:
 
     Attributes:
         cluster: (N,), or `UNKNOWN`.
+        first: (N,), the cluster that the image was given first, or `UNKNOWN`.
         element: (N, 3, 3), what moves the canonical image onto the image.
         weight: (N,), how much a guess counts, from 0 to 1.
     """
 
     cluster: Int[Tensor, " n"]
+    first: Int[Tensor, " n"]
     element: Float[Tensor, "n 3 3"]
     weight: Float[Tensor, " n"]
 
@@ -92,6 +99,7 @@ class SelfTraining:
         )
         self.targets = Targets(
             cluster=torch.full((n,), UNKNOWN),
+            first=torch.full((n,), UNKNOWN),
             element=group.identity(n),
             weight=torch.ones(n),
         )
@@ -173,15 +181,15 @@ class SelfTraining:
         return f"poses from {len(found.templates)} templates"
 
     def posterior(
-        self, model: HypothesisVAE, *, clustered: bool = True
+        self, model: HypothesisVAE, rows: Rows = slice(None), *, clustered: bool = True
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Joint, element, confidence and anchored rest of the training images, part by part.
+        """Joint, element, confidence and anchored rest of training images, part by part.
 
         All are on the CPU. The shift of an image that does not touch its border is its centroid's.
         Before there are clusters the rotation is read from the sum over them.
         """
         model.eval()
-        for chunk in self.watched(self.pixels.split(self.chunk)):
+        for chunk in self.watched(self.pixels[rows].split(self.chunk)):
             x = to_float(chunk.to(model.angles.device))
             with torch.no_grad():
                 joint, rest = model.infer(x)
@@ -242,8 +250,9 @@ class SelfTraining:
                 most=MOST_CLUSTERS,
             )
         model.use(found.clusters)
-        self.targets.cluster.fill_(UNKNOWN)
-        self.targets.cluster[rows] = found.labels
+        for known in (self.targets.cluster, self.targets.first):
+            known.fill_(UNKNOWN)
+            known[rows] = found.labels
         return (
             f"{found.clusters} clusters ({self.config.start.grouping}), "
             f"agreement of restarts {found.agreement:.2f}"
@@ -267,28 +276,43 @@ class SelfTraining:
             return f"targets kept: the network agrees with {100 * agree:.0f} % of the clusters yet"
         done = f"new clusters and poses; the network agreed with {100 * agree:.1f} %"
         if move_on is None:
-            spared = self.emptied(drawn.cluster, model.clusters)
-            done += f"; {int(spared.sum())} kept in emptying clusters" * bool(spared.any())
+            lost = self.swallowed(drawn.cluster, model.clusters).nonzero()[:, 0]
+            if len(lost):
+                back, _ = self.draw(model, lost, within=True)
+                for name, value in vars(drawn).items():
+                    value[lost] = getattr(back, name)
+                done += f"; {len(lost)} brought back to clusters that lost most of theirs"
         else:
             move_on()
+            self.targets.first.fill_(UNKNOWN)
             drawn, _ = self.draw(model)
-            spared = torch.zeros_like(known)
             done += "; other images"
-        for name, old in vars(self.targets).items():
-            new = getattr(drawn, name)
-            old.copy_(torch.where(spared.view(-1, *[1] * (old.ndim - 1)), old, new))
+        for name, value in vars(drawn).items():
+            getattr(self.targets, name).copy_(value)
         self.level()
         return done
 
-    def draw(self, model: HypothesisVAE) -> tuple[Targets, Int[Tensor, " n"]]:
+    def draw(
+        self, model: HypothesisVAE, rows: Rows = slice(None), *, within: bool = False
+    ) -> tuple[Targets, Int[Tensor, " rows"]]:
         """New targets, and each image's likeliest cluster.
 
         (`--draw mode` takes the likeliest hypothesis in place of drawing one.)
+
+        Args:
+            model: the network.
+            rows: images, all unless said otherwise.
+            within: draw from the hypotheses of an image's first cluster alone.
         """
-        parts = []
-        for joint, element, mass, rest in self.posterior(model):
+        parts, first = [], self.targets.first[rows]
+        for some, posterior in zip(
+            first.split(self.chunk), self.posterior(model, rows), strict=True
+        ):
+            joint, element, mass, rest = posterior
             cluster = likeliest = joint.sum(-1).argmax(-1)
-            if self.config.start.draw == "posterior":
+            if within:
+                joint = (joint + TINY * model.allowed.cpu()) * F.one_hot(some, joint.shape[1])[..., None]
+            if within or self.config.start.draw == "posterior":
                 rotations = joint.shape[2]
                 drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
                 jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
@@ -296,15 +320,16 @@ class SelfTraining:
                 cluster, element = drawn // rotations, model.element(angle, rest)
             parts.append((cluster, element, mass, likeliest))
         cluster, element, weight, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Targets(cluster=cluster, element=element, weight=weight), likeliest
+        first = torch.where(first == UNKNOWN, cluster, first)
+        return Targets(cluster=cluster, first=first, element=element, weight=weight), likeliest
 
-    def emptied(self, cluster: Int[Tensor, " n"], clusters: int) -> Bool[Tensor, " n"]:
-        """Images of clusters that would be left less than `SHRINKAGE` of what they have.
+    def swallowed(self, cluster: Int[Tensor, " n"], clusters: int) -> Bool[Tensor, " n"]:
+        """Images first given to clusters that would be left less than `SHRINKAGE` of those.
 
-        A cluster that its neighbours swallow does not come back, so it keeps its images.
+        What one drawing takes from a cluster the network learns, and the next one takes more: a
+        cluster that its neighbours swallow, at once or by and by, does not come back by itself.
         """
-        known = self.targets.cluster != UNKNOWN
-        before = self.targets.cluster[known].bincount(minlength=clusters)
+        known = self.targets.first != UNKNOWN
+        before = self.targets.first[known].bincount(minlength=clusters)
         after = cluster[known].bincount(minlength=clusters)
-        emptying = after < SHRINKAGE * before
-        return emptying[self.targets.cluster] & known
+        return (after < SHRINKAGE * before)[self.targets.first] & known
