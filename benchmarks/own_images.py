@@ -59,7 +59,8 @@ def main() -> None:
                     **{score: round(scores[score]["value"], 4) for score in SHOWN},
                 }
             )
-    write_results("own_images", {"seed": 0, "rows": rows})
+    command = "python benchmarks/own_images.py --folder FOLDER"
+    write_results("own_images", {"seed": 0, "rows": rows}, command)
 
 
 if __name__ == "__main__":
