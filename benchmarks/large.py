@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=20)
     parser.add_argument("--window", type=int, default=20_000)
     parser.add_argument("--redraws", type=int, default=8, help="windows after the first")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--subset", type=int, default=5000, help="as for mcevae fit")
     parser.add_argument("--shards", type=int, default=100, help="of which one is predicted")
     parser.add_argument("--keep", action="store_true")
@@ -97,7 +97,7 @@ def main() -> None:
     rows: dict[str, Any] = {"pack": watched("pack", source, "--out", packed)}
     train = ("--shift", 0.15, "--window", arguments.window, "--precision", "bf16")
     train += ("--epochs", arguments.epochs, "--redraws", arguments.redraws)
-    train += ("--subset", arguments.subset, "--warmup", 0.2)
+    train += ("--subset", arguments.subset)
     rows["fit"] = watched("fit", packed, *train, "--out", run)
     shard = f"0/{arguments.shards}"
     rows["predict"] = watched("predict", run, packed, "--out", folder / "tables", "--shard", shard)
