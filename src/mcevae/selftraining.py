@@ -311,7 +311,8 @@ class SelfTraining:
             joint, element, mass, rest = posterior
             cluster = likeliest = joint.sum(-1).argmax(-1)
             if within:
-                joint = (joint + TINY * model.allowed.cpu()) * F.one_hot(some, joint.shape[1])[..., None]
+                own = F.one_hot(some, joint.shape[1])[..., None]
+                joint = (joint + TINY * model.allowed.cpu()) * own
             if within or self.config.start.draw == "posterior":
                 rotations = joint.shape[2]
                 drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
