@@ -144,6 +144,8 @@ class Trainer:
         self.model, self.optimizer, self.loader, self.validation = self.accelerator.prepare(
             model, optimizer, *loaders
         )
+        if self.ranks.count > 1:  # its buffers are batch norm's, which are alike on all ranks
+            self.model.broadcast_buffers = False
 
     @property
     def fused(self) -> bool:
