@@ -34,7 +34,7 @@ def posed(seed: int) -> Config:
     return default().changed(
         data={"source": "mnist", "limit": 10_000},
         start={"subset": 10_000},
-        train={"epochs": 20, "seed": seed},
+        train={"epochs": 20, "batch_size": 200, "seed": seed},
     )
 
 

@@ -20,7 +20,7 @@ def throughput(found: dict[str, Any]) -> str:
         [name, *(cell for side in sides for cell in pace(side[name]))]
         for name in found["by_threads"]["1"]
     ]
-    header = ["images a second", "times the published"]
+    header = ["on one core: images a second", "times the published"]
     return table(["step", *header, "on two cores: images a second", "times the published"], rows)
 
 

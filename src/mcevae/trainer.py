@@ -252,7 +252,7 @@ class Trainer:
     def set_rate(self) -> None:
         """Learning rate for the next step, a function of the share of the run that is done.
 
-        With a warm-up there are two cycles, so that the poses are planned when it ends.
+        With a warm-up there are two cycles, so that the poses are settled when it ends.
         """
         settings, position = self.config.train, self.position
         done = position.epoch + position.step / len(self.loader)
