@@ -13,6 +13,7 @@ from typing import Any
 from cells import arguments, run_cells, score, train
 
 from mcevae.config import Config, default
+from mcevae.schedule import BATCH
 
 PIECES: dict[str, dict[str, dict[str, Any]]] = {
     "none": {},
@@ -34,7 +35,7 @@ def posed(seed: int) -> Config:
     return default().changed(
         data={"source": "mnist", "limit": 10_000},
         start={"subset": 10_000},
-        train={"epochs": 20, "batch_size": 200, "seed": seed},
+        train={"epochs": 20, "batch_size": BATCH, "seed": seed},
     )
 
 

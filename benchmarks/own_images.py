@@ -17,9 +17,11 @@ from pathlib import Path
 
 from common import write_results
 
+from mcevae.schedule import BATCH, EPOCHS
+
 ROOT = Path(__file__).parents[1]
 SOURCES = {"pictures": 3000, "tiff": 1200, "mrc": 1200}
-FLAGS = {"auto": (), "as-of-many": ("--epochs", "24", "--batch-size", "200")}
+FLAGS = {"auto": (), "as-of-many": ("--epochs", str(EPOCHS), "--batch-size", str(BATCH))}
 SHOWN = ("accuracy", "kmeans_accuracy", "nmi", "same_cluster", "bce")
 
 

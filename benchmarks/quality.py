@@ -14,6 +14,7 @@ from typing import Any
 from cells import arguments, run_cells, score, train
 
 from mcevae.config import Config, default
+from mcevae.schedule import BATCH, EPOCHS
 
 MNIST = {"source": "mnist"}
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
@@ -37,7 +38,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
 
 def settings(row: str, seed: int) -> Config:
     """The default preset with a row's changes."""
-    many = {"epochs": 24, "batch_size": 200}  # as runs record them, which cells are compared by
+    many = {"epochs": EPOCHS, "batch_size": BATCH}  # by which cells are compared
     return default().changed(train=many).changed(**ROWS[row]).changed(train={"seed": seed})
 
 

@@ -74,8 +74,9 @@ def test_two_processes_learn_what_one_would(
     without_noise: Callable[[str], list[dict[str, Tensor]]], preset: str
 ) -> None:
     """The same images a step, no noise. Sums in another order then change a gradient by 2e-3 of
-    its size at most, where a ReLU is at its kink, the epoch's mean losses by 4e-5, and by 6e-4
-    those of its last weights; batch norm by each rank for itself changes gradients by 0.02 to 0.5.
+    its size at most, where a ReLU is at its kink, and losses by 4e-5, but for preset paper, whose
+    last weights change them by 6e-4; batch norm by each rank for itself changes gradients by 0.02
+    to 0.5 and losses by up to 4e-4.
     """
     one, first, second = without_noise(preset)
     assert all(first[name].equal(second[name]) for name in first)
@@ -85,7 +86,7 @@ def test_two_processes_learn_what_one_would(
     )
     if preset != "beta-tcvae":  # estimates its total correlation within the batch of a rank
         assert (own - averaged).norm() < 5e-3 * own.norm()
-    for split, most in (("train", 1e-4), ("validation", 1e-3)):
+    for split, most in (("train", 1e-4), ("validation", 1e-3 if preset == "paper" else 1e-4)):
         assert (first[split] - one[split]).abs().max() < most * one[split].abs().max()
 
 

@@ -12,7 +12,7 @@ from mcevae.config import Config
 from mcevae.groups import Aff2, MatrixGroup, wrapped
 from mcevae.hypotheses import HypothesisVAE
 from mcevae.objectives import LIKELIHOODS, Terms
-from mcevae.selftraining import UNKNOWN
+from mcevae.selftraining import TAUGHT, UNKNOWN
 from mcevae.warp import side, warp
 
 ANGLE_WIDTH = math.radians(5)
@@ -57,7 +57,7 @@ class HypothesisObjective:
         """
         joint = None
         if batch is not None and "cluster" in batch:
-            cluster, element, weight = (batch[name] for name in ("cluster", "element", "weight"))
+            cluster, element, weight = (batch[name] for name in TAUGHT)
         else:
             joint, rest = inner.infer(x)
             cluster, element, _ = inner.read(joint, rest)

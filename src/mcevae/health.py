@@ -1,7 +1,7 @@
 """Signs that training goes wrong: dead clusters, poses at the border of their support, units that
 are stuck. What it means and what to try, for people.
 
-A loss that is not finite is `train.check_finite`'s.
+A loss that is not finite is `trainer.check_finite`'s.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

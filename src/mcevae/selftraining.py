@@ -35,6 +35,9 @@ from mcevae.warp import warp
 T = TypeVar("T")
 Rows = slice | Int[Tensor, " rows"]
 
+TAUGHT = ("cluster", "element", "weight")
+"""What `Targets` has for the objective; the rest is for new ones."""
+
 UNKNOWN = -1
 """Cluster of an image that has none yet."""
 

@@ -32,7 +32,7 @@ from mcevae.noise import noise_name, noise_state, set_noise_state
 from mcevae.objectives import Objective, Terms
 from mcevae.ranks import Ranks
 from mcevae.schedule import one_cycle, planned
-from mcevae.selftraining import SelfTraining, Stopped, Targets
+from mcevae.selftraining import TAUGHT, SelfTraining, Stopped, Targets
 from mcevae.shards import place
 
 CHECK_EVERY = 20
@@ -53,7 +53,7 @@ class PosedDataset(Dataset):
         if posed.upright is not None:
             self.columns["upright"] = posed.upright
         if targets is not None:
-            self.columns |= vars(targets)
+            self.columns |= {name: getattr(targets, name) for name in TAUGHT}
 
     def __len__(self) -> int:
         """Number of images."""

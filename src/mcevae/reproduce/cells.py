@@ -20,6 +20,7 @@ from mcevae.machine import machine
 from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
 from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
+from mcevae.schedule import steps_per_epoch
 from mcevae.train import fit
 
 LEVEL = 150.0
@@ -107,7 +108,7 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
     with console.status("scoring"):
         model, _, state = load_model(folder, device=default_device())
         scores = evaluate(model, config, data)
-    steps = len(data.train) // min(int(config.train.batch_size), len(data.train))
+    steps = steps_per_epoch(int(config.train.batch_size), len(data.train))
     position = load(last)[1]["position"]
     epochs = position["epoch"] + position["step"] / steps
     curves = read_log(folder)
