@@ -28,7 +28,7 @@ from mcevae.images.recipe import Recipe
 from mcevae.models.config import PRESETS, Config
 from mcevae.predicting.predictor import Place, fingerprint, parts_of, states_of
 from mcevae.runs.checkpoint import load_model
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.data import settle
 from mcevae.runs.infer import embed
@@ -195,12 +195,12 @@ def read_calibration(path: Path) -> None:
 def read_groups(path: Path) -> None:
     """Every image is in one of the groups."""
     run = path.parent
-    for found in (Curation.read(run, 3), Curation.kept(run)):
+    for found in (Collections.read(run, 3), Collections.kept(run)):
         assert found
         width = max((len(c) for parts in found.centres.values() for c in parts), default=4)
         cluster = np.arange(min(found.clusters, 100))
         places = found.assign(cluster, np.zeros((len(cluster), width), np.float32))
-        assert 0 <= places.min() <= places.max() < len(found.groups)
+        assert 0 <= places.min() <= places.max() < len(found.entries)
 
 
 def read_losses(path: Path) -> None:

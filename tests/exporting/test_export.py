@@ -31,7 +31,7 @@ from mcevae.models.config import PRESETS
 from mcevae.models.registry import build
 from mcevae.pages.gallery import Gallery
 from mcevae.runs.checkpoint import load_model
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.infer import embed
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_without_torch.py"
@@ -212,7 +212,7 @@ def test_torch_speaks_again_when_graphs_are_written() -> None:
 
 
 def test_an_atlas_holds_every_image_with_its_group(gallery: Gallery, tmp_path: Path) -> None:
-    named = Curation.plain(gallery.clusters).renamed(0, "zero")
+    named = Collections.plain(gallery.clusters).renamed(0, "zero")
     said = write_for("embedding-atlas", gallery, named, tmp_path / "atlas")
     assert str(tmp_path / "atlas" / "images.parquet") in said
     rows = parquet.read_table(tmp_path / "atlas" / "images.parquet").to_pylist()
@@ -225,7 +225,7 @@ def test_an_atlas_holds_every_image_with_its_group(gallery: Gallery, tmp_path: P
 def test_the_projector_has_a_vector_and_a_line_for_every_image(
     gallery: Gallery, tmp_path: Path
 ) -> None:
-    plain = Curation.plain(gallery.clusters)
+    plain = Collections.plain(gallery.clusters)
     write_for("tensorboard", gallery, plain, tmp_path / "projector")
     told = (tmp_path / "projector" / "projector_config.pbtxt").read_text()
     assert told.count("embeddings {") == 2
@@ -239,7 +239,7 @@ def test_the_projector_has_a_vector_and_a_line_for_every_image(
 
 
 def test_fiftyone_finds_a_picture_for_every_label(gallery: Gallery, tmp_path: Path) -> None:
-    write_for("fiftyone", gallery, Curation.plain(gallery.clusters), tmp_path / "fo")
+    write_for("fiftyone", gallery, Collections.plain(gallery.clusters), tmp_path / "fo")
     labels = json.loads((tmp_path / "fo" / "labels.json").read_text())["labels"]
     assert {path.stem for path in (tmp_path / "fo" / "data").iterdir()} == set(labels)
     assert len(labels) == 600
@@ -276,7 +276,7 @@ def test_an_export_goes_into_the_folder_one_stands_in(
         model, config, _ = load_model(trained)
         write_graphs(model, config, small_data.validation.images.pixels, trained, Path())
     else:
-        write_for(to, gallery, Curation.plain(gallery.clusters), Path())
+        write_for(to, gallery, Collections.plain(gallery.clusters), Path())
     assert Path("model.json" if to == "onnx" else "labels.json").exists()
 
 
@@ -290,14 +290,14 @@ def test_a_stopped_export_leaves_nothing(
     killed.mkdir()
     monkeypatch.setattr(interchange, "write_text", stopped)
     with pytest.raises(KeyboardInterrupt):
-        write_for("fiftyone", gallery, Curation.plain(gallery.clusters), tmp_path / "fo")
+        write_for("fiftyone", gallery, Collections.plain(gallery.clusters), tmp_path / "fo")
     assert not list(tmp_path.iterdir())
 
 
 def test_folders_that_cannot_be_made_are_named(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/fo: cannot be written"):
-        write_for("fiftyone", gallery, Curation.plain(gallery.clusters), tmp_path / "file" / "fo")
+        write_for("fiftyone", gallery, Collections.plain(gallery.clusters), tmp_path / "file" / "fo")
 
 
 def test_a_missing_package_is_named(

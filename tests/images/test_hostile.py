@@ -37,7 +37,7 @@ from mcevae.pages.report import write_scores
 from mcevae.pages.serve import application
 from mcevae.predicting.predictor import fingerprint, states_of
 from mcevae.runs.checkpoint import load_model, run_file
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
 from mcevae.runs.data import prepare_for
 from mcevae.runs.metrics import Score, read_scores
@@ -268,7 +268,7 @@ def test_groups_that_cannot_be_are_refused(
     (tmp_path / "groups.json").write_bytes((run / "groups.json").read_bytes())
     edited(tmp_path / "groups.json", lambda old: {**old, **kept})
     with pytest.raises(UserError, match=said):
-        Curation.read(tmp_path, 3)
+        Collections.read(tmp_path, 3)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ DEEP = "[" * 100_000
         ("metrics.json", DEEP, read_scores),
         ("metrics.json", '{"scores": {"bce": {"value": "x", "unit": "", "n": 1}}}', read_scores),
         ("metrics.json", '{"scores": {"bce": {"value": 1, "unit": "", "n": 1e999}}}', read_scores),
-        ("groups.json", DEEP, Curation.kept),
+        ("groups.json", DEEP, Collections.kept),
         ("calibration.json", DEEP, Calibration.read),
         ("config.json", DEEP, read_hub),
     ],

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from mcevae.images.datasets import Splits
-from mcevae.pages.gallery import Gallery, findings, groups_of, hang
+from mcevae.pages.gallery import Gallery, findings, collections_of, hang
 from mcevae.pages.report import embedded, write_report
 from mcevae.pages.sheets import COLUMNS, ROWS, packed, sheets_of, strips, thumbnails
 from mcevae.runs.checkpoint import load_model
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import Score
@@ -54,7 +54,7 @@ def test_groups_hold_every_image_once_and_name_their_surest(
     gallery: Gallery, trained: Path
 ) -> None:
     model, _, _ = load_model(trained)
-    made = groups_of(gallery, Curation.plain(gallery.clusters), model)
+    made = collections_of(gallery, Collections.plain(gallery.clusters), model)
     assert sum(one["size"] for one in made["groups"]) == len(gallery)
     for k, one in enumerate(made["groups"]):
         if not one["size"]:
@@ -98,7 +98,7 @@ def test_the_page_holds_all_images_and_asks_no_one_else(
 ) -> None:
     model, config, _ = load_model(trained)
     scores = {"accuracy": Score(value=0.5, unit="share", n=100)}
-    Curation.plain(gallery.clusters).renamed(0, "</script><b>x").write(trained)
+    Collections.plain(gallery.clusters).renamed(0, "</script><b>x").write(trained)
     path = write_report(trained, model, config, small_data, scores, calibration)
     (trained / "groups.json").unlink()
     page = path.read_text()

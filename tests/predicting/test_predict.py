@@ -20,7 +20,7 @@ from mcevae.models.registry import build
 from mcevae.predicting import predictor as module
 from mcevae.predicting.predictor import Predictor
 from mcevae.runs import confidence
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate, flattened, misfit
 from mcevae.runs.infer import embed
 from tests.conftest import tiny
@@ -80,18 +80,18 @@ def test_parts_give_what_all_at_once_gives(model: PaperModel, source: Path, tmp_
 def test_groups_that_people_made_are_a_column(
     model: PaperModel, source: Path, tmp_path: Path
 ) -> None:
-    made = Curation.plain(4).merged([0, 2]).renamed(0, "even")
+    made = Collections.plain(4).merged([0, 2]).renamed(0, "even")
     out = tmp_path / "table.parquet"
     settings = DataConfig()
     list(
-        Predictor(model, settings, (1, 28, 28), ANY, identity="one", curation=made)(
+        Predictor(model, settings, (1, 28, 28), ANY, identity="one", collections=made)(
             str(source), "all", out
         )
     )
     rows = parquet.read_table(out)
     names = {0: "even", 1: "1", 2: "even", 3: "3"}
     assert rows["group"].to_pylist() == [names[k] for k in rows["cluster"].to_pylist()]
-    other = Predictor(model, settings, (1, 28, 28), ANY, identity="one", curation=Curation.plain(5))
+    other = Predictor(model, settings, (1, 28, 28), ANY, identity="one", collections=Collections.plain(5))
     with pytest.raises(UserError, match="another number of clusters"):
         list(other(str(source), "all", tmp_path / "other.parquet"))
 

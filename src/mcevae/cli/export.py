@@ -33,7 +33,7 @@ def export(
     from mcevae.exporting.interchange import write_for
     from mcevae.pages.gallery import hang
     from mcevae.runs.checkpoint import load_model
-    from mcevae.runs.collections import Curation
+    from mcevae.runs.collections import Collections
     from mcevae.runs.confidence import Calibration
     from mcevae.runs.infer import default_device
 
@@ -52,5 +52,5 @@ def export(
     with screen.status("looking at the images"):
         gallery = hang(model, config, data, Calibration.read(run))
     with screen.status(f"writing {len(gallery)} images"):
-        said = write_for(to, gallery, Curation.read(run, gallery.clusters), out)
+        said = write_for(to, gallery, Collections.read(run, gallery.clusters), out)
     screen.print(f"{len(gallery)} images in {out}. Look at them with: {said}", highlight=False)

@@ -31,7 +31,7 @@ def groups(
         reset: Go back to one group for each cluster first; the old file is kept as groups.json.old.
     """
     from mcevae.runs.checkpoint import load_model
-    from mcevae.runs.collections import FILE, Curation
+    from mcevae.runs.collections import FILE, Collections
     from mcevae.runs.infer import default_device, embed
 
     model, config, state = load_model(run, "best", default_device())
@@ -40,7 +40,7 @@ def groups(
     data = images_of(run, config, state)
     with screen.status("looking at the images"):
         found = embed(model, data.train.images.pixels)
-    made = before = Curation.read(run, found.responsibilities.shape[1])
+    made = before = Collections.read(run, found.responsibilities.shape[1])
     cluster, z = found.cluster.numpy(), found.z.numpy()
     try:
         if rename:

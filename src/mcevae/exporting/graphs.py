@@ -26,7 +26,7 @@ from mcevae.images.arrays import to_float
 from mcevae.images.folder import recipe_for
 from mcevae.models.config import Config
 from mcevae.models.registry import Model
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.infer import human
 
 FILE = "model.json"
@@ -136,8 +136,8 @@ def write_graphs(
         "reconstruct": (Reconstruct(model, model.background), (z_c, z, pose)),
     }
     shape = tuple(pixels.shape[1:])
-    curation = Curation.read(run, probability.shape[1])
-    about = describe(model, config, (shape[0], shape[1], shape[2]), curation)
+    collections = Collections.read(run, probability.shape[1])
+    about = describe(model, config, (shape[0], shape[1], shape[2]), collections)
     about["latents"] = {"probability": probability.shape[1], "z_c": z_c.shape[1], "z": z.shape[1]}
     found: dict[str, float] = {}
     with atomic_folder(folder) as half:
@@ -215,7 +215,7 @@ def differences(graph: Graph, given: Sequence[Tensor], path: Path) -> dict[str, 
 
 
 def describe(
-    model: Model, config: Config, shape: tuple[int, int, int], curation: Curation
+    model: Model, config: Config, shape: tuple[int, int, int], collections: Collections
 ) -> dict[str, Any]:
     """What model.json says, but for the sizes of the latents."""
     recipe = recipe_for(config.data, shape)
@@ -239,5 +239,5 @@ def describe(
             "side pixels from the image centre",
             "side": human("side", shape)[1],
         },
-        "groups": json.loads(curation.to_json()),
+        "groups": json.loads(collections.to_json()),
     }

@@ -16,13 +16,13 @@ from mcevae.base.files import atomic_folder, write_text
 from mcevae.images.arrays import to_float
 from mcevae.pages.gallery import Gallery
 from mcevae.pages.sheets import png, thumbnails
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.infer import write_tables
 
 ATLAS = "images.parquet"
 
 
-def write_atlas(gallery: Gallery, curation: Curation, folder: Path) -> str:
+def write_atlas(gallery: Gallery, collections: Collections, folder: Path) -> str:
     """Write images.parquet: a row for each image, its PNG in the column `image`.
 
     Returns:
@@ -34,19 +34,19 @@ def write_atlas(gallery: Gallery, curation: Curation, folder: Path) -> str:
         {"bytes": png(image), "path": name}
         for image, name in zip(gallery.pixels, names, strict=True)
     ]
-    rows = gallery.table(curation).append_column("image", pa.array(pictures, kind))
+    rows = gallery.table(collections).append_column("image", pa.array(pictures, kind))
     path = folder / ATLAS
     write_tables([rows], path)
     return f"embedding-atlas {path} --x map_x --y map_y --image image"
 
 
-def write_projector(gallery: Gallery, curation: Curation, folder: Path) -> str:
+def write_projector(gallery: Gallery, collections: Collections, folder: Path) -> str:
     """Write vectors of z_c and z with words and sprites, as TensorBoard's projector has them.
 
     Returns:
         What to do with it.
     """
-    rows = gallery.table(curation)
+    rows = gallery.table(collections)
     words = [[str(value) for value in row.values()] for row in rows.to_pylist()]
     pictures = to_float(thumbnails(gallery.pixels))
     with SummaryWriter(str(folder)) as writer:
@@ -61,7 +61,7 @@ def write_projector(gallery: Gallery, curation: Curation, folder: Path) -> str:
     return f"tensorboard --logdir {folder}"
 
 
-def write_fiftyone(gallery: Gallery, curation: Curation, folder: Path) -> str:
+def write_fiftyone(gallery: Gallery, collections: Collections, folder: Path) -> str:
     """Write data/ID.png and labels.json (a `FiftyOneImageClassificationDataset`).
 
     An image's label is its group; its pose, scores and place on the map are attributes.
@@ -70,7 +70,7 @@ def write_fiftyone(gallery: Gallery, curation: Curation, folder: Path) -> str:
         What to do with it.
     """
     labels = {}
-    for image, row in zip(gallery.pixels, gallery.table(curation).to_pylist(), strict=True):
+    for image, row in zip(gallery.pixels, gallery.table(collections).to_pylist(), strict=True):
         name = f"{row['id']:07}"
         path = folder / "data" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,20 +88,20 @@ def write_fiftyone(gallery: Gallery, curation: Curation, folder: Path) -> str:
     return f'fiftyone.Dataset.from_dir("{folder}", dataset_type={kind})'
 
 
-WRITERS: dict[str, Callable[[Gallery, Curation, Path], str]] = {
+WRITERS: dict[str, Callable[[Gallery, Collections, Path], str]] = {
     "embedding-atlas": write_atlas,
     "tensorboard": write_projector,
     "fiftyone": write_fiftyone,
 }
 
 
-def write_for(program: str, gallery: Gallery, curation: Curation, folder: Path) -> str:
+def write_for(program: str, gallery: Gallery, collections: Collections, folder: Path) -> str:
     """Write a run's images for a program; what a stop left half written is not taken for whole.
 
     Args:
         program: a key of `WRITERS`.
         gallery: the images.
-        curation: their groups.
+        collections: their groups.
         folder: to make.
 
     Returns:
@@ -111,5 +111,5 @@ def write_for(program: str, gallery: Gallery, curation: Curation, folder: Path) 
         UserError: it cannot be written.
     """
     with atomic_folder(folder) as half:
-        said = WRITERS[program](gallery, curation, half)
+        said = WRITERS[program](gallery, collections, half)
     return said.replace(str(half), str(folder))

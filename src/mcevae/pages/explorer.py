@@ -20,9 +20,9 @@ from mcevae.images.folder import prepared, recipe_for
 from mcevae.images.readers import READERS, Fault, frames_of
 from mcevae.models.config import Config
 from mcevae.models.registry import Model
-from mcevae.pages.gallery import Gallery, groups_of, images_of
+from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import human, outputs
 
@@ -51,13 +51,13 @@ class Explorer:
     config: Config
     gallery: Gallery
     calibration: Calibration
-    _curation: Curation = field(init=False)
-    _before: list[Curation] = field(init=False, default_factory=list)
+    _collections: Collections = field(init=False)
+    _before: list[Collections] = field(init=False, default_factory=list)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
     _decoding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._curation = Curation.read(self.run, self.gallery.clusters)
+        self._collections = Collections.read(self.run, self.gallery.clusters)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -66,9 +66,9 @@ class Explorer:
         return channels, height, width
 
     @property
-    def curation(self) -> Curation:
+    def collections(self) -> Collections:
         """The groups as they are now."""
-        return self._curation
+        return self._collections
 
     def images(self) -> dict[str, Any]:
         """All images, and how the latents can be moved."""
@@ -84,25 +84,25 @@ class Explorer:
     def groups(self) -> dict[str, Any]:
         """The groups of all images, and whether a change can be undone."""
         with self._lock:
-            made = groups_of(self.gallery, self._curation, self.model)
+            made = collections_of(self.gallery, self._collections, self.model)
             return {**made, "undo": len(self._before)}
 
-    def change(self, how: Callable[[Curation], Curation]) -> dict[str, Any]:
+    def change(self, how: Callable[[Collections], Collections]) -> dict[str, Any]:
         """Change the groups, keep them in the run, and return them.
 
         Raises:
             ValueError: they cannot be changed so.
         """
         with self._lock:
-            made = how(self._curation)
-            if made != self._curation:
+            made = how(self._collections)
+            if made != self._collections:
                 made.write(self.run)
-                self._before = [*self._before[1 - HISTORY :], self._curation]
-                self._curation = made
+                self._before = [*self._before[1 - HISTORY :], self._collections]
+                self._collections = made
             return self.groups()
 
     def split(self, group: int) -> dict[str, Any]:
-        """Take a group apart, see `Curation.split`."""
+        """Take a group apart, see `Collections.split`."""
         found = self.gallery
         return self.change(lambda old: old.split(group, found.cluster, found.z))
 
@@ -115,8 +115,8 @@ class Explorer:
         with self._lock:
             if not self._before:
                 raise ValueError("there is no change to undo")
-            self._curation = self._before.pop()
-            self._curation.write(self.run)
+            self._collections = self._before.pop()
+            self._collections.write(self.run)
             return self.groups()
 
     def strip(self, image: int) -> bytes:
@@ -157,12 +157,12 @@ class Explorer:
         x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
         latents = self._latents(out)
-        group = self.curation.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
+        group = self.collections.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
         parameters = self.model.group.to_parameters(out.element)[0].cpu().numpy()
         return {
             **latents,
             "name": name,
-            "group": self.curation.groups[int(group[0])].name,
+            "group": self.collections.entries[int(group[0])].name,
             "probability": probability[0].tolist(),
             "confidence": float(self.calibration.confidence(probability)[0]),
             "outlier": float(self.calibration.outlier(misfit(x, out.reconstruction).cpu())[0]),

@@ -18,7 +18,7 @@ from mcevae.images.datasets import Splits
 from mcevae.models.config import Config
 from mcevae.models.registry import Model
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import human, outputs
 from mcevae.teaching.layout import plane
@@ -96,16 +96,16 @@ class Gallery:
         """Count the images."""
         return len(self.pixels)
 
-    def table(self, curation: Curation) -> pa.Table:
+    def table(self, collections: Collections) -> pa.Table:
         """One row per image: what the page shows, by name."""
-        groups = [group.name for group in curation.groups]
+        groups = [group.name for group in collections.entries]
         columns: dict[str, Any] = {"id": np.arange(len(self))}
         if self.names is not None:
             columns["file"] = self.names
         columns |= {
             "split": [SPLITS[i] for i in self.split],
             "cluster": self.cluster.astype(np.int32),
-            "group": [groups[i] for i in curation.assign(self.cluster, self.z)],
+            "group": [groups[i] for i in collections.assign(self.cluster, self.z)],
             "confidence": self.confidence.astype(np.float32),
             "outlier": self.outlier.astype(np.float32),
         }
@@ -221,11 +221,11 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def groups_of(gallery: Gallery, curation: Curation, model: Model) -> dict[str, Any]:
+def collections_of(gallery: Gallery, collections: Collections, model: Model) -> dict[str, Any]:
     """What a page needs of the groups: the group of each image, and each group's members."""
-    of = curation.assign(gallery.cluster, gallery.z)
+    of = collections.assign(gallery.cluster, gallery.z)
     groups = []
-    for i, group in enumerate(curation.groups):
+    for i, group in enumerate(collections.entries):
         mine = np.flatnonzero(of == i)
         one: dict[str, Any] = {"name": group.name, "units": group.units, "size": len(mine)}
         if len(mine):

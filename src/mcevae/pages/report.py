@@ -20,8 +20,8 @@ from mcevae.images.datasets import Splits
 from mcevae.models.config import Config
 from mcevae.models.registry import Model
 from mcevae.pages import figures
-from mcevae.pages.gallery import groups_of, hang, images_of, strip_sheets
-from mcevae.runs.collections import Curation
+from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.infer import write_tables
 from mcevae.runs.metrics import Scores
@@ -89,14 +89,14 @@ def write_report(
     if not read_log(run):
         raise UserError(f"{run}: has no metrics.jsonl to draw learning curves from; train it anew.")
     gallery = hang(model, config, data, calibration)
-    curation = Curation.read(run, gallery.clusters)
-    groups = groups_of(gallery, curation, model)
+    collections = Collections.read(run, gallery.clusters)
+    groups = collections_of(gallery, collections, model)
     given = {
         "images": images_of(gallery),
         "groups": groups,
         "strips": strip_sheets(gallery, groups, model),
     }
-    write_tables([gallery.table(curation)], run / TABLE)
+    write_tables([gallery.table(collections)], run / TABLE)
     pictures = {
         name: save_png(figure, run / "figures" / f"{name}.png")
         for name, figure in draw(run, model, data).items()

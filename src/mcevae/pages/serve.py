@@ -206,7 +206,7 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
         if form not in FORMS:
             raise HTTPException(404, "tables are .csv or .parquet")
         kind, write = FORMS[form]
-        rows: pa.Table = explorer.gallery.table(explorer.curation)
+        rows: pa.Table = explorer.gallery.table(explorer.collections)
         buffer = BytesIO()
         write(rows, buffer)
         return Response(buffer.getvalue(), headers=attached(f"images.{form}"), media_type=kind)

@@ -22,7 +22,7 @@ from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Predictor, skipped
 from mcevae.predicting.shards import Shard
 from mcevae.runs.checkpoint import load_model, run_file
-from mcevae.runs.collections import Curation
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.infer import check_table_path, default_device
 
@@ -83,7 +83,7 @@ class Maker:
             (channels, height, width),
             Calibration.read(order.run),
             identity=digest(run_file(order.run, "best")),
-            curation=Curation.kept(order.run),
+            collections=Collections.kept(order.run),
             pictures=order.canonical,
         )
 

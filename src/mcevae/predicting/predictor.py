@@ -42,7 +42,7 @@ from mcevae.predicting.parts import (
     write_part,
 )
 from mcevae.predicting.shards import FILE_BITS, Shard
-from mcevae.runs.collections import FILE, Curation
+from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import check_table_path, joined, outputs, table, taken, write_tables
 
@@ -223,7 +223,7 @@ class Predictor:
         calibration: Calibration,
         *,
         identity: str,
-        curation: Curation | None = None,
+        collections: Collections | None = None,
         pictures: Path | None = None,
     ) -> None:
         """Set up.
@@ -234,12 +234,12 @@ class Predictor:
             shape: (C, H, W) that it takes.
             calibration: of its run.
             identity: of the run; parts of another run are not gone on with.
-            curation: groups that people made of the clusters; None: no column for them.
+            collections: groups that people made of the clusters; None: no column for them.
             pictures: folder for canonical and upright images; None: they are not written.
         """
         self.model, self.settings, self.shape = model, settings, shape
-        self.calibration, self.curation, self.pictures = calibration, curation, pictures
-        self.identity = identity + (curation.to_json() if curation else "")
+        self.calibration, self.collections, self.pictures = calibration, collections, pictures
+        self.identity = identity + (collections.to_json() if collections else "")
 
     def rows(self, part: Part, first: int) -> pa.Table:
         """The table of a part whose first image has the number `first`; writes its pictures."""
@@ -260,11 +260,11 @@ class Predictor:
         }
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))
-        if self.curation is not None:
-            if self.curation.clusters != found.responsibilities.shape[1]:
+        if self.collections is not None:
+            if self.collections.clusters != found.responsibilities.shape[1]:
                 raise UserError(f"{FILE}: is of another number of clusters; move it away.")
-            groups = self.curation.assign(found.cluster.numpy(), found.z.numpy())
-            names = [self.curation.groups[i].name for i in groups]
+            groups = self.collections.assign(found.cluster.numpy(), found.z.numpy())
+            names = [self.collections.entries[i].name for i in groups]
             rows = rows.add_column(2, "group", pa.array(names, pa.string()))
         if part.ids is not None:
             rows = rows.set_column(0, "id", pa.array(part.ids, pa.int64()))

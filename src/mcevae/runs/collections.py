@@ -1,7 +1,9 @@
-"""What people make of the clusters: groups with names, merged from clusters or split off them.
+"""Collections: what people make of a run's clusters. They name, merge and split them.
 
-A group is one or more units; a unit is a cluster, "3", or a part of a split one, "3.1". Parts of a
-cluster are told apart by z: an image belongs to the part with the nearest centre.
+A collection is one or more units. A unit is a cluster, "3", or a part of a split cluster, "3.1".
+The parts of a cluster differ in z: an image belongs to the part whose centre is nearest.
+
+On screen and in groups.json a collection is called a group. In code a group is a Lie group.
 """
 
 import json
@@ -24,7 +26,7 @@ SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class Collection:
     """Units that belong together, and what people call them."""
 
     name: str
@@ -32,30 +34,30 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curation:
-    """Groups of all clusters of a run.
+class Collections:
+    """The collections of a run, which hold all its clusters.
 
     Attributes:
         clusters: K.
-        groups: every unit is in one of them.
+        entries: the collections; every unit is in one of them.
         centres: of the split clusters, one list of z for each part.
     """
 
     clusters: int
-    groups: tuple[Group, ...]
+    entries: tuple[Collection, ...]
     centres: Mapping[int, Sequence[Sequence[float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        units = [unit for group in self.groups for unit in group.units]
+        units = [unit for collection in self.entries for unit in collection.units]
         if not 1 <= self.clusters <= len(units):
             raise ValueError(f"groups of {len(units)} units cannot be of {self.clusters} clusters")
         if not all(0 <= k < self.clusters for k in self.centres):
             raise ValueError("centres are of clusters that there are not")
         if sorted(units) != sorted(self.units):
             raise ValueError(f"groups hold the units {', '.join(units)}; each must be in one group")
-        for group in self.groups:
-            check_name(group.name)
-        names = [group.name for group in self.groups]
+        names = [collection.name for collection in self.entries]
+        for name in names:
+            check_name(name)
         if len(set(names)) < len(names):
             raise ValueError(f"two groups of {', '.join(names)} have one name; merge or rename")
         if any(len(parts) < 2 for parts in self.centres.values()):
@@ -66,11 +68,11 @@ class Curation:
             raise ValueError("centres of split clusters are not finite")
 
     @classmethod
-    def plain(cls, clusters: int) -> "Curation":
-        """One group for each of K clusters, called by its number."""
+    def plain(cls, clusters: int) -> "Collections":
+        """A collection for each of K clusters, called by its number."""
         return cls(
             clusters=clusters,
-            groups=tuple(Group(name=str(k), units=(str(k),)) for k in range(clusters)),
+            entries=tuple(Collection(name=str(k), units=(str(k),)) for k in range(clusters)),
         )
 
     @property
@@ -87,12 +89,12 @@ class Curation:
     def assign(
         self, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
     ) -> Int[np.ndarray, " n"]:
-        """The group of each image, an index into `groups`.
+        """The collection of each image, an index into `entries`.
 
         Raises:
             ValueError: centres are of another length than z.
         """
-        home = {unit: i for i, group in enumerate(self.groups) for unit in group.units}
+        home = {unit: i for i, entry in enumerate(self.entries) for unit in entry.units}
         found = np.array([home.get(str(k), -1) for k in range(self.clusters)])[cluster]
         for k, parts in self.centres.items():
             centres = np.asarray(parts, np.float32)
@@ -104,44 +106,56 @@ class Curation:
             found[mine] = homes[distance.argmin(1)]
         return found
 
-    def renamed(self, group: int, name: str) -> "Curation":
-        """With another name for a group."""
-        changed = replace(self._at(group), name=name.strip())
-        return replace(self, groups=(*self.groups[:group], changed, *self.groups[group + 1 :]))
+    def renamed(self, index: int, name: str) -> "Collections":
+        """With another name for a collection.
 
-    def merged(self, groups: Sequence[int]) -> "Curation":
-        """With some groups made one, which keeps the first one's name and place."""
-        doubles = sorted({group for group in groups if groups.count(group) > 1})
+        Raises:
+            ValueError: there is no such collection, or the name cannot be.
+        """
+        changed = replace(self._at(index), name=name.strip())
+        return replace(self, entries=(*self.entries[:index], changed, *self.entries[index + 1 :]))
+
+    def merged(self, indices: Sequence[int]) -> "Collections":
+        """With some collections made one, which keeps the name and place of the first.
+
+        Raises:
+            ValueError: there are fewer than two, one is given twice, or there is no such one.
+        """
+        doubles = sorted({index for index in indices if indices.count(index) > 1})
         if doubles:
             raise ValueError(f"group {self._at(doubles[0]).name} is given twice; give each once")
-        if len(groups) < 2:
+        if len(indices) < 2:
             raise ValueError("a merge needs at least two groups")
-        first = self._at(groups[0])
-        others = [self._at(group) for group in groups[1:]]
-        one = replace(first, units=first.units + tuple(u for other in others for u in other.units))
-        kept = [one if i == groups[0] else g for i, g in enumerate(self.groups)]
-        return replace(
-            self, groups=tuple(g for i, g in enumerate(kept) if i not in set(groups[1:]))
-        )
+        first, *others = (self._at(index) for index in indices)
+        units = first.units + tuple(unit for other in others for unit in other.units)
+        kept = [
+            replace(entry, units=units) if i == indices[0] else entry
+            for i, entry in enumerate(self.entries)
+            if i not in indices[1:]
+        ]
+        return replace(self, entries=tuple(kept))
 
     def split(
-        self, group: int, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
-    ) -> "Curation":
-        """With a group taken apart: into its units, or its only unit in two by z (two means).
+        self, index: int, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
+    ) -> "Collections":
+        """With a collection taken apart: into its units, or its only unit in two by z (two means).
 
         Args:
-            group: which.
+            index: of the collection.
             cluster: of all images.
             z: of all images.
+
+        Raises:
+            ValueError: there is no such collection, or its images do not differ in z.
         """
-        old = self._at(group)
-        before, after = self.groups[:group], self.groups[group + 1 :]
+        old = self._at(index)
+        before, after = self.entries[:index], self.entries[index + 1 :]
         if len(old.units) > 1:
-            parts = tuple(Group(name=f"{old.name} {unit}", units=(unit,)) for unit in old.units)
-            return replace(self, groups=before + parts + after)
+            parts = tuple(Collection(name=f"{old.name} {unit}", units=(unit,)) for unit in old.units)
+            return replace(self, entries=before + parts + after)
         unit = "".join(old.units)  # the only one
         k, _, part = unit.partition(".")
-        mine = z[self.assign(cluster, z) == group]
+        mine = z[self.assign(cluster, z) == index]
         if len(np.unique(mine, axis=0)) < 2:
             raise ValueError(f"group {old.name} has no two images that differ in z")
         means = KMeans(2, random_state=SEED).fit(mine).cluster_centers_
@@ -155,40 +169,46 @@ class Curation:
             centres[int(part)] = rounded[0]
             centres.append(rounded[1])
         parts = tuple(
-            Group(name=f"{old.name} {letter}", units=(name,))
+            Collection(name=f"{old.name} {letter}", units=(name,))
             for letter, name in zip("ab", names, strict=True)
         )
         return replace(
-            self, groups=before + parts + after, centres={**self.centres, int(k): centres}
+            self, entries=before + parts + after, centres={**self.centres, int(k): centres}
         )
 
     def named(self, name: str) -> int:
-        """The group of a name, an index into `groups`.
+        """The collection of a name, an index into `entries`.
 
         Raises:
             ValueError: there is none.
         """
-        names = [group.name for group in self.groups]
+        names = [entry.name for entry in self.entries]
         if name not in names:
             raise ValueError(f"there is no group {name}; there are {', '.join(names)}")
         return names.index(name)
 
-    def _at(self, group: int) -> Group:
-        if not 0 <= group < len(self.groups):
-            raise ValueError(f"there is no group {group}; there are 0 to {len(self.groups) - 1}")
-        return self.groups[group]
+    def _at(self, index: int) -> Collection:
+        if not 0 <= index < len(self.entries):
+            raise ValueError(f"there is no group {index}; there are 0 to {len(self.entries) - 1}")
+        return self.entries[index]
 
     def to_json(self) -> str:
-        """As the label file has it."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
+        """As groups.json has it."""
+        content = {
+            "format": FORMAT,
+            "clusters": self.clusters,
+            "groups": [asdict(entry) for entry in self.entries],
+            "centres": self.centres,
+        }
+        return json.dumps(content, indent=1) + "\n"
 
     def write(self, run: Path) -> None:
         """Keep it in a run's folder, where `mcevae predict` finds it."""
         write_text(run / FILE, self.to_json())
 
     @classmethod
-    def read(cls, run: Path, clusters: int) -> "Curation":
-        """The groups of a run with K clusters; `plain` ones if people made none.
+    def read(cls, run: Path, clusters: int) -> "Collections":
+        """The collections of a run with K clusters; `plain` ones if people made none.
 
         Raises:
             UserError: as `kept`, or they are of a run with other clusters.
@@ -202,8 +222,8 @@ class Curation:
         return found
 
     @classmethod
-    def kept(cls, run: Path) -> "Curation | None":
-        """The groups that people made of a run's clusters, None if they made none.
+    def kept(cls, run: Path) -> "Collections | None":
+        """The collections that people made of a run's clusters, None if they made none.
 
         Raises:
             UserError: the file is damaged.
@@ -215,8 +235,8 @@ class Curation:
                 raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
             return cls(
                 clusters=int(values["clusters"]),
-                groups=tuple(
-                    Group(name=str(one["name"]), units=tuple(map(str, one["units"])))
+                entries=tuple(
+                    Collection(name=str(one["name"]), units=tuple(map(str, one["units"])))
                     for one in values["groups"]
                 ),
                 centres={
