@@ -31,6 +31,7 @@ from mcevae.images.packing import write_pack
 from mcevae.predicting.engines import Maker, Order
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.infer import outputs
+from mcevae.runs.run import TrainedRun
 
 COUNTS = {"model": 10_000, "npy": 10_000, "pack": 10_000, "png": 10_000, "npy-large": 200_000}
 GIB = 2**30
@@ -68,7 +69,7 @@ def work(kind: str, run: Path, folder: Path, threads: int) -> dict[str, Any]:
     else:
         out = folder / f"{kind}.parquet"
         order = Order(run=run, source=str(make(kind, folder)), out=out, overwrite=True)
-        maker = Maker(order, torch.device("cpu"))
+        maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
         started = time.perf_counter()
         images = maker.make(None).rows
     seconds = time.perf_counter() - started

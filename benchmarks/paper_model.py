@@ -19,11 +19,11 @@ from rich.console import Console
 from mcevae.base.config import DataConfig, ObjectiveConfig, TrainConfig
 from mcevae.images.datasets import Splits
 from mcevae.models.config import Config, paper
-from mcevae.pages.report import write_report, write_scores
-from mcevae.runs.checkpoint import load, load_model, run_file
-from mcevae.runs.confidence import calibrate
+from mcevae.pages.report import write_report
+from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.metrics import evaluate
+from mcevae.runs.metrics import write_scores
+from mcevae.runs.run import TrainedRun
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 
@@ -47,11 +47,11 @@ def measure(config: Config, data: Splits, run: Path, minutes: float) -> None:
         ended = fit(config, data, run, resume=last.exists(), console=Console())
         if not ended:
             raise SystemExit(130)
-    model, _, state = load_model(run)
-    scores = evaluate(model, config, data, "test")
+    opened = TrainedRun.open(run)
+    scores = opened.scores(data)
     write_scores(scores, run / "metrics.json", split="test", checkpoint="best")
-    calibration = calibrate(model, config, data.validation.images.pixels)
-    write_report(run, model, config, data, scores, calibration)
+    opened.calibrate(data)
+    write_report(opened, data, scores)
     path = write_results(
         f"paper_{mode}",
         {
@@ -61,7 +61,7 @@ def measure(config: Config, data: Splits, run: Path, minutes: float) -> None:
             "seeds": [config.train.seed],
             "settings": config.to_dict(),
             "minutes": round(read_log(run)[-1]["seconds"] / 60, 2),
-            "best_epoch": state["position"]["epoch"] + 1,
+            "best_epoch": opened.state["position"]["epoch"] + 1,
             "scores": {name: dataclasses.asdict(score) for name, score in scores.items()},
             "curves": read_log(run),
         },

@@ -23,7 +23,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 from common import write_results
 from rich.console import Console
 from rich.progress import Progress
@@ -36,6 +35,7 @@ from mcevae.predicting.shards import Shard
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for
+from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import train_epoch
 from mcevae.training.trainer import CHECK_EVERY, Trainer
 
@@ -51,7 +51,7 @@ def settings() -> Config:
 def predicted(folder: Path, out: str) -> dict[str, float]:
     """One rank's shard: seconds."""
     order = Order(run=folder / "run", source=str(folder / "images.npy"), out=folder / out)
-    maker = Maker(order, torch.device("cpu"))
+    maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
     started = time.perf_counter()
     made = maker.make(Shard(*place()))
     return {"seconds": time.perf_counter() - started, "images": made.rows}

@@ -33,6 +33,7 @@ from mcevae.runs.checkpoint import load_model  # noqa: E402
 from mcevae.runs.confidence import Calibration, calibrate  # noqa: E402
 from mcevae.runs.data import prepare_for  # noqa: E402
 from mcevae.runs.metrics import Score  # noqa: E402
+from mcevae.runs.run import TrainedRun  # noqa: E402
 from mcevae.training.loop import fit  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -101,10 +102,17 @@ def calibration(trained: Path, small_data: Splits) -> Calibration:
 
 
 @pytest.fixture(scope="session")
-def gallery(trained: Path, small_data: Splits, calibration: Calibration) -> Gallery:
+def opened(trained: Path, calibration: Calibration) -> TrainedRun:
+    """`trained`, with a calibration that is not in its folder."""
+    run = TrainedRun.open(trained)
+    run.calibration = calibration
+    return run
+
+
+@pytest.fixture(scope="session")
+def gallery(opened: TrainedRun, small_data: Splits) -> Gallery:
     """All images of `trained`."""
-    model, config, _ = load_model(trained)
-    return hang(model, config, small_data, calibration)
+    return hang(opened, small_data)
 
 
 @pytest.fixture
@@ -117,9 +125,9 @@ def model() -> PaperModel:
 @pytest.fixture
 def explorer(trained: Path, gallery: Gallery, calibration: Calibration, tmp_path: Path) -> Explorer:
     """A copy of the run, so that its groups can be changed."""
-    run = shutil.copytree(trained, tmp_path / "run")
-    model, config, _ = load_model(run)
-    return Explorer(run=run, model=model, config=config, gallery=gallery, calibration=calibration)
+    run = TrainedRun.open(shutil.copytree(trained, tmp_path / "run"))
+    run.calibration = calibration
+    return Explorer(run=run, gallery=gallery)
 
 
 @pytest.fixture

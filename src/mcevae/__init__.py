@@ -7,28 +7,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from mcevae.estimator import MCEVAE as MCEVAE
     from mcevae.geometry.groups import get_group as get_group
     from mcevae.geometry.warp import warp as warp
     from mcevae.images.datasets import load as load
     from mcevae.models.config import Config as Config
     from mcevae.models.registry import build as build
-    from mcevae.runs.checkpoint import load_model as load_model
+    from mcevae.run import Run as Run
+    from mcevae.run import open_run as open_run
     from mcevae.runs.data import prepare_for as prepare_for
-    from mcevae.runs.infer import embed as embed
-    from mcevae.runs.metrics import evaluate as evaluate
     from mcevae.training.loop import fit as fit
 
 _HOME = {
     "MCEVAE": "estimator",
     "Config": "models.config",
+    "Run": "run",
     "build": "models.registry",
-    "embed": "runs.infer",
-    "evaluate": "runs.metrics",
     "fit": "training.loop",
     "get_group": "geometry.groups",
     "load": "images.datasets",
-    "load_model": "runs.checkpoint",
+    "open_run": "run",
     "prepare_for": "runs.data",
     "warp": "geometry.warp",
 }
@@ -36,6 +35,10 @@ __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mcevae")
     if name not in _HOME:
         raise AttributeError(f"module 'mcevae' has no attribute {name!r}")
     return getattr(import_module(f"mcevae.{_HOME[name]}"), name)

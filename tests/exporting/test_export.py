@@ -33,6 +33,7 @@ from mcevae.pages.gallery import Gallery
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import embed
+from mcevae.runs.run import TrainedRun
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_without_torch.py"
 WITHOUT_TORCH = """
@@ -46,8 +47,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.fixture(scope="module")
 def exported(trained: Path, small_data: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "graphs"
-    model, config, _ = load_model(trained)
-    write_graphs(model, config, small_data.validation.images.pixels, trained, folder)
+    write_graphs(TrainedRun.open(trained), small_data.validation.images.pixels, folder)
     return folder
 
 
@@ -159,9 +159,9 @@ def test_a_graph_that_differs_is_refused(
     trained: Path, small_data: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
-    model, config, _ = load_model(trained)
+    run = TrainedRun.open(trained)
     with pytest.raises(UserError, match="differs from torch"):
-        write_graphs(model, config, small_data.validation.images.pixels, trained, tmp_path)
+        write_graphs(run, small_data.validation.images.pixels, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -273,8 +273,7 @@ def test_an_export_goes_into_the_folder_one_stands_in(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if to == "onnx":
-        model, config, _ = load_model(trained)
-        write_graphs(model, config, small_data.validation.images.pixels, trained, Path())
+        write_graphs(TrainedRun.open(trained), small_data.validation.images.pixels, Path())
     else:
         write_for(to, gallery, Collections.plain(gallery.clusters), Path())
     assert Path("model.json" if to == "onnx" else "labels.json").exists()
@@ -297,7 +296,9 @@ def test_a_stopped_export_leaves_nothing(
 def test_folders_that_cannot_be_made_are_named(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/fo: cannot be written"):
-        write_for("fiftyone", gallery, Collections.plain(gallery.clusters), tmp_path / "file" / "fo")
+        write_for(
+            "fiftyone", gallery, Collections.plain(gallery.clusters), tmp_path / "file" / "fo"
+        )
 
 
 def test_a_missing_package_is_named(

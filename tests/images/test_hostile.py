@@ -33,14 +33,13 @@ from mcevae.models.config import Config
 from mcevae.models.registry import build
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import hang
-from mcevae.pages.report import write_scores
 from mcevae.pages.serve import application
 from mcevae.predicting.predictor import fingerprint, states_of
 from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
-from mcevae.runs.data import prepare_for
-from mcevae.runs.metrics import Score, read_scores
+from mcevae.runs.metrics import Score, read_scores, write_scores
+from mcevae.runs.run import TrainedRun
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from tests import hostile
@@ -450,9 +449,7 @@ def test_names_with_markup_are_shown_as_they_are(
 
 def explorer_of(run: Path) -> Any:
     """The explorer's application of a run."""
-    model, config, _ = load_model(run)
-    data = prepare_for(config)
-    found = Calibration.read(run)
-    gallery = hang(model, config, data, found)
-    opened = Explorer(run=run, model=model, config=config, gallery=gallery, calibration=found)
-    return application(opened, data, read_scores(run))
+    opened = TrainedRun.open(run)
+    data = opened.data()
+    explorer = Explorer(run=opened, gallery=hang(opened, data))
+    return application(explorer, data, read_scores(run))

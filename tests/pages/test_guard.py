@@ -53,7 +53,7 @@ def test_pages_of_other_sites_can_ask_nothing(
     for path in ("/api/groups", "/api/images", "/api/canonical.zip", "/api/images/0/strip.png"):
         assert client.get(path, headers=headers).status_code == 403
     merge = client.post("/api/groups/merge", json={"groups": [0, 1]}, headers=headers)
-    assert merge.status_code == 403 and not (explorer.run / "groups.json").exists()
+    assert merge.status_code == 403 and not (explorer.run.folder / "groups.json").exists()
 
 
 def test_the_page_itself_may_be_linked_to(client: TestClient) -> None:
@@ -161,7 +161,7 @@ def test_odd_names_of_files_are_refused(client: TestClient, explorer: Explorer, 
 def test_bad_files_are_told_by_their_own_names_to_runs_that_stop_at_them_too(
     explorer: Explorer, client: TestClient
 ) -> None:
-    explorer.config = explorer.config.changed(data={"on_error": "stop"})
+    explorer.run.settings = explorer.run.settings.changed(data={"on_error": "stop"})
     answer = client.post(LOOK + "?name=a.png", content=b"no picture")
     assert answer.status_code == 422
     assert answer.json()["detail"] == "a.png is not an image, or a damaged one."
@@ -171,7 +171,7 @@ def test_what_people_can_mend_is_told_in_its_own_sentence(
     explorer: Explorer, client: TestClient, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    explorer.run = tmp_path / "file"  # so that groups cannot be written
+    explorer.run.folder = tmp_path / "file"  # so that groups cannot be written
     answer = client.post("/api/groups/merge", json={"groups": [0, 1]})
     assert answer.status_code == 422
     assert re.search(r"groups\.json: cannot be written \(.+\)\.$", answer.json()["detail"])
@@ -280,7 +280,7 @@ def test_two_hundred_requests_at_once_are_all_answered_right(
             assert latents.json()[key] == pytest.approx(value)
         assert look.json()["name"] == f"{i}.png"
         assert look.json()["z"] == pytest.approx(latents.json()["z"], abs=1e-5)
-    kept = json.loads((explorer.run / "groups.json").read_text())
+    kept = json.loads((explorer.run.folder / "groups.json").read_text())
     names = [group["name"] for group in kept["groups"][:2]]
     assert sorted(int(name.split()[1]) % 2 for name in names) == [0, 1]
 

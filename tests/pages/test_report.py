@@ -15,14 +15,14 @@ import torch
 from PIL import Image
 
 from mcevae.images.datasets import Splits
-from mcevae.pages.gallery import Gallery, findings, collections_of, hang
+from mcevae.pages.gallery import Gallery, collections_of, findings, hang
 from mcevae.pages.report import embedded, write_report
 from mcevae.pages.sheets import COLUMNS, ROWS, packed, sheets_of, strips, thumbnails
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.collections import Collections
-from mcevae.runs.confidence import Calibration
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import Score
+from mcevae.runs.run import TrainedRun
 from mcevae.teaching.layout import plane
 
 
@@ -42,10 +42,9 @@ def test_the_gallery_has_the_numbers_of_the_run(
 
 
 def test_a_gallery_of_fewer_images_takes_them_evenly(
-    trained: Path, small_data: Splits, calibration: Calibration
+    opened: TrainedRun, small_data: Splits
 ) -> None:
-    model, config, _ = load_model(trained)
-    few = hang(model, config, small_data, calibration, most=60)
+    few = hang(opened, small_data, most=60)
     assert len(few) == 60 and few.total == 600
     assert np.bincount(few.split).tolist() == [40, 10, 10]
 
@@ -94,12 +93,11 @@ def given(page: str) -> dict[str, Any]:
 
 
 def test_the_page_holds_all_images_and_asks_no_one_else(
-    trained: Path, small_data: Splits, calibration: Calibration, gallery: Gallery
+    trained: Path, opened: TrainedRun, small_data: Splits, gallery: Gallery
 ) -> None:
-    model, config, _ = load_model(trained)
     scores = {"accuracy": Score(value=0.5, unit="share", n=100)}
     Collections.plain(gallery.clusters).renamed(0, "</script><b>x").write(trained)
-    path = write_report(trained, model, config, small_data, scores, calibration)
+    path = write_report(opened, small_data, scores)
     (trained / "groups.json").unlink()
     page = path.read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#|[\w.]+")[^"]*"', page)

@@ -24,7 +24,6 @@ from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import MOST_JSON
 from mcevae.pages.listen import bind, bracketed
 from mcevae.pages.serve import application
-from mcevae.runs.confidence import Calibration
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import Score
 
@@ -41,7 +40,7 @@ def test_groups_are_changed_kept_and_undone(client: TestClient, explorer: Explor
     assert merged[1]["size"] == sizes[0] + sizes[2] and len(merged) == len(sizes) - 1
     named = client.post("/api/groups/rename", json={"group": 1, "name": "both"}).json()["groups"]
     assert named[1]["name"] == "both"
-    kept = json.loads((explorer.run / "groups.json").read_text())
+    kept = json.loads((explorer.run.folder / "groups.json").read_text())
     assert kept["groups"][1] == {"name": "both", "units": ["2", "0"]}
     table = pyarrow.csv.read_csv(io.BytesIO(client.get("/api/table.csv").content))
     assert table["group"].to_pylist().count("both") == sizes[0] + sizes[2]
@@ -62,7 +61,7 @@ def test_a_group_is_split_in_two(client: TestClient) -> None:
 def test_a_dropped_image_gets_what_the_model_says(client: TestClient, explorer: Explorer) -> None:
     answer = client.post("/api/look?name=new.PNG", content=png_of(explorer, 3))
     found = answer.json()
-    expected = embed(explorer.model, explorer.gallery.pixels[3:4])
+    expected = embed(explorer.run.model, explorer.gallery.pixels[3:4])
     assert found["cluster"] == int(expected.cluster)
     assert np.allclose(found["probability"], expected.responsibilities[0], atol=1e-5)
     assert np.allclose(found["pose"], explorer.gallery.pose[3], atol=1e-3)
@@ -119,7 +118,7 @@ def test_other_sites_and_hosts_are_refused(client: TestClient, explorer: Explore
     merge = {"url": "/api/groups/merge", "json": {"groups": [0, 1]}}
     assert client.post(**merge, headers={"Origin": "http://evil.example"}).status_code == 403
     assert client.post(**merge, headers={"Host": "evil.example"}).status_code == 400
-    assert not (explorer.run / "groups.json").exists()
+    assert not (explorer.run.folder / "groups.json").exists()
     assert client.post(**merge, headers={"Origin": "http://127.0.0.1"}).status_code == 200
 
 
@@ -206,7 +205,7 @@ def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: E
         page.get_by_role("checkbox", name=f"mark group {part}").check()
     page.get_by_role("button", name="Merge the marked groups").click()
     expect(cards).to_have_count(before)
-    assert "the largest a" in (explorer.run / "groups.json").read_text()
+    assert "the largest a" in (explorer.run.folder / "groups.json").read_text()
     page.get_by_role("button", name="Undo").click()
     expect(cards).to_have_count(before + 1)
 
@@ -295,15 +294,11 @@ def test_the_page_fits_a_phone(page: Page, address: str, scheme: Any) -> None:
     assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
 
 
-def test_the_report_needs_no_server(
-    page: Page, explorer: Explorer, small_data: Splits, calibration: Calibration
-) -> None:
+def test_the_report_needs_no_server(page: Page, explorer: Explorer, small_data: Splits) -> None:
     from mcevae.pages.report import write_report
 
     scores = {"bce": Score(value=100.0, unit="nats", n=100)}
-    report = write_report(
-        explorer.run, explorer.model, explorer.config, small_data, scores, calibration
-    )
+    report = write_report(explorer.run, small_data, scores)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(report.as_uri())

@@ -91,7 +91,9 @@ def test_groups_that_people_made_are_a_column(
     rows = parquet.read_table(out)
     names = {0: "even", 1: "1", 2: "even", 3: "3"}
     assert rows["group"].to_pylist() == [names[k] for k in rows["cluster"].to_pylist()]
-    other = Predictor(model, settings, (1, 28, 28), ANY, identity="one", collections=Collections.plain(5))
+    other = Predictor(
+        model, settings, (1, 28, 28), ANY, identity="one", collections=Collections.plain(5)
+    )
     with pytest.raises(UserError, match="another number of clusters"):
         list(other(str(source), "all", tmp_path / "other.parquet"))
 

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,6 +23,7 @@ from mcevae.predicting import predictor as module
 from mcevae.predicting.engines import Maker, Order, make_here, make_on_ray
 from mcevae.predicting.shards import Shard
 from mcevae.runs.confidence import Calibration
+from mcevae.runs.run import TrainedRun
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_shards_together_are_the_whole_table(
 ) -> None:
     """Also where some are empty: 60 shards of 42 files."""
     order = Order(run=run, source=str(source), out=tmp_path / "tables")
-    maker = Maker(order, torch.device("cpu"))
+    maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
     made = [maker.make(Shard(i, count)) for i in range(count)]
     assert [fault.name for one in made for fault in one.faults] == ["b07-broken.png"]
     found = union(order.out)
@@ -99,7 +99,7 @@ def test_shards_together_are_the_whole_table(
 
 def test_shards_of_a_built_in_set_have_its_own_numbers(run: Path, tmp_path: Path) -> None:
     order = Order(run=run, source="mnist-mini", out=tmp_path / "tables", part="test")
-    maker = Maker(order, torch.device("cpu"))
+    maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
     for i in range(3):
         maker.make(Shard(i, 3))
     one = Order(run=run, source="mnist-mini", out=tmp_path / "one.parquet", part="test")
@@ -111,7 +111,7 @@ def test_ids_do_not_depend_on_the_number_of_shards(run: Path, source: Path, tmp_
     found = []
     for count in (2, 3):
         order = Order(run=run, source=str(source), out=tmp_path / f"of-{count}")
-        maker = Maker(order, torch.device("cpu"))
+        maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
         for i in range(count):
             maker.make(Shard(i, count))
         found.append(union(order.out))
@@ -128,7 +128,7 @@ def test_a_killed_shard_goes_on_after_its_last_whole_part(
         if images >= 300:
             raise KeyboardInterrupt
 
-    maker = Maker(order, torch.device("cpu"))
+    maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
     with pytest.raises(KeyboardInterrupt):
         maker.make(Shard(0, 2), killed)
     assert not list(order.out.glob("part-*"))
@@ -153,7 +153,7 @@ def test_another_number_of_shards_and_other_images_are_refused(
     run: Path, source: Path, tmp_path: Path
 ) -> None:
     order = Order(run=run, source=str(source), out=tmp_path / "tables")
-    maker = Maker(order, torch.device("cpu"))
+    maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
     maker.make(Shard(0, 2))
     with pytest.raises(UserError, match="of 2 shards, not 3"):
         maker.make(Shard(0, 3))
@@ -161,7 +161,8 @@ def test_another_number_of_shards_and_other_images_are_refused(
     with pytest.raises(UserError, match="--overwrite"):
         maker.make(Shard(0, 2))
     anew = Maker(
-        Order(run=run, source=str(source), out=order.out, overwrite=True), torch.device("cpu")
+        Order(run=run, source=str(source), out=order.out, overwrite=True),
+        TrainedRun.open(run, device="cpu"),
     )
     for i in range(3):
         anew.make(Shard(i, 3))
@@ -226,7 +227,7 @@ def test_ray_makes_all_shards_and_does_not_double_what_is_there(
     import ray
 
     order = Order(run=run, source=str(source), out=tmp_path / "tables")
-    Maker(order, torch.device("cpu")).make(Shard(1, 3))
+    Maker(order, TrainedRun.open(order.run, device="cpu")).make(Shard(1, 3))
     try:
         made = sorted(make_on_ray(order, 3), key=lambda one: one.table)
         assert [one.before for one in made] == [False, True, False]

@@ -16,9 +16,8 @@ from mcevae.models.nets import Extractor, GatedDense, HypothesisNet
 from mcevae.models.registry import build
 from mcevae.pages.gallery import findings as report_findings
 from mcevae.pages.gallery import hang
-from mcevae.runs.checkpoint import load_model
-from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for
+from mcevae.runs.run import TrainedRun
 from mcevae.training.health import at_border, begun, dead, examine, findings, stuck_units
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
@@ -56,9 +55,9 @@ def test_a_support_that_is_too_small_is_named(tmp_path: Path, small_data: Splits
         text.count("at the border of the support of shift x: widen it with a larger --shift") == 1
     )
     assert "support of rotation" not in text  # the whole circle has no border
-    model, config, _ = load_model(tmp_path / "run")
-    calibration = calibrate(model, config, small_data.validation.images.pixels)
-    gallery = hang(model, config, small_data, calibration)
+    run = TrainedRun.open(tmp_path / "run")
+    run.calibrate(small_data)
+    gallery = hang(run, small_data)
     assert any("larger --shift" in one["text"] for one in report_findings(gallery, [FULL]))
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Literal
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Run, images_of, screen
+from mcevae.cli.shared import RunFolder, images_of, screen
 
 
 def export(
-    run: Run,
+    run: RunFolder,
     /,
     *,
     to: Literal["onnx", "embedding-atlas", "tensorboard", "fiftyone"],
@@ -27,30 +27,24 @@ def export(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already; choose another --out, or move it away.")
-    import torch
-
     from mcevae.exporting.graphs import need_onnx, write_graphs
     from mcevae.exporting.interchange import write_for
     from mcevae.pages.gallery import hang
-    from mcevae.runs.checkpoint import load_model
-    from mcevae.runs.collections import Collections
-    from mcevae.runs.confidence import Calibration
-    from mcevae.runs.infer import default_device
+    from mcevae.runs.run import TrainedRun
 
     if to == "onnx":
         need_onnx()
-    model, config, state = load_model(run, "best", default_device())
-    data = images_of(run, config, state)
+    opened = TrainedRun.open(run, device="cpu" if to == "onnx" else None)
+    data = images_of(opened)
     if to == "onnx":
         with screen.status("writing graphs and comparing them with torch"):
-            pixels = data.validation.images.pixels
-            found = write_graphs(model.to(torch.device("cpu")), config, pixels, run, out)
+            found = write_graphs(opened, data.validation.images.pixels, out)
         for name, gap in found.items():
             screen.print(f"{name}: differs from torch by at most {gap:.1e}", highlight=False)
         screen.print(f"Graphs and model.json in {out}")
         return
     with screen.status("looking at the images"):
-        gallery = hang(model, config, data, Calibration.read(run))
+        gallery = hang(opened, data)
     with screen.status(f"writing {len(gallery)} images"):
-        said = write_for(to, gallery, Collections.read(run, gallery.clusters), out)
+        said = write_for(to, gallery, opened.collections, out)
     screen.print(f"{len(gallery)} images in {out}. Look at them with: {said}", highlight=False)

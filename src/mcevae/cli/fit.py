@@ -11,7 +11,7 @@ import tyro
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
 from mcevae.cli.evaluate import show_and_report
-from mcevae.cli.shared import Run, reading, screen
+from mcevae.cli.shared import RunFolder, reading, screen
 from mcevae.models.config import PRESETS, Config
 
 
@@ -64,7 +64,7 @@ def fit_from(start: Config) -> Callable[..., None]:
 
 
 def resume(
-    run: Run,
+    run: RunFolder,
     /,
     *,
     epochs: int | None = None,
@@ -99,6 +99,7 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
     from mcevae.base.machine import keep_memory
     from mcevae.runs.checkpoint import check_source
     from mcevae.runs.data import prepare_for
+    from mcevae.runs.run import TrainedRun
     from mcevae.training.loop import fit
     from mcevae.training.schedule import advice
 
@@ -114,4 +115,4 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
         screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
         sys.exit(0 if place()[0] else 130)  # or the launcher would end rank 0 before it says so
     if place()[0] == 0:
-        show_and_report(run, data)
+        show_and_report(TrainedRun.open(run), data)

@@ -5,11 +5,11 @@ from collections import Counter
 from rich.table import Table
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Run, images_of, screen
+from mcevae.cli.shared import RunFolder, images_of, screen
 
 
 def groups(
-    run: Run,
+    run: RunFolder,
     /,
     *,
     rename: tuple[str, str] | None = None,
@@ -30,18 +30,18 @@ def groups(
         split: A group to take apart: a merged one into its parts, any other in two by z.
         reset: Go back to one group for each cluster first; the old file is kept as groups.json.old.
     """
-    from mcevae.runs.checkpoint import load_model
-    from mcevae.runs.collections import FILE, Collections
-    from mcevae.runs.infer import default_device, embed
+    from mcevae.runs.collections import FILE
+    from mcevae.runs.infer import embed
+    from mcevae.runs.run import TrainedRun
 
-    model, config, state = load_model(run, "best", default_device())
+    opened = TrainedRun.open(run)
     if reset and (run / FILE).exists():
         (run / FILE).replace(run / f"{FILE}.old")
-    data = images_of(run, config, state)
+    data = images_of(opened)
     with screen.status("looking at the images"):
-        found = embed(model, data.train.images.pixels)
-    made = before = Collections.read(run, found.responsibilities.shape[1])
-    cluster, z = found.cluster.numpy(), found.z.numpy()
+        embedding = embed(opened.model, data.train.images.pixels)
+    made = before = opened.collections
+    cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
     try:
         if rename:
             made = made.renamed(made.named(rename[0]), rename[1])
@@ -57,6 +57,6 @@ def groups(
     shown = Table(title=f"{run}: groups of its {len(z)} training images")
     for column in ("group", "clusters", "images"):
         shown.add_column(column, justify="right" if column == "images" else "left")
-    for i, group in enumerate(made.groups):
-        shown.add_row(group.name, ", ".join(group.units), str(counts[i]))
+    for i, entry in enumerate(made.entries):
+        shown.add_row(entry.name, ", ".join(entry.units), str(counts[i]))
     screen.print(shown)

@@ -32,18 +32,18 @@ def pack(
     from mcevae.images.folder import is_split_archive
     from mcevae.images.packing import write_pack
     from mcevae.images.packs import is_pack
-    from mcevae.runs.checkpoint import load_model
+    from mcevae.runs.run import TrainedRun
 
     source, config = Path(files.source), DataConfig(**dataclasses.asdict(files))
     if not config.is_file or is_split_archive(source) or is_pack(source):
         raise UserError(f"{source}: has one form already; give files, or a folder of them.")
     if like:
-        _, known, state = load_model(like)
-        shape = (known.data.size or state["shape"][1], known.data.size or state["shape"][2])
-        if shape[0] != shape[1]:
-            raise UserError(f"{like}: takes images of {shape[0]} x {shape[1]}, not of one side.")
+        known = TrainedRun.open(like, device="cpu")
+        _, height, width = known.shape
+        if height != width:
+            raise UserError(f"{like}: takes images of {height} x {width}, not of one side.")
         config = dataclasses.replace(
-            known.data, source=config.source, size=shape[0], labels=config.labels
+            known.settings.data, source=config.source, size=height, labels=config.labels
         )
     with reading() as bar:
         made = write_pack(source, config, out, seed=seed, track=bar.track)

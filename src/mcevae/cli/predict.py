@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.shared import Run, screen, tell_faults
+from mcevae.cli.shared import RunFolder, screen, tell_faults
 from mcevae.predicting.shards import Shard
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Run,
+    run: RunFolder,
     source: tyro.conf.Positional[str],
     /,
     *,

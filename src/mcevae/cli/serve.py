@@ -3,11 +3,11 @@
 from contextlib import suppress
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Run, images_of, screen
+from mcevae.cli.shared import RunFolder, images_of, screen
 
 
 def serve(
-    run: Run, /, *, host: str = "127.0.0.1", port: int = 8765, open_browser: bool = False
+    run: RunFolder, /, *, host: str = "127.0.0.1", port: int = 8765, open_browser: bool = False
 ) -> None:
     """Look around in a run with a browser, and name, merge or split its groups.
 
@@ -34,19 +34,14 @@ def serve(
     from mcevae.pages.gallery import hang
     from mcevae.pages.listen import bind, bracketed, server
     from mcevae.pages.serve import LOOPBACK, application
-    from mcevae.runs.checkpoint import load_model
-    from mcevae.runs.confidence import Calibration
-    from mcevae.runs.infer import default_device
     from mcevae.runs.metrics import read_scores
+    from mcevae.runs.run import TrainedRun
 
-    model, config, state = load_model(run, "best", default_device())
+    opened = TrainedRun.open(run)
     with bind(host, port) as listening:  # first, since all that follows takes its time
-        data, calibration = images_of(run, config, state), Calibration.read(run)
+        data = images_of(opened)
         with screen.status("looking at the images"):
-            gallery = hang(model, config, data, calibration)
-        explorer = Explorer(
-            run=run, model=model, config=config, gallery=gallery, calibration=calibration
-        )
+            explorer = Explorer(run=opened, gallery=hang(opened, data))
         everywhere = host in ("0.0.0.0", "::")  # by whatever name this machine is known
         hosts = ("*",) if everywhere else (*LOOPBACK, bracketed(host))
         app = application(explorer, data, read_scores(run), hosts)

@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from mcevae.models.config import Config
-
 if TYPE_CHECKING:
     from mcevae.images.datasets import Splits
     from mcevae.images.readers import Fault
-
+    from mcevae.runs.run import TrainedRun
 
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
 FAULTS_SHOWN = 20
-Run = tyro.conf.Positional[Path]
+RunFolder = tyro.conf.Positional[Path]
 
 
 def reading() -> Progress:
@@ -25,16 +23,10 @@ def reading() -> Progress:
     return Progress(TextColumn("reading images"), BarColumn(), console=screen, transient=True)
 
 
-def images_of(run: Path, config: Config, state: dict[str, Any]) -> "Splits":
-    """The images that a run was trained on, which are what they were."""
-    from mcevae.runs.checkpoint import check_data, check_source
-    from mcevae.runs.data import prepare_for
-
-    check_source(run, config)
+def images_of(run: "TrainedRun") -> "Splits":
+    """The images that a run was trained on, with a bar while they are read."""
     with reading() as bar:
-        data = prepare_for(config, bar.track)
-    check_data(run, data, state)
-    return data
+        return run.data(bar.track)
 
 
 def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:

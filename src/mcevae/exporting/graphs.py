@@ -23,11 +23,9 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, atomic_folder, write_text
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
-from mcevae.images.folder import recipe_for
-from mcevae.models.config import Config
 from mcevae.models.registry import Model
-from mcevae.runs.collections import Collections
 from mcevae.runs.infer import human
+from mcevae.runs.run import TrainedRun
 
 FILE = "model.json"
 FORMAT = 1
@@ -109,16 +107,12 @@ def need_onnx() -> None:
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[onnx]'.") from error
 
 
-def write_graphs(
-    model: Model, config: Config, pixels: Tensor, run: Path, folder: Path
-) -> dict[str, float]:
+def write_graphs(run: TrainedRun, pixels: Tensor, folder: Path) -> dict[str, float]:
     """Write encode.onnx, canonical.onnx, reconstruct.onnx and model.json, and check the graphs.
 
     Args:
-        model: of the run, in evaluation mode, on the CPU.
-        config: its settings.
+        run: on the CPU; its groups.json, if there is one, goes into model.json.
         pixels: (N, C, H, W) uint8 images by which the graphs are compared with torch.
-        run: folder whose groups.json, if there is one, goes into model.json.
         folder: to make; nothing is in it unless all is well.
 
     Returns:
@@ -127,7 +121,7 @@ def write_graphs(
     Raises:
         UserError: the model cannot be graphs, or a graph does not give what torch gives.
     """
-    images = to_float(pixels[:CHECKED])
+    images, model = to_float(pixels[:CHECKED]), run.model
     with torch.no_grad():  # tensors of inference mode cannot be traced
         probability, z_c, z, pose = Encode(model)(images)
     graphs: dict[str, tuple[Graph, tuple[Tensor, ...]]] = {
@@ -135,9 +129,7 @@ def write_graphs(
         "canonical": (Canonical(model), (z_c, z)),
         "reconstruct": (Reconstruct(model, model.background), (z_c, z, pose)),
     }
-    shape = tuple(pixels.shape[1:])
-    collections = Collections.read(run, probability.shape[1])
-    about = describe(model, config, (shape[0], shape[1], shape[2]), collections)
+    about = describe(run)
     about["latents"] = {"probability": probability.shape[1], "z_c": z_c.shape[1], "z": z.shape[1]}
     found: dict[str, float] = {}
     with atomic_folder(folder) as half:
@@ -214,12 +206,10 @@ def differences(graph: Graph, given: Sequence[Tensor], path: Path) -> dict[str, 
     return found
 
 
-def describe(
-    model: Model, config: Config, shape: tuple[int, int, int], collections: Collections
-) -> dict[str, Any]:
+def describe(run: TrainedRun) -> dict[str, Any]:
     """What model.json says, but for the sizes of the latents."""
-    recipe = recipe_for(config.data, shape)
-    channels, height, width = shape
+    recipe = run.recipe
+    channels, height, width = run.shape
     return {
         "format": FORMAT,
         "mcevae": version("mcevae"),
@@ -234,10 +224,10 @@ def describe(
             "fit": recipe.fit,
         },
         "pose": {
-            "group": model.group.name,
+            "group": run.model.group.name,
             "meaning": "moves the canonical image onto the image; x right, y down, in units of "
             "side pixels from the image centre",
-            "side": human("side", shape)[1],
+            "side": human("side", run.shape)[1],
         },
-        "groups": json.loads(collections.to_json()),
+        "groups": json.loads(run.collections.to_json()),
     }

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import digest, write_text
-from mcevae.images.folder import recipe_for
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import Config, default
 from mcevae.models.registry import Model
-from mcevae.runs.checkpoint import filled, load, load_model, run_file, save
+from mcevae.runs.checkpoint import filled, load, run_file, save
 from mcevae.runs.confidence import FILE as CALIBRATION
 from mcevae.runs.confidence import Calibration
-from mcevae.runs.infer import default_device
+from mcevae.runs.run import TrainedRun
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
@@ -217,18 +216,18 @@ def as_tuple(value: Any) -> Any:
 
 def trained(run: Path) -> tuple[dict[str, Any], Fitted]:
     """As `read`, of a run; its images may have any size, as those of its source."""
-    model, config, state = load_model(run, device=default_device())
+    opened = TrainedRun.open(run)
+    config = opened.settings
     if config.preset != "default":
         raise UserError(
             f"{run}: is a run of preset {config.preset}, but the estimator is of preset default; "
-            "read it with mcevae.load_model."
+            "open it with mcevae.open_run."
         )
-    channels, height, width = state["shape"]
     return parameters_of(config), Fitted(
-        model=model,
+        model=opened.model,
         config=config,
-        recipe=recipe_for(config.data, (channels, height, width)),
-        calibration=Calibration.read(run),
+        recipe=opened.recipe,
+        calibration=opened.calibration,
     )
 
 

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 
 from mcevae.images.arrays import to_bytes, to_float
-from mcevae.images.folder import prepared, recipe_for
+from mcevae.images.folder import prepared
 from mcevae.images.readers import READERS, Fault, frames_of
-from mcevae.models.config import Config
-from mcevae.models.registry import Model
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.runs.collections import Collections
-from mcevae.runs.confidence import Calibration, misfit
+from mcevae.runs.confidence import misfit
 from mcevae.runs.infer import human, outputs
+from mcevae.runs.run import TrainedRun
 
 HISTORY = 100
 """Changes of groups that can be undone."""
@@ -39,31 +38,19 @@ class Explorer:
     """A run, opened.
 
     Attributes:
-        run: its folder; groups.json there is read at first and written at every change.
-        model: in evaluation mode.
-        config: settings of the run.
+        run: groups.json in its folder is read at first and written at every change.
         gallery: its images.
-        calibration: of confidence and outlier score.
     """
 
-    run: Path
-    model: Model
-    config: Config
+    run: TrainedRun
     gallery: Gallery
-    calibration: Calibration
     _collections: Collections = field(init=False)
     _before: list[Collections] = field(init=False, default_factory=list)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
     _decoding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._collections = Collections.read(self.run, self.gallery.clusters)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images."""
-        channels, height, width = self.gallery.pixels.shape[1:]
-        return channels, height, width
+        self._collections = self.run.collections
 
     @property
     def collections(self) -> Collections:
@@ -72,7 +59,7 @@ class Explorer:
 
     def images(self) -> dict[str, Any]:
         """All images, and how the latents can be moved."""
-        _, height, width = self.shape
+        _, height, width = self.run.shape
         reach = np.abs(self.gallery.z).max(0, initial=Z_REACH)
         bench = {
             "clusters": self.gallery.clusters,
@@ -84,7 +71,7 @@ class Explorer:
     def groups(self) -> dict[str, Any]:
         """The groups of all images, and whether a change can be undone."""
         with self._lock:
-            made = collections_of(self.gallery, self._collections, self.model)
+            made = collections_of(self.gallery, self._collections, self.run.model)
             return {**made, "undo": len(self._before)}
 
     def change(self, how: Callable[[Collections], Collections]) -> dict[str, Any]:
@@ -96,7 +83,7 @@ class Explorer:
         with self._lock:
             made = how(self._collections)
             if made != self._collections:
-                made.write(self.run)
+                made.write(self.run.folder)
                 self._before = [*self._before[1 - HISTORY :], self._collections]
                 self._collections = made
             return self.groups()
@@ -116,7 +103,7 @@ class Explorer:
             if not self._before:
                 raise ValueError("there is no change to undo")
             self._collections = self._before.pop()
-            self._collections.write(self.run)
+            self._collections.write(self.run.folder)
             return self.groups()
 
     def strip(self, image: int) -> bytes:
@@ -149,23 +136,22 @@ class Explorer:
         with self._decoding, TemporaryDirectory() as folder:  # one may take gigabytes
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
-            recipe = recipe_for(self.config.data, self.shape)
-            settings = replace(self.config.data, on_error="skip")  # which is no run's to stop at
-            image = prepared(next(frames_of(path, name)), recipe, path, settings)
+            settings = replace(self.run.settings.data, on_error="skip")  # no run's to stop at
+            image = prepared(next(frames_of(path, name)), self.run.recipe, path, settings)
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
         x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
         latents = self._latents(out)
         group = self.collections.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
-        parameters = self.model.group.to_parameters(out.element)[0].cpu().numpy()
+        parameters = self.run.model.group.to_parameters(out.element)[0].cpu().numpy()
         return {
             **latents,
             "name": name,
             "group": self.collections.entries[int(group[0])].name,
             "probability": probability[0].tolist(),
-            "confidence": float(self.calibration.confidence(probability)[0]),
-            "outlier": float(self.calibration.outlier(misfit(x, out.reconstruction).cpu())[0]),
+            "confidence": float(self.run.calibration.confidence(probability)[0]),
+            "outlier": float(self.run.calibration.outlier(misfit(x, out.reconstruction).cpu())[0]),
             "pose": (parameters * self._factors()).tolist(),
             "strip": data_uri(png(strips(x, out.canonical, out.reconstruction)[0]), "png"),
         }
@@ -181,13 +167,13 @@ class Explorer:
         Raises:
             ValueError: there is no such cluster, or numbers are too many, too few or too large.
         """
-        found = self.gallery
+        found, model = self.gallery, self.run.model
         if not 0 <= cluster < found.clusters:
             raise ValueError(f"there is no cluster {cluster}; there are 0 to {found.clusters - 1}")
         for name, given, count in (("z", z, found.z.shape[1]), ("tau", tau, found.pose.shape[1])):
             if len(given) != count or not (np.abs(given) <= FARTHEST).all():
                 raise ValueError(f"{name} must be {count} numbers of at most {FARTHEST:g}")
-        device = next(self.model.parameters()).device
+        device = next(model.parameters()).device
         members = torch.from_numpy(np.flatnonzero(found.cluster == cluster))
         z_c = found.z_c[members].mean(0) if len(members) else torch.zeros(found.z_c.shape[1])
         latents = [
@@ -195,8 +181,8 @@ class Explorer:
             for values in (z_c, torch.tensor(z), torch.tensor(tau) / torch.tensor(self._factors()))
         ]
         with self._lock, torch.inference_mode():
-            canonical = self.model.canonical(*latents[:2])
-            moved = self.model.decode(*latents)
+            canonical = model.canonical(*latents[:2])
+            moved = model.decode(*latents)
         pictures = {"canonical": canonical, "moved": moved}
         return {k: data_uri(png(to_bytes(v)[0].cpu()), "png") for k, v in pictures.items()}
 
@@ -204,7 +190,7 @@ class Explorer:
         """Write a zip of every canonical image, as PNG by its number in the table."""
         number = 0
         with ZipFile(file, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
-            for _, out in outputs(self.model, self.gallery.pixels):
+            for _, out in outputs(self.run.model, self.gallery.pixels):
                 for image in to_bytes(out.canonical).cpu():
                     archive.writestr(f"canonical/{number:07}.png", png(image))
                     number += 1
@@ -215,13 +201,14 @@ class Explorer:
         return self.gallery.pixels[image : image + 1]
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, Any]:
-        x = to_float(pixels.to(next(self.model.parameters()).device))
+        model = self.run.model
+        x = to_float(pixels.to(next(model.parameters()).device))
         with self._lock, torch.inference_mode():
-            return x, self.model(x, sample=False)
+            return x, model(x, sample=False)
 
     def _factors(self) -> np.ndarray:
-        units = self.model.group.units
-        return np.array([human(unit, self.shape)[1] for unit in units], np.float32)
+        units = self.run.model.group.units
+        return np.array([human(unit, self.run.shape)[1] for unit in units], np.float32)
 
     def _latents(self, out: Any) -> dict[str, Any]:
         return {

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from mcevae.images.arrays import Images, shrink, to_bytes
 from mcevae.images.datasets import Splits
-from mcevae.models.config import Config
 from mcevae.models.registry import Model
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 from mcevae.runs.collections import Collections
-from mcevae.runs.confidence import Calibration, misfit
+from mcevae.runs.confidence import misfit
 from mcevae.runs.infer import human, outputs
+from mcevae.runs.run import TrainedRun
 from mcevae.teaching.layout import plane
 from mcevae.training import health
 from mcevae.training.schedule import advice
@@ -117,18 +117,18 @@ class Gallery:
         return pa.table(columns)
 
 
-def hang(
-    model: Model, config: Config, data: Splits, calibration: Calibration, most: int = MOST
-) -> Gallery:
+def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     """Work a run's images into a gallery.
 
     Args:
-        model: of the run, in evaluation mode.
-        config: its settings.
+        run: with a calibration.
         data: its images, all splits.
-        calibration: of confidence and outlier score.
         most: images of the gallery.
+
+    Raises:
+        UserError: the run has no calibration.
     """
+    model, config, calibration = run.model, run.settings, run.calibration
     parts = (data.train, data.validation, data.test)
     split = np.repeat(np.arange(3), [len(part) for part in parts])
     total = len(split)

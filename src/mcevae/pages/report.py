@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
 from io import BytesIO
@@ -17,14 +16,12 @@ from matplotlib.figure import Figure
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, write_text
 from mcevae.images.datasets import Splits
-from mcevae.models.config import Config
-from mcevae.models.registry import Model
+from mcevae.images.readers import write_faults
 from mcevae.pages import figures
 from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
-from mcevae.runs.collections import Collections
-from mcevae.runs.confidence import Calibration
 from mcevae.runs.infer import write_tables
 from mcevae.runs.metrics import Scores
+from mcevae.runs.run import TrainedRun
 from mcevae.training.log import read_log
 
 ASSETS = files("mcevae") / "assets" / "page"
@@ -33,15 +30,9 @@ SCRIPTS = ("store.js", "plots.js", "detail.js", "groups.js", "map.js", "report.j
 LIVE_SCRIPTS = (*SCRIPTS[:-1], "live.js")
 """Those of the explorer's page, which asks a server."""
 FIGURES = ("reconstructions", "curves")
-TABLE = "images.parquet"
+TABLE, SKIPPED = "images.parquet", "skipped.csv"
 COLUMNS_SHOWN = 12
 """Images of the figure of reconstructions."""
-
-
-def write_scores(scores: Scores, path: Path, **about: object) -> None:
-    """Write scores, each with unit and n, and what they are of, to a JSON file."""
-    content = {**about, "scores": {name: asdict(score) for name, score in scores.items()}}
-    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def save_png(figure: Figure, path: Path) -> str:
@@ -53,14 +44,14 @@ def save_png(figure: Figure, path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def draw(run: Path, model: Model, data: Splits) -> dict[str, Figure]:
+def draw(run: TrainedRun, data: Splits) -> dict[str, Figure]:
     """The figures of a run on its test images, by name."""
     count = min(COLUMNS_SHOWN, len(data.test))
     few = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
-    rows = figures.reconstructions(model, few.images.pixels, few.upright)
+    rows = figures.reconstructions(run.model, few.images.pixels, few.upright)
     return {
         "reconstructions": figures.image_grid(rows),
-        "curves": figures.curves(read_log(run)),
+        "curves": figures.curves(read_log(run.folder)),
     }
 
 
@@ -70,41 +61,42 @@ def embedded(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def write_report(
-    run: Path, model: Model, config: Config, data: Splits, scores: Scores, calibration: Calibration
-) -> Path:
-    """Write report.html, the table of its images and its figures.
+def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
+    """Write report.html, the table of a run's images, its figures, and what could not be used.
 
     Args:
-        run: folder with metrics.jsonl.
-        model: of the run, in evaluation mode.
-        config: settings of the run.
-        data: the posed images of the run.
+        run: with a calibration.
+        data: its images.
         scores: of the test split.
-        calibration: of confidence and outlier score.
 
     Returns:
         Path of the page; the figures are beside it under figures/.
+
+    Raises:
+        UserError: the run has no calibration or no log, or a file cannot be written.
     """
-    if not read_log(run):
-        raise UserError(f"{run}: has no metrics.jsonl to draw learning curves from; train it anew.")
-    gallery = hang(model, config, data, calibration)
-    collections = Collections.read(run, gallery.clusters)
-    groups = collections_of(gallery, collections, model)
+    folder = run.folder
+    if not read_log(folder):
+        raise UserError(
+            f"{folder}: has no metrics.jsonl to draw learning curves from; train it anew."
+        )
+    write_faults(data.faults, folder / SKIPPED)
+    gallery = hang(run, data)
+    collections = run.collections
+    groups = collections_of(gallery, collections, run.model)
     given = {
         "images": images_of(gallery),
         "groups": groups,
-        "strips": strip_sheets(gallery, groups, model),
+        "strips": strip_sheets(gallery, groups, run.model),
     }
-    write_tables([gallery.table(collections)], run / TABLE)
+    write_tables([gallery.table(collections)], folder / TABLE)
     pictures = {
-        name: save_png(figure, run / "figures" / f"{name}.png")
-        for name, figure in draw(run, model, data).items()
+        name: save_png(figure, folder / "figures" / f"{name}.png")
+        for name, figure in draw(run, data).items()
     }
-    tables = (TABLE, "metrics.json", "settings.toml", "metrics.jsonl", "skipped.csv", "groups.json")
+    tables = (TABLE, "metrics.json", "settings.toml", "metrics.jsonl", SKIPPED, "groups.json")
     text = page(
         run,
-        config,
         data,
         scores,
         live=False,
@@ -112,33 +104,33 @@ def write_report(
         scripts=[Markup((ASSETS / name).read_text("utf-8")) for name in SCRIPTS],
         given=embedded(given),
         pictures=pictures,
-        tables=[name for name in tables if (run / name).exists()],
+        tables=[name for name in tables if (folder / name).exists()],
     )
-    write_text(run / "report.html", text)
-    return run / "report.html"
+    write_text(folder / "report.html", text)
+    return folder / "report.html"
 
 
-def live_page(run: Path, config: Config, data: Splits, scores: Scores) -> str:
+def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
     """The explorer's page: the report's, which asks a server for what it shows."""
-    drawn = [path.stem for path in (run / "figures").glob("*.png")]
+    drawn = [path.stem for path in (run.folder / "figures").glob("*.png")]
     pictures = {name: f"/figures/{name}.png" for name in FIGURES if name in drawn}
-    return page(run, config, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
+    return page(run, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
 
 
-def page(run: Path, config: Config, data: Splits, scores: Scores, **given: Any) -> str:
+def page(run: TrainedRun, data: Splits, scores: Scores, **given: Any) -> str:
     """A run's page; `given` is what the report's and the explorer's do not share."""
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            run=run.name,
-            config=config,
+            run=run.folder.name,
+            config=run.settings,
             data=data,
             scores=scores,
-            log=[row for row in read_log(run) if row["split"] == "train"],
+            log=[row for row in read_log(run.folder) if row["split"] == "train"],
             known=data.test.elements is not None,
             version=version("mcevae"),
-            settings=config.to_toml(),
+            settings=run.settings.to_toml(),
             **given,
         )
     )

@@ -75,7 +75,7 @@ def application(
     app = FastAPI(
         title="mcevae explorer",
         version=version("mcevae"),
-        description=f"Images, groups and drawings of the run {explorer.run.name}.",
+        description=f"Images, groups and drawings of the run {explorer.run.folder.name}.",
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
     )
@@ -86,7 +86,7 @@ def application(
     app.exception_handler(ValueError)(refused)
     app.exception_handler(UserError)(refused)
     app.exception_handler(IndexError)(not_there)
-    page = live_page(explorer.run, explorer.config, data, scores)
+    page = live_page(explorer.run, data, scores)
     add_pages(app, explorer, page)
     add_groups(app, explorer)
     add_images(app, explorer)
@@ -135,7 +135,7 @@ def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
 
     @app.get("/figures/{name}.png", include_in_schema=False)
     def show_figure(name: str) -> Response:
-        path = explorer.run / "figures" / f"{name}.png"
+        path = explorer.run.folder / "figures" / f"{name}.png"
         if name not in FIGURES or not path.exists():
             raise HTTPException(404, "no such figure; `mcevae report` draws them")
         return Response(path.read_bytes(), media_type="image/png")

@@ -16,15 +16,13 @@ import torch
 from pyarrow import parquet
 
 from mcevae.base.errors import UserError
-from mcevae.base.files import digest
 from mcevae.images.readers import Fault
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Predictor, skipped
 from mcevae.predicting.shards import Shard
-from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.collections import Collections
-from mcevae.runs.confidence import Calibration
-from mcevae.runs.infer import check_table_path, default_device
+from mcevae.runs.infer import check_table_path
+from mcevae.runs.run import TrainedRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +64,22 @@ class Made:
 
 
 class Maker:
-    """Makes the tables of an order, with the model in memory."""
+    """Makes the tables of an order with an opened run."""
 
-    def __init__(self, order: Order, device: torch.device) -> None:
-        """Load the model.
+    def __init__(self, order: Order, run: TrainedRun) -> None:
+        """Get ready.
 
         Raises:
-            UserError: the run is missing or unreadable.
+            UserError: the run has no calibration, or its groups are damaged.
         """
-        model, config, state = load_model(order.run, "best", device)
-        channels, height, width = state["shape"]
         self.order = order
         self.predictor = Predictor(
-            model,
-            config.data,
-            (channels, height, width),
-            Calibration.read(order.run),
-            identity=digest(run_file(order.run, "best")),
-            collections=Collections.kept(order.run),
+            run.model,
+            run.settings.data,
+            run.shape,
+            run.calibration,
+            identity=run.identity,
+            collections=Collections.kept(run.folder),
             pictures=order.canonical,
         )
 
@@ -121,14 +117,27 @@ def exists(out: Path) -> UserError:
 
 
 def make_here(
-    order: Order, shard: Shard | None, tell: Callable[[float, int], None] | None = None
+    order: Order,
+    shard: Shard | None = None,
+    tell: Callable[[float, int], None] | None = None,
+    run: TrainedRun | None = None,
 ) -> Made:
-    """Make a table in this process; arguments and errors as for `Maker.make`."""
+    """Make a table in this process.
+
+    Args:
+        order: what is asked for.
+        shard: as for `Maker.make`.
+        tell: as for `Maker.make`.
+        run: of the order, where it is opened already.
+
+    Raises:
+        UserError: as `Maker.make`, or the run is missing or unreadable.
+    """
     if shard is None:  # before any work is done
         check_table_path(order.out)
         if order.out.exists() and not (order.overwrite or parts_folder(order.out).exists()):
             raise exists(order.out)
-    return Maker(order, default_device()).make(shard, tell)
+    return Maker(order, run or TrainedRun.open(order.run)).make(shard, tell)
 
 
 def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
@@ -154,7 +163,9 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
     except ImportError:
         raise UserError("ray is not installed; pip install 'mcevae[ray]'.") from None
     Shard(0, shards).check(order.out, overwrite=order.overwrite)
-    Maker(order, torch.device("cpu"))  # what is wrong with the run is said before Ray is started
+    Maker(
+        order, TrainedRun.open(order.run, device="cpu")
+    )  # what is wrong with the run is said before Ray is started
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -189,7 +200,7 @@ class RayMaker:
 
     def __init__(self, order: Order, shards: int) -> None:
         torch.set_num_threads(1)  # there is a worker for every core
-        self.maker, self.shards = Maker(order, default_device()), shards
+        self.maker, self.shards = Maker(order, TrainedRun.open(order.run)), shards
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Make the shards of these numbers."""

@@ -16,10 +16,10 @@ from mcevae.images.datasets import Splits
 from mcevae.models.config import Config
 from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
-from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.infer import default_device
-from mcevae.runs.metrics import Score, Scores, evaluate, matched_accuracy, repose
+from mcevae.runs.metrics import Score, Scores, matched_accuracy, repose
+from mcevae.runs.run import TrainedRun
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import steps_per_epoch
@@ -107,8 +107,8 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
     if not fit(config, data, folder, resume=last.exists(), console=console):
         return None
     with console.status("scoring"):
-        model, _, state = load_model(folder, device=default_device())
-        scores = evaluate(model, config, data)
+        run = TrainedRun.open(folder)
+        scores = run.scores(data)
     steps = steps_per_epoch(int(config.train.batch_size), len(data.train))
     position = load(last)[1]["position"]
     epochs = position["epoch"] + position["step"] / steps
@@ -121,9 +121,9 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
     if MODELS[cell.model].upright:  # its curve is of other images than the others'
         below = []
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in run.model.parameters()),
         "epochs": round(epochs, 2),
-        "best_epoch": state["position"]["epoch"] + 1,
+        "best_epoch": run.state["position"]["epoch"] + 1,
         "seconds": round(position["seconds"], 1),
         "seconds_per_epoch": round(position["seconds"] / epochs, 2),
         "seconds_to_level": min(below, default=None),

@@ -11,8 +11,8 @@ from mcevae.pages.figures import fill_grid, image_grid, reconstructions, scatter
 from mcevae.reproduce.cells import splits
 from mcevae.reproduce.grid import MODELS, PANELS, Cell
 from mcevae.reproduce.tables import value
-from mcevae.runs.checkpoint import load_model
-from mcevae.runs.infer import default_device, embed, outputs
+from mcevae.runs.infer import embed, outputs
+from mcevae.runs.run import TrainedRun
 
 Results = Sequence[tuple[Cell, dict[str, Any]]]
 COLUMNS = 12
@@ -35,7 +35,7 @@ def figure3(results: Results) -> Figure:
     figure = Figure(figsize=(15, 3.9 * ((len(results) + 1) // 2)), layout="constrained")
     parts = figure.subfigures((len(results) + 1) // 2, 2, squeeze=False).ravel()
     for part, (cell, _) in zip(parts, results, strict=False):
-        model, _, _ = load_model(cell.folder, device=default_device())
+        model = TrainedRun.open(cell.folder).model
         test = splits(cell).test
         few = test.subset(spread_out(COLUMNS, len(test)))
         part.suptitle(f"{cell.title}, {ROTATION[cell.group]}")
@@ -83,7 +83,7 @@ def figure4b(results: Results) -> Figure:
     if few.upright is not None:
         rows.append(("ground truth", to_float(few.upright)))
     for cell, _ in results:
-        model, _, _ = load_model(cell.folder, device=default_device())
+        model = TrainedRun.open(cell.folder).model
         (_, out), *_ = outputs(model, few.images.pixels)
         rows.append((cell.title, out.canonical.cpu()))
     return image_grid(rows)
@@ -105,7 +105,7 @@ def figure5(results: Results) -> Figure:
         axes.set_visible(False)
     for axes, panel in zip(panels, drawn, strict=False):
         cell, result = found[panel]
-        model, _, _ = load_model(cell.folder, device=default_device())
+        model = TrainedRun.open(cell.folder).model
         some = splits(cell).test.subset(slice(MAPPED))
         assert some.images.labels is not None  # the command needs a labelled source
         labels, colours = some.images.labels.unique(return_inverse=True)

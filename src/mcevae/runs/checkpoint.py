@@ -13,16 +13,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from mcevae.models.registry import Model, build
-from mcevae.models.config import Config
-from mcevae.images.datasets import Splits
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic
 from mcevae.images.arrays import MAX_SIDE
+from mcevae.images.datasets import Splits
+from mcevae.models.config import Config
+from mcevae.models.registry import Model, build
 
 SPARE = 2**20
 """Numbers that a model may have besides its weights, buffers say."""
+DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_}
+"""What fills new weights with random numbers, besides the functions of `torch.nn.init`."""
 FORMAT = 1
 """Raised when the layout of a checkpoint changes so that older files cannot be read."""
 
@@ -164,6 +167,25 @@ def checked_shape(shape: Any) -> tuple[int, int, int]:
     return channels, height, width
 
 
+class Undrawn(TorchFunctionMode):
+    """Within it, a model is built without drawing its first weights, which a file will replace.
+
+    The weights have their shapes and layouts, but whatever values the memory held; the random
+    generators stay as they are.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Pass over what fills weights; run all else."""
+        kwargs = kwargs or {}
+        if func is torch.randn:
+            return torch.empty(*args, **kwargs)
+        if getattr(func, "__module__", None) == "torch.nn.init" or func in DRAWS:
+            return kwargs.get("tensor", args[0] if args else None)
+        return func(*args, **kwargs)
+
+
 def filled(
     config: Config,
     shape: tuple[int, int, int],
@@ -182,7 +204,8 @@ def filled(
         RuntimeError: the weights are of another model, a much smaller one say.
     """
     try:
-        model = build(config, shape, SPARE + sum(one.numel() for one in tensors.values()))
+        with Undrawn():
+            model = build(config, shape, SPARE + sum(one.numel() for one in tensors.values()))
     except UserError as error:
         raise RuntimeError(str(error).rstrip(".")) from error
     model.load_state_dict(tensors)

@@ -151,7 +151,9 @@ class Collections:
         old = self._at(index)
         before, after = self.entries[:index], self.entries[index + 1 :]
         if len(old.units) > 1:
-            parts = tuple(Collection(name=f"{old.name} {unit}", units=(unit,)) for unit in old.units)
+            parts = tuple(
+                Collection(name=f"{old.name} {unit}", units=(unit,)) for unit in old.units
+            )
             return replace(self, entries=before + parts + after)
         unit = "".join(old.units)  # the only one
         k, _, part = unit.partition(".")

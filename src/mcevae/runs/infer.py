@@ -10,13 +10,13 @@ import torch
 from pyarrow import csv, parquet
 from torch import Tensor
 
-from mcevae.models.registry import Model
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.warp import side
 from mcevae.images.arrays import to_float
 from mcevae.models.paper import Output
-from mcevae.geometry.warp import side
+from mcevae.models.registry import Model
 
 Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
 
@@ -87,6 +87,18 @@ def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = it
 def taken(out: Output) -> Embedding:
     """What is kept of a model's output, on the CPU."""
     return Embedding(**{one.name: getattr(out, one.name).cpu() for one in fields(Embedding)})
+
+
+def latent_sizes(model: Model, shape: tuple[int, int, int]) -> dict[str, int]:
+    """How many numbers a model's responsibilities, z_c, tau and z have, by name.
+
+    Args:
+        model: in evaluation mode.
+        shape: (C, H, W) of its images.
+    """
+    blank = embed(model, torch.zeros(1, *shape, dtype=torch.uint8))
+    names = ("responsibilities", "z_c", "tau", "z")
+    return {name: getattr(blank, name).shape[1] for name in names}
 
 
 def joined(parts: Sequence[Embedding]) -> Embedding:

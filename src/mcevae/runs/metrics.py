@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,17 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
-from mcevae.models.registry import Model
-from mcevae.models.config import Config
-from mcevae.images.datasets import Posed, Splits, pose, pose_seed
 from mcevae.base.errors import DAMAGE, UserError
+from mcevae.base.files import write_text
 from mcevae.geometry.groups import MatrixGroup, get_group
-from mcevae.models.default.model import DefaultModel
-from mcevae.images.arrays import Images
-from mcevae.runs.infer import Embedding, embed, outputs
-from mcevae.models.objective import bce, squared_error
 from mcevae.geometry.warp import side
+from mcevae.images.arrays import Images
+from mcevae.images.datasets import Posed, Splits, pose, pose_seed
+from mcevae.models.config import Config
+from mcevae.models.default.model import DefaultModel
+from mcevae.models.objective import bce, squared_error
+from mcevae.models.registry import Model
+from mcevae.runs.infer import Embedding, embed, outputs
 
 FRAME_MINIMUM = 5
 """Images that a cluster must have on the estimation split for a frame of its own."""
@@ -307,6 +308,12 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         if isinstance(model, DefaultModel):
             scores |= coverage(model, scored.images.pixels, scored.elements, own)
     return scores | invariance(found, embed(model, repose(scored, config).images.pixels))
+
+
+def write_scores(scores: Scores, path: Path, **about: object) -> None:
+    """Write scores, each with its unit and n, and what they are of, to a JSON file."""
+    content = {**about, "scores": {name: asdict(score) for name, score in scores.items()}}
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_scores(run: Path) -> Scores:

@@ -1,0 +1,128 @@
+"""What a trained model says of images, as NumPy arrays, for runs and for the estimator."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, UInt8
+from torch import Tensor
+
+from mcevae.base.errors import UserError
+from mcevae.images.readers import Fault, Frame, Unreadable, of_stack
+from mcevae.images.recipe import Recipe
+from mcevae.models.registry import Model
+from mcevae.runs.confidence import Calibration, misfit
+from mcevae.runs.infer import joined, outputs, taken
+
+Pictures = np.ndarray | Tensor | Sequence[np.ndarray]
+"""Images as people have them in memory, see `frames_in`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a model says of n images, in their order.
+
+    Attributes:
+        cluster: (n,) the most probable cluster.
+        probability: (n, K) of each cluster; rows sum to 1.
+        confidence: (n,) probability that the thing, seen in another pose, has the same cluster.
+        outlier: (n,) share of the validation images that the model draws better.
+        pose: (n, 3, 3) moves the canonical image onto the image; x right, y down, image sides.
+        canonical: (n, H, W) or (n, H, W, 3) what the model draws of the image, free of its pose;
+            from 0 to 1.
+        z_c: (n, K) cluster latent.
+        z: (n, V) variation.
+        tau: (n, T) pose in the Lie algebra: radians, image sides, logarithms.
+        misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
+        names: (n,) of files, where the images come from files.
+        faults: what could not be used, and is not among the n images.
+    """
+
+    cluster: Int[np.ndarray, " n"]
+    probability: Float32[np.ndarray, "n K"]
+    confidence: Float32[np.ndarray, " n"]
+    outlier: Float[np.ndarray, " n"]
+    pose: Float32[np.ndarray, "n 3 3"]
+    canonical: Float32[np.ndarray, "n *picture"]
+    z_c: Float32[np.ndarray, "n D"]
+    z: Float32[np.ndarray, "n V"]
+    tau: Float32[np.ndarray, "n T"]
+    misfit: Float32[np.ndarray, " n"]
+    names: list[str] | None = None
+    faults: tuple[Fault, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.cluster)
+
+
+def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n C H W"]) -> Answers:
+    """What a model says of images that have the form it takes.
+
+    Args:
+        model: in evaluation mode.
+        calibration: of confidence and outlier score.
+        pixels: at least one image.
+    """
+    parts, misfits = [], []
+    for x, out in outputs(model, pixels):
+        parts.append(taken(out))
+        misfits.append(misfit(x, out.reconstruction).cpu())
+    embedding, misfits = joined(parts), torch.cat(misfits)
+    return Answers(
+        cluster=embedding.cluster.numpy(),
+        probability=embedding.responsibilities.numpy(),
+        confidence=calibration.confidence(embedding.responsibilities).numpy(),
+        outlier=calibration.outlier(misfits),
+        pose=embedding.element.numpy(),
+        canonical=as_pictures(embedding.canonical),
+        z_c=embedding.z_c.numpy(),
+        z=embedding.z.numpy(),
+        tau=embedding.tau.numpy(),
+        misfit=misfits.numpy(),
+    )
+
+
+def as_pictures(images: Float[Tensor, "n C H W"]) -> Float32[np.ndarray, "n *picture"]:
+    """Images with their channels last, or without channels if there is one."""
+    pictures = images.cpu().movedim(1, -1)
+    return (pictures[..., 0] if pictures.shape[-1] == 1 else pictures).numpy()
+
+
+def frames_in(images: Pictures) -> list[Frame]:
+    """Images in memory, one by one, as a file of them would have them.
+
+    Args:
+        images: an array (n, H, W) or (n, H, W, C), as in a .npy; a list of images (H, W) or
+            (H, W, C), which may differ in size; or a tensor (n, C, H, W).
+
+    Raises:
+        UserError: the array has another shape, or holds no image.
+    """
+    if isinstance(images, Tensor):
+        images = (
+            images.detach().cpu().movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
+        )
+    try:
+        each = list(of_stack(images) if isinstance(images, np.ndarray) else map(np.asarray, images))
+    except Unreadable as error:
+        raise UserError(f"images: {error}.") from error
+    if not each:
+        raise UserError("images: holds no image; give one or more.")
+    return [Frame(f"images[{i}]", image) for i, image in enumerate(each)]
+
+
+def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W"]:
+    """Images in the form that a model takes, of which there is at least one.
+
+    Raises:
+        UserError: an image cannot be used; it is named.
+    """
+    prepared = []
+    for frame in frames:
+        try:
+            prepared.append(recipe(frame))
+        except Unreadable as error:
+            raise UserError(f"{frame.name}: {error}.") from error
+    return torch.stack(prepared)
