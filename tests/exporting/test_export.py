@@ -173,22 +173,30 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def untrained(preset: str, folder: Path) -> TrainedRun:
+    """A run of a preset before its first step."""
+    config = PRESETS[preset]()
+    return TrainedRun(
+        folder=folder,
+        checkpoint="best",
+        model=build(config, (1, 28, 28)).eval(),
+        settings=config,
+        state={"shape": [1, 28, 28]},
+    )
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("preset", ["default", "vae", "spatial-vae", "gmvae", "jrvae", "vade"])
 def test_other_models_have_graphs(preset: str, tmp_path: Path) -> None:
-    config = PRESETS[preset]()
-    model = build(config, (1, 28, 28)).eval()
     pixels = torch.randint(0, 256, (5, 1, 28, 28)).byte()
-    assert max(write_graphs(model, config, pixels, tmp_path, tmp_path).values()) < 1e-4
+    assert max(write_graphs(untrained(preset, tmp_path), pixels, tmp_path).values()) < 1e-4
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_peer_that_onnx_has_no_words_for_is_refused(tmp_path: Path) -> None:
-    config = PRESETS["affine-vae-stn"]()
-    model = build(config, (1, 28, 28)).eval()
     pixels = torch.randint(0, 256, (5, 1, 28, 28)).byte()
     with pytest.raises(UserError, match=r"this model cannot be a graph"):
-        write_graphs(model, config, pixels, tmp_path, tmp_path / "graphs")
+        write_graphs(untrained("affine-vae-stn", tmp_path), pixels, tmp_path / "graphs")
 
 
 def test_models_that_cannot_be_graphs_are_refused(tmp_path: Path) -> None:
