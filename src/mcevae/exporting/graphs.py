@@ -25,7 +25,7 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.folder import recipe_for
 from mcevae.models.config import Config
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.runs.collections import Curation
 from mcevae.runs.infer import human
 

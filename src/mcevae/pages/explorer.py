@@ -19,7 +19,7 @@ from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.folder import prepared, recipe_for
 from mcevae.images.readers import READERS, Fault, frames_of
 from mcevae.models.config import Config
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.pages.gallery import Gallery, groups_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.runs.collections import Curation

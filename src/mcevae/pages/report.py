@@ -18,7 +18,7 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, write_text
 from mcevae.images.datasets import Splits
 from mcevae.models.config import Config
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.pages import figures
 from mcevae.pages.gallery import groups_of, hang, images_of, strip_sheets
 from mcevae.runs.collections import Curation
