@@ -15,7 +15,7 @@ from rich.console import Console
 from mcevae.base.machine import machine
 from mcevae.images.datasets import Posed, Splits
 from mcevae.models.config import Config
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import embed

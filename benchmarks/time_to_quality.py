@@ -25,7 +25,7 @@ from mcevae.base.machine import keep_memory, machine
 from mcevae.images.arrays import to_float
 from mcevae.images.datasets import Splits
 from mcevae.models.config import Config, default, paper
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.data import prepare_for

@@ -12,7 +12,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from mcevae.base.config import DataConfig
 from mcevae.images.datasets import Splits
 from mcevae.models.config import PRESETS, READ_BY, Config
-from mcevae.models.objective import bce
+from mcevae.models.likelihood import bce
 from mcevae.models.peers import PEERS
 from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
 from mcevae.models.peers.factor_vae import FactorVAE, permuted

@@ -12,7 +12,12 @@ import tyro
 BUILT_IN = ("mnist-mini", "mnist", "fashion-mnist", "digits")  # image sets by name
 
 
-def _require(condition: bool, sentence: str) -> None:
+def ensure(condition: bool, sentence: str) -> None:
+    """Refuse a setting.
+
+    Raises:
+        ValueError: the condition does not hold; it says the sentence.
+    """
     if not condition:
         raise ValueError(sentence)
 
@@ -48,10 +53,10 @@ class FilesConfig:
 
     def __post_init__(self) -> None:
         level = self.background_level
-        _require(0 <= level <= 1, f"background is {level}; use 0 to 1")
-        _require(self.size is None or 16 <= self.size <= 256, f"size is {self.size}; use 16 to 256")
+        ensure(0 <= level <= 1, f"background is {level}; use 0 to 1")
+        ensure(self.size is None or 16 <= self.size <= 256, f"size is {self.size}; use 16 to 256")
         low, high = self.levels or (0, 1)
-        _require(low < high, f"levels are {low:g} and {high:g}; give the darker one first")
+        ensure(low < high, f"levels are {low:g} and {high:g}; give the darker one first")
 
     @property
     def is_file(self) -> bool:
@@ -83,9 +88,9 @@ class DataConfig(FilesConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
-        _require(self.window is None or self.window > 1, f"window is {self.window}; use 2 or more")
-        _require(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
+        ensure(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
+        ensure(self.window is None or self.window > 1, f"window is {self.window}; use 2 or more")
+        ensure(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +107,10 @@ class SupportConfig:
     """Largest stretch and shear, natural log units; for the group aff2."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.rotation <= 180, f"rotation is {self.rotation}; use 0 to 180 degrees")
-        _require(0 <= self.shift <= 1, f"shift is {self.shift}; use 0 to 1 of the image side")
-        _require(1 <= self.scale <= 100, f"scale is {self.scale}; use 1 to 100")
-        _require(0 <= self.strain <= 5, f"strain is {self.strain}; use 0 to 5")
+        ensure(0 <= self.rotation <= 180, f"rotation is {self.rotation}; use 0 to 180 degrees")
+        ensure(0 <= self.shift <= 1, f"shift is {self.shift}; use 0 to 1 of the image side")
+        ensure(1 <= self.scale <= 100, f"scale is {self.scale}; use 1 to 100")
+        ensure(0 <= self.strain <= 5, f"strain is {self.strain}; use 0 to 5")
 
     def half_widths(self, group: Any) -> tuple[float, ...]:
         """Half-widths of the support in the parameters of a `MatrixGroup` (radians, sides, logs).
@@ -136,10 +141,10 @@ class ObjectiveConfig:
     """Reconstruction term: binary cross-entropy, or squared error."""
 
     def __post_init__(self) -> None:
-        _require(self.alpha >= 0, f"alpha is {self.alpha}; use 0 or more")
-        _require(self.beta >= 0, f"beta is {self.beta}; use 0 or more")
-        _require(self.draws >= 1, f"draws is {self.draws}; use 1 or more")
-        _require(
+        ensure(self.alpha >= 0, f"alpha is {self.alpha}; use 0 or more")
+        ensure(self.beta >= 0, f"beta is {self.beta}; use 0 or more")
+        ensure(self.draws >= 1, f"draws is {self.draws}; use 1 or more")
+        ensure(
             self.mode == "unsupervised" or self.draws == 1,
             f"draws is {self.draws}, but supervised mode draws no M; leave it out",
         )
@@ -149,20 +154,20 @@ class ObjectiveConfig:
 class TrainConfig:
     """The loop."""
 
-    epochs: int | Literal["auto"] = 60
+    epochs: int | Literal["auto"] = "auto"
     """Passes over the training images; auto: 24, or as many as make 750 steps of few images."""
     minutes: float | None = None
     """Stop at the end of the step that passes this many minutes of training. The default preset
     plans as many epochs as fit, up to --epochs."""
-    batch_size: int | Literal["auto"] = 100
+    batch_size: int | Literal["auto"] = "auto"
     """Images per step and device; auto: 200, or down to 50 where these are few."""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Learning rate of Adam."""
     seed: int = 0
     """Seed of initial weights, noise and batch order; a rerun on a CPU gives the same numbers."""
-    schedule: Literal["constant", "one-cycle"] = "constant"
+    schedule: Literal["constant", "one-cycle"] = "one-cycle"
     """Learning rate over the run: constant, or in cycles up to --lr and down to zero."""
-    weight_decay: float = 0.0
+    weight_decay: float = 1e-3
     """Decoupled weight decay (AdamW)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; poses stay in float32."""
@@ -170,14 +175,20 @@ class TrainConfig:
     """Save the last state this often, besides at the end of every epoch."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.epochs == "auto" or self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more"
-        )
-        _require(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}; use > 0")
-        _require(
+        ensure(self.epochs == "auto" or self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more")
+        ensure(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}; use > 0")
+        ensure(
             self.batch_size == "auto" or self.batch_size >= 2,
             f"batch-size is {self.batch_size}; batch norm needs 2",
         )
-        _require(0 < self.lr < float("inf"), f"lr is {self.lr}; use a positive number")
-        _require(0 <= self.seed < 2**32, f"seed is {self.seed}; use 0 to {2**32 - 1}")
-        _require(self.checkpoint_minutes > 0, "checkpoint-minutes must be positive")
+        ensure(0 < self.lr < float("inf"), f"lr is {self.lr}; use a positive number")
+        ensure(0 <= self.seed < 2**32, f"seed is {self.seed}; use 0 to {2**32 - 1}")
+        ensure(self.checkpoint_minutes > 0, "checkpoint-minutes must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrain(TrainConfig):
+    """The loop, with numbers in place of "auto"; the defaults are those of many images."""
+
+    epochs: int = 24
+    batch_size: int = 200

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import digest, write_text
 from mcevae.images.recipe import Recipe
-from mcevae.models.config import Config, default
-from mcevae.models.registry import Model
+from mcevae.models.config import Config
+from mcevae.models.contract import Model
 from mcevae.runs.checkpoint import filled, load, run_file, save
 from mcevae.runs.confidence import FILE as CALIBRATION
 from mcevae.runs.confidence import Calibration
@@ -245,7 +245,7 @@ def parameters_of(config: Config) -> dict[str, Any]:
     }
     parameters: dict[str, Any] = {}
     settings: dict[str, dict[str, Any]] = {}
-    usual = default()
+    usual = Config()
     for part in dataclasses.fields(Config)[1:]:  # all but the preset
         for name, value in asdict(getattr(config, part.name)).items():
             if (part.name, name) in own:

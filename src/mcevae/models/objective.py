@@ -1,8 +1,7 @@
-"""What is minimised: the negative ELBO of eq. (7) plus the invariance term of eqs. (6) and (8)."""
+"""What the paper's model minimises: the negative ELBO of eq. (7) plus the invariance term."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -14,51 +13,12 @@ from mcevae.base.config import ObjectiveConfig
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
-from mcevae.models.paper import Output, PaperModel
-
-EDGE = 1e-6
-"""Predicted pixels are kept this far from 0 and 1, so that no pixel costs more than 14 nats."""
+from mcevae.models.contract import Output, Terms, assemble
+from mcevae.models.likelihood import LIKELIHOODS, bce
+from mcevae.models.paper import PaperModel, Posterior
 
 CPU_CHUNK = 200
 """Moved images encoded at a time on a CPU; more overflow its caches (benchmarks/draws.py)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """The parts of the loss, each a mean over the batch (scalar tensors, nats per image).
-
-    Models are chosen by `negative_elbo`, not by `loss`: the targets of eq. (8) move with the
-    model, so that its invariance term says little across epochs.
-    """
-
-    loss: Tensor
-    negative_elbo: Tensor
-    reconstruction: Tensor
-    kl_cluster: Tensor
-    kl_variation: Tensor
-    kl_pose: Tensor
-    invariance: Tensor
-
-
-def bce(
-    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
-) -> Float[Tensor, " B"]:
-    """Binary cross-entropy summed over an image's pixels, nats; both from 0 to 1.
-
-    (torch's own aborts the process on a device when a value is not finite.)
-    """
-    inside = EDGE + (1 - 2 * EDGE) * prediction
-    return -(target * inside.log() + (1 - target) * (1 - inside).log()).sum((1, 2, 3))
-
-
-def squared_error(
-    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
-) -> Float[Tensor, " B"]:
-    """Squared error summed over an image's pixels: a Gaussian of variance 1/2, up to a constant."""
-    return (prediction - target).square().sum((1, 2, 3))
-
-
-LIKELIHOODS = {"bce": bce, "mse": squared_error}
 
 
 @contextmanager
@@ -112,7 +72,7 @@ class Objective:
             batch: holds the ground truth x_gt as `upright`, (B, C, H, W) uint8; read in
                 supervised mode only.
         """
-        out: Output = model(x, sample=True)
+        out: Output[Posterior] = model(x, sample=True)
         kl_cluster = inner.cluster.kl(out.posterior.cluster).mean()
         kl_variation = inner.variation.kl(out.posterior.variation).mean()
         kl_pose = inner.pose.kl(out.posterior.pose).mean()
@@ -125,19 +85,19 @@ class Objective:
             invariance = bce(out.canonical, to_float(batch["upright"])).mean()
         else:
             invariance = self.invariance(inner, x, out).mean()
-        negative_elbo = reconstruction + self.config.beta * (kl_cluster + kl_variation + kl_pose)
-        return Terms(
-            loss=negative_elbo + self.config.alpha * invariance,
-            negative_elbo=negative_elbo,
-            reconstruction=reconstruction,
+        return assemble(
+            reconstruction,
             kl_cluster=kl_cluster,
             kl_variation=kl_variation,
             kl_pose=kl_pose,
+            beta=self.config.beta,
             invariance=invariance,
+            alpha=self.config.alpha,
+            elbo_beta=self.config.beta,
         )
 
     def invariance(
-        self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output
+        self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output[Posterior]
     ) -> Float[Tensor, " B"]:
         """Eq. (8), averaged over the draws of M.
 
@@ -156,7 +116,7 @@ class Objective:
 
     @torch.no_grad()
     def targets(
-        self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output
+        self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output[Posterior]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """z_c*, z* and canonical images of Mx, each (D, B, ...) over the draws, no gradients."""
         moved = x.repeat(self.config.draws, 1, 1, 1)  # (D B, C, H, W)

@@ -4,8 +4,8 @@ image x -> z_aug -> (z_c: cluster, z: variation, tau: pose)
 (z_c, z) -> canonical image; exp(tau) moves it -> reconstruction of x        (figure 2)
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
+from mcevae.models.contract import Model, Output, Terms
 from mcevae.models.distributions import ClusterLatent, GaussianLatent
 
 
@@ -26,32 +27,7 @@ class Posterior:
     pose: Normal
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """What the model says of a batch of images.
-
-    Attributes:
-        posterior: what the latents below come from, of the model's own kind.
-        z_c: (B, K), cluster latent.
-        z: (B, V), variation.
-        tau: (B, T), pose in the Lie algebra, units as `group.units`.
-        element: (B, 3, 3), exp(tau), which moves the canonical image onto x.
-        responsibilities: (B, K), probability of each cluster; rows sum to 1.
-        canonical: (B, C, H, W), pose-free image, values from 0 to 1.
-        reconstruction: (B, C, H, W), the canonical image moved by `element`.
-    """
-
-    posterior: Any
-    z_c: Tensor
-    z: Tensor
-    tau: Tensor
-    element: Tensor
-    responsibilities: Tensor
-    canonical: Tensor
-    reconstruction: Tensor
-
-
-class PaperModel(nn.Module):
+class PaperModel(Model[Posterior]):
     """Multi-clustering equivariant VAE of Bajaj, Roy and Zhang (figure 2, section 3).
 
     A variant is another component with the same verbs, handed to this class.
@@ -66,6 +42,7 @@ class PaperModel(nn.Module):
         extract_variation: z_aug to those of z.
         extract_pose: z_aug to those of tau.
         decoder: (z_c, z) side by side to canonical images.
+        objective: what is minimised, called as `objective.Objective` is.
         background: value that moves in from outside the frame, from 0 to 1.
     """
 
@@ -81,6 +58,7 @@ class PaperModel(nn.Module):
         extract_variation: nn.Module,
         extract_pose: nn.Module,
         decoder: nn.Module,
+        objective: Callable[..., Terms],
         background: float = 0.0,
     ) -> None:
         super().__init__()
@@ -91,6 +69,7 @@ class PaperModel(nn.Module):
         self.extract_variation = extract_variation
         self.extract_pose = extract_pose
         self.decoder = decoder
+        self.objective = objective
         self.background = background
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Posterior:
@@ -108,23 +87,10 @@ class PaperModel(nn.Module):
         """Pose-free image of a cluster and a variation, values from 0 to 1."""
         return self.decoder(torch.cat([z_c, z], -1)).to(z.dtype)
 
-    def decode(
-        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
-    ) -> Float[Tensor, "B C H W"]:
-        """The canonical image moved by exp(tau), bilinearly."""
-        canonical = self.canonical(z_c, z)
-        return warp(canonical, self.group.exp(tau), background=self.background)
-
-    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
-        """Encode, draw the latents, decode.
-
-        Args:
-            x: images with values from 0 to 1.
-            sample: draw the latents from the posterior by eq. (17), or take its mean. None: draw
-                in training mode only.
-        """
+    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Posterior]:
+        """Encode, draw the latents by eq. (17), decode; see `Model.forward`."""
         posterior = self.encode(x)
-        draw = self.training if sample is None else sample
+        draw = self.draws(sample)
         z_c, z, tau = (
             q.rsample() if draw else q.loc
             for q in (posterior.cluster, posterior.variation, posterior.pose)
@@ -141,3 +107,9 @@ class PaperModel(nn.Module):
             canonical=canonical,
             reconstruction=warp(canonical, element, background=self.background),
         )
+
+    def terms(
+        self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
+    ) -> Terms:
+        """Those of the objective; see `Model.terms`."""
+        return self.objective(model, self, x, batch)

@@ -1,136 +1,118 @@
-"""From settings to a model with fresh weights."""
+"""All models by name. A new model is a file that has its `ModelSpec`, and a line here.
 
-import math
-from typing import Any
+Imports no tensors, so it is quick: the file of a model is imported when that model is asked for.
+"""
 
-import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mcevae.base.errors import UserError
-from mcevae.geometry.groups import MatrixGroup, get_group
-from mcevae.models.config import MOST_CLUSTERS, Config
-from mcevae.models.default.model import DefaultModel
-from mcevae.models.distributions import GaussianLatent, MixtureLatent
-from mcevae.models.nets import (
-    CodeDecoder,
-    CodeEncoder,
-    ConvEncoder,
-    Extractor,
-    GatedDecoder,
-    HypothesisNet,
+if TYPE_CHECKING:
+    from mcevae.models.config import Config
+    from mcevae.models.contract import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerConfig:
+    """Settings that only one peer or a few read: none. Peers that have some extend it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What is known of a model before it is built.
+
+    Attributes:
+        build: makes the model from settings, (C, H, W) of the images, and the group of the poses.
+        reads: which settings of the parts model, objective and start it reads, "objective.beta"
+            say. All models know the group, the kind and the number of clusters.
+        settings: class of the settings that are the model's own.
+        preset: its settings by part, where they differ from the defaults of their classes.
+        finds_clusters: whether it can find the number of clusters (`--clusters auto`).
+        few_steps_hurt: whether people are told when it makes few steps.
+    """
+
+    build: "Callable[..., Model]"
+    reads: frozenset[str]
+    settings: type[PeerConfig] = PeerConfig
+    preset: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    finds_clusters: bool = False
+    few_steps_hurt: bool = False
+
+    def knows(self, setting: str) -> bool:
+        """Whether the model reads a setting, "peer.gamma" say."""
+        part, name = setting.split(".", 1)
+        own = {known.name for known in fields(self.settings)}
+        return name in own if part == "peer" else setting in self.reads | SHARED
+
+
+class Entry(NamedTuple):
+    """A line of the registry.
+
+    Attributes:
+        preset: name of its settings, as `--preset` has it.
+        kind: name of the model, as `--model` has it.
+        place: where its `ModelSpec` is, module:name in this folder.
+    """
+
+    preset: str
+    kind: str
+    place: str
+
+
+ENTRIES = (
+    Entry("default", "hypotheses", "presets:DEFAULT"),
+    Entry("paper", "mce-vae", "presets:PAPER"),
+    Entry("vae", "vae", "peers.vae:PLAIN"),
+    Entry("beta-vae", "beta-vae", "peers.vae:WEIGHTED"),
+    Entry("beta-tcvae", "beta-tcvae", "peers.beta_tcvae:SPEC"),
+    Entry("factor-vae", "factor-vae", "peers.factor_vae:SPEC"),
+    Entry("spatial-vae", "spatial-vae", "peers.spatial_vae:SPEC"),
+    Entry("affine-vae", "affine-vae", "peers.affine_vae:SEARCH"),
+    Entry("affine-vae-stn", "affine-vae-stn", "peers.affine_vae:TRANSFORMER"),
+    Entry("vade", "vade", "peers.vade:SPEC"),
+    Entry("gmvae", "gmvae", "peers.gmvae:SPEC"),
+    Entry("jrvae", "jrvae", "peers.jrvae:SPEC"),
 )
-from mcevae.models.paper import PaperModel
-from mcevae.models.peers import PEERS
-from mcevae.models.peers.contract import Baseline
-
-Model = PaperModel | DefaultModel | Baseline
+KINDS = tuple(entry.kind for entry in ENTRIES)
+PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)
+SHARED = frozenset({"model.group", "model.kind", "model.clusters"})
+"""Settings of the part model that all models know."""
 MOST_WEIGHTS = 2**30
 """Numbers of a model; to train so many takes 16 GiB."""
-FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.arange}
-"""What layers and models take memory by."""
 
 
-def build(config: Config, shape: tuple[int, int, int], most: int = MOST_WEIGHTS) -> Model:
+def entry_of(kind: str) -> Entry:
+    """The line of a model."""
+    return next(entry for entry in ENTRIES if entry.kind == kind)
+
+
+@cache
+def spec_of(kind: str) -> ModelSpec:
+    """What is known of a model; imports its file."""
+    module, name = entry_of(kind).place.split(":")
+    return getattr(import_module(f"mcevae.models.{module}"), name)
+
+
+def readers(setting: str) -> list[str]:
+    """Presets whose models read a setting, "objective.draws" say; imports all models."""
+    return [entry.preset for entry in ENTRIES if spec_of(entry.kind).knows(setting)]
+
+
+def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHTS) -> "Model":
     """The model that the settings describe, with fresh weights.
 
     Args:
         config: settings of the run.
         shape: (C, H, W) of the images.
-        most: numbers that it may have.
+        most: how many numbers the model may have.
 
     Raises:
-        UserError: it would have more, for which no memory was taken.
+        UserError: it would have more. No memory is taken for them.
     """
+    from mcevae.geometry.groups import get_group
+    from mcevae.models.limit import AtMost
+
     with AtMost(most):
-        return component(config, shape)
-
-
-class AtMost(TorchFunctionMode):
-    """Within it, tensors can be made of so many numbers in all."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most, self.left = most, most
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Count what is made, before it is."""
-        kwargs = kwargs or {}
-        if func in FACTORIES:
-            size = kwargs.get("size", args[0] if args and isinstance(args[0], tuple) else args)
-            self.left -= math.prod(int(side) for side in size)
-            if self.left < 0:
-                raise UserError(
-                    f"the model of these settings would have more than {self.most:,} weights; use "
-                    "fewer --hidden units, --clusters, --rotations or --channels."
-                )
-        return func(*args, **kwargs)
-
-
-def component(config: Config, shape: tuple[int, int, int]) -> Model:
-    """The model of one of the kinds, on torch's default device."""
-    group = get_group(config.model.group)
-    if config.model.kind == "hypotheses":
-        return hypotheses(config, shape, group)
-    if config.model.kind == "mce-vae":
-        return gaussian(config, shape, group)
-    return PEERS[config.model.kind](config, shape, group)
-
-
-def gaussian(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> PaperModel:
-    """The paper's model."""
-    sizes = config.model
-    assert isinstance(sizes.clusters, int)  # `Config` refuses "auto" here
-    cluster = (
-        MixtureLatent(sizes.clusters, sizes.prior_weights, sizes.posterior_weights)
-        if sizes.latent == "mixture"
-        else GaussianLatent(sizes.clusters)
-    )
-    variation = GaussianLatent(sizes.variation)
-    pose = GaussianLatent(group.dim, pose_scale(group, config))
-    encoder = ConvEncoder(shape, sizes.channels)
-    return PaperModel(
-        group=group,
-        encoder=encoder,
-        cluster=cluster,
-        variation=variation,
-        pose=pose,
-        extract_cluster=Extractor(encoder.features, sizes.hidden, cluster.dim),
-        extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
-        extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
-        decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
-        background=config.data.background_level,
-    )
-
-
-def hypotheses(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> DefaultModel:
-    """The default model."""
-    sizes = config.model
-    room = MOST_CLUSTERS if sizes.clusters == "auto" else sizes.clusters
-    variation = GaussianLatent(sizes.variation)
-    return DefaultModel(
-        group=group,
-        support=config.support.half_widths(group),
-        net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
-        encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
-        decoder=CodeDecoder(
-            room + sizes.variation, sizes.hidden, shape, config.data.background_level
-        ),
-        variation=variation,
-        background=config.data.background_level,
-        from_canonical=sizes.encode == "canonical",
-    )
-
-
-def pose_scale(group: MatrixGroup, config: Config) -> Tensor:
-    """Standard deviation of the Gaussian prior of tau, (T,).
-
-    The paper does not state p(tau). A uniform distribution on the support has standard deviation
-    half-width / sqrt(3); the Gaussian with the same one makes eq. (7) analytic and puts rotation
-    and shift, whose units differ, on one footing. It is kept above 0.01 where the support has
-    no width.
-    """
-    half_widths = torch.tensor(config.support.half_widths(group))
-    return (half_widths / math.sqrt(3)).clamp_min(0.01)
+        return spec_of(config.model.kind).build(config, shape, get_group(config.model.group))

@@ -9,7 +9,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor
 
 from mcevae.images.arrays import to_float
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.runs.infer import outputs
 
 TERM_TITLES = {

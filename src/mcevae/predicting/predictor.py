@@ -30,8 +30,7 @@ from mcevae.images.datasets import load, pixels_of
 from mcevae.images.folder import is_split_archive, name_of, nothing, prepared, recipe_for
 from mcevae.images.packs import Pack, is_pack, open_pack
 from mcevae.images.readers import PICTURES, Fault, files_of, frames_of, write_faults
-from mcevae.models.paper import Output
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model, Output
 from mcevae.predicting.parts import (
     about_part,
     begin_parts,

@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-import numpy as np
+import torch
 from rich.console import Console
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -18,11 +18,11 @@ from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.metrics import Score, Scores, matched_accuracy, repose
+from mcevae.runs.metrics import Score, Scores, matched_accuracy, repose, same_cluster
 from mcevae.runs.run import TrainedRun
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
-from mcevae.training.schedule import steps_per_epoch
+from mcevae.training.schedule import planned, steps_per_epoch
 
 LEVEL = 150.0
 """Nats per image: `seconds_to_level` is when the validation reconstruction first is below it."""
@@ -109,7 +109,8 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
     with console.status("scoring"):
         run = TrainedRun.open(folder)
         scores = run.scores(data)
-    steps = steps_per_epoch(int(config.train.batch_size), len(data.train))
+    train = planned(config, len(data.train)).train
+    steps = steps_per_epoch(train.batch_size, len(data.train))
     position = load(last)[1]["position"]
     epochs = position["epoch"] + position["step"] / steps
     curves = read_log(folder)
@@ -135,19 +136,13 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
 def floor(cell: Cell, data: Splits) -> dict[str, Any]:
     """Fit a floor and score its clusters of the test images, as they lie and posed anew."""
     config, test = cell.config(), data.test
-    assert isinstance(config.model.clusters, int)
     started = time.perf_counter()
-    predict = fit_floor(
-        cell.model, data.train.images.pixels, config.model.clusters, config.train.seed
-    )
+    clusters = config.model.room
+    predict = fit_floor(cell.model, data.train.images.pixels, clusters, config.train.seed)
     seconds = round(time.perf_counter() - started, 1)
     found, again = predict(test.images.pixels), predict(repose(test, config).images.pixels)
     n = len(test)
-    shares = [np.bincount(one, minlength=config.model.clusters) / n for one in (found, again)]
-    scores = {
-        "same_cluster": Score(value=float(np.mean(found == again)), unit="share", n=n),
-        "same_cluster_chance": Score(value=float(shares[0] @ shares[1]), unit="share", n=n),
-    }
+    scores = same_cluster(torch.from_numpy(found).long(), torch.from_numpy(again).long(), clusters)
     if test.images.labels is not None:
         truth = test.images.labels.numpy()
         scores |= {

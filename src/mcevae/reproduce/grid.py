@@ -37,7 +37,7 @@ class Entry:
 
 
 SUPERVISED = {"objective": {"mode": "supervised"}}
-MATCHED = {"baseline": {"rotation_prior": 52.0, "shift_prior": 0.144}}
+MATCHED = {"peer": {"rotation_prior": 52.0, "shift_prior": 0.144}}
 OUR_NETWORKS = "MCE-VAE's networks and optimizer, code of 16"
 MODELS: dict[str, Entry] = {
     "default": Entry(

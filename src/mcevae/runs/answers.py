@@ -11,7 +11,7 @@ from torch import Tensor
 from mcevae.base.errors import UserError
 from mcevae.images.readers import Fault, Frame, Unreadable, of_stack
 from mcevae.images.recipe import Recipe
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import joined, outputs, taken
 

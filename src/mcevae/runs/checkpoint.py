@@ -20,7 +20,8 @@ from mcevae.base.files import atomic
 from mcevae.images.arrays import MAX_SIDE
 from mcevae.images.datasets import Splits
 from mcevae.models.config import Config
-from mcevae.models.registry import Model, build
+from mcevae.models.contract import Model
+from mcevae.models.registry import build
 
 SPARE = 2**20
 """Numbers that a model may have besides its weights, buffers say."""

@@ -19,8 +19,8 @@ from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.models.config import Config
-from mcevae.models.objective import bce
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
+from mcevae.models.likelihood import bce
 from mcevae.runs.infer import outputs
 
 FILE = "calibration.json"

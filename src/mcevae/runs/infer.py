@@ -15,8 +15,7 @@ from mcevae.base.files import atomic
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import to_float
-from mcevae.models.paper import Output
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model, Output
 
 Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
 

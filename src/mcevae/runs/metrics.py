@@ -20,9 +20,8 @@ from mcevae.geometry.warp import side
 from mcevae.images.arrays import Images
 from mcevae.images.datasets import Posed, Splits, pose, pose_seed
 from mcevae.models.config import Config
-from mcevae.models.default.model import DefaultModel
-from mcevae.models.objective import bce, squared_error
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
+from mcevae.models.likelihood import bce, squared_error
 from mcevae.runs.infer import Embedding, embed, outputs
 
 FRAME_MINIMUM = 5
@@ -203,9 +202,7 @@ CREDIBLE = (0.5, 0.9)
 
 
 @torch.inference_mode()
-def coverage(
-    model: DefaultModel, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: Tensor
-) -> Scores:
+def coverage(model: Model, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: Tensor) -> Scores:
     """How often the true rotation lies in the posterior's credible sets of 50 and of 90 per cent.
 
     A set holds the likeliest rotations of the grid, given the image's cluster, up to that much
@@ -213,18 +210,17 @@ def coverage(
     and 0.9.
 
     Args:
-        model: gives each image a probability for every rotation.
+        model: gives each image a probability for every rotation of a grid (`Model.rotations`).
         pixels: (N, C, H, W) uint8 images.
         truth: their true elements.
         own: (K, 3, 3), frames of the clusters, as `frames` gives them.
     """
-    size, rotations = 500, len(model.angles)
+    size, rotations = 500, model.rotations
     levels = []
     lot = torch.Generator().manual_seed(0)
     for (_, out), true in zip(outputs(model, pixels, size), truth.split(size), strict=True):
         cluster = out.responsibilities.argmax(-1).cpu()
-        joint = out.posterior.joint.cpu()[torch.arange(len(true)), cluster]
-        p = joint / joint.sum(-1, keepdim=True)  # (B, R)
+        p = model.rotation_probabilities(out).cpu()  # (B, R)
         aligned = model.group.compose(true, model.group.inverse(own[cluster]))
         angle = model.group.to_parameters(aligned)[:, 0]
         at = (angle * rotations / (2 * math.pi)).round().long() % rotations
@@ -257,13 +253,25 @@ def invariance(before: Embedding, after: Embedding, seed: int = 0) -> Scores:
     relative = (change / between.clamp_min(1e-12)).item()
     scores = {"canonical_change": Score(value=relative, unit="of spread", n=n)}
     clusters = before.responsibilities.shape[1]
-    if clusters > 1:
-        same = (before.cluster == after.cluster).float().mean().item()
-        shares = [e.cluster.bincount(minlength=clusters) / n for e in (before, after)]
-        chance = (shares[0] * shares[1]).sum().item()
-        scores["same_cluster"] = Score(value=same, unit="share", n=n)
-        scores["same_cluster_chance"] = Score(value=chance, unit="share", n=n)
-    return scores
+    return scores | (same_cluster(before.cluster, after.cluster, clusters) if clusters > 1 else {})
+
+
+def same_cluster(before: Int[Tensor, " n"], after: Int[Tensor, " n"], clusters: int) -> Scores:
+    """How often images keep their cluster when they are moved, and by chance.
+
+    Args:
+        before: clusters of the images in one pose.
+        after: those in another pose, in the same order.
+        clusters: how many there are.
+    """
+    n = len(before)
+    same = (before == after).float().mean().item()
+    shares = [cluster.bincount(minlength=clusters) / n for cluster in (before, after)]
+    chance = (shares[0] * shares[1]).sum().item()
+    return {
+        "same_cluster": Score(value=same, unit="share", n=n),
+        "same_cluster_chance": Score(value=chance, unit="share", n=n),
+    }
 
 
 def repose(posed: Posed, config: Config) -> Posed:
@@ -305,7 +313,7 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         own = frames(embed(model, held.images.pixels), held.elements, model.group)
         pixels = side(*scored.images.shape[1:])
         scores |= poses(found, scored.elements, own, model.group, pixels)
-        if isinstance(model, DefaultModel):
+        if model.rotations:
             scores |= coverage(model, scored.images.pixels, scored.elements, own)
     return scores | invariance(found, embed(model, repose(scored, config).images.pixels))
 

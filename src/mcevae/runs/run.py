@@ -17,7 +17,7 @@ from mcevae.images.datasets import Splits
 from mcevae.images.folder import Track, recipe_for
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import Config
-from mcevae.models.registry import Model
+from mcevae.models.contract import Model
 from mcevae.runs.answers import Answers, answers_of
 from mcevae.runs.checkpoint import check_data, check_source, load_model, run_file
 from mcevae.runs.collections import Collections

@@ -25,6 +25,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from mcevae.images.arrays import require, shrink
+from mcevae.teaching.blur import gaussian_blur
 from mcevae.teaching.layout import umap
 
 LAYOUT_DIM = 5
@@ -153,7 +154,7 @@ def tangent_neighbours(
     n = len(images)
     require(k >= 1, f"There cannot be {k} neighbours; ask for at least 1.")
     require(n > k, f"{n} images do not have {k} neighbours each; give more, or ask for fewer.")
-    smooth = _blur(shrink(images), blur)
+    smooth = gaussian_blur(shrink(images), blur)
     nearby = _nearest(smooth.flatten(1), min(max(candidates, k), n - 1))
     distances, order = _distances(smooth, nearby, ridge).sort(dim=1, stable=True)
     return nearby.gather(1, order[:, :k]), distances[:, :k].contiguous()
@@ -183,19 +184,6 @@ def _chunks(count: int, numbers_each: int) -> Iterator[slice]:
     """Slices of `count` images, each of which takes so many numbers."""
     step = max(1, CHUNK_NUMBERS // numbers_each)
     return (slice(start, start + step) for start in range(0, count, step))
-
-
-def _blur(images: Float32[Tensor, "n c h w"], deviation: float) -> Float32[Tensor, "n c h w"]:
-    """Blur with a Gaussian; what lies outside is as the nearest pixel inside."""
-    if deviation <= 0:
-        return images
-    radius = math.ceil(4 * deviation)
-    offset = torch.arange(-radius, radius + 1, device=images.device) / deviation
-    kernel = torch.softmax(-offset.square() / 2, dim=0)
-    single = images.flatten(0, 1)[:, None]  # each channel alone
-    padded = F.pad(single, (radius,) * 4, mode="replicate")
-    across = F.conv2d(padded, kernel[None, None, None, :])
-    return F.conv2d(across, kernel[None, None, :, None]).reshape(images.shape)
 
 
 def _tangents(images: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n pixels 7"]:

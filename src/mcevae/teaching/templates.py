@@ -33,6 +33,7 @@ from torch import Generator, Tensor
 from mcevae.geometry.groups import SO2, WHOLE_CIRCLE, MatrixGroup, within, wrapped
 from mcevae.geometry.moments import moments, places
 from mcevae.geometry.warp import warp
+from mcevae.teaching.blur import gaussian_blur
 
 LONGER_SIDE = 28  # pixels, at most: finer detail tells little of a pose
 RADIUS, BLUR = 0.475, 0.025  # of the disc and of the Gaussian, image sides
@@ -132,12 +133,7 @@ def _features(pixels: Tensor, group: MatrixGroup, background: float) -> tuple[Te
     small = _small(pixels, background)
     rest = moments(small, group)
     small = warp(small, group.inverse(group.from_parameters(F.pad(rest, (1, 0)))))
-    sigma = BLUR * max(small.shape[2:])  # pixels
-    reach = math.ceil(4 * sigma)
-    taps = torch.arange(-reach, reach + 1, device=small.device) / sigma
-    kernel = torch.softmax(-(taps**2) / 2, dim=0)
-    small = F.conv2d(small, kernel.view(1, 1, 1, -1), padding=(0, reach))
-    small = F.conv2d(small, kernel.view(1, 1, -1, 1), padding=(reach, 0))
+    small = gaussian_blur(small, BLUR * max(small.shape[2:]), outside="zero")
     return F.normalize(small[:, 0, _disc(pixels)], dim=1), rest
 
 

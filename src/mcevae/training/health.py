@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
+from mcevae.models.contract import Model
 from mcevae.models.nets import Extractor, GatedDense
-from mcevae.models.registry import Model
 from mcevae.runs.infer import outputs
 
 EXAMINED = 1000

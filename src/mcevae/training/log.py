@@ -1,9 +1,6 @@
-"""Where a training stands, and what is written of every epoch."""
+"""What is written of every epoch."""
 
-import dataclasses
 import json
-import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +9,10 @@ from rich.console import Console
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import write_text
-from mcevae.models.objective import Terms
 from mcevae.training.health import Signs, begun
+from mcevae.training.position import TERMS, Position
 
-TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 LOG = "metrics.jsonl"
-
-
-@dataclass(kw_only=True)
-class Position:
-    """Where training stands; with the tensors, all that a resumed run needs."""
-
-    epochs: int  # of the whole run: the settings', or fewer if a time budget holds no more
-    warmup: int = 0  # epochs of the warm-up of a taught model, once it is over
-    start_seconds: float = 0.0  # that a taught model's first targets took
-    epoch: int = 0
-    step: int = 0  # within the epoch
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
-    seconds: float = 0.0  # of training, validation aside
-    best: float = math.inf  # lowest negative ELBO on validation images so far
-    best_epoch: int = -1
-    window: int = 0  # of a source that is larger than memory
-
-    def means(self) -> dict[str, float]:
-        """Mean of each term over the epoch's steps so far."""
-        return {name: s / max(self.step, 1) for name, s in zip(TERMS, self.sums, strict=True)}
 
 
 class Log:

@@ -8,55 +8,130 @@ Each process (rank) holds the model and takes its share of every step's images. 
 at each step whether to stop; rank 0 alone makes new targets, writes and speaks.
 """
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from mcevae.base.files import write_text
 from mcevae.images.datasets import Splits
 from mcevae.models.config import Config
-from mcevae.runs import checkpoint
-from mcevae.training.log import LOG, TERMS, Log, read_log
+from mcevae.runs.checkpoint import run_file
+from mcevae.training.bar import Bar
+from mcevae.training.log import LOG, Log, read_log
+from mcevae.training.position import check_finite, stacked
 from mcevae.training.ranks import told_of_losses
-from mcevae.training.trainer import CHECK_EVERY, Trainer, check_finite, stacked
+from mcevae.training.schedule import as_recorded
+from mcevae.training.signals import stop_signals
+from mcevae.training.state import restore, save, save_best
+from mcevae.training.trainer import CHECK_EVERY, Trainer
 
 
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """A list that is filled by the first Ctrl-C or TERM; the second one acts as usual.
+@told_of_losses()
+def fit(
+    config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
+) -> bool:
+    """Train a model; the run folder gets settings, logs and checkpoints.
 
-    Training looks at it between steps, so that what it saves is never half a step.
+    With several processes all of them call this, and see the same folder.
+
+    Args:
+        config: settings; recorded as settings.toml.
+        data: posed images; validation chooses best.safetensors, test is not touched.
+        run: folder of the run.
+        resume: go on from last.safetensors, or from the start where there is none yet; the losses
+            are those of an unbroken run if there are as many processes. What the run chose for
+            settings that are "auto" is kept.
+        console: where progress is shown.
+
+    Returns:
+        Whether training ended; False if it was stopped and can be resumed.
+
+    Raises:
+        TrainingError: the loss is not finite, or another process is gone.
+        UserError: files cannot be written, or there is nothing to resume.
     """
-    received: list[int] = []
-    before: dict[int, Any] = {}
+    resume = resume and has_begun(run)
+    trainer = Trainer(as_recorded(config, run) if resume else config, data, run)
+    ranks = trainer.ranks
+    console = console if console and ranks.first else Console(quiet=True)
+    if resume:
+        restore(trainer)
+    if ranks.first:
+        write_text(run / "settings.toml", trainer.config.to_toml())
+    if not resume:
+        save(trainer)  # `resume` goes on from it
+    log = Log(run, trainer.accelerator, console, trainer.position.epoch)
+    with stop_signals() as stop, Bar(console, trainer.position, len(trainer.loader)) as bar:
+        trainer.teacher.stop = stop
+        while goes_on(trainer) and train_epoch(trainer, log, stop, bar):
+            pass
+        stopped = ranks.any(stop)
+    trainer.close()
+    return not stopped
 
-    def note(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, before[number])
 
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread: signals are somebody else's
-        pass
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def has_begun(run: Path) -> bool:
+    """Whether a run came further than its settings, before which a kill leaves nothing to lose."""
+    files = (*(run_file(run, which) for which in ("last", "best")), run / LOG)
+    return any(file.exists() for file in files)
 
 
-def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> bool:
-    """The rest of an epoch. Returns whether its end was reached.
+def goes_on(trainer: Trainer) -> bool:
+    """Whether there is time for another epoch, or steps that are not in the log yet."""
+    position = trainer.position
+    return position.epoch < position.epochs and not (trainer.out_of_time() and closed(trainer))
+
+
+def closed(trainer: Trainer) -> bool:
+    """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
+    position = trainer.position
+    return trainer.ranks.said(
+        position.step == 0 or any(row["epoch"] == position.epoch for row in read_log(trainer.run))
+    )
+
+
+def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
+    """An epoch, or the rest of one. Returns whether it came to its end.
+
+    Args:
+        trainer: the model in training.
+        log: gets the epoch's terms.
+        stop: is filled when somebody asks to stop.
+        bar: shows the progress.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    position = trainer.position
+    if position.step == 0:
+        done = trainer.teach()
+        if done is None:  # stopped
+            return False
+        if done:
+            bar.say(done)
+    ended = take_steps(trainer, stop, bar)
+    stopped = trainer.ranks.any(stop)
+    if stopped or not ended:
+        save(trainer)
+    if stopped:
+        return False
+    train, valid = position.means(), trainer.validate()
+    log.epoch(position, train, valid, trainer.examine())
+    if valid["negative_elbo"] < position.best:
+        position.best, position.best_epoch = valid["negative_elbo"], position.epoch
+        save_best(trainer)
+    if ended:
+        position.turn_to_next_epoch()
+    save(trainer)  # where time is up, again, since it knows of the best checkpoint now
+    return ended
+
+
+def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
+    """The rest of an epoch's steps. Returns whether its end was reached.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -78,119 +153,26 @@ def train_epoch(trainer: Trainer, stop: list[int], bar: Progress, task: Any) -> 
         now = time.perf_counter()
         due = now - saved > 60 * settings.checkpoint_minutes
         position.seconds, stopped, due = trainer.ranks.most(before + now - started, bool(stop), due)
-        bar.advance(task)
+        bar.advance()
         timed_out = trainer.out_of_time()
         if stopped or timed_out or due or position.step % CHECK_EVERY == 0:
-            look(trainer, sums, bar, task)
+            look(trainer, sums, bar)
         if planned := trainer.plan():  # after the look, which waits for the device
-            bar.console.print(f"epoch {position.epoch + 1:3d}  {planned}", highlight=False)
-            bar.update(task, total=position.epochs * len(trainer.loader))
+            bar.say(planned)
         if stopped or timed_out:
             return False
         if due:
-            trainer.save()
+            save(trainer)
             saved = time.perf_counter()
-    look(trainer, sums, bar, task)
+    look(trainer, sums, bar)
     return True
 
 
-def look(trainer: Trainer, sums: Tensor, bar: Progress, task: Any) -> None:
+def look(trainer: Trainer, sums: Tensor, bar: Bar) -> None:
     """Bring the ranks' running sums to the host, show them, and stop if they are not finite."""
     position = trainer.position
     together: Any = trainer.accelerator.reduce(sums, "mean")
     position.sums = together.tolist()
     means = position.means()
     check_finite(means, position, trainer.run)
-    kls = "/".join(f"{means[name]:.1f}" for name in ("kl_cluster", "kl_variation", "kl_pose"))
-    bar.update(
-        task,
-        description=f"epoch {position.epoch + 1}  loss {means['loss']:.1f}  reconstruction "
-        f"{means['reconstruction']:.1f}  KL {kls}  invariance {means['invariance']:.1f}",
-    )
-
-
-def has_begun(run: Path) -> bool:
-    """Whether a run came further than its settings, before which a kill leaves nothing to lose."""
-    files = (*(checkpoint.run_file(run, which) for which in ("last", "best")), run / LOG)
-    return any(file.exists() for file in files)
-
-
-def closed(trainer: Trainer) -> bool:
-    """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
-    position = trainer.position
-    return trainer.ranks.said(
-        position.step == 0 or any(row["epoch"] == position.epoch for row in read_log(trainer.run))
-    )
-
-
-@told_of_losses()
-def fit(
-    config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
-) -> bool:
-    """Train a model; the run folder gets settings, logs and checkpoints.
-
-    With several processes all of them call this, and see the same folder.
-
-    Args:
-        config: settings; recorded as settings.toml.
-        data: posed images; validation chooses best.safetensors, test is not touched.
-        run: folder of the run.
-        resume: go on from last.safetensors, or from the start where there is none yet; the losses
-            are those of an unbroken run if there are as many processes.
-        console: where progress is shown.
-
-    Returns:
-        Whether training ended; False if it was stopped and can be resumed.
-
-    Raises:
-        TrainingError: the loss is not finite, or another process is gone.
-        UserError: files cannot be written, or there is nothing to resume.
-    """
-    trainer = Trainer(config, data, run)
-    resume = resume and has_begun(run)
-    ranks = trainer.ranks
-    console = console if console and ranks.first else Console(quiet=True)
-    if resume:
-        trainer.restore()
-    if ranks.first:
-        write_text(run / "settings.toml", trainer.config.to_toml())
-    if not resume:
-        trainer.save()  # `resume` goes on from it
-    position = trainer.position
-    log = Log(run, trainer.accelerator, console, position.epoch)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    steps = len(trainer.loader)
-    done = position.epochs * steps
-    bar = Progress(*columns, console=console, disable=not ranks.first)
-    with stop_signals() as stop, bar:
-        if trainer.teacher:
-            trainer.teacher.stop = stop
-        task = bar.add_task(
-            "starting", total=done, completed=position.epoch * steps + position.step
-        )
-        while position.epoch < position.epochs and not (trainer.out_of_time() and closed(trainer)):
-            done_before = trainer.teach() if position.step == 0 else ""
-            if done_before is None:
-                break
-            if done_before:
-                console.print(f"epoch {position.epoch + 1:3d}  {done_before}", highlight=False)
-            ended = train_epoch(trainer, stop, bar, task)
-            stopped = ranks.any(stop)
-            if stopped or not ended:
-                trainer.save()
-            if stopped:
-                break
-            train, valid = position.means(), trainer.validate()
-            log.epoch(position, train, valid, trainer.examine())
-            if valid["negative_elbo"] < position.best:
-                position.best, position.best_epoch = valid["negative_elbo"], position.epoch
-                trainer.save_best()
-            if not ended:  # time is up
-                trainer.save()  # again, since it knows of the best checkpoint now
-                break
-            position.epoch, position.step = position.epoch + 1, 0
-            position.sums = [0.0] * len(TERMS)
-            trainer.save()
-        stopped = ranks.any(stop)
-    trainer.close()
-    return not stopped
+    bar.update(means)

@@ -11,20 +11,22 @@ canonical frame, and tells apart clusters that differ in their pose alone, such 
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup, within, wrapped
 from mcevae.geometry.moments import moments, whole
 from mcevae.geometry.warp import warp
+from mcevae.models.config import PlannedConfig
+from mcevae.models.contract import Model, Output, Teacher, Terms
 from mcevae.models.distributions import GaussianLatent
 from mcevae.models.nets import CodeDecoder, CodeEncoder, HypothesisNet
-from mcevae.models.paper import Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,8 @@ class HypothesisPosterior:
     variation: Normal
 
 
-class DefaultModel(nn.Module):
-    """Same verbs and outputs as `MCEVAE`.
+class DefaultModel(Model[HypothesisPosterior]):
+    """A mixture over clusters and poses.
 
     z_c holds the logarithms of the responsibilities, so that `canonical` and `decode` take a point
     of the simplex, a pure cluster or a blend, as K numbers like the paper's.
@@ -58,6 +60,8 @@ class DefaultModel(nn.Module):
         encoder: images to the parameters of z, given the cluster's weights.
         decoder: z to canonical images, given the cluster's weights.
         variation: prior and posterior of z.
+        objective: what is minimised, called as `HypothesisObjective` is.
+        teaching: makes the teacher from settings, training images and the model.
         background: value that moves in from outside the frame, from 0 to 1.
         from_canonical: whether z is read from the image moved back by its pose, or as it lies.
     """
@@ -74,6 +78,8 @@ class DefaultModel(nn.Module):
         encoder: CodeEncoder,
         decoder: CodeDecoder,
         variation: GaussianLatent,
+        objective: Callable[..., Terms],
+        teaching: Callable[..., Teacher],
         background: float = 0.0,
         from_canonical: bool = True,
     ) -> None:
@@ -81,10 +87,12 @@ class DefaultModel(nn.Module):
         self.from_canonical = from_canonical
         self.group, self.net, self.encoder, self.decoder = group, net, encoder, decoder
         self.variation, self.background = variation, background
-        rotations = net.shape[1]
-        angles = wrapped(torch.arange(rotations) * (2 * math.pi / rotations))
+        self.objective, self.teaching = objective, teaching
+        self.rotations = net.shape[1]
+        step = 2 * math.pi / self.rotations
+        angles = wrapped(torch.arange(self.rotations) * step)
         self.register_buffer("angles", angles)
-        self.register_buffer("allowed", within(angles, support[0], 2 * math.pi / rotations).float())
+        self.register_buffer("allowed", within(angles, support[0], step).float())
         self.clusters = net.shape[0]
 
     def use(self, clusters: int) -> None:
@@ -198,19 +206,12 @@ class DefaultModel(nn.Module):
         weights = F.pad(torch.softmax(z_c, -1), (0, self.net.shape[0] - z_c.shape[-1]))
         return self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
 
-    def decode(
-        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
-    ) -> Float[Tensor, "B C H W"]:
-        """The canonical image moved by exp(tau), bilinearly."""
-        canonical = self.canonical(z_c, z)
-        return warp(canonical, self.group.exp(tau), background=self.background)
-
     def forward(
         self,
         x: Float[Tensor, "B C H W"],
         sample: bool | None = None,
         given: tuple[Int[Tensor, " B"], Float[Tensor, "B 3 3"]] | None = None,
-    ) -> Output:
+    ) -> Output[HypothesisPosterior]:
         """Infer the hypothesis, or take a given one, and explain the image under it.
 
         Args:
@@ -218,7 +219,7 @@ class DefaultModel(nn.Module):
             sample: draw z, or take its mean. None: draw in training mode only.
             given: clusters and elements to explain the images by, in place of inferring them.
         """
-        draw = self.training if sample is None else sample
+        draw = self.draws(sample)
         if given is None:
             joint, rest = self.infer(x)
             cluster, element, _ = self.read(joint, rest)
@@ -238,3 +239,20 @@ class DefaultModel(nn.Module):
             canonical=canonical,
             reconstruction=warp(canonical, element, background=self.background),
         )
+
+    def terms(
+        self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
+    ) -> Terms:
+        """Those of the objective; see `Model.terms`."""
+        return self.objective(model, self, x, batch)
+
+    def teacher(self, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]) -> Teacher:
+        """The one that keeps a target for every training image; see `Model.teacher`."""
+        return self.teaching(config, pixels, self)
+
+    def rotation_probabilities(self, out: Output[HypothesisPosterior]) -> Float[Tensor, "B R"]:
+        """From the joint posterior; see `Model.rotation_probabilities`."""
+        joint = out.posterior.joint
+        rows = torch.arange(joint.shape[0], device=joint.device)
+        own = joint[rows, out.responsibilities.argmax(-1)]
+        return own / own.sum(-1, keepdim=True)

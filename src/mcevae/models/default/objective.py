@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from mcevae.geometry.groups import Aff2, MatrixGroup, wrapped
 from mcevae.geometry.warp import side, warp
 from mcevae.models.config import Config
-from mcevae.models.default.model import DefaultModel
+from mcevae.models.contract import Output, Terms, assemble
+from mcevae.models.default.model import DefaultModel, HypothesisPosterior
 from mcevae.models.default.targets import TAUGHT, UNKNOWN
-from mcevae.models.objective import LIKELIHOODS, Terms
+from mcevae.models.likelihood import LIKELIHOODS
 
 ANGLE_WIDTH = math.radians(5)
 """Standard deviation of the target over the rotations of the grid."""
@@ -63,24 +64,23 @@ class HypothesisObjective:
             cluster, element, _ = inner.read(joint, rest)
             weight = torch.ones_like(x[:, 0, 0, 0])
         known = (cluster != UNKNOWN).float()
-        out = model(x, sample=True, given=(cluster.clamp_min(0), element))
+        given = cluster.clamp_min(0), element
+        out: Output[HypothesisPosterior] = model(x, sample=True, given=given)
         share = known / known.sum().clamp_min(1)
         reconstruction = (self.likelihood(out.reconstruction, x) * share).sum()
         kl_variation = (inner.variation.kl(out.posterior.variation) * share).sum()
         invariance, moved = self.equivariance(inner, x, cluster, element, weight)
         joint = moved if joint is None else joint  # in training, to spare a pass: nothing learns it
         kl_cluster, kl_pose = hypothesis_kl(joint.detach(), inner.allowed)
-        negative_elbo = reconstruction + self.config.objective.beta * (
-            kl_cluster + kl_variation + kl_pose
-        )
-        return Terms(
-            loss=negative_elbo + self.config.objective.alpha * invariance,
-            negative_elbo=negative_elbo,
-            reconstruction=reconstruction,
+        return assemble(
+            reconstruction,
             kl_cluster=kl_cluster,
             kl_variation=kl_variation,
             kl_pose=kl_pose,
+            beta=self.config.objective.beta,
             invariance=invariance,
+            alpha=self.config.objective.alpha,
+            elbo_beta=self.config.objective.beta,
         )
 
     def equivariance(

@@ -15,7 +15,7 @@ from the best alone where it looks at a batch. The starts are the same for every
 its pose does not hang on its batch. The VAE is that of `vae` rather than the code's convolutions.
 Their experiments search rotations or 2 x 2 matrices about the centre; rotation and shift together
 need more starts: with 60 (--search-restarts 60) the pose of an image that the VAE draws well is
-found within degrees, with 20 about every other time (tests/test_baselines_pose.py).
+found within degrees, with 20 about every other time (tests/models/test_posed_peers.py).
 
 `affine-vae-stn`, the variant of the code with `use_STN`, needs no upright images and no search: a
 spatial transformer (Jaderberg, Simonyan, Zisserman and Kavukcuoglu, 2015) predicts M, and is
@@ -24,21 +24,24 @@ trained with the VAE on the posed images. Its localiser is the code's: 8 kernels
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributions import Normal
 
+from mcevae.base.config import ensure
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.config import Config
-from mcevae.models.objective import Terms
-from mcevae.models.paper import Output
-from mcevae.models.peers.contract import elbo
+from mcevae.models.contract import Output, Terms, assemble
+from mcevae.models.peers.common import CONVOLVED, CodeConfig
 from mcevae.models.peers.vae import VAE
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 RATE = {"side": 0.015}
 """Adam's rate in the search by unit of the parameter: 0.03 half-sides; 0.03 of any other."""
@@ -46,12 +49,27 @@ KEPT = 3
 """Starts from which steps are taken."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(CodeConfig):
+    """Settings of the search for an image's pose."""
+
+    search_restarts: int = 20
+    """Starts of the search for an image's pose (affine-vae)."""
+    search_steps: int = 10
+    """Gradient steps of that search (affine-vae)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("search_restarts", "search_steps"):
+            ensure(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+
+
 class PosedVAE(VAE):
     """A VAE between a warp and its inverse."""
 
     def redraw(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "B T"], sample: bool
-    ) -> Output:
+    ) -> Output[Normal]:
         """Move images back by their poses, encode, decode and move again.
 
         Args:
@@ -85,9 +103,10 @@ class AffineVAE(PosedVAE):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__(config, shape, group)
-        self.steps = config.baseline.search_steps
+        own = config.own(SearchConfig)
+        self.steps = own.search_steps
         elements = group.sample(
-            config.baseline.search_restarts,
+            own.search_restarts,
             config.support.half_widths(group),
             generator=torch.Generator().manual_seed(0),
         )
@@ -131,11 +150,11 @@ class AffineVAE(PosedVAE):
 
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, search: bool | None = None
-    ) -> Output:
-        """See `Baseline.forward`; without `search`, images count as upright. None: search in
+    ) -> Output[Normal]:
+        """See `Model.forward`; without `search`, images count as upright. None: search in
         evaluation mode only.
         """
-        draw = self.training if sample is None else sample
+        draw = self.draws(sample)
         if self.training if search is None else not search:
             return super().forward(x, draw)
         return self.redraw(x, self.search(x), draw)
@@ -154,9 +173,10 @@ class AffineVAE(PosedVAE):
                 "set, or upright images with --pose, or --preset affine-vae-stn."
             )
         upright = to_float(batch["upright"])
-        out: Output = model(upright, sample=True, search=False)
+        out: Output[Normal] = model(upright, sample=True, search=False)
         reconstruction = self.likelihood(out.reconstruction, upright).mean()
-        return elbo(reconstruction, self.beta, kl_cluster=self.code.kl(out.posterior).mean())
+        kl = self.code.kl(out.posterior).mean()
+        return assemble(reconstruction, kl_cluster=kl, beta=self.beta)
 
 
 class TransformerVAE(PosedVAE):
@@ -186,7 +206,24 @@ class TransformerVAE(PosedVAE):
             last,
         )
 
-    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
-        """See `Baseline.forward`."""
-        draw = self.training if sample is None else sample
+    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Normal]:
+        """See `Model.forward`."""
+        draw = self.draws(sample)
         return self.redraw(x, self.localiser(x).to(x.dtype), draw)
+
+
+SEARCH = ModelSpec(
+    build=AffineVAE,
+    reads=CONVOLVED,
+    settings=SearchConfig,
+    preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
+)
+"""Affine VAE, which searches for every image's pose."""
+
+TRANSFORMER = ModelSpec(
+    build=TransformerVAE,
+    reads=CONVOLVED,
+    settings=CodeConfig,
+    preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
+)
+"""Its variant with a spatial transformer."""

@@ -24,14 +24,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Normal
 
-from mcevae.models.paper import Output
+from mcevae.models.contract import Output
+from mcevae.models.peers.common import CONVOLVED, CodeConfig
 from mcevae.models.peers.vae import VAE
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 
 class BetaTCVAE(VAE):
     """VAE whose loss weighs the total correlation of its code by beta; arguments of `VAE`."""
 
-    def penalty(self, out: Output, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def penalty(self, out: Output[Normal], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Index-code information + beta total correlation + dimension-wise KL."""
         information, correlation, dimensions = decompose(out.posterior, out.z_c)
         return information + self.beta * correlation + dimensions
@@ -62,3 +65,12 @@ def decompose(
         (log_q - log_q_each).mean(),
         (log_q_each - log_p).mean(),
     )
+
+
+SPEC = ModelSpec(
+    build=BetaTCVAE,
+    reads=CONVOLVED,
+    settings=CodeConfig,
+    preset={"model": PAPER_SIZES, "objective": {"beta": 6.0}, "train": PAPER_TRAINING},
+)
+"""The total correlation is weighed by 6, as in its authors' runs."""

@@ -13,21 +13,39 @@ one Adam instead of having two (1e-4 each, the discriminator's with betas 0.5 an
 64, codes of 10).
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.func import functional_call
 
+from mcevae.base.config import ensure
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
-from mcevae.models.paper import Output
+from mcevae.models.contract import Output
+from mcevae.models.peers.common import CONVOLVED, CodeConfig
 from mcevae.models.peers.vae import VAE
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 LAYERS = 6
 SLOPE = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorConfig(CodeConfig):
+    """Settings of FactorVAE."""
+
+    gamma: float = 10.0
+    """Weight of the total correlation (factor-vae)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ensure(self.gamma >= 0, f"gamma is {self.gamma}; use 0 or more")
 
 
 class FactorVAE(VAE):
@@ -35,7 +53,7 @@ class FactorVAE(VAE):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__(config, shape, group)
-        self.gamma = config.baseline.gamma
+        self.gamma = config.own(FactorConfig).gamma
         self.discriminator = discriminator(self.code.dim, config.model.hidden)
 
     def total_correlation(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
@@ -56,7 +74,7 @@ class FactorVAE(VAE):
         false = self.discriminator(permuted(other.detach())).float()
         return (F.softplus(-true).mean() + F.softplus(false).mean()) / 2
 
-    def penalty(self, out: Output, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def penalty(self, out: Output[Normal], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """KL and total correlation, for the VAE, and the discriminator's own loss.
 
         The two share no gradients, so that one step of one optimizer is a step of both players.
@@ -81,3 +99,11 @@ def discriminator(dim: int, hidden: int) -> nn.Sequential:
 def permuted(z: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     """Each coordinate permuted over the batch by itself, algorithm 1: draws of prod_d q(z_d)."""
     return z.gather(0, torch.rand_like(z).argsort(0))
+
+
+SPEC = ModelSpec(
+    build=FactorVAE,
+    reads=CONVOLVED,
+    settings=FactorConfig,
+    preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
+)

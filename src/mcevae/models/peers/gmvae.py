@@ -26,11 +26,13 @@ from torch.distributions import Normal, kl_divergence
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
+from mcevae.models.contract import Model, Output, Terms, assemble
 from mcevae.models.distributions import gaussian
+from mcevae.models.likelihood import LIKELIHOODS
 from mcevae.models.nets import ConvEncoder, Extractor, GatedDecoder
-from mcevae.models.objective import LIKELIHOODS, Terms
-from mcevae.models.paper import Output
-from mcevae.models.peers.contract import Baseline, elbo, unposed
+from mcevae.models.peers.common import CONVOLVED, CodeConfig, unposed
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class Enumerated:
     z: Tensor
 
 
-class GMVAE(Baseline):
+class GMVAE(Model[Enumerated]):
     """Image -> cluster y, and a code given y -> image.
 
     The code of an image is that of its likeliest cluster.
@@ -61,9 +63,8 @@ class GMVAE(Baseline):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__()
-        sizes, code = config.model, config.baseline.code
-        assert isinstance(sizes.clusters, int)  # `Config` refuses "auto" here
-        clusters = sizes.clusters
+        sizes, code = config.model, config.own(CodeConfig).code
+        clusters = sizes.room
         self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.encoder = ConvEncoder(shape, sizes.channels)
@@ -95,9 +96,11 @@ class GMVAE(Baseline):
         """The image of a code, which is all in z_c."""
         return self.decoder(z_c).to(z_c.dtype)
 
-    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
-        """See `Baseline.forward`."""
-        q = self.encode(x, self.training if sample is None else sample)
+    def forward(
+        self, x: Float[Tensor, "B C H W"], sample: bool | None = None
+    ) -> Output[Enumerated]:
+        """See `Model.forward`."""
+        q = self.encode(x, self.draws(sample))
         z = q.z[torch.arange(x.shape[0], device=x.device), q.log_y.argmax(-1)]  # (B, D)
         image = self.canonical(z, z[:, :0])
         return unposed(q, z, q.log_y.exp(), image, self.group)
@@ -106,8 +109,8 @@ class GMVAE(Baseline):
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
         """The ELBO, summed over the clusters."""
-        out: Output = model(x, sample=True)
-        q: Enumerated = out.posterior
+        out: Output[Enumerated] = model(x, sample=True)
+        q = out.posterior
         y, (images, clusters) = q.log_y.exp(), q.log_y.shape
         z = q.z.flatten(0, 1)  # (B K, D)
         errors = self.likelihood(self.canonical(z, z[:, :0]), x.repeat_interleave(clusters, 0))
@@ -115,4 +118,14 @@ class GMVAE(Baseline):
         from_prior = kl_divergence(q.code, self.components()).sum(-1)  # (B, K)
         kl_variation = (y * from_prior).sum(-1).mean()
         kl_cluster = (y * (q.log_y + math.log(clusters))).sum(-1).mean()
-        return elbo(reconstruction, self.beta, kl_cluster=kl_cluster, kl_variation=kl_variation)
+        return assemble(
+            reconstruction, kl_cluster=kl_cluster, kl_variation=kl_variation, beta=self.beta
+        )
+
+
+SPEC = ModelSpec(
+    build=GMVAE,
+    reads=CONVOLVED,
+    settings=CodeConfig,
+    preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
+)

@@ -26,11 +26,18 @@ from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
+from mcevae.models.contract import Model, Output, Terms, assemble
 from mcevae.models.distributions import GaussianLatent
-from mcevae.models.objective import LIKELIHOODS, Terms
-from mcevae.models.paper import Output
-from mcevae.models.peers.contract import Baseline, elbo
-from mcevae.models.peers.posed import CoordinateDecoder, mlp, pose_latent
+from mcevae.models.likelihood import LIKELIHOODS
+from mcevae.models.peers.posed import (
+    BY_PLACE,
+    CoordinateDecoder,
+    PosePriorConfig,
+    mlp,
+    pose_latent,
+)
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,7 @@ class Posterior:
     each: Tensor | None
 
 
-class JRVAE(Baseline):
+class JRVAE(Model[Posterior]):
     """Image -> class, code and pose -> values at the pixels' places, moved back by the pose.
 
     z_c holds log q(y | x); `canonical` and `decode` draw the likeliest class of a z_c.
@@ -67,8 +74,7 @@ class JRVAE(Baseline):
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__()
         sizes = config.model
-        assert isinstance(sizes.clusters, int)  # `Config` refuses "auto" here
-        self.clusters = sizes.clusters
+        self.clusters = sizes.room
         self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.code, self.pose = GaussianLatent(sizes.variation), pose_latent(config, group)
@@ -109,8 +115,8 @@ class JRVAE(Baseline):
 
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, each: bool = False
-    ) -> Output:
-        """See `Baseline.forward`; the likeliest class is drawn, not one from q(y | x).
+    ) -> Output[Posterior]:
+        """See `Model.forward`; the likeliest class is drawn, not one from q(y | x).
 
         With `each`, all classes are, and that of the likeliest stands in place of the canonical
         image, which no term of the loss needs.
@@ -118,7 +124,7 @@ class JRVAE(Baseline):
         logits, code, pose = self.encoder(x).split(self.split, -1)
         log_y = logits.to(x.dtype).log_softmax(-1)
         q_code, q_pose = self.code.posterior(code), self.pose.posterior(pose)
-        draw = self.training if sample is None else sample
+        draw = self.draws(sample)
         z, parameters = (q.rsample() if draw else q.loc for q in (q_code, q_pose))
         element = self.group.from_parameters(parameters)
         inverse = self.group.inverse(element)
@@ -147,10 +153,23 @@ class JRVAE(Baseline):
         assert q.each is not None
         y, (images, classes) = q.log_y.exp(), q.log_y.shape
         errors = self.likelihood(q.each.flatten(0, 1), x.repeat_interleave(classes, 0))
-        return elbo(
+        return assemble(
             (y * errors.unflatten(0, (images, classes))).sum(-1).mean(),
-            self.beta,
+            beta=self.beta,
             kl_cluster=(y * (q.log_y + math.log(classes))).sum(-1).mean(),
             kl_variation=self.code.kl(q.code).mean(),
             kl_pose=self.pose.kl(q.pose).mean(),
         )
+
+
+SPEC = ModelSpec(
+    build=JRVAE,
+    reads=BY_PLACE | {"model.variation"},
+    settings=PosePriorConfig,
+    preset={
+        "model": {"hidden": 128, **PAPER_SIZES},
+        "peer": {"rotation_prior": 57.3},
+        "train": PAPER_TRAINING,
+    },
+)
+"""Its authors' networks, and a rotation of 1 rad."""

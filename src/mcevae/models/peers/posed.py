@@ -1,16 +1,36 @@
 """What peers with poses share: a decoder of coordinates, and a prior of the pose."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mcevae.base.config import ensure
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.moments import places
 from mcevae.models.config import Config
 from mcevae.models.distributions import GaussianLatent
+from mcevae.models.registry import PeerConfig
+
+BY_PLACE = frozenset({"model.hidden", "objective.beta", "objective.likelihood"})
+"""What peers read that have networks of these layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosePriorConfig(PeerConfig):
+    """Settings of a prior of rotation and shift."""
+
+    rotation_prior: float = 45.0
+    """Standard deviation of the prior of the rotation, degrees (spatial-vae, jrvae)."""
+    shift_prior: float = 0.05
+    """Standard deviation of the prior of the shift, image sides (spatial-vae, jrvae)."""
+
+    def __post_init__(self) -> None:
+        ensure(self.rotation_prior > 0, "rotation-prior must be positive")
+        ensure(self.shift_prior > 0, "shift-prior must be positive")
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -72,6 +92,6 @@ def pose_latent(config: Config, group: MatrixGroup) -> GaussianLatent:
             f"{config.model.kind} infers rotations and shifts only, not {group.name}; "
             "use --group so2 or --group se2."
         )
-    own = config.baseline
+    own = config.own(PosePriorConfig)
     scale = [math.radians(own.rotation_prior), own.shift_prior, own.shift_prior]
     return GaussianLatent(group.dim, torch.tensor(scale[: group.dim]))

@@ -23,11 +23,19 @@ from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
+from mcevae.models.contract import Model, Output, Terms, assemble
 from mcevae.models.distributions import GaussianLatent
-from mcevae.models.objective import LIKELIHOODS, Terms
-from mcevae.models.paper import Output
-from mcevae.models.peers.contract import Baseline, elbo, single_cluster
-from mcevae.models.peers.posed import CoordinateDecoder, mlp, pose_latent
+from mcevae.models.likelihood import LIKELIHOODS
+from mcevae.models.peers.common import CodeConfig, single_cluster
+from mcevae.models.peers.posed import (
+    BY_PLACE,
+    CoordinateDecoder,
+    PosePriorConfig,
+    mlp,
+    pose_latent,
+)
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,16 @@ class Posterior:
     pose: Normal
 
 
-class SpatialVAE(Baseline):
+@dataclass(frozen=True, kw_only=True)
+class SpatialConfig(CodeConfig, PosePriorConfig):
+    """Settings of spatial-VAE."""
+
+    def __post_init__(self) -> None:
+        CodeConfig.__post_init__(self)
+        PosePriorConfig.__post_init__(self)
+
+
+class SpatialVAE(Model[Posterior]):
     """Image -> content code and pose -> values at the pixels' places, moved back by the pose.
 
     Args:
@@ -57,7 +74,10 @@ class SpatialVAE(Baseline):
         super().__init__()
         self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
-        self.code, self.pose = GaussianLatent(config.baseline.code), pose_latent(config, group)
+        self.code, self.pose = (
+            GaussianLatent(config.own(SpatialConfig).code),
+            pose_latent(config, group),
+        )
         hidden, numbers = config.model.hidden, 2 * (self.code.dim + self.pose.dim)
         pixels = shape[0] * shape[1] * shape[2]
         self.encoder = nn.Sequential(nn.Flatten(), *mlp(pixels, hidden, numbers))
@@ -84,14 +104,14 @@ class SpatialVAE(Baseline):
 
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, canonical: bool = True
-    ) -> Output:
-        """See `Baseline.forward`; without `canonical`, the reconstruction stands in its place.
+    ) -> Output[Posterior]:
+        """See `Model.forward`; without `canonical`, the reconstruction stands in its place.
 
         (No term of the loss needs it, and it costs as much as the reconstruction.)
         """
         q = self.encode(x)
-        draw = self.training if sample is None else sample
-        z, pose = (one.rsample() if draw else one.loc for one in (q.code, q.pose))
+        draw = self.draws(sample)
+        z, pose = (own.rsample() if draw else own.loc for own in (q.code, q.pose))
         element = self.group.from_parameters(pose)
         image = self.decoder(z, self.group.inverse(element))
         return Output(
@@ -109,10 +129,22 @@ class SpatialVAE(Baseline):
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
         """Reconstruction, and the divergences of content and pose."""
-        out: Output = model(x, sample=True, canonical=False)
-        return elbo(
+        out: Output[Posterior] = model(x, sample=True, canonical=False)
+        return assemble(
             self.likelihood(out.reconstruction, x).mean(),
-            self.beta,
             kl_cluster=self.code.kl(out.posterior.code).mean(),
             kl_pose=self.pose.kl(out.posterior.pose).mean(),
+            beta=self.beta,
         )
+
+
+SPEC = ModelSpec(
+    build=SpatialVAE,
+    reads=BY_PLACE,
+    settings=SpatialConfig,
+    preset={
+        "model": {"hidden": 500, **PAPER_SIZES},
+        "train": {**PAPER_TRAINING, "lr": 1e-4},
+    },
+)
+"""Its authors' networks and rate."""

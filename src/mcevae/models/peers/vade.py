@@ -13,6 +13,7 @@ a tenth every 10 epochs): networks, code and optimizer are those of all peers.
 """
 
 import warnings
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -21,17 +22,33 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
+from mcevae.base.config import ensure
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.arrays import to_float
-from mcevae.models.config import Config
-from mcevae.models.paper import Output
+from mcevae.models.config import Config, PlannedConfig
+from mcevae.models.contract import Output, Teacher
+from mcevae.models.peers.common import CONVOLVED, CodeConfig
 from mcevae.models.peers.vae import VAE
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 TOGETHER = 500
 """Images encoded at once for the start of the mixture."""
 LEAST_VARIANCE = 1e-3
 """Added to the variances of that start, a share of the codes' own, against one-point components."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaDEConfig(CodeConfig):
+    """Settings of VaDE."""
+
+    pretrain: float = 0.2
+    """Share of the epochs that train a plain autoencoder first (vade)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ensure(0 < self.pretrain < 1, f"pretrain is {self.pretrain}; use a share of 0 to 1")
 
 
 class VaDE(VAE):
@@ -47,13 +64,11 @@ class VaDE(VAE):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__(config, shape, group)
-        assert isinstance(config.model.clusters, int)  # `Config` refuses "auto" here
-        size = (config.model.clusters, self.code.dim)
+        size = (config.model.room, self.code.dim)
         self.logits = nn.Parameter(torch.zeros(size[0]))  # pi = softmax(logits)
         self.means = nn.Parameter(torch.zeros(size))
         self.log_variances = nn.Parameter(torch.zeros(size))
         self.register_buffer("started", torch.zeros(()))
-        self.share, self.seed = config.baseline.pretrain, config.train.seed
 
     def components(self) -> Normal:
         """The components of the prior, batch shape (K, D)."""
@@ -76,7 +91,7 @@ class VaDE(VAE):
         noise = torch.randn_like(q.loc) * q.scale
         return q.loc + (self.started * noise if self.training else noise)
 
-    def divergences(self, out: Output) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def divergences(self, out: Output[Normal]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """KL(gamma || pi), and the KL of the code from each component, weighed by gamma."""
         log_gamma = self.log_responsibilities(out.z_c)
         gamma = log_gamma.exp()
@@ -86,23 +101,21 @@ class VaDE(VAE):
         kl_cluster = (gamma * (log_gamma - self.logits.log_softmax(-1))).sum(-1)
         return kl_cluster.mean(), (gamma * from_each).sum(-1).mean()
 
-    def penalty(self, out: Output, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def penalty(self, out: Output[Normal], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Beta KL, once the mixture is there."""
         return self.started * super().penalty(out, kl)
 
-    def before(self, epoch: int, epochs: int, pixels: UInt8[Tensor, "N C H W"]) -> str:
-        """Fit the mixture to the codes once the plain autoencoder has had its epochs."""
-        first = min(max(1, round(self.share * epochs)), epochs - 1)
-        if self.started.item():
-            return ""
-        if epoch < first:
-            return "plain autoencoder first" if epoch == 0 else ""
-        self.start(pixels)
-        return f"a mixture of {len(self.means)} Gaussians fitted to the codes"
+    def teacher(self, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]) -> Teacher:
+        """The one that fits the mixture; see `Model.teacher`."""
+        return MixtureStart(self, config, pixels)
 
     @torch.no_grad()
-    def start(self, pixels: UInt8[Tensor, "N C H W"]) -> None:
+    def start(self, pixels: UInt8[Tensor, "N C H W"], seed: int) -> None:
         """Set the mixture by expectation maximisation on the mean codes of the images.
+
+        Args:
+            pixels: the training images.
+            seed: of the mixture's first guess.
 
         Raises:
             UserError: there are fewer images than components.
@@ -121,7 +134,7 @@ class VaDE(VAE):
             len(self.means),
             covariance_type="diag",
             reg_covar=LEAST_VARIANCE * codes.var(0).mean().item(),
-            random_state=self.seed,
+            random_state=seed,
         )
         with warnings.catch_warnings():  # a start need not be the optimum
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -130,3 +143,39 @@ class VaDE(VAE):
         self.means.copy_(torch.from_numpy(mixture.means_))
         self.log_variances.copy_(torch.from_numpy(mixture.covariances_).log())
         self.started.fill_(1.0)
+
+
+class MixtureStart(Teacher):
+    """Fits the mixture to the codes once the plain autoencoder has had its epochs.
+
+    Args:
+        model: that is trained.
+        config: settings of the run.
+        pixels: the training images.
+    """
+
+    model: VaDE
+
+    def __init__(
+        self, model: VaDE, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]
+    ) -> None:
+        super().__init__(model, pixels)
+        self.share, self.seed = config.own(VaDEConfig).pretrain, config.train.seed
+
+    def prepare(self, epoch: int, epochs: int) -> str:
+        """Begin with the autoencoder, or fit the mixture, or do nothing; see `Teacher.before`."""
+        first = min(max(1, round(self.share * epochs)), epochs - 1)
+        if self.model.started.item():
+            return ""
+        if epoch < first:
+            return "plain autoencoder first" if epoch == 0 else ""
+        self.model.start(self.pixels, self.seed)
+        return f"a mixture of {len(self.model.means)} Gaussians fitted to the codes"
+
+
+SPEC = ModelSpec(
+    build=VaDE,
+    reads=CONVOLVED,
+    settings=VaDEConfig,
+    preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
+)

@@ -5,7 +5,6 @@ beta = 2; `vae` is the case beta = 1.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -14,14 +13,16 @@ from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
+from mcevae.models.contract import Model, Output, Terms, assemble
 from mcevae.models.distributions import GaussianLatent
+from mcevae.models.likelihood import LIKELIHOODS
 from mcevae.models.nets import ConvEncoder, Extractor, GatedDecoder
-from mcevae.models.objective import LIKELIHOODS, Terms
-from mcevae.models.paper import Output
-from mcevae.models.peers.contract import Baseline, elbo, unposed
+from mcevae.models.peers.common import CONVOLVED, CodeConfig, unposed
+from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
+from mcevae.models.registry import ModelSpec
 
 
-class VAE(Baseline):
+class VAE(Model[Normal]):
     """Image -> code -> image.
 
     Peers that differ in the prior of the code or in what the loss asks of it say so in `draw`,
@@ -38,7 +39,7 @@ class VAE(Baseline):
         sizes = config.model
         self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
-        self.code = GaussianLatent(config.baseline.code)
+        self.code = GaussianLatent(config.own(CodeConfig).code)
         self.encoder = ConvEncoder(shape, sizes.channels)
         self.extract = Extractor(self.encoder.features, sizes.hidden, self.code.dim)
         self.decoder = GatedDecoder(self.code.dim, sizes.decoder_hidden, shape)
@@ -61,19 +62,19 @@ class VAE(Baseline):
         """Probability of each cluster given a code; here there is one."""
         return self.code.responsibilities(z)
 
-    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output:
-        """See `Baseline.forward`."""
+    def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Normal]:
+        """See `Model.forward`."""
         q = self.encode(x)
-        z = self.draw(q) if (self.training if sample is None else sample) else q.loc
+        z = self.draw(q) if self.draws(sample) else q.loc
         image = self.canonical(z, z[:, :0])
         return unposed(q, z, self.responsibilities(z), image, self.group)
 
-    def divergences(self, out: Output) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def divergences(self, out: Output[Normal]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """KL(q || p) in nats, batch means: of the cluster (or the whole code) and of the rest."""
         kl = self.code.kl(out.posterior).mean()
         return kl, torch.zeros_like(kl)
 
-    def penalty(self, out: Output, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def penalty(self, out: Output[Normal], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """What the loss adds to the reconstruction, given the sum of `divergences`: beta KL."""
         return self.beta * kl
 
@@ -81,8 +82,29 @@ class VAE(Baseline):
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
         """The loss, and the ELBO as it is without the peer's own weights and penalties."""
-        out: Output = model(x, sample=True)
+        out: Output[Normal] = model(x, sample=True)
         reconstruction = self.likelihood(out.reconstruction, x).mean()
         kl_cluster, kl_variation = self.divergences(out)
-        plain = elbo(reconstruction, 1.0, kl_cluster=kl_cluster, kl_variation=kl_variation)
-        return replace(plain, loss=reconstruction + self.penalty(out, kl_cluster + kl_variation))
+        return assemble(
+            reconstruction,
+            kl_cluster=kl_cluster,
+            kl_variation=kl_variation,
+            penalty=self.penalty(out, kl_cluster + kl_variation),
+        )
+
+
+PLAIN = ModelSpec(
+    build=VAE,
+    reads=CONVOLVED,
+    settings=CodeConfig,
+    preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
+)
+"""The VAE."""
+
+WEIGHTED = ModelSpec(
+    build=VAE,
+    reads=CONVOLVED,
+    settings=CodeConfig,
+    preset={"model": PAPER_SIZES, "objective": {"beta": 2.0}, "train": PAPER_TRAINING},
+)
+"""The beta-VAE of figure 5f: 16 latent dimensions, beta 2."""

@@ -1,0 +1,88 @@
+"""The networks of presets `default` and `paper`, put together from settings."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mcevae.geometry.groups import MatrixGroup
+from mcevae.models.config import Config
+from mcevae.models.default.model import DefaultModel
+from mcevae.models.default.objective import HypothesisObjective
+from mcevae.models.default.selftraining import SelfTraining
+from mcevae.models.distributions import GaussianLatent, MixtureLatent
+from mcevae.models.nets import (
+    CodeDecoder,
+    CodeEncoder,
+    ConvEncoder,
+    Extractor,
+    GatedDecoder,
+    HypothesisNet,
+)
+from mcevae.models.objective import Objective
+from mcevae.models.paper import PaperModel
+
+
+def paper(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> PaperModel:
+    """The paper's model.
+
+    Args:
+        config: settings of the run.
+        shape: (C, H, W) of the images.
+        group: of the poses.
+    """
+    sizes = config.model
+    cluster = (
+        MixtureLatent(sizes.room, sizes.prior_weights, sizes.posterior_weights)
+        if sizes.latent == "mixture"
+        else GaussianLatent(sizes.room)
+    )
+    variation = GaussianLatent(sizes.variation)
+    pose = GaussianLatent(group.dim, pose_scale(group, config))
+    encoder = ConvEncoder(shape, sizes.channels)
+    return PaperModel(
+        group=group,
+        encoder=encoder,
+        cluster=cluster,
+        variation=variation,
+        pose=pose,
+        extract_cluster=Extractor(encoder.features, sizes.hidden, cluster.dim),
+        extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
+        extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
+        decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
+        objective=Objective(config.objective, group, config.support.half_widths(group)),
+        background=config.data.background_level,
+    )
+
+
+def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> DefaultModel:
+    """The default model; arguments as for `paper`."""
+    sizes, room = config.model, config.model.room
+    support = config.support.half_widths(group)
+    variation = GaussianLatent(sizes.variation)
+    return DefaultModel(
+        group=group,
+        support=support,
+        net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
+        encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
+        decoder=CodeDecoder(
+            room + sizes.variation, sizes.hidden, shape, config.data.background_level
+        ),
+        variation=variation,
+        objective=HypothesisObjective(config, support),
+        teaching=SelfTraining,
+        background=config.data.background_level,
+        from_canonical=sizes.encode == "canonical",
+    )
+
+
+def pose_scale(group: MatrixGroup, config: Config) -> Tensor:
+    """Standard deviation of the Gaussian prior of tau, (T,).
+
+    The paper does not state p(tau). A uniform distribution on the support has standard deviation
+    half-width / sqrt(3); the Gaussian with the same one makes eq. (7) analytic and puts rotation
+    and shift, whose units differ, on one footing. It is kept above 0.01 where the support has
+    no width.
+    """
+    half_widths = torch.tensor(config.support.half_widths(group))
+    return (half_widths / math.sqrt(3)).clamp_min(0.01)

@@ -1,0 +1,28 @@
+"""How far a reconstruction is from its image."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+EDGE = 1e-6
+"""Predicted pixels are kept this far from 0 and 1, so that no pixel costs more than 14 nats."""
+
+
+def bce(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Binary cross-entropy summed over an image's pixels, nats; both from 0 to 1.
+
+    (torch's own aborts the process on a device when a value is not finite.)
+    """
+    inside = EDGE + (1 - 2 * EDGE) * prediction
+    return -(target * inside.log() + (1 - target) * (1 - inside).log()).sum((1, 2, 3))
+
+
+def squared_error(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Squared error summed over an image's pixels: a Gaussian of variance 1/2, up to a constant."""
+    return (prediction - target).square().sum((1, 2, 3))
+
+
+LIKELIHOODS = {"bce": bce, "mse": squared_error}

@@ -1,0 +1,58 @@
+"""What several peers share: settings of the code, and outputs without poses."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mcevae.base.config import ensure
+from mcevae.geometry.groups import MatrixGroup
+from mcevae.models.contract import Output
+from mcevae.models.registry import PeerConfig
+
+P = TypeVar("P")
+
+CONVOLVED = frozenset(
+    {"model.channels", "model.hidden", "model.decoder_hidden"}
+    | {"objective.beta", "objective.likelihood"}
+)
+"""What peers read that have the encoder and the decoder of the paper's model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeConfig(PeerConfig):
+    """Settings of a peer that has one code in place of z_c and z."""
+
+    code: int = 16
+    """Size of the code of a peer that has one."""
+
+    def __post_init__(self) -> None:
+        ensure(self.code >= 1, f"code is {self.code}; use 1 or more")
+
+
+def unposed(
+    posterior: P,
+    z_c: Float[Tensor, "B D"],
+    responsibilities: Float[Tensor, "B K"],
+    image: Float[Tensor, "B C H W"],
+    group: MatrixGroup,
+) -> Output[P]:
+    """Output of a model that leaves images as they lie and has its whole code in z_c."""
+    tau = torch.zeros(image.shape[0], group.dim, device=image.device)
+    return Output(
+        posterior=posterior,
+        z_c=z_c,
+        z=z_c[:, :0],
+        tau=tau,
+        element=group.exp(tau),
+        responsibilities=responsibilities,
+        canonical=image,
+        reconstruction=image,
+    )
+
+
+def single_cluster(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1"]:
+    """Responsibilities of a model without clusters."""
+    return torch.ones(x.shape[0], 1, device=x.device)

@@ -1,0 +1,63 @@
+"""The progress of a training on the screen."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mcevae.training.position import Position
+
+
+class Bar:
+    """A bar over all steps of a run, and sentences above it.
+
+    Args:
+        console: that it is shown on.
+        position: where training stands.
+        steps: of an epoch.
+    """
+
+    def __init__(self, console: Console, position: Position, steps: int) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+        self.progress = Progress(*columns, console=console, disable=console.quiet)
+        self.position, self.steps = position, steps
+        done = position.epoch * steps + position.step
+        self.task = self.progress.add_task(
+            "starting", total=position.epochs * steps, completed=done
+        )
+
+    def __enter__(self) -> Self:
+        """Show it."""
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave it as it is."""
+        self.progress.stop()
+
+    def advance(self) -> None:
+        """A step was taken."""
+        self.progress.advance(self.task)
+
+    def say(self, sentence: str) -> None:
+        """Say something of this epoch."""
+        text = f"epoch {self.position.epoch + 1:3d}  {sentence}"
+        self.progress.console.print(text, highlight=False)
+
+    def update(self, means: Mapping[str, float]) -> None:
+        """Show the epoch's mean terms so far, and how long the run is now."""
+        kls = "/".join(f"{means[name]:.1f}" for name in ("kl_cluster", "kl_variation", "kl_pose"))
+        self.progress.update(
+            self.task,
+            total=self.position.epochs * self.steps,
+            description=f"epoch {self.position.epoch + 1}  loss {means['loss']:.1f}  "
+            f"reconstruction {means['reconstruction']:.1f}  KL {kls}  "
+            f"invariance {means['invariance']:.1f}",
+        )

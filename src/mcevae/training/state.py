@@ -1,0 +1,121 @@
+"""What a training keeps so that it can go on: written by `save`, read by `restore`."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mcevae.base.errors import UserError
+from mcevae.runs import checkpoint
+from mcevae.training.noise import noise_name, noise_state, set_noise_state
+from mcevae.training.position import TERMS, Position
+from mcevae.training.trainer import Trainer
+
+
+def save(trainer: Trainer) -> None:
+    """Write last.safetensors: everything that `restore` needs to go on exactly."""
+    optimizer, groups = checkpoint.flat(trainer.optimizer.state_dict())
+    tensors = weights(trainer)
+    tensors |= {f"optimizer.{k}": v for k, v in optimizer.items()}
+    for rank, noise in enumerate(trainer.ranks.all(noise_state())):
+        tensors |= {f"{noise_name(rank)}.{k}": v for k, v in noise.items()}
+    tensors |= {f"targets.{k}": v for k, v in trainer.teacher.state().items()}
+    scaler = trainer.accelerator.scaler
+    state = about(trainer) | {
+        "ranks": trainer.ranks.count,
+        "together": trainer.ranks.count * trainer.size,
+        "optimizer": groups,
+        "scaler": scaler.state_dict() if scaler is not None else None,
+    }
+    if trainer.accelerator.is_main_process:
+        checkpoint.save(checkpoint.run_file(trainer.run, "last"), tensors, state)
+
+
+def save_best(trainer: Trainer) -> None:
+    """Write best.safetensors: the model alone."""
+    if trainer.accelerator.is_main_process:
+        path = checkpoint.run_file(trainer.run, "best")
+        checkpoint.save(path, weights(trainer), about(trainer))
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    """Weights and buffers of the model, as checkpoints name them."""
+    return {f"model.{k}": v for k, v in trainer.inner.state_dict().items()}
+
+
+def about(trainer: Trainer) -> dict[str, Any]:
+    """Settings and position as JSON values."""
+    return {
+        "config": trainer.config.to_dict(),
+        "shape": list(trainer.shape),
+        "data": trainer.digest,
+        "position": dataclasses.asdict(trainer.position),
+    }
+
+
+def restore(trainer: Trainer) -> None:
+    """Go back to what `save` wrote.
+
+    Raises:
+        UserError: there is no such file, or it does not fit the settings.
+    """
+    path = checkpoint.run_file(trainer.run, "last")
+    tensors, state = checkpoint.load(path)
+    checkpoint.check_data(trainer.run, trainer.data, state)
+    try:
+        trainer.inner.load_state_dict(checkpoint.part(tensors, "model"))
+        trainer.optimizer.load_state_dict(
+            checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
+        )
+        lay_out(trainer)
+        trainer.position = Position(**{**state["position"], "window": 0})
+        trainer.show(state["position"].get("window", 0))
+        goal, before = trainer.config.train, state["config"]["train"]
+        if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
+            trainer.position.epochs = goal.epochs  # a plan for another goal is void
+        trainer.teacher.plan(trainer.position.epochs, trainer.position.warmup)
+        take_place(trainer, tensors, state.get("ranks", 1), state.get("together"))
+        trainer.teacher.restore(checkpoint.part(tensors, "targets"))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
+    if trainer.accelerator.scaler is not None and state["scaler"]:
+        trainer.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def lay_out(trainer: Trainer) -> None:
+    """Make an optimizer's loaded state fit this machine's fused kernel.
+
+    It walks weights and moments side by side through memory, so that a moment that was read from a
+    file must lie as its weight does, channels last say.
+    """
+    for group in trainer.optimizer.param_groups:
+        group["fused"] = trainer.fused
+    for weight, entry in trainer.optimizer.state.items():
+        for name, value in entry.items():
+            if value.shape == weight.shape:
+                entry[name] = torch.empty_like(weight).copy_(value)
+
+
+def take_place(
+    trainer: Trainer, tensors: dict[str, Tensor], ranks: int, together: int | None
+) -> None:
+    """Go on in the epoch and in the noise where other ranks, or as many, were.
+
+    The order of an epoch's images is the same for any number of ranks, so that another one goes on
+    at the same image, down to a whole step; only its noise is new.
+
+    Args:
+        trainer: that goes on.
+        tensors: of the checkpoint.
+        ranks: that wrote it.
+        together: images of all their batches; None: as many as of these.
+    """
+    position, now = trainer.position, trainer.ranks.count * trainer.size
+    if together not in (None, now):
+        means, position.step = position.means(), position.step * together // now
+        position.sums = [means[name] * position.step for name in TERMS]
+    as_many = ranks == trainer.ranks.count
+    set_noise_state(checkpoint.part(tensors, noise_name(trainer.ranks.index * as_many)))
+    if not as_many:
+        trainer.ranks.seed(trainer.config.train.seed, position.epoch, position.step)
