@@ -75,6 +75,9 @@ def resume(
 
     Example: mcevae resume runs/first --epochs 40
 
+    A run that was stopped goes on exactly. A finished run keeps its weights alone, and goes on from
+    the last ones with a new optimizer.
+
     Args:
         run: Folder that `mcevae fit` made.
         epochs: Train until this many epochs in all. Unset: as the run was started.

@@ -243,6 +243,16 @@ class Teacher:
         """As `before`, for images that are there."""
         return ""
 
+    def renew(self, *, grouped: bool) -> None:
+        """Make anew, from the trained model alone, what `state` has: a finished run keeps none.
+
+        Args:
+            grouped: whether the model has its clusters.
+
+        Raises:
+            Stopped: `stop` was filled.
+        """
+
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must keep of it."""
         return {}

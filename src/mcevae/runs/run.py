@@ -74,7 +74,8 @@ class TrainedRun:
     @property
     def epoch(self) -> int:
         """The epoch that the checkpoint is of, from 1."""
-        return self.state["position"]["epoch"] + 1
+        position = self.state["position"]
+        return position["epoch"] + (position["step"] > 0)  # at step 0 the epoch has not begun
 
     @property
     def recipe(self) -> Recipe:

@@ -26,7 +26,7 @@ from mcevae.training.position import check_finite, stacked
 from mcevae.training.ranks import told_of_losses
 from mcevae.training.schedule import as_recorded
 from mcevae.training.signals import stop_signals
-from mcevae.training.state import restore, save, save_best
+from mcevae.training.state import restore, save, save_weights
 from mcevae.training.trainer import CHECK_EVERY, Trainer
 
 
@@ -44,7 +44,8 @@ def fit(
         run: folder of the run.
         resume: go on from last.safetensors, or from the start where there is none yet; the losses
             are those of an unbroken run if there are as many processes. What the run chose for
-            settings that are "auto" is kept.
+            settings that are "auto" is kept. A finished run has kept its weights alone, and goes
+            on from the last ones with a new optimizer.
         console: where progress is shown.
 
     Returns:
@@ -70,6 +71,8 @@ def fit(
         while goes_on(trainer) and train_epoch(trainer, log, stop, bar):
             pass
         stopped = ranks.any(stop)
+    if not stopped and not trainer.anew:  # else nothing was done
+        save_weights(trainer, "last")
     trainer.close()
     return not stopped
 
@@ -123,7 +126,7 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
     log.epoch(position, train, valid, trainer.examine())
     if valid["negative_elbo"] < position.best:
         position.best, position.best_epoch = valid["negative_elbo"], position.epoch
-        save_best(trainer)
+        save_weights(trainer, "best")
     if ended:
         position.turn_to_next_epoch()
     save(trainer)  # where time is up, again, since it knows of the best checkpoint now

@@ -1,4 +1,12 @@
-"""What a training keeps so that it can go on: written by `save`, read by `restore`."""
+"""What a training keeps so that it can go on: written by `save`, read by `restore`.
+
+    best.safetensors    the weights of the best epoch
+    last.safetensors    of a training that can be stopped at any moment: everything, so that it
+                        goes on exactly; of a finished one, the weights alone
+
+A finished run has no need of optimizer, noise and targets, which are most of the bytes. Where it is
+trained longer all the same, these are made anew.
+"""
 
 import dataclasses
 from typing import Any
@@ -32,10 +40,10 @@ def save(trainer: Trainer) -> None:
         checkpoint.save(checkpoint.run_file(trainer.run, "last"), tensors, state)
 
 
-def save_best(trainer: Trainer) -> None:
-    """Write best.safetensors: the model alone."""
+def save_weights(trainer: Trainer, which: str) -> None:
+    """Write the model alone: `which` is best, or last once the training has finished."""
     if trainer.accelerator.is_main_process:
-        path = checkpoint.run_file(trainer.run, "best")
+        path = checkpoint.run_file(trainer.run, which)
         checkpoint.save(path, weights(trainer), about(trainer))
 
 
@@ -55,7 +63,7 @@ def about(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore(trainer: Trainer) -> None:
-    """Go back to what `save` wrote.
+    """Go back to what `save` wrote, or to the weights that a finished training has kept.
 
     Raises:
         UserError: there is no such file, or it does not fit the settings.
@@ -65,20 +73,27 @@ def restore(trainer: Trainer) -> None:
     checkpoint.check_data(trainer.run, trainer.data, state)
     try:
         trainer.inner.load_state_dict(checkpoint.part(tensors, "model"))
-        trainer.optimizer.load_state_dict(
-            checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
-        )
-        lay_out(trainer)
         trainer.position = Position(**{**state["position"], "window": 0})
         trainer.show(state["position"].get("window", 0))
         goal, before = trainer.config.train, state["config"]["train"]
         if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
             trainer.position.epochs = goal.epochs  # a plan for another goal is void
         trainer.teacher.plan(trainer.position.epochs, trainer.position.warmup)
-        take_place(trainer, tensors, state.get("ranks", 1), state.get("together"))
-        trainer.teacher.restore(checkpoint.part(tensors, "targets"))
+        if "optimizer" in state:
+            take_up(trainer, tensors, state)
+        else:
+            trainer.go_on_anew()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
+
+
+def take_up(trainer: Trainer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Go back to optimizer, place in the epoch, noise and targets of a training in its midst."""
+    moments = checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
+    trainer.optimizer.load_state_dict(moments)
+    lay_out(trainer)
+    take_place(trainer, tensors, state.get("ranks", 1), state.get("together"))
+    trainer.teacher.restore(checkpoint.part(tensors, "targets"))
     if trainer.accelerator.scaler is not None and state["scaler"]:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
 

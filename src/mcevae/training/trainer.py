@@ -57,6 +57,9 @@ def accelerator_for(config: PlannedConfig, run: Path) -> Accelerator:
 class Trainer:
     """A model in training: its optimizer, data, teacher and position.
 
+    Attributes:
+        anew: whether it goes on from the weights of a finished run and has not begun to.
+
     Args:
         config: settings of the run.
         data: posed images.
@@ -71,6 +74,7 @@ class Trainer:
         set_seed(settings.train.seed)
         self.run, self.data = run, data
         self.position = Position(epochs=settings.train.epochs)
+        self.anew = False
         self.accelerator = accelerator_for(settings, run)
         self.ranks = Ranks(self.accelerator)
         self.shape = data.train.images.shape
@@ -160,6 +164,7 @@ class Trainer:
         if done is None:
             return None
         self.show(self.ranks.said(self.position.window))
+        self.anew = False
         if done and self.ranks.count > 1:
             self.inner.load_state_dict(self.ranks.copy(self.inner.state_dict()))
             self.teacher.restore(self.ranks.copy(self.teacher.state()))
@@ -171,14 +176,30 @@ class Trainer:
             self.position.start_seconds = seconds
         return done
 
+    def go_on_anew(self) -> None:
+        """Train a finished run longer, which has kept its weights alone.
+
+        An epoch that a budget in minutes cut short begins again, since the order of its steps and
+        what the model was taught for it are gone. Noise is other than that of the first epochs.
+        """
+        position = self.position
+        position.step, position.sums = 0, [0.0] * len(TERMS)
+        torch.manual_seed(self.config.train.seed + position.epoch)
+        self.ranks.seed(self.config.train.seed, position.epoch)
+        self.anew = True
+
     def prepare(self) -> str | None:
         """What one process does for all at the start of an epoch; as for `teach`."""
         position, move_on = self.position, self.move_on if self.data.window else None
         epochs = foreseen_epochs(self.config.train, position)
         try:
-            return self.teacher.before(position.epoch, epochs, move_on)
+            if not self.anew:
+                return self.teacher.before(position.epoch, epochs, move_on)
+            self.teacher.renew(grouped=position.warmup > 0)
+            done = self.teacher.before(position.epoch, epochs, move_on)
         except Stopped:
             return None
+        return f"from the weights of a finished run, with a new optimizer. {done}".strip()
 
     def move_on(self) -> None:
         """Learn from the next window of a source that is larger than memory."""

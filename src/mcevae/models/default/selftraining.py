@@ -215,6 +215,14 @@ class SelfTraining(Teacher):
             ]
         )
 
+    def renew(self, *, grouped: bool) -> None:
+        """Targets from the trained network alone; see `Teacher.renew`."""
+        if grouped:
+            self.targets, _ = self.draw()
+            self.level()
+        else:
+            self.reread()
+
     def level(self) -> None:
         """Bring images that look alike into one frame."""
         if self.config.start.frames == "common":
