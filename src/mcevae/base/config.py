@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from mcevae.base.errors import SettingError
+
 BUILT_IN = ("mnist-mini", "mnist", "fashion-mnist", "digits")  # image sets by name
 
 
@@ -16,10 +18,10 @@ def ensure(condition: bool, sentence: str) -> None:
     """Refuse a setting.
 
     Raises:
-        ValueError: the condition does not hold; it says the sentence.
+        SettingError: the condition does not hold; it says the sentence.
     """
     if not condition:
-        raise ValueError(sentence)
+        raise SettingError(sentence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +55,10 @@ class FilesConfig:
 
     def __post_init__(self) -> None:
         level = self.background_level
-        ensure(0 <= level <= 1, f"background is {level}; use 0 to 1")
-        ensure(self.size is None or 16 <= self.size <= 256, f"size is {self.size}; use 16 to 256")
+        ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
+        ensure(self.size is None or 16 <= self.size <= 256, f"--size is {self.size}; use 16 to 256")
         low, high = self.levels or (0, 1)
-        ensure(low < high, f"levels are {low:g} and {high:g}; give the darker one first")
+        ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
     @property
     def is_file(self) -> bool:
@@ -88,9 +90,9 @@ class DataConfig(FilesConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(self.limit is None or self.limit > 1, f"limit is {self.limit}; use 2 or more")
-        ensure(self.window is None or self.window > 1, f"window is {self.window}; use 2 or more")
-        ensure(0 <= self.data_seed < 2**60, f"data-seed is {self.data_seed}; use 0 to 2**60")
+        ensure(self.limit is None or self.limit > 1, f"--limit is {self.limit}; use 2 or more")
+        ensure(self.window is None or self.window > 1, f"--window is {self.window}; use 2 or more")
+        ensure(0 <= self.data_seed < 2**60, f"--data-seed is {self.data_seed}; use 0 to 2**60")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +109,10 @@ class SupportConfig:
     """Largest stretch and shear, natural log units; for the group aff2."""
 
     def __post_init__(self) -> None:
-        ensure(0 <= self.rotation <= 180, f"rotation is {self.rotation}; use 0 to 180 degrees")
-        ensure(0 <= self.shift <= 1, f"shift is {self.shift}; use 0 to 1 of the image side")
-        ensure(1 <= self.scale <= 100, f"scale is {self.scale}; use 1 to 100")
-        ensure(0 <= self.strain <= 5, f"strain is {self.strain}; use 0 to 5")
+        ensure(0 <= self.rotation <= 180, f"--rotation is {self.rotation}; use 0 to 180 degrees")
+        ensure(0 <= self.shift <= 1, f"--shift is {self.shift}; use 0 to 1 of the image side")
+        ensure(1 <= self.scale <= 100, f"--scale is {self.scale}; use 1 to 100")
+        ensure(0 <= self.strain <= 5, f"--strain is {self.strain}; use 0 to 5")
 
     def half_widths(self, group: Any) -> tuple[float, ...]:
         """Half-widths of the support in the parameters of a `MatrixGroup` (radians, sides, logs).
@@ -141,12 +143,12 @@ class ObjectiveConfig:
     """Reconstruction term: binary cross-entropy, or squared error."""
 
     def __post_init__(self) -> None:
-        ensure(self.alpha >= 0, f"alpha is {self.alpha}; use 0 or more")
-        ensure(self.beta >= 0, f"beta is {self.beta}; use 0 or more")
-        ensure(self.draws >= 1, f"draws is {self.draws}; use 1 or more")
+        ensure(self.alpha >= 0, f"--alpha is {self.alpha}; use 0 or more")
+        ensure(self.beta >= 0, f"--beta is {self.beta}; use 0 or more")
+        ensure(self.draws >= 1, f"--draws is {self.draws}; use 1 or more")
         ensure(
             self.mode == "unsupervised" or self.draws == 1,
-            f"draws is {self.draws}, but supervised mode draws no M; leave it out",
+            f"--draws is {self.draws}, but supervised mode draws no M; leave it out",
         )
 
 
@@ -175,15 +177,17 @@ class TrainConfig:
     """Save the last state this often, besides at the end of every epoch."""
 
     def __post_init__(self) -> None:
-        ensure(self.epochs == "auto" or self.epochs >= 1, f"epochs is {self.epochs}; use 1 or more")
-        ensure(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}; use > 0")
+        ensure(
+            self.epochs == "auto" or self.epochs >= 1, f"--epochs is {self.epochs}; use 1 or more"
+        )
+        ensure(self.minutes is None or self.minutes > 0, f"--minutes is {self.minutes}; use > 0")
         ensure(
             self.batch_size == "auto" or self.batch_size >= 2,
-            f"batch-size is {self.batch_size}; batch norm needs 2",
+            f"--batch-size is {self.batch_size}; batch norm needs 2",
         )
-        ensure(0 < self.lr < float("inf"), f"lr is {self.lr}; use a positive number")
-        ensure(0 <= self.seed < 2**32, f"seed is {self.seed}; use 0 to {2**32 - 1}")
-        ensure(self.checkpoint_minutes > 0, "checkpoint-minutes must be positive")
+        ensure(0 < self.lr < float("inf"), f"--lr is {self.lr}; use a positive number")
+        ensure(0 <= self.seed < 2**32, f"--seed is {self.seed}; use 0 to {2**32 - 1}")
+        ensure(self.checkpoint_minutes > 0, "--checkpoint-minutes must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)

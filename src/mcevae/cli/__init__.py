@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import tyro
 from rich.console import Console
 
-from mcevae.base.errors import TrainingError, UserError
+from mcevae.base.errors import TrainingError, UserError, as_flag, naming
 from mcevae.base.processes import place
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
@@ -35,7 +35,12 @@ Start with: mcevae fit mnist-mini --epochs 40 --out runs/first"""
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit code 2 for what the user can mend, 1 for failed training."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with naming(as_flag):
+        run_or_say_why(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_or_say_why(arguments: list[str]) -> None:
+    """Run a command; where it cannot be, say why in one sentence and leave."""
     try:
         run(arguments)
     except UserError as error:

@@ -26,6 +26,17 @@ from mcevae.runs.run import TrainedRun
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
 """Raised when config.json changes so that older versions of mcevae cannot read it."""
+PARAMETERS = {
+    ("model", "clusters"): "n_clusters",
+    ("model", "group"): "group",
+    ("support", "rotation"): "rotation",
+    ("support", "shift"): "shift",
+    ("train", "epochs"): "max_epochs",
+    ("train", "minutes"): "minutes",
+    ("train", "seed"): "random_state",
+    ("data", "background"): "background",
+}
+"""Settings by part and name that the estimator has parameters for."""
 MISSING = "the hub needs huggingface_hub; pip install 'mcevae[hub]'"
 
 CARD_TEXT = """---
@@ -233,23 +244,13 @@ def trained(run: Path) -> tuple[dict[str, Any], Fitted]:
 
 def parameters_of(config: Config) -> dict[str, Any]:
     """Parameters by which the estimator would be fitted as a run of these settings was."""
-    own = {
-        ("model", "clusters"): "n_clusters",
-        ("model", "group"): "group",
-        ("support", "rotation"): "rotation",
-        ("support", "shift"): "shift",
-        ("train", "epochs"): "max_epochs",
-        ("train", "minutes"): "minutes",
-        ("train", "seed"): "random_state",
-        ("data", "background"): "background",
-    }
     parameters: dict[str, Any] = {}
     settings: dict[str, dict[str, Any]] = {}
     usual = Config()
     for part in dataclasses.fields(Config)[1:]:  # all but the preset
         for name, value in asdict(getattr(config, part.name)).items():
-            if (part.name, name) in own:
-                parameters[own[part.name, name]] = value
+            if (part.name, name) in PARAMETERS:
+                parameters[PARAMETERS[part.name, name]] = value
             elif part.name != "data" and value != getattr(getattr(usual, part.name), name):
                 settings.setdefault(part.name, {})[name] = value
     return {**parameters, "settings": settings or None}

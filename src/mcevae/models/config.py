@@ -23,7 +23,7 @@ from mcevae.base.config import (
     TrainConfig,
     ensure,
 )
-from mcevae.base.errors import DAMAGE, UserError
+from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
 from mcevae.models.own import own_settings, unread
 from mcevae.models.registry import ENTRIES, KINDS, PRESET_NAMES, PeerConfig, entry_of, spec_of
@@ -78,27 +78,27 @@ class ModelConfig:
         return MOST_CLUSTERS if self.clusters == "auto" else self.clusters
 
     def __post_init__(self) -> None:
-        ensure(self.rotations >= 8, f"rotations is {self.rotations}; use 8 or more")
+        ensure(self.rotations >= 8, f"--rotations is {self.rotations}; use 8 or more")
         for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
             value = getattr(self, name)
-            ensure(value == "auto" or value >= 1, f"{name} is {value}; use 1 or more")
+            ensure(value == "auto" or value >= 1, f"--{name} is {value}; use 1 or more")
         ensure(
             self.clusters == "auto" or self.clusters <= MOST_ASKED,
-            f"clusters is {self.clusters}; use at most {MOST_ASKED}",
+            f"--clusters is {self.clusters}; use at most {MOST_ASKED}",
         )
-        ensure(min(self.channels) >= 1, f"channels are {self.channels}; use 1 or more of each")
+        ensure(min(self.channels) >= 1, f"--channels are {self.channels}; use 1 or more of each")
         for name in ("prior_weights", "posterior_weights"):
             weights = getattr(self, name)
             if weights is not None:
-                ensure(self.latent == "mixture", f"{name} needs --latent mixture")
+                ensure(self.latent == "mixture", f"--{name} needs --latent mixture")
                 ensure(
                     len(weights) == self.clusters,
-                    f"{name} has {len(weights)} numbers; give one for each of "
+                    f"--{name} has {len(weights)} numbers; give one for each of "
                     f"{self.clusters} clusters",
                 )
                 ensure(
                     min(weights) > 0 and abs(sum(weights) - 1) < 1e-4,
-                    f"{name} is {weights}; use positive numbers that sum to 1",
+                    f"--{name} is {weights}; use positive numbers that sum to 1",
                 )
 
 
@@ -134,11 +134,11 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         for name in ("templates", "subset", "neighbours", "restarts"):
-            ensure(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
-        ensure(self.redraws >= 0, f"redraws is {self.redraws}; use 0 or more")
-        ensure(0 < self.warmup < 1, f"warmup is {self.warmup}; use a share between 0 and 1")
+            ensure(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; use 1 or more")
+        ensure(self.redraws >= 0, f"--redraws is {self.redraws}; use 0 or more")
+        ensure(0 < self.warmup < 1, f"--warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):
-            ensure(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; use 0 to 1")
+            ensure(0 <= getattr(self, name) < 1, f"--{name} is {getattr(self, name)}; use 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,7 @@ class Config:
             for name in (one.name for one in dataclasses.fields(usual)):
                 changed = getattr(getattr(self, part), name) != getattr(usual, name)
                 if changed and not spec.knows(f"{part}.{name}"):
-                    raise ValueError(unread(kind, f"{part}.{name}"))
+                    raise SettingError(unread(kind, f"{part}.{name}"))
         ensure(
             spec.finds_clusters or self.model.clusters != "auto",
             f"preset {entry_of(kind).preset} does not know --clusters auto; use --preset default",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcevae.base.errors import SettingError
 from mcevae.models.registry import entry_of, readers, spec_of
 
 
@@ -34,7 +35,7 @@ def own_settings(given: Any, baseline: Any, kind: str) -> Any:
         kind: of the model.
 
     Raises:
-        ValueError: one is read by other models alone.
+        SettingError: one is read by other models alone.
     """
     if not isinstance(given, dict) or not isinstance(baseline, dict):
         return given or baseline  # which `checked` refuses
@@ -47,5 +48,5 @@ def own_settings(given: Any, baseline: Any, kind: str) -> Any:
     own = mine | given
     for name in own:
         if not spec.knows(f"peer.{name}") and readers(f"peer.{name}"):
-            raise ValueError(unread(kind, f"peer.{name}"))
+            raise SettingError(unread(kind, f"peer.{name}"))
     return own

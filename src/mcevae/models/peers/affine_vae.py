@@ -61,7 +61,7 @@ class SearchConfig(CodeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("search_restarts", "search_steps"):
-            ensure(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; use 1 or more")
+            ensure(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; use 1 or more")
 
 
 class PosedVAE(VAE):

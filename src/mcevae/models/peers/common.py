@@ -29,7 +29,7 @@ class CodeConfig(PeerConfig):
     """Size of the code of a peer that has one."""
 
     def __post_init__(self) -> None:
-        ensure(self.code >= 1, f"code is {self.code}; use 1 or more")
+        ensure(self.code >= 1, f"--code is {self.code}; use 1 or more")
 
 
 def unposed(

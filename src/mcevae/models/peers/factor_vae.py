@@ -45,7 +45,7 @@ class FactorConfig(CodeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(self.gamma >= 0, f"gamma is {self.gamma}; use 0 or more")
+        ensure(self.gamma >= 0, f"--gamma is {self.gamma}; use 0 or more")
 
 
 class FactorVAE(VAE):

@@ -29,8 +29,8 @@ class PosePriorConfig(PeerConfig):
     """Standard deviation of the prior of the shift, image sides (spatial-vae, jrvae)."""
 
     def __post_init__(self) -> None:
-        ensure(self.rotation_prior > 0, "rotation-prior must be positive")
-        ensure(self.shift_prior > 0, "shift-prior must be positive")
+        ensure(self.rotation_prior > 0, "--rotation-prior must be positive")
+        ensure(self.shift_prior > 0, "--shift-prior must be positive")
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

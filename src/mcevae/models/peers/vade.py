@@ -48,7 +48,7 @@ class VaDEConfig(CodeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(0 < self.pretrain < 1, f"pretrain is {self.pretrain}; use a share of 0 to 1")
+        ensure(0 < self.pretrain < 1, f"--pretrain is {self.pretrain}; use a share of 0 to 1")
 
 
 class VaDE(VAE):

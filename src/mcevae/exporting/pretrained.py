@@ -1,0 +1,117 @@
+"""An estimator that can be saved, shared and read back, and what its errors call its parameters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from mcevae.base.errors import UserError, as_parameter, naming
+from mcevae.exporting import hub
+from mcevae.images.readers import Unreadable
+from mcevae.models.config import PART_TYPES, Config
+
+E = TypeVar("E", bound="Pretrained")
+
+
+def parameter_of(setting: str) -> str:
+    """What the estimator calls a setting: max_epochs, or settings["train"]["lr"]."""
+    for (_, name), parameter in hub.PARAMETERS.items():
+        if name == setting:
+            return parameter
+    for part, kind in PART_TYPES.items():
+        if setting in {field.name for field in fields(kind)}:
+            return f'settings["{part}"]["{setting}"]'
+    return as_parameter(setting)
+
+
+@contextmanager
+def value_errors() -> Iterator[None]:
+    """Errors that users can mend, as scikit-learn wants them.
+
+    Raises:
+        ValueError: something cannot be; settings are called by the estimator's names.
+    """
+    with naming(parameter_of):
+        try:
+            yield
+        except (UserError, Unreadable) as error:
+            raise ValueError(str(error)) from error
+
+
+class Pretrained(BaseEstimator):
+    """An estimator whose fitted attributes are those of `hub.Fitted`, each with `_` at its end."""
+
+    config_: Config
+
+    @classmethod
+    def from_pretrained(
+        cls: type[E], name: str | Path, *, revision: str | None = None, token: str | None = None
+    ) -> E:
+        """A fitted estimator that gives the same numbers as the one that was saved.
+
+        Args:
+            name: a folder that `save_pretrained` filled, a run of `mcevae fit` (whose images are
+                given as its files have them, in any size), or owner/name on the Hugging Face hub
+                (extra `hub`). Reading them runs no code of theirs.
+            revision: on the hub: branch, tag or commit.
+            token: on the hub: for private models, if `hf auth login` keeps none.
+
+        Raises:
+            ValueError: there is no such model, or it is damaged, or of another version.
+        """
+        with value_errors():
+            parameters, found = hub.read(hub.fetch(name, revision, token))
+            try:
+                made = cls(**parameters)
+            except TypeError as error:
+                raise UserError(f"{name}: does not fit {cls.__name__} ({error}).") from error
+        for attribute, value in vars(found).items():
+            if value is not None or attribute == "image_shape":
+                setattr(made, f"{attribute}_", value)
+        return made
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors, config.json and a model card README.md for `from_pretrained`.
+
+        The parameter `run`, paths and `labels_` are left out; a generator in `random_state` becomes
+        the seed that was drawn.
+
+        Raises:
+            ValueError: they cannot be written.
+        """
+        with value_errors():
+            hub.write(Path(folder), *self._learned())
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub (extra `hub`).
+
+        Args:
+            repo_id: owner/name; is made if need be.
+            private: whether a new one is; None: as its owner has it.
+            token: None: the one that `hf auth login` keeps.
+
+        Returns:
+            Its address.
+
+        Raises:
+            ValueError: the hub refuses or cannot be reached.
+        """
+        with value_errors():
+            return hub.push(repo_id, *self._learned(), private=private, token=token)
+
+    def _learned(self) -> tuple[dict[str, Any], hub.Fitted]:
+        """Parameters and attributes that another machine can use."""
+        check_is_fitted(self)
+        parameters = self.get_params(deep=False)
+        parameters.pop("run", None)
+        if "random_state" in parameters:
+            parameters["random_state"] = self.config_.train.seed
+        names = [field.name for field in fields(hub.Fitted)]
+        learned: dict[str, Any] = {name: getattr(self, f"{name}_", None) for name in names}
+        return parameters, hub.Fitted(**learned)
