@@ -12,7 +12,7 @@ from typing import Any
 
 from cells import arguments, run_cells, score, train
 
-from mcevae.models.config import Config, default
+from mcevae.models.config import Config
 from mcevae.training.schedule import BATCH
 
 PIECES: dict[str, dict[str, dict[str, Any]]] = {
@@ -32,7 +32,7 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
 
 def posed(seed: int) -> Config:
     """Settings with nothing off, which the images are posed by."""
-    return default().changed(
+    return Config().changed(
         data={"source": "mnist", "limit": 10_000},
         start={"subset": 10_000},
         train={"epochs": 20, "batch_size": BATCH, "seed": seed},

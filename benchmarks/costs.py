@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from mcevae.base.machine import keep_memory
-from mcevae.models.config import default
+from mcevae.models.config import Config
 from mcevae.models.registry import build
 from mcevae.runs.infer import outputs
 from mcevae.training.schedule import BATCH
@@ -93,7 +93,7 @@ def main() -> None:
     keep_memory()
     torch.manual_seed(0)
     peaks = reached()
-    config = default().changed(data=SMALL, train={"batch_size": BATCH})
+    config = Config().changed(data=SMALL, train={"batch_size": BATCH})
     model = build(config, (1, 28, 28)).eval()
     pixels = torch.randint(0, 256, (500, 1, 28, 28)).byte()
 

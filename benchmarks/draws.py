@@ -25,9 +25,9 @@ from published import DRAWS, LoopedObjective
 from mcevae.base.config import ObjectiveConfig
 from mcevae.geometry.groups import get_group
 from mcevae.images.arrays import to_float
-from mcevae.models.config import paper
+from mcevae.models import assembly
+from mcevae.models.config import PRESETS
 from mcevae.models.objective import Objective
-from mcevae.models.registry import gaussian
 from mcevae.runs.data import prepare_for
 
 
@@ -40,9 +40,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    config = paper()
+    config = PRESETS["paper"]()
     x = to_float(prepare_for(config).train.images.pixels[:100])
-    model = gaussian(config, (1, 28, 28), get_group("se2")).train()
+    model = assembly.paper(config, (1, 28, 28), get_group("se2")).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.train.lr)
     support = config.support.half_widths(model.group)
     one = dataclasses.replace(config.objective, draws=1)

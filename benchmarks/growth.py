@@ -27,9 +27,8 @@ from pyarrow import parquet
 from mcevae.base.machine import keep_memory
 from mcevae.images.arrays import to_float
 from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS
-from mcevae.models.config import Config, default
+from mcevae.models.config import Config
 from mcevae.models.default.model import DefaultModel
-from mcevae.models.default.objective import HypothesisObjective
 from mcevae.models.registry import build
 from mcevae.runs.data import prepare_for, settle
 from mcevae.runs.infer import outputs
@@ -45,10 +44,9 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
 def model_costs(side: int, clusters: int, rounds: int) -> dict[str, float]:
     """Microseconds for an image of a training step and of inference."""
     torch.manual_seed(0)
-    config: Config = default().changed(model={"clusters": clusters})
+    config: Config = Config().changed(model={"clusters": clusters})
     model = build(config, (1, side, side))
     assert isinstance(model, DefaultModel)
-    objective = HypothesisObjective(config, config.support.half_widths(model.group))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     pixels = torch.randint(0, 256, (INFERRED, 1, side, side)).byte()
     batch = {
@@ -58,7 +56,7 @@ def model_costs(side: int, clusters: int, rounds: int) -> dict[str, float]:
     }
 
     def step() -> None:
-        objective(model, model, to_float(pixels[:BATCH]), batch).loss.backward()
+        model.terms(model, to_float(pixels[:BATCH]), batch).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -100,7 +98,7 @@ def hollow(folder: Path, count: int) -> Path:
 def pack_costs(count: int, folder: Path) -> dict[str, float]:
     """Seconds until the first window is there, and of a further one, far into the file."""
     source = {"source": str(hollow(folder / str(count), count)), "window": WINDOW}
-    config, _ = settle(default().changed(data=source))
+    config, _ = settle(Config().changed(data=source))
     started = time.process_time()
     data = prepare_for(config)
     opened = time.process_time() - started

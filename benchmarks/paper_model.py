@@ -16,9 +16,8 @@ import torch
 from common import write_results
 from rich.console import Console
 
-from mcevae.base.config import DataConfig, ObjectiveConfig, TrainConfig
 from mcevae.images.datasets import Splits
-from mcevae.models.config import Config, paper
+from mcevae.models.config import PRESETS, Config
 from mcevae.pages.report import write_report
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
@@ -30,11 +29,10 @@ from mcevae.training.loop import fit
 
 def settings(mode: Literal["unsupervised", "supervised"], minutes: float, seed: int) -> Config:
     """The paper preset, its training ended by time."""
-    return dataclasses.replace(
-        paper(),
-        data=DataConfig(source="mnist"),
-        objective=ObjectiveConfig(mode=mode, draws=1),
-        train=TrainConfig(epochs=60, minutes=minutes, seed=seed),
+    return PRESETS["paper"]().changed(
+        data={"source": "mnist"},
+        objective={"mode": mode},
+        train={"minutes": minutes, "seed": seed},
     )
 
 

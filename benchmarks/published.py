@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from mcevae.base.config import ObjectiveConfig
 from mcevae.geometry.groups import get_group
-from mcevae.models.config import Config, paper
+from mcevae.models import assembly
+from mcevae.models.config import PRESETS, Config
+from mcevae.models.contract import Output
 from mcevae.models.objective import Objective
-from mcevae.models.paper import Output, PaperModel
-from mcevae.models.registry import gaussian
+from mcevae.models.paper import PaperModel, Posterior
 
 DRAWS = 25
 BATCH = 100
@@ -27,7 +28,7 @@ FEATURES = 16 * 7 * 7
 class LoopedObjective(Objective):
     """Eq. (8) with a pass of its own for each draw."""
 
-    def invariance(self, model: PaperModel, x: Tensor, out: Output) -> Tensor:
+    def invariance(self, model: PaperModel, x: Tensor, out: Output[Posterior]) -> Tensor:
         """Mean of the term over `DRAWS` single draws."""
         parts = [super(LoopedObjective, self).invariance(model, x, out) for _ in range(DRAWS)]
         return torch.stack(parts).mean(0)
@@ -67,11 +68,11 @@ def extractor(hidden: int, dim: int, activation: type[nn.Module], layers: int) -
 
 def published(config: Config | None = None) -> PaperModel:
     """The published model of SE(2)-MNIST, in training mode."""
-    config = config or paper()
-    model = gaussian(config, (1, 28, 28), get_group("se2"))
+    config = config or PRESETS["paper"]()
+    model = assembly.paper(config, (1, 28, 28), get_group("se2"))
     settings = config.model
     model.encoder = encoder()
-    clusters, hidden = int(settings.clusters), settings.hidden
+    clusters, hidden = settings.room, settings.hidden
     model.extract_cluster = Pair(lambda: extractor(hidden, clusters, nn.Sigmoid, 2))
     model.extract_variation = Pair(lambda: extractor(hidden, settings.variation, nn.Sigmoid, 2))
     model.extract_pose = Pair(lambda: extractor(settings.pose_hidden, 3, nn.ReLU, 1))
@@ -80,6 +81,6 @@ def published(config: Config | None = None) -> PaperModel:
 
 def looped(config: Config | None = None) -> LoopedObjective:
     """Its objective."""
-    config = config or paper()
+    config = config or PRESETS["paper"]()
     group = get_group("se2")
     return LoopedObjective(ObjectiveConfig(draws=1), group, config.support.half_widths(group))

@@ -13,7 +13,7 @@ from typing import Any
 
 from cells import arguments, run_cells, score, train
 
-from mcevae.models.config import Config, default
+from mcevae.models.config import Config
 from mcevae.training.schedule import BATCH, EPOCHS
 
 MNIST = {"source": "mnist"}
@@ -39,7 +39,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
 def settings(row: str, seed: int) -> Config:
     """The default preset with a row's changes."""
     many = {"epochs": EPOCHS, "batch_size": BATCH}  # by which cells are compared
-    return default().changed(train=many).changed(**ROWS[row]).changed(train={"seed": seed})
+    return Config().changed(train=many).changed(**ROWS[row]).changed(train={"seed": seed})
 
 
 def cell(row: str, seed: int, run: Path) -> dict[str, Any]:

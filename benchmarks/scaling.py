@@ -25,18 +25,19 @@ from typing import Any
 import numpy as np
 from common import write_results
 from rich.console import Console
-from rich.progress import Progress
 
 from mcevae.base.processes import place
 from mcevae.images.datasets import load
-from mcevae.models.config import Config, default
+from mcevae.models.config import Config
 from mcevae.predicting.engines import Maker, Order
 from mcevae.predicting.shards import Shard
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for
 from mcevae.runs.run import TrainedRun
-from mcevae.training.loop import train_epoch
+from mcevae.training.bar import Bar
+from mcevae.training.loop import take_steps
+from mcevae.training.state import save_weights
 from mcevae.training.trainer import CHECK_EVERY, Trainer
 
 BILLION = 10**9
@@ -45,7 +46,7 @@ STEPS = 60
 
 def settings() -> Config:
     """The default preset on 10,000 bundled digits."""
-    return default().changed(data={"source": "mnist-mini"}, model={"clusters": 10})
+    return Config().changed(data={"source": "mnist-mini"}, model={"clusters": 10})
 
 
 def predicted(folder: Path, out: str) -> dict[str, float]:
@@ -67,10 +68,10 @@ def trained(folder: Path, out: str) -> dict[str, float]:
     rate = trainer.set_rate
     # The loop sets the rate before each step, which is where the clock is read.
     trainer.set_rate = lambda: (times.append(time.perf_counter()), rate())[1]
-    with Progress(console=Console(quiet=True), disable=True) as bar:
+    with Bar(Console(quiet=True), trainer.position, len(trainer.loader)) as bar:
         while len(times) <= STEPS:
-            train_epoch(trainer, [], bar, bar.add_task(""))
-            trainer.position.epoch, trainer.position.step = trainer.position.epoch + 1, 0
+            take_steps(trainer, [], bar)
+            trainer.position.turn_to_next_epoch()
     seconds = times[STEPS] - times[CHECK_EVERY]
     images = (STEPS - CHECK_EVERY) * trainer.size
     return {"seconds": seconds, "images": images, "taught": taught, "targets": targets}
@@ -110,7 +111,7 @@ def main() -> None:
         pixels = load("mnist-mini").train.pixels[:, 0].numpy()
         np.save(folder / "images.npy", np.resize(pixels, (arguments.images, *pixels.shape[1:])))
         trainer = Trainer(settings(), prepare_for(settings()), folder / "run")
-        trainer.save_best()  # its weights do not change how long it takes
+        save_weights(trainer, "best")  # its weights do not change how long it takes
         model, config, _ = load_model(folder / "run")
         calibrate(model, config, trainer.data.validation.images.pixels[:500]).write(folder / "run")
         turns = {what: {"1": [], "2": []} for what in WORK}

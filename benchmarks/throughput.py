@@ -36,7 +36,7 @@ from published import BATCH, DRAWS, LoopedObjective, looped, published
 
 from mcevae.base.machine import keep_memory
 from mcevae.images.arrays import to_float
-from mcevae.models.config import Config, default, paper
+from mcevae.models.config import PRESETS, Config
 from mcevae.runs.data import prepare_for
 from mcevae.training.schedule import BATCH as BATCH_OF_MANY
 from mcevae.training.trainer import Trainer
@@ -54,7 +54,7 @@ def published_step() -> Callable[[], int]:
     torch.manual_seed(0)
     model, objective = published(), looped()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    x = to_float(prepare_for(paper().changed(data=SMALL)).train.images.pixels[:BATCH])
+    x = to_float(prepare_for(PRESETS["paper"]().changed(data=SMALL)).train.images.pixels[:BATCH])
 
     def step() -> int:
         objective(model, model, x).loss.backward()
@@ -70,12 +70,14 @@ def trainer_step(config: Config, options: Sequence[str] = (), *, each_draw: bool
     if "returning" not in options:
         keep_memory()
     trainer = Trainer(config, prepare_for(config), Path(tempfile.mkdtemp()))
-    if trainer.teacher:
-        targets = trainer.teacher.targets
-        targets.cluster.copy_(torch.randint(0, int(config.model.clusters), targets.cluster.shape))
+    state = trainer.teacher.state()
+    if "cluster" in state:
+        drawn = torch.randint(0, config.model.room, state["cluster"].shape)
+        trainer.teacher.restore({**state, "cluster": drawn})
     if each_draw:
         support = config.support.half_widths(trainer.inner.group)
-        trainer.objective = LoopedObjective(config.objective, trainer.inner.group, support)
+        model: Any = trainer.inner
+        model.objective = LoopedObjective(config.objective, model.group, support)
     if "unfused" in options:
         for group in trainer.optimizer.param_groups:
             group["fused"] = False
@@ -100,7 +102,7 @@ def way(name: str) -> Callable[[], int]:
     base, *options = name.split("-")
     if base == "published":
         return published_step()
-    config = {"default": default}.get(base, paper)().changed(data=SMALL)
+    config = PRESETS[base if base in PRESETS else "paper"]().changed(data=SMALL)
     if base == "default":
         config = config.changed(train={"batch_size": BATCH_OF_MANY})
     if base == "paper":

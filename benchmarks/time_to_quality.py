@@ -24,7 +24,7 @@ from rich.console import Console
 from mcevae.base.machine import keep_memory, machine
 from mcevae.images.arrays import to_float
 from mcevae.images.datasets import Splits
-from mcevae.models.config import Config, default, paper
+from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Model
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load_model
@@ -45,7 +45,7 @@ def scores(model: Model, config: Config, data: Splits) -> dict[str, float]:
 
 def train_published(minutes: float, folder: Path) -> list[dict[str, Any]]:
     """Scores every ten minutes of processor time of the published step."""
-    config = paper().changed(data=MNIST)
+    config = PRESETS["paper"]().changed(data=MNIST)
     data = prepare_for(config)
     torch.manual_seed(0)
     model, objective = published(config), looped(config)
@@ -86,7 +86,7 @@ def train_default(folder: Path, precision: str) -> list[dict[str, Any]]:
     """Scores of the default preset on `FEW` of the images, in fewer epochs than it has."""
     keep_memory()
     train = {"epochs": 10, "precision": precision}
-    config = default().changed(data=MNIST | {"limit": FEW}, train=train)
+    config = Config().changed(data=MNIST | {"limit": FEW}, train=train)
     data = prepare_for(config)
     run = folder / f"default-{precision}"
     started = time.process_time()

@@ -20,9 +20,8 @@ import torch  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
-from mcevae.base.config import DataConfig, ObjectiveConfig, TrainConfig  # noqa: E402
 from mcevae.images.datasets import Splits  # noqa: E402
-from mcevae.models.config import PART_TYPES, Config, ModelConfig, StartConfig, default  # noqa: E402
+from mcevae.models.config import PART_TYPES, PRESETS, Config  # noqa: E402
 from mcevae.models.paper import PaperModel  # noqa: E402
 from mcevae.models.registry import build  # noqa: E402
 from mcevae.pages.explorer import Explorer  # noqa: E402
@@ -42,25 +41,23 @@ expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
 
 def tiny(**changes: object) -> Config:
     """Settings that train in a second; `changes` name fields of any part of the settings."""
-    config = Config(
-        data=DataConfig(source="mnist-mini", limit=400),
-        model=ModelConfig(
-            channels=(4, 8, 8, 8), hidden=32, pose_hidden=16, decoder_hidden=32, clusters=4
-        ),
-        objective=ObjectiveConfig(),
-        train=TrainConfig(epochs=2, batch_size=50, lr=3e-3),
+    sizes = {"channels": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
+    config = PRESETS["paper"]().changed(
+        data={"source": "mnist-mini", "limit": 400},
+        model={"clusters": 4, **sizes},
+        train={"epochs": 2, "batch_size": 50, "lr": 3e-3},
     )
     return changed(config, changes)
 
 
 def taught(**changes: object) -> Config:
     """Settings of the default preset that train in seconds; `changes` as for `tiny`."""
-    config = dataclasses.replace(
-        default(),
-        data=DataConfig(source="mnist-mini", limit=400),
-        model=ModelConfig(kind="hypotheses", clusters=3, rotations=24, variation=4, hidden=32),
-        start=StartConfig(templates=8, subset=300, neighbours=8, restarts=2, redraws=2),
-        train=dataclasses.replace(default().train, epochs=4, batch_size=50),
+    start = {"templates": 8, "subset": 300, "neighbours": 8, "restarts": 2, "redraws": 2}
+    config = Config().changed(
+        data={"source": "mnist-mini", "limit": 400},
+        model={"clusters": 3, "rotations": 24, "variation": 4, "hidden": 32},
+        start=start,
+        train={"epochs": 4, "batch_size": 50},
     )
     return changed(config, changes)
 

@@ -111,7 +111,7 @@ def test_a_run_is_an_estimator(run: Path, X: np.ndarray, tmp_path: Path) -> None
     assert np.array_equal(made.pose(X), expected.element.numpy())
     assert made.group == "sim2" and made.n_clusters == 3
     refit = made._config()
-    for part in ("support", "model", "objective", "start", "baseline", "train"):
+    for part in ("support", "model", "objective", "start", "peer", "train"):
         assert getattr(refit, part) == getattr(config, part)
     larger = np.kron(X[:5], np.ones((2, 2), X.dtype))  # brought to size as a file would be
     assert (made.predict(larger) == made.predict(X[:5])).mean() > 0.5

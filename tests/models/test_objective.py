@@ -6,7 +6,8 @@ from torch import nn
 
 from mcevae.base.config import ObjectiveConfig
 from mcevae.geometry.warp import warp
-from mcevae.models.objective import Objective, bce, squared_error
+from mcevae.models.likelihood import bce, squared_error
+from mcevae.models.objective import Objective
 from mcevae.models.paper import PaperModel
 
 SUPPORT = (1.0, 0.2, 0.2)

@@ -11,14 +11,13 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from mcevae.base.config import DataConfig
 from mcevae.images.datasets import Splits
-from mcevae.models.config import PRESETS, READ_BY, Config
+from mcevae.models.config import PRESETS, Config
 from mcevae.models.likelihood import bce
-from mcevae.models.peers import PEERS
 from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
 from mcevae.models.peers.factor_vae import FactorVAE, permuted
 from mcevae.models.peers.gmvae import GMVAE
 from mcevae.models.peers.vade import VaDE
-from mcevae.models.registry import build
+from mcevae.models.registry import ENTRIES, build, spec_of
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
 from mcevae.training.log import read_log
@@ -26,14 +25,15 @@ from mcevae.training.loop import fit
 from mcevae.training.trainer import Trainer
 from tests.conftest import changed
 
-ALL = pytest.mark.parametrize("kind", list(PEERS))
+PEERS = tuple(entry.kind for entry in ENTRIES if entry.place.startswith("peers."))
+ALL = pytest.mark.parametrize("kind", PEERS)
 SMALL = {"channels": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
 
 
 def few(kind: str, **changes: object) -> Config:
     """A peer's preset that trains in seconds."""
     config = dataclasses.replace(PRESETS[kind](), data=DataConfig(source="mnist-mini", limit=400))
-    sizes = {k: v for k, v in SMALL.items() if kind in READ_BY.get(f"model.{k}", (kind,))}
+    sizes = {k: v for k, v in SMALL.items() if spec_of(kind).knows(f"model.{k}")}
     return changed(config, sizes | {"epochs": 6, "batch_size": 50, "clusters": 4} | changes)
 
 
@@ -233,7 +233,7 @@ def test_vade_starts_as_an_autoencoder_and_then_fits_the_mixture(
     terms = model.terms(model, x, {})
     assert terms.loss.allclose(terms.negative_elbo)
     before = model.means.detach().clone()
-    assert model.before(3, 5, pixels) == "" and model.means.equal(before)
+    assert trainer.teacher.before(3, 5) == "" and model.means.equal(before)
 
 
 @pytest.mark.parametrize("step", [3, 13, 23])  # of 8 training + 2 validation batches an epoch

@@ -12,14 +12,16 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.images.datasets import Splits
-from mcevae.models.default import targets
+from mcevae.models.default import selftraining
 from mcevae.models.default.model import DefaultModel
-from mcevae.models.default.targets import UNKNOWN, SelfTraining
+from mcevae.models.default.selftraining import SelfTraining
+from mcevae.models.default.targets import UNKNOWN, Targets
 from mcevae.models.registry import build
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.schedule import planned
 from mcevae.training.trainer import Trainer
 from tests.conftest import taught
 from tests.training.test_loop import interrupt_at, losses
@@ -34,24 +36,26 @@ def run(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Path:
 
 def teacher(data: Splits, **changes: object) -> tuple[SelfTraining, DefaultModel]:
     torch.manual_seed(0)
-    config = taught(**changes)
+    config = planned(taught(**changes), len(data.train))
     model = build(config, (1, 28, 28))
-    assert isinstance(model, DefaultModel)
-    return SelfTraining(config, data.train.images.pixels, model.group), model
+    school = model.teacher(config, data.train.images.pixels)
+    assert isinstance(model, DefaultModel) and isinstance(school, SelfTraining)
+    return school, model
 
 
 def test_stages_come_in_turn(small_data: Splits) -> None:
-    school, model = teacher(small_data)
-    targets = school.targets
-    assert "templates" in school.before(0, model)
-    assert (targets.cluster == UNKNOWN).all()
-    inside = school.group.to_parameters(targets.element)
+    school, _ = teacher(small_data)
+    assert "templates" in school.before(0, 4)
+    assert not school.grouped
+    inside = school.group.to_parameters(school.targets.element)
     assert inside[:, 0].abs().max() < 1.8
-    assert "3 clusters" in school.before(school.warmup, model)
-    assert targets.cluster.unique().tolist() == [UNKNOWN, 0, 1, 2]  # 300 of 400 images
-    before = targets.cluster.clone()
-    assert "kept" in school.before(school.warmup + school.interval, model)  # it knows nothing yet
-    assert targets.cluster.equal(before)
+    first = school.targets
+    assert "3 clusters" in school.before(school.warmup, 4)
+    assert school.grouped and (first.cluster == UNKNOWN).all()  # replaced, not written into
+    assert school.targets.cluster.unique().tolist() == [UNKNOWN, 0, 1, 2]  # 300 of 400 images
+    before = school.targets
+    assert "kept" in school.before(school.warmup + school.interval, 4)  # it knows nothing yet
+    assert school.targets is before
 
 
 def test_redrawing_takes_what_the_network_is_sure_of(
@@ -65,10 +69,10 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     sure = (joint, school.targets.element, torch.ones(n), shift)
     monkeypatch.setattr(school, "posterior", lambda *_: [sure])
     school.targets.cluster.fill_(0)
-    assert "kept" in school.redraw(model)
+    assert "kept" in school.redraw()
     school.targets.cluster.fill_(1)
     school.targets.cluster[:50] = 2
-    assert "new clusters" in school.redraw(model)
+    assert "new clusters" in school.redraw()
     assert school.targets.cluster.equal(joint.sum(-1).argmax(-1))
     found = school.group.to_parameters(school.targets.element)
     assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5
@@ -83,7 +87,7 @@ def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
     for known in (school.targets.cluster, school.targets.first):
         known.copy_((torch.arange(n) >= own).long())  # 80 images in cluster 0
 
-    def posterior(_: object, rows: slice | Tensor = slice(None)) -> list[tuple[Tensor, ...]]:
+    def posterior(rows: slice | Tensor = slice(None)) -> list[tuple[Tensor, ...]]:
         joint = torch.zeros(n, model.clusters, len(model.angles))
         joint[left:, 1, 2] = joint[:left, 0, 2] = 1  # so many are left to it by the network
         joint[left:own, 0, 4] = 1e-9  # which would have the others of it at angle 4
@@ -92,10 +96,10 @@ def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
 
     monkeypatch.setattr(school, "posterior", posterior)
     for left in (70, 60):
-        assert "brought back" not in school.redraw(model)
+        assert "brought back" not in school.redraw()
         assert (school.targets.cluster == 0).sum() == left
     left = 50
-    assert "80 brought back" in school.redraw(model)
+    assert "80 brought back" in school.redraw()
     assert (school.targets.cluster == 0).sum() == own
     assert school.targets.first[:own].eq(0).all() and school.targets.first[own:].eq(1).all()
 
@@ -103,10 +107,10 @@ def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
 def test_images_that_were_given_no_cluster_at_first_are_not_brought_back(
     small_data: Splits,
 ) -> None:
-    school, model = teacher(small_data)
+    school, _ = teacher(small_data)
     school.targets.first[:30], school.targets.cluster[:30] = 0, 0
     cluster = torch.ones_like(school.targets.cluster)
-    assert school.swallowed(cluster, model.clusters).nonzero()[:, 0].tolist() == list(range(30))
+    assert school.swallowed(cluster).nonzero()[:, 0].tolist() == list(range(30))
 
 
 def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Splits) -> None:
@@ -126,7 +130,7 @@ def test_a_run_trained_longer_keeps_its_clusters(
 ) -> None:
     """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
     assert fit(taught(clusters=clusters), small_data, tmp_path / "run")
-    monkeypatch.setattr(targets, "start_clusters", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr(selftraining, "start_clusters", lambda *_, **__: pytest.fail("again"))
     assert fit(taught(clusters=clusters, epochs=20), small_data, tmp_path / "run", resume=True)
     assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 20
 
@@ -146,12 +150,30 @@ def test_what_cannot_be_clustered_is_refused_before_training(
         fit(taught(**setting), small_data, tmp_path / "run")
 
 
+def test_batches_have_the_targets_of_the_moment(small_data: Splits, tmp_path: Path) -> None:
+    trainer = Trainer(taught(), small_data, tmp_path)
+    school = trainer.teacher
+    n = len(small_data.train)
+    for cluster in (UNKNOWN, 2):
+        columns = {**school.state(), "cluster": torch.full((n,), cluster)}
+        school.restore(columns)
+        assert all((batch["cluster"] == cluster).all() for batch in trainer.loader)
+
+
+def test_targets_of_other_images_are_refused(small_data: Splits) -> None:
+    school, _ = teacher(small_data)
+    fewer = {name: column[:10] for name, column in school.state().items()}
+    with pytest.raises(ValueError, match=r"targets\.cluster"):
+        school.restore(fewer)
+    assert len(Targets(**school.state()).cluster) == len(small_data.train)
+
+
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> list[dict[str, Any]]:
     """Losses of a run that redraws before the network has learned anything."""
     folder = tmp_path_factory.mktemp("hasty") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "AGREEMENT", 0.0)
+        patch.setattr(selftraining, "AGREEMENT", 0.0)
         assert fit(taught(), small_data, folder)
     return losses(folder)
 
@@ -169,7 +191,7 @@ def test_every_switch_changes_what_is_learned(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(targets, "AGREEMENT", 0.0)
+    monkeypatch.setattr(selftraining, "AGREEMENT", 0.0)
     assert fit(taught(**setting), small_data, tmp_path / "run")
     found = losses(tmp_path / "run")
     assert found != hasty

@@ -63,8 +63,7 @@ def main() -> None:
     if not whole:
         sys.exit(0 if rank else 130)
     sums = [f"{v.double().sum().item()!r}" for v in trainers[0].inner.state_dict().values()]
-    if trainers[0].teacher:
-        sums += [f"{v.double().sum().item()!r}" for v in vars(trainers[0].teacher.targets).values()]
+    sums += [f"{v.double().sum().item()!r}" for v in trainers[0].teacher.state().values()]
     (given.run / f"rank-{rank}").write_text("\n".join(sums))
 
 

@@ -16,7 +16,6 @@ from unittest.mock import patch
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -25,7 +24,8 @@ from mcevae.images.datasets import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.runs import checkpoint
 from mcevae.runs.data import prepare_for
-from mcevae.training.loop import train_epoch
+from mcevae.training.bar import Bar
+from mcevae.training.loop import take_steps
 from mcevae.training.ranks import told_of_losses
 from mcevae.training.trainer import Trainer
 
@@ -79,8 +79,9 @@ def work(preset: str, data: Splits, folder: Path, batch_size: int) -> None:
     trainer = Trainer(small(preset, batch_size), data, folder)
     with still():
         trainer.teach()
-        if trainer.teacher:
-            trainer.teacher.targets.cluster.copy_(torch.arange(len(data.train)) % 3)
+        state = trainer.teacher.state()
+        if "cluster" in state:
+            trainer.teacher.restore({**state, "cluster": torch.arange(len(data.train)) % 3})
         trainer.set_rate()
         trainer.accelerator.backward(trainer.terms(next(iter(trainer.loader))).loss)
         found = {
@@ -89,8 +90,8 @@ def work(preset: str, data: Splits, folder: Path, batch_size: int) -> None:
             if p.grad is not None
         }
         trainer.optimizer.zero_grad()
-        with Progress(console=Console(quiet=True), disable=True) as bar:
-            train_epoch(trainer, [], bar, bar.add_task(""))
+        with Bar(Console(quiet=True), trainer.position, len(trainer.loader)) as bar:
+            take_steps(trainer, [], bar)
         found["train"] = torch.tensor(list(trainer.position.means().values()))
         found["validation"] = torch.tensor(list(trainer.validate().values()))
     found |= {f"weights.{k}": v for k, v in trainer.inner.state_dict().items()}

@@ -17,6 +17,7 @@ from mcevae.runs.checkpoint import load, part, run_file
 from mcevae.runs.data import prepare_for
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.state import restore, save, take_place
 from mcevae.training.trainer import Trainer
 from tests.conftest import tiny
 from tests.training.ranks_worker import few, work
@@ -157,7 +158,7 @@ def test_a_dead_rank_ends_the_job_and_one_process_goes_on(tmp_path: Path) -> Non
     position = load(run_file(run, "last"))[1]["position"]
     assert (position["epoch"], position["step"]) == (1, 0)
     trainer = Trainer(config, prepare_for(config), run)
-    trainer.restore()
+    restore(trainer)
     assert fit(config, prepare_for(config), run, resume=True)
     assert len(read_log(run)) == 4
 
@@ -171,9 +172,9 @@ def test_another_number_of_ranks_goes_on_at_the_same_image(
     """After 3 steps of 2 ranks by 25."""
     config = tiny(batch_size=batch_size)
     trainer = Trainer(config, prepare_for(config), tmp_path)
-    trainer.save()
+    save(trainer)
     tensors, _ = load(run_file(tmp_path, "last"))
     trainer.position.step, trainer.position.sums = 3, [6.0] * 7
-    trainer.take_place(tensors, 2, 50)
+    take_place(trainer, tensors, 2, 50)
     assert trainer.position.step == step
     assert trainer.position.sums == [2.0 * step] * 7

@@ -21,6 +21,7 @@ from mcevae.runs.run import TrainedRun
 from mcevae.training.health import at_border, begun, dead, examine, findings, stuck_units
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.state import save
 from mcevae.training.trainer import Trainer
 from tests.conftest import taught, tiny
 
@@ -72,7 +73,7 @@ def test_saturated_units_are_named(tmp_path: Path, small_data: Splits, part: str
     layers = [m for m in trainer.inner.get_submodule(part).modules() if isinstance(m, nn.Linear)]
     with torch.no_grad():
         layers[0].bias.fill_(300.0)
-    trainer.save()
+    save(trainer)
     text = said(tiny(clusters=1, epochs=3), small_data, tmp_path / "run", resume=True)
     assert text.count(f"of a layer of {part} are saturated for nearly all images") == 1
     assert "smaller --lr" in text

@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 import torch
 
+from mcevae.base.config import PlannedTrain
 from mcevae.base.errors import TrainingError, UserError
 from mcevae.images.datasets import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.training import schedule
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.position import Position
+from mcevae.training.schedule import foreseen_epochs, planned
+from mcevae.training.state import restore, save
 from mcevae.training.trainer import Trainer
 from tests.conftest import taught, tiny
 
@@ -33,7 +38,7 @@ def test_a_budget_in_minutes_holds_all_stages(
     tmp_path: Path, small_data: Splits, seconds: float, epochs: int
 ) -> None:
     trainer = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
-    assert trainer.teacher
+    assert trainer.teacher.staged
     trainer.position.start_seconds = 7.0  # twice that of 30, the rest for epochs
     steps = len(trainer.loader)
     trainer.position.step = min(20, steps)
@@ -42,10 +47,10 @@ def test_a_budget_in_minutes_holds_all_stages(
     assert trainer.position.epochs == epochs
     assert ("give more" in said) == (epochs == 3)
     assert trainer.teacher.warmup == max(1, round(epochs / 4))
-    trainer.save()
+    save(trainer)
     again = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
-    again.restore()
-    assert again.position.epochs == epochs and again.teacher
+    restore(again)
+    assert again.position.epochs == epochs
     assert again.teacher.warmup == trainer.teacher.warmup
 
 
@@ -130,6 +135,25 @@ def test_a_stopped_run_resumes_exactly(
     assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
 
 
+def test_a_resumed_run_keeps_what_it_chose_for_auto(
+    tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it would choose otherwise now, as on another number of processes."""
+    config = tiny(epochs="auto", batch_size="auto", minutes=1e-4)
+    assert fit(config, small_data, tmp_path / "run")
+    before = Config.read(tmp_path / "run" / "settings.toml").train
+    assert (before.epochs, before.batch_size) == (94, 50)
+    monkeypatch.setattr(schedule, "STEPS", 2 * schedule.STEPS)
+    monkeypatch.setattr(schedule, "BATCHES", 4)
+    assert planned(config, len(small_data.train)).train.batch_size == 100
+    assert fit(config, small_data, tmp_path / "run", resume=True)
+    assert Config.read(tmp_path / "run" / "settings.toml").train == before
+    longer = config.changed(train={"epochs": 100})  # what is asked for is done
+    assert fit(longer, small_data, tmp_path / "run", resume=True)
+    after = Config.read(tmp_path / "run" / "settings.toml").train
+    assert (after.epochs, after.batch_size) == (100, 50)
+
+
 def test_a_finished_run_can_be_trained_longer(tmp_path: Path, small_data: Splits) -> None:
     fit(tiny(epochs=1), small_data, tmp_path / "run")
     fit(tiny(epochs=3), small_data, tmp_path / "run", resume=True)
@@ -158,13 +182,13 @@ def test_a_longer_budget_goes_on_within_the_epoch(tmp_path: Path, small_data: Sp
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
-def test_epochs_are_foreseen_by_the_time_they_take(tmp_path: Path, small_data: Splits) -> None:
-    trainer = Trainer(tiny(epochs=50, minutes=1.0), small_data, tmp_path)
-    assert trainer.expected_epochs() == 50
-    trainer.position.epoch, trainer.position.seconds = 4, 12.0
-    assert trainer.expected_epochs() == 20
-    trainer.position.seconds = 70.0
-    assert trainer.expected_epochs() == 5
+def test_epochs_are_foreseen_by_the_time_they_take() -> None:
+    train, position = PlannedTrain(epochs=50, minutes=1.0), Position(epochs=50)
+    assert foreseen_epochs(train, position) == 50
+    position.epoch, position.seconds = 4, 12.0
+    assert foreseen_epochs(train, position) == 20
+    position.seconds = 70.0
+    assert foreseen_epochs(train, position) == 5
 
 
 def test_labels_do_not_enter_training(tmp_path: Path, small_data: Splits, trained: Path) -> None:

@@ -33,7 +33,7 @@ def test_ranks_share_the_steps() -> None:
 def test_what_is_asked_for_is_left() -> None:
     asked = DEFAULT.changed(train={"epochs": 3})
     assert planned(asked, 943).train.epochs == 3
-    assert planned(PRESETS["paper"](), 943) == PRESETS["paper"]()
+    assert planned(PRESETS["paper"](), 943).to_dict() == PRESETS["paper"]().to_dict()
 
 
 def test_too_few_steps_are_told_of() -> None:

@@ -12,7 +12,9 @@ from mcevae.base.errors import UserError
 from mcevae.base.processes import place
 from mcevae.cli.evaluate import show_and_report
 from mcevae.cli.shared import RunFolder, reading, screen
-from mcevae.models.config import PRESETS, Config
+from mcevae.models.config import PART_TYPES, PRESETS, Config
+from mcevae.models.own import unread
+from mcevae.models.registry import readers
 
 
 def starting_point(arguments: Sequence[str]) -> Config:
@@ -25,7 +27,25 @@ def starting_point(arguments: Sequence[str]) -> Config:
     if "--settings" in named:
         return Config.read(Path(named["--settings"]))
     name = named.get("--preset", named.get("--model", ""))
-    return PRESETS.get(name, PRESETS["default"])()
+    config = PRESETS.get(name, Config)()
+    if arguments[:1] == ["fit"]:
+        refuse_flags_of_other_models(arguments, config)
+    return config
+
+
+def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> None:
+    """Say which preset has a flag that is not among those of these settings.
+
+    Raises:
+        UserError: there is such a flag.
+    """
+    known = {"out", "settings", "help", "preset", "model"}
+    for part in PART_TYPES:
+        known |= {field.name for field in dataclasses.fields(getattr(config, part))}
+    for argument in arguments:
+        name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        if argument.startswith("--") and name not in known and readers(f"peer.{name}"):
+            raise UserError(f"{unread(config.model.kind, f'peer.{name}')}.")
 
 
 def fit_from(start: Config) -> Callable[..., None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import tomli_w
 import tyro
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 else:
     Kind, PresetName = Literal[KINDS], Literal[PRESET_NAMES]
 P = TypeVar("P", bound=PeerConfig)
+C = TypeVar("C", bound="Config")
 GroupName = Literal["so2", "se2", "sim2", "aff2"]
 MOST_ASKED = 10_000  # clusters
 MOST_CLUSTERS = 30  # that `--clusters auto` may find
@@ -205,7 +206,7 @@ class Config:
             f"preset {entry_of(kind).preset} does not know --clusters auto; use --preset default",
         )
 
-    def changed(self, **parts: dict[str, Any]) -> Self:
+    def changed(self: C, **parts: dict[str, Any]) -> C:
         """The same with some settings of some parts changed: `changed(train={"epochs": 3})`."""
         new: dict[str, Any] = {
             part: dataclasses.replace(getattr(self, part), **settings)

@@ -38,7 +38,7 @@ def own_settings(given: Any, baseline: Any, kind: str) -> Any:
         SettingError: one is read by other models alone.
     """
     if not isinstance(given, dict) or not isinstance(baseline, dict):
-        return given or baseline  # which `checked` refuses
+        return baseline if isinstance(given, dict) else given  # which `checked` refuses
     spec = spec_of(kind)
     mine = {
         name: value

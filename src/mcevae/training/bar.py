@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,7 +27,7 @@ class Bar:
             "starting", total=position.epochs * steps, completed=done
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Bar":
         """Show it."""
         self.progress.start()
         return self
