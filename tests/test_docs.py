@@ -5,7 +5,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,3 +221,35 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     for target in LINKS.findall(page.read_text()):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+FLAWS = {
+    "link": lambda docs: append(docs / "faq.md", "[nowhere](no-such-page.md)"),
+    "anchor": lambda docs: append(docs / "faq.md", "[nowhere](index.md#no-such-heading)"),
+    "navigation": lambda docs: append(docs / "forgotten.md", "# A page that no menu leads to"),
+    "reference": lambda docs: append(docs / "api.md", "::: mcevae.no_such_name"),
+}
+"""Faults that the documentation may have, each put into a copy of it."""
+
+
+def append(page: Path, line: str) -> None:
+    page.write_text(f"{page.read_text() if page.exists() else ''}\n\n{line}\n")
+
+
+@pytest.mark.parametrize("flaw", [None, *FLAWS])
+def test_make_docs_fails_on_any_warning(tmp_path: Path, flaw: str | None) -> None:
+    for name in ("Makefile", "mkdocs.yml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    if flaw:
+        FLAWS[flaw](tmp_path / "docs")
+    programs = Path(sys.executable).parent
+    made = subprocess.run(
+        ["make", "--old-file=.venv/ready", "docs", f"BIN={programs}"],  # installs nothing
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (made.returncode == 0) == (flaw is None), made.stderr
