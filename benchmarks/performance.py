@@ -6,9 +6,7 @@ python benchmarks/performance.py
 from pathlib import Path
 from typing import Any
 
-from tables import read, source, table
-
-from mcevae.base.files import write_text
+from tables import fill, read, source, table
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -135,16 +133,10 @@ def large(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Fill in what there is."""
-    page = PAGE.read_text("utf-8")
     for section in (throughput, time_to_quality, costs, inference, startup, growth, large):
         name = section.__name__
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, rest = page.split(begin)
         found = read(name)
-        text = f"{section(found)}\n{source(found, name)}"
-        page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
-    write_text(PAGE, page)
-    print(PAGE)
+        fill(PAGE, name, f"{section(found)}\n{source(found, name)}\n")
 
 
 if __name__ == "__main__":

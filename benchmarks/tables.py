@@ -1,4 +1,4 @@
-"""Rewrite docs/results.md, its picture and the table of docs/reproduction.md from results/*.json.
+"""Rewrite docs/results.md with its picture, and tables of other pages, from results/*.json.
 
 python benchmarks/tables.py
 """
@@ -16,7 +16,7 @@ from mcevae.reproduce.plots import taught
 from mcevae.reproduce.tables import markdown as models_table
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, REPRODUCTION = DOCS / "results.md", DOCS / "reproduction.md"
+PAGE, AIMS, REPRODUCTION = (DOCS / f"{name}.md" for name in ("results", "lessons", "reproduction"))
 CURVES_PICTURE = "images/quality-curves.png"
 SCORES = {
     "bce": "reconstruction, BCE",
@@ -157,40 +157,44 @@ def made_by(rows: dict[str, Any]) -> str:
 
 
 def quality() -> str:
-    """The default preset: a line per row, and the targets."""
+    """The default preset: a line per row."""
     result = read("quality")
     rows = result["rows"]
-    lines = []
-    for row, key, must, aim in TARGETS:
-        if row in rows:
-            value = mean(cell["scores"][key]["value"] for cell in rows[row])
-            sign = 1 if must < aim else -1
-            verdict = [sign * value >= sign * limit for limit in (must, aim)]
-            reached = "the aim" if verdict[1] else "the must" if verdict[0] else "neither"
-            title, unit = QUALITY[key]
-            figure = [f"{value:.4g}", f"{must:g}", f"{aim:g}", reached]
-            lines.append([ROWS[row], f"{title} {unit}".strip(), *figure])
     worst = min(
         cell["scores"]["accuracy"]["value"]
-        - mean(one["scores"]["accuracy"]["value"] for one in cells)
+        - mean(other["scores"]["accuracy"]["value"] for other in cells)
         for cells in rows.values()
         for cell in cells
     )
     quality_curves(rows)
     return (
-        "55,000 training (or as many as said), 5,000 validation and 10,000 test images; scored "
-        "once on test; K = 10 unless chosen. Poses within 90 degrees and 25 % of the side unless "
-        "said otherwise. Mean "
-        f"over seeds, ± standard deviation. {made_by(rows)}.\n\n"
+        "55,000 training images (unless the row says otherwise), 5,000 validation and 10,000 test "
+        "images; scored once on the test images. K = 10, except where it was chosen. Poses within "
+        "90 degrees and 25 % of the side, unless the row says otherwise. Mean over seeds, ± "
+        f"standard deviation. {made_by(rows)}.\n\n"
         + grid(rows, ROWS, "data")
-        + "\n"
-        + "What the project must reach and what it aims at:\n\n"
-        + table(["data", "figure", "mean", "must", "aim", "reached"], lines)
-        + f"\nThe worst seed of any row lies {abs(worst):.3f} below its mean accuracy.\n"
-        + "\nLearning curves on the validation images, a line per seed, once clusters are made:\n\n"
+        + f"\nThe worst seed of any row is {abs(worst):.3f} below the row's mean accuracy. "
+        "[Aims and lessons](lessons.md) compares these figures with what we aimed at.\n"
+        + "\nLearning curves on the validation images, from the first clusters on, one line for "
+        "each seed:\n\n"
         + f"![Reconstruction and invariance term by minute of training]({CURVES_PICTURE})\n"
         + f"\n`{result['command']}` → `benchmarks/results/quality.json`\n"
     )
+
+
+def aims() -> str:
+    """What the default preset must reach, what it aims at, and what it reaches."""
+    rows = read("quality")["rows"]
+    lines = []
+    for row, key, must, aim in TARGETS:
+        value = mean(cell["scores"][key]["value"] for cell in rows[row])
+        sign = 1 if must < aim else -1
+        at_least = [sign * value >= sign * limit for limit in (must, aim)]
+        reached = "the aim" if at_least[1] else "the must" if at_least[0] else "neither"
+        title, unit = QUALITY[key]
+        figures = [f"{value:.4g}", f"{must:g}", f"{aim:g}", reached]
+        lines.append([ROWS[row], f"{title} {unit}".strip(), *figures])
+    return "\n" + table(["data", "figure", "mean", "must", "aim", "reached"], lines) + "\n"
 
 
 CURVES = {
@@ -245,12 +249,8 @@ def ablation() -> str:
     )
 
 
-MARKS = "<!-- table -->", "<!-- end of table -->"
-"""Between them the page on the paper's experiments has its table."""
-
-
-def reproduction() -> None:
-    """Rewrite the table of docs/reproduction.md."""
+def reproduction() -> str:
+    """Every model of the paper's experiments."""
     result = read("reproduction")
     first = result["cells"][0]
     images = ", ".join(f"{count:,} {part}" for part, count in first["images"].items())
@@ -261,11 +261,15 @@ def reproduction() -> None:
         f"{'; '.join(sorted(cpus))}. `{result['command']}` → "
         "`benchmarks/results/reproduction.json`"
     )
-    before, rest = REPRODUCTION.read_text("utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    text = f"{MARKS[0]}\n{about}\n\n{models_table(result['cells'])}{MARKS[1]}"
-    write_text(REPRODUCTION, before + text + after)
-    print(REPRODUCTION)
+    return f"{about}\n\n{models_table(result['cells'])}"
+
+
+def fill(page: Path, name: str, text: str) -> None:
+    """Replace what a page has between the marks of a name."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, rest = page.read_text("utf-8").split(begin)
+    write_text(page, before + begin + text + end + rest.split(end)[1])
+    print(page)
 
 
 def main() -> None:
@@ -282,8 +286,8 @@ def main() -> None:
             text += f"\n## {title}\n\n{section()}"
     write_text(PAGE, text)
     print(PAGE)
-    if (RESULTS / "reproduction.json").exists():
-        reproduction()
+    fill(AIMS, "aims", aims())
+    fill(REPRODUCTION, "table", reproduction())
 
 
 if __name__ == "__main__":
