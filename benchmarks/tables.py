@@ -31,8 +31,8 @@ SCORES = {
     "raw_rotation_error_median": "rotation error, raw, median",
     "shift_error_mean": "shift error, aligned, mean",
     "rotation_correlation": "rotation, circular correlation",
-    "same_cluster": "same cluster after another pose",
-    "canonical_change": "canonical image's change",
+    "same_cluster": "same cluster in another pose",
+    "canonical_change": "change of the canonical image in another pose",
 }
 
 
@@ -76,7 +76,7 @@ def paper_model() -> str:
 
 
 def draws() -> str:
-    """What 25 draws cost."""
+    """Time of a step with 25 draws."""
     result = read("draws")
     rows = [[name, f"{1000 * value:.0f} ms"] for name, value in result["seconds"].items()]
     rows += [[name, f"{value:.2f}"] for name, value in result["ratios"].items()]
@@ -89,17 +89,17 @@ QUALITY = {
     "nmi": ("NMI", ""),
     "ari": ("ARI", ""),
     "bce": ("BCE", "nats"),
-    "rotation_error_median_not_0_1_8": ("rotation error, not 0, 1, 8", "deg, median"),
+    "rotation_error_median_not_0_1_8": ("rotation error without digits 0, 1, 8", "deg, median"),
     "shift_error_mean": ("shift error", "px, mean"),
     "log_scale_error_mean": ("scale error", "log, mean"),
-    "same_cluster": ("same cluster", "share"),
-    "rotation_coverage_90": ("rotations in the 90 % set", "share"),
+    "same_cluster": ("same cluster in another pose", "share"),
+    "rotation_coverage_90": ("true rotation in the 90 % set", "share"),
     "minutes": ("training", "minutes"),
 }
 ROWS = {
     "se2": "SE(2)-MNIST",
     "so2": "SO(2)-MNIST",
-    "upright": "MNIST as it is, support 15 degrees and 10 %",
+    "upright": "Upright MNIST, support 15 degrees and 10 %",
     "se2-20000": "SE(2)-MNIST, 20,000 images",
     "se2-5-minutes": "SE(2)-MNIST, 20,000 images, 5 minutes",
     "se2-auto": "SE(2)-MNIST, 20,000 images, K chosen",
@@ -225,26 +225,26 @@ def quality_curves(rows: dict[str, Any]) -> None:
 
 
 PIECES = {
-    "none": "everything on",
-    "templates": "first poses: upright at the centroid, no templates",
-    "support": "rotations of the whole circle allowed, no bounded support",
-    "graph": "first clusters: k-means on canonical pixels, no neighbourhood graph",
-    "tangent": "graph under the plain distance, not the tangent distance",
-    "frames": "frames as the templates gave them, not learned",
-    "draws": "new targets are the likeliest, not drawn",
-    "redraws": "no new targets after the first clusters",
-    "deformations": "taught images not deformed",
-    "canonical": "z read from the image as it lies",
+    "none": "nothing",
+    "templates": "templates: first poses are upright, at the centroid",
+    "support": "bounded support: all rotations are allowed",
+    "graph": "neighbour graph: first clusters are k-means on canonical pixels",
+    "tangent": "tangent distance: the graph uses the plain distance",
+    "frames": "learned frames: frames stay as the templates gave them",
+    "draws": "draws: new targets are the likeliest ones",
+    "redraws": "redraws: the first targets stay",
+    "deformations": "deformations of the images it is taught with",
+    "canonical": "moving the image back before z is read",
 }
 
 
 def ablation() -> str:
-    """What each piece of the default preset is worth."""
+    """Scores of the default preset with one piece turned off."""
     result = read("ablation")
     return (
         "SE(2)-MNIST, 10,000 training images, 20 epochs, scored on 5,000 validation images. "
         f"{made_by(result['rows'])}.\n\n"
-        + grid(result["rows"], PIECES, "off")
+        + grid(result["rows"], PIECES, "turned off")
         + f"\n`{result['command']}` → `benchmarks/results/ablation.json`\n"
     )
 
@@ -276,11 +276,14 @@ def main() -> None:
     """Write the page, with a section for each file that there is."""
     sections = {
         "The default preset": ("quality", quality),
-        "The default preset, one piece off at a time": ("ablation", ablation),
+        "The default preset with one piece turned off": ("ablation", ablation),
         "The paper's model on SE(2)-MNIST": ("paper_unsupervised", paper_model),
-        "A step with 25 draws": ("draws", draws),
+        "A training step with 25 draws": ("draws", draws),
     }
-    text = "# Results\n\nMade by `python benchmarks/tables.py` from `benchmarks/results/`.\n"
+    text = (
+        "# Results\n\nThis page is made by `python benchmarks/tables.py` from `benchmarks/results/`. "
+        "[Reading the report](report.md#scores) explains the scores.\n"
+    )
     for title, (name, section) in sections.items():
         if (RESULTS / f"{name}.json").exists():
             text += f"\n## {title}\n\n{section()}"
