@@ -281,7 +281,8 @@ def main() -> None:
         "A training step with 25 draws": ("draws", draws),
     }
     text = (
-        "# Results\n\nThis page is made by `python benchmarks/tables.py` from `benchmarks/results/`. "
+        "# Results\n\n"
+        "This page is made by `python benchmarks/tables.py` from `benchmarks/results/`. "
         "[Reading the report](report.md#scores) explains the scores.\n"
     )
     for title, (name, section) in sections.items():

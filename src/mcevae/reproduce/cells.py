@@ -25,7 +25,7 @@ from mcevae.training.loop import fit
 from mcevae.training.schedule import steps_per_epoch
 
 LEVEL = 150.0
-"""Nats per image. `seconds_to_level` is the time until the validation reconstruction is below it."""
+"""Nats per image. `seconds_to_level` is the time until the validation reconstruction is below."""
 
 
 def splits(cell: Cell) -> Splits:
@@ -51,13 +51,11 @@ def result(cell: Cell) -> dict[str, Any] | None:
         found = json.loads(path.read_text("utf-8"))
         settings = Config.from_dict(found["settings"], str(path)), found["scored"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); delete its folder and start again."
-        ) from error
+        raise UserError(f"{path}: cannot be read ({error}); delete its folder.") from error
     if settings != (cell.config(), cell.budget.scored):
         raise UserError(
-            f"{cell.folder}: was made with other settings; give another --out, or delete the folder "
-            "to make it again."
+            f"{cell.folder}: was made with other settings; give another --out, or delete the "
+            "folder to make it again."
         )
     return found
 

@@ -45,7 +45,8 @@ def reproduce(
     source = load(cells[0].source)
     if any(part is not None and part.labels is None for part in (source.train, source.test)):
         raise UserError(
-            f"{cells[0].source}: has no labels, but models are compared by them; use a source with labels."
+            f"{cells[0].source}: has no labels, but models are compared by labels; give a source "
+            "that has some."
         )
     done: list[tuple[Cell, dict[str, Any]]] = []
     for i, cell in enumerate(cells):
