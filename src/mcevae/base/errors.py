@@ -1,15 +1,16 @@
-"""The exceptions that a user of the command line is meant to see."""
+"""Exceptions that a user of the command line sees as one sentence."""
 
 DAMAGE = (
     *(ArithmeticError, AttributeError, LookupError, OSError),
     *(RecursionError, TypeError, ValueError),
 )
-"""What reading JSON or TOML of any content may raise: odd types, huge numbers, too much depth."""
+"""Exceptions from reading JSON or TOML with any content: wrong types, huge numbers, deep
+nesting."""
 
 
 class UserError(Exception):
-    """Something the user can mend; the CLI prints its one sentence and exits with code 2."""
+    """An error that the user can correct. The CLI prints its sentence and exits with code 2."""
 
 
 class TrainingError(Exception):
-    """Training went wrong; the CLI prints what to try and exits with code 1."""
+    """Training failed. The CLI prints what to try and exits with code 1."""
