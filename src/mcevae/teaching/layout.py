@@ -43,9 +43,9 @@ def umap(data: np.ndarray, **options: Any) -> np.ndarray:
 def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:
     """Lay points out in a plane, each axis from 0 to 1; the same seed gives the same map.
 
-    UMAP lays out at most 10,000 points, evenly spaced in the list. Each other point goes to the mean
-    of its three nearest ones among these, weighted by inverse distance. If all points are the same,
-    they are in the middle.
+    UMAP lays out at most 10,000 points, evenly spaced in the list. Each other point goes to the
+    mean of its three nearest ones among these, weighted by inverse distance. If all points are the
+    same, they are in the middle.
 
     Args:
         features: the points.
