@@ -239,7 +239,7 @@ def test_an_edge_counts_once_however_many_of_its_ends_name_it() -> None:
         ({"clusters": 11, "neighbours": 2}, "10 images are too few for 11 clusters"),
         ({"clusters": 0}, "There cannot be 0 clusters"),
         ({"clusters": 2, "restarts": 0}, "There cannot be 0 restarts"),
-        ({"clusters": None, "most": 1}, "1 clusters at most leave nothing to choose"),
+        ({"clusters": None, "most": 1}, "The largest number of clusters to try is 1"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(settings: dict[str, int | None], complaint: str) -> None:

@@ -34,8 +34,8 @@ class FilesConfig:
     images keep their size if all have the same one, of 16 to 64 pixels a side (to 256 in .npy and
     .npz files); otherwise 64."""
     fit: Literal["pad", "crop"] = "pad"
-    """pad: show the whole image, so the longer side fills the square. crop: fill the square, so the
-    shorter side fills it."""
+    """How to fit an image into the square. pad: show the whole image, with background beside it.
+    crop: fill the whole square, and cut off the ends of the longer side."""
     colour: Literal["auto", "grey", "rgb"] = "auto"
     """Colours of images from files. auto: rgb if any image has colours, otherwise grey."""
     normalise: Literal["auto", "none", "set", "image"] = "auto"

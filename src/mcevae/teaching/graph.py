@@ -90,7 +90,7 @@ def start_clusters(
         require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
         require(n >= clusters, f"{n} images are too few for {clusters} clusters; give more images.")
     require(by != "kmeans" or clusters is not None, "k-means needs a number of clusters; give one.")
-    require(most >= 2, f"{most} clusters at most leave nothing to choose; allow 2 or more.")
+    require(most >= 2, f"The largest number of clusters to try is {most}; give 2 or more.")
     require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
     small = shrink(images)
     ridge = RIGID if by == "euclidean" else RIDGE
