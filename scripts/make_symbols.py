@@ -3,7 +3,8 @@
     python scripts/make_symbols.py --out symbols
 
 The symbols come from the font DejaVu Sans, which is a part of matplotlib. Each kind has its own
-folder. 5 files are broken on purpose; they are listed at the end. The same seed gives the same files.
+folder. 5 files are broken on purpose, and are listed at the end. The same seed gives the same
+files.
 `--kind tiff` makes 16-bit TIFFs, `--kind mrc` one stack with a table of its labels beside it.
 """
 
