@@ -22,8 +22,8 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-docs: .venv/ready  ## the documentation, as pages in site/ that need no network
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: .venv/ready  ## build the documentation in site/; any warning fails (so no --quiet: it hides them)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/tools/ready:
 	$(PYTHON) -m venv .venv/tools

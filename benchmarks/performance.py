@@ -6,9 +6,7 @@ python benchmarks/performance.py
 from pathlib import Path
 from typing import Any
 
-from tables import read, source, table
-
-from mcevae.base.files import write_text
+from tables import fill, read, source, table
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -67,9 +65,9 @@ def costs(found: dict[str, Any]) -> str:
         ]
         for name, row in found["rows"].items()
     ]
-    header = ["", "10^6 operations an image", "images a second", "10^9 operations a second"]
+    header = ["", "10^6 operations for each image", "images a second", "10^9 operations a second"]
     made = table([*header, "share", "largest three"], rows)
-    return f"10^9 operations a second that the machine reaches: {reached}.\n\n{made}"
+    return f"The machine reaches, in 10^9 operations a second: {reached}.\n\n{made}"
 
 
 def inference(found: dict[str, Any]) -> str:
@@ -99,7 +97,7 @@ def startup(found: dict[str, Any]) -> str:
         [f"`{name}`", f"{row['seconds']:.2f}", f"{row['processor_seconds']:.2f}"]
         for name, row in found["rows"].items()
     ]
-    return table(["", "seconds", "of the processor"], rows)
+    return table(["", "seconds", "seconds of processor time"], rows)
 
 
 def growth(found: dict[str, Any]) -> str:
@@ -124,27 +122,21 @@ def large(found: dict[str, Any]) -> str:
         for name, row in found["rows"].items()
     ]
     text = (
-        f"{found['images']:,} images, {found['gigabytes']:g} GB; training learned from "
+        f"{found['images']:,} images, {found['gigabytes']:g} GB. Training used "
         f"{found['windows_learned_from']} windows of {found['window']:,} in {found['epochs']} "
-        f"epochs, the loss falling from {max(found['loss']):.0f} to {found['loss'][-1]:.0f}; "
+        f"epochs, and the loss fell from {max(found['loss']):.0f} to {found['loss'][-1]:.0f}. "
         f"{found['images_predicted']:,} images were predicted.\n\n"
     )
-    header = ["command", "seconds", "memory at ten moments, GB", "at most, GB"]
+    header = ["command", "seconds", "memory at ten moments, GB", "largest memory, GB"]
     return text + table(header, rows)
 
 
 def main() -> None:
     """Fill in what there is."""
-    page = PAGE.read_text("utf-8")
     for section in (throughput, time_to_quality, costs, inference, startup, growth, large):
         name = section.__name__
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, rest = page.split(begin)
         found = read(name)
-        text = f"{section(found)}\n{source(found, name)}"
-        page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
-    write_text(PAGE, page)
-    print(PAGE)
+        fill(PAGE, name, f"{section(found)}\n{source(found, name)}\n")
 
 
 if __name__ == "__main__":

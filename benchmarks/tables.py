@@ -1,4 +1,4 @@
-"""Rewrite docs/results.md, its picture and the table of docs/reproduction.md from results/*.json.
+"""Rewrite docs/results.md with its picture, and tables of other pages, from results/*.json.
 
 python benchmarks/tables.py
 """
@@ -16,7 +16,7 @@ from mcevae.reproduce.plots import taught
 from mcevae.reproduce.tables import markdown as models_table
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, REPRODUCTION = DOCS / "results.md", DOCS / "reproduction.md"
+PAGE, AIMS, REPRODUCTION = (DOCS / f"{name}.md" for name in ("results", "lessons", "reproduction"))
 CURVES_PICTURE = "images/quality-curves.png"
 SCORES = {
     "bce": "reconstruction, BCE",
@@ -31,8 +31,8 @@ SCORES = {
     "raw_rotation_error_median": "rotation error, raw, median",
     "shift_error_mean": "shift error, aligned, mean",
     "rotation_correlation": "rotation, circular correlation",
-    "same_cluster": "same cluster after another pose",
-    "canonical_change": "canonical image's change",
+    "same_cluster": "same cluster in another pose",
+    "canonical_change": "change of the canonical image in another pose",
 }
 
 
@@ -76,7 +76,7 @@ def paper_model() -> str:
 
 
 def draws() -> str:
-    """What 25 draws cost."""
+    """Time of a step with 25 draws."""
     result = read("draws")
     rows = [[name, f"{1000 * value:.0f} ms"] for name, value in result["seconds"].items()]
     rows += [[name, f"{value:.2f}"] for name, value in result["ratios"].items()]
@@ -89,17 +89,17 @@ QUALITY = {
     "nmi": ("NMI", ""),
     "ari": ("ARI", ""),
     "bce": ("BCE", "nats"),
-    "rotation_error_median_not_0_1_8": ("rotation error, not 0, 1, 8", "deg, median"),
+    "rotation_error_median_not_0_1_8": ("rotation error without digits 0, 1, 8", "deg, median"),
     "shift_error_mean": ("shift error", "px, mean"),
     "log_scale_error_mean": ("scale error", "log, mean"),
-    "same_cluster": ("same cluster", "share"),
-    "rotation_coverage_90": ("rotations in the 90 % set", "share"),
+    "same_cluster": ("same cluster in another pose", "share"),
+    "rotation_coverage_90": ("true rotation in the 90 % set", "share"),
     "minutes": ("training", "minutes"),
 }
 ROWS = {
     "se2": "SE(2)-MNIST",
     "so2": "SO(2)-MNIST",
-    "upright": "MNIST as it is, support 15 degrees and 10 %",
+    "upright": "Upright MNIST, support 15 degrees and 10 %",
     "se2-20000": "SE(2)-MNIST, 20,000 images",
     "se2-5-minutes": "SE(2)-MNIST, 20,000 images, 5 minutes",
     "se2-auto": "SE(2)-MNIST, 20,000 images, K chosen",
@@ -157,40 +157,44 @@ def made_by(rows: dict[str, Any]) -> str:
 
 
 def quality() -> str:
-    """The default preset: a line per row, and the targets."""
+    """The default preset: a line per row."""
     result = read("quality")
     rows = result["rows"]
-    lines = []
-    for row, key, must, aim in TARGETS:
-        if row in rows:
-            value = mean(cell["scores"][key]["value"] for cell in rows[row])
-            sign = 1 if must < aim else -1
-            verdict = [sign * value >= sign * limit for limit in (must, aim)]
-            reached = "the aim" if verdict[1] else "the must" if verdict[0] else "neither"
-            title, unit = QUALITY[key]
-            figure = [f"{value:.4g}", f"{must:g}", f"{aim:g}", reached]
-            lines.append([ROWS[row], f"{title} {unit}".strip(), *figure])
     worst = min(
         cell["scores"]["accuracy"]["value"]
-        - mean(one["scores"]["accuracy"]["value"] for one in cells)
+        - mean(other["scores"]["accuracy"]["value"] for other in cells)
         for cells in rows.values()
         for cell in cells
     )
     quality_curves(rows)
     return (
-        "55,000 training (or as many as said), 5,000 validation and 10,000 test images; scored "
-        "once on test; K = 10 unless chosen. Poses within 90 degrees and 25 % of the side unless "
-        "said otherwise. Mean "
-        f"over seeds, ± standard deviation. {made_by(rows)}.\n\n"
+        "55,000 training images (unless the row says otherwise), 5,000 validation and 10,000 test "
+        "images; scored once on the test images. K = 10, except where it was chosen. Poses within "
+        "90 degrees and 25 % of the side, unless the row says otherwise. Mean over seeds, ± "
+        f"standard deviation. {made_by(rows)}.\n\n"
         + grid(rows, ROWS, "data")
-        + "\n"
-        + "What the project must reach and what it aims at:\n\n"
-        + table(["data", "figure", "mean", "must", "aim", "reached"], lines)
-        + f"\nThe worst seed of any row lies {abs(worst):.3f} below its mean accuracy.\n"
-        + "\nLearning curves on the validation images, a line per seed, once clusters are made:\n\n"
+        + f"\nThe worst seed of any row is {abs(worst):.3f} below the row's mean accuracy. "
+        "[Aims and lessons](lessons.md) compares these figures with what we aimed at.\n"
+        + "\nLearning curves on the validation images, from the first clusters on, one line for "
+        "each seed:\n\n"
         + f"![Reconstruction and invariance term by minute of training]({CURVES_PICTURE})\n"
         + f"\n`{result['command']}` → `benchmarks/results/quality.json`\n"
     )
+
+
+def aims() -> str:
+    """What the default preset must reach, what it aims at, and what it reaches."""
+    rows = read("quality")["rows"]
+    lines = []
+    for row, key, must, aim in TARGETS:
+        value = mean(cell["scores"][key]["value"] for cell in rows[row])
+        sign = 1 if must < aim else -1
+        at_least = [sign * value >= sign * limit for limit in (must, aim)]
+        reached = "the aim" if at_least[1] else "the must" if at_least[0] else "neither"
+        title, unit = QUALITY[key]
+        figures = [f"{value:.4g}", f"{must:g}", f"{aim:g}", reached]
+        lines.append([ROWS[row], f"{title} {unit}".strip(), *figures])
+    return "\n" + table(["data", "figure", "mean", "must", "aim", "reached"], lines) + "\n"
 
 
 CURVES = {
@@ -221,36 +225,32 @@ def quality_curves(rows: dict[str, Any]) -> None:
 
 
 PIECES = {
-    "none": "everything on",
-    "templates": "first poses: upright at the centroid, no templates",
-    "support": "rotations of the whole circle allowed, no bounded support",
-    "graph": "first clusters: k-means on canonical pixels, no neighbourhood graph",
-    "tangent": "graph under the plain distance, not the tangent distance",
-    "frames": "frames as the templates gave them, not learned",
-    "draws": "new targets are the likeliest, not drawn",
-    "redraws": "no new targets after the first clusters",
-    "deformations": "taught images not deformed",
-    "canonical": "z read from the image as it lies",
+    "none": "nothing",
+    "templates": "templates: first poses are upright, at the centroid",
+    "support": "bounded support: all rotations are allowed",
+    "graph": "neighbour graph: first clusters are k-means on canonical pixels",
+    "tangent": "tangent distance: the graph uses the plain distance",
+    "frames": "learned frames: frames stay as the templates gave them",
+    "draws": "draws: new targets are the likeliest ones",
+    "redraws": "redraws: the first targets stay",
+    "deformations": "deformations of the images it is taught with",
+    "canonical": "moving the image back before z is read",
 }
 
 
 def ablation() -> str:
-    """What each piece of the default preset is worth."""
+    """Scores of the default preset with one piece turned off."""
     result = read("ablation")
     return (
         "SE(2)-MNIST, 10,000 training images, 20 epochs, scored on 5,000 validation images. "
         f"{made_by(result['rows'])}.\n\n"
-        + grid(result["rows"], PIECES, "off")
+        + grid(result["rows"], PIECES, "turned off")
         + f"\n`{result['command']}` → `benchmarks/results/ablation.json`\n"
     )
 
 
-MARKS = "<!-- table -->", "<!-- end of table -->"
-"""Between them the page on the paper's experiments has its table."""
-
-
-def reproduction() -> None:
-    """Rewrite the table of docs/reproduction.md."""
+def reproduction() -> str:
+    """Every model of the paper's experiments."""
     result = read("reproduction")
     first = result["cells"][0]
     images = ", ".join(f"{count:,} {part}" for part, count in first["images"].items())
@@ -261,29 +261,37 @@ def reproduction() -> None:
         f"{'; '.join(sorted(cpus))}. `{result['command']}` → "
         "`benchmarks/results/reproduction.json`"
     )
-    before, rest = REPRODUCTION.read_text("utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    text = f"{MARKS[0]}\n{about}\n\n{models_table(result['cells'])}{MARKS[1]}"
-    write_text(REPRODUCTION, before + text + after)
-    print(REPRODUCTION)
+    return f"{about}\n\n{models_table(result['cells'])}"
+
+
+def fill(page: Path, name: str, text: str) -> None:
+    """Replace what a page has between the marks of a name."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, rest = page.read_text("utf-8").split(begin)
+    write_text(page, before + begin + text + end + rest.split(end)[1])
+    print(page)
 
 
 def main() -> None:
     """Write the page, with a section for each file that there is."""
     sections = {
         "The default preset": ("quality", quality),
-        "The default preset, one piece off at a time": ("ablation", ablation),
+        "The default preset with one piece turned off": ("ablation", ablation),
         "The paper's model on SE(2)-MNIST": ("paper_unsupervised", paper_model),
-        "A step with 25 draws": ("draws", draws),
+        "A training step with 25 draws": ("draws", draws),
     }
-    text = "# Results\n\nMade by `python benchmarks/tables.py` from `benchmarks/results/`.\n"
+    text = (
+        "# Results\n\n"
+        "This page is made by `python benchmarks/tables.py` from `benchmarks/results/`. "
+        "[Reading the report](report.md#scores) explains the scores.\n"
+    )
     for title, (name, section) in sections.items():
         if (RESULTS / f"{name}.json").exists():
             text += f"\n## {title}\n\n{section()}"
     write_text(PAGE, text)
     print(PAGE)
-    if (RESULTS / "reproduction.json").exists():
-        reproduction()
+    fill(AIMS, "aims", aims())
+    fill(REPRODUCTION, "table", reproduction())
 
 
 if __name__ == "__main__":

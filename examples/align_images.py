@@ -1,9 +1,10 @@
-"""Set a folder of turned photographs upright, without being told what is in them.
+"""Turn a folder of photographs upright, without knowing what they show.
 
     python examples/align_images.py --folder turned
 
-A folder that is not there is filled with round cut-outs, turned by up to 90°, of three places in
-two photographs. upright.png has a row of images for each cluster, and below it the same upright.
+If the folder does not exist, the script fills it with round pieces of two photographs, cut out at
+three places and turned by up to 90°. upright.png has two rows for each cluster: some of its images,
+and the same images turned upright.
 """
 
 import argparse

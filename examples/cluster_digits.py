@@ -1,10 +1,10 @@
-"""Sort digits that lie at any angle up to 90° and off their place, and draw each free of its pose.
+"""Sort digits that are turned by up to 90° and shifted, and draw each one without its pose.
 
     python examples/cluster_digits.py --images 5000 --epochs 12 --out digits.png
 
-The digits are bundled MNIST. Labels serve the printed accuracy alone: the share of digits in the
-cluster of their kind, under the best matching of clusters and kinds. The picture has a row for each
-cluster: members as they are seen, then their canonical images. A few minutes on a laptop.
+The digits are bundled MNIST. Labels are used only for the printed accuracy: the share of digits in
+the cluster of their kind, with the best matching of clusters and kinds. The picture has a row for
+each cluster: some of its images, then their canonical images. It takes a few minutes on a laptop.
 """
 
 import argparse

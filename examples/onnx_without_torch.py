@@ -1,4 +1,4 @@
-"""Sort an image file with exported graphs; needs numpy, Pillow and onnxruntime, not torch.
+"""Find the cluster of an image with exported graphs, numpy, Pillow and onnxruntime, not torch.
 
 mcevae export RUN --to onnx --out graphs
 python examples/onnx_without_torch.py graphs picture.png canonical.png
@@ -14,11 +14,11 @@ from PIL import Image, ImageOps
 
 
 def shares(picture: Path) -> np.ndarray:
-    """Intensities (H, W, 1, 3 or 4), whole numbers as shares of the largest of their kind."""
+    """Intensities (H, W, 1, 3 or 4); whole numbers are divided by the largest of their type."""
     image = ImageOps.exif_transpose(Image.open(picture))
     if image.mode == "F":
         return np.asarray(image)[..., None]
-    if image.mode.startswith("I"):  # 16 bits, or 32 that may hold no more than 16
+    if image.mode.startswith("I"):  # 16 bits, or 32 bits, which may hold 16-bit numbers
         x = np.asarray(image)[..., None]
         return x / np.float32(2**16 - 1 if 0 <= x.min() <= x.max() < 2**16 else 2**31 - 1)
     mode = "L" if image.mode in ("1", "L") else "RGB"
@@ -27,7 +27,7 @@ def shares(picture: Path) -> np.ndarray:
 
 
 def model_input(picture: Path, form: dict) -> np.ndarray:
-    """An image file as model.json's "image" has it, (1, C, H, W)."""
+    """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
     x = shares(picture)
     x, opacity = x[..., :3], x[..., 3:] if x.shape[-1] == 4 else 1
     by_itself = form["normalise"] == "image"

@@ -2,9 +2,9 @@
 
     python examples/search_settings.py --images 600 --epochs 8
 
-scikit-learn's bundled handwritten digits have 8 x 8 pixels, and the networks need 16 or more, so
-the first step of the pipeline enlarges them. The score, by which the search chooses, needs no
-labels: how well held-out digits are drawn (minus the misfit in nats per image; 0 is perfect).
+The handwritten digits of scikit-learn have 8 x 8 pixels. The networks need 16 or more, so the first
+step of the pipeline enlarges them. The search chooses by a score that needs no labels: how well the
+model draws digits that it was not trained on (minus the misfit in nats per image; 0 is perfect).
 """
 
 import argparse
@@ -20,7 +20,7 @@ from mcevae import MCEVAE
 
 
 def enlarged(flat: np.ndarray) -> np.ndarray:
-    """Rows of 64 numbers, 0 to 16, as images (n, 24, 24), 0 to 1, with room to move in."""
+    """Rows of 64 numbers from 0 to 16 as images (n, 24, 24) from 0 to 1, with a margin."""
     images = np.repeat(np.repeat(flat.reshape(-1, 8, 8) / 16, 2, axis=1), 2, axis=2)
     return np.pad(images, ((0, 0), (4, 4), (4, 4)))
 

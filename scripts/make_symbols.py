@@ -1,9 +1,10 @@
-"""Make a folder of pictures of symbols, turned, shifted, of many sizes and file types.
+"""Make a folder of pictures of symbols: turned, shifted, with many sizes and file types.
 
     python scripts/make_symbols.py --out symbols
 
-The artwork is that of the DejaVu Sans font, which matplotlib ships. Every kind has a folder of its
-name; 5 files are broken on purpose and are listed at the end. The same seed gives the same files.
+The symbols come from the font DejaVu Sans, which is a part of matplotlib. Each kind has its own
+folder. 5 files are broken on purpose, and are listed at the end. The same seed gives the same
+files.
 `--kind tiff` makes 16-bit TIFFs, `--kind mrc` one stack with a table of its labels beside it.
 """
 

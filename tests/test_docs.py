@@ -5,9 +5,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ from mcevae.cli import main
 from mcevae.models.config import PRESETS, Config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 FENCES = re.compile(r"^ *```\w*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SPANS = re.compile(r"`([^`]+)`")
 LINKS = re.compile(r"\]\(([^)#]+)")
@@ -190,9 +193,36 @@ def test_commands_and_flags_named_in_sentences_exist(
                 assert flags <= helps[match[1]], f"{page.name}: {span}"
 
 
-def test_figures_of_scaling_are_the_measured_ones() -> None:
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 90
+
+
+def test_results_in_the_readme_are_the_measured_ones() -> None:
+    results = ROOT / "benchmarks" / "results"
+    rows = json.loads((results / "quality.json").read_text())["rows"]
+    paper = json.loads((results / "paper_unsupervised.json").read_text())
+    page = (ROOT / "README.md").read_text()
+    names = ("accuracy", "bce", "rotation_error_median", "shift_error_mean", "same_cluster")
+    for preset, runs in (("default", rows["se2"]), ("paper", [paper])):
+        (line,) = re.findall(rf"^\| preset `{preset}`, [^|]*\| (.*) \|$", page, re.MULTILINE)
+        for name, cell in zip(names, line.split(" | "), strict=True):
+            value = mean(run["scores"][name]["value"] for run in runs)
+            written = cell.rstrip("° px")
+            assert f"{value:.{len(written.partition('.')[2])}f}" == written, (preset, name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_named_in_sentences_exist(page: Path) -> None:
+    for span in SPANS.findall(FENCES.sub("", page.read_text())):
+        if match := re.match(r"(?:python )?((?:tests|benchmarks|examples|scripts)/[\w./-]+)", span):
+            assert (ROOT / match[1]).exists(), span
+        elif re.fullmatch(r"[a-z_/]+/[a-z_]+\.py", span):
+            assert (ROOT / "src" / "mcevae" / span).exists(), span
+
+
+def test_rates_for_a_billion_images_are_the_measured_ones() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())
-    page = (ROOT / "docs" / "scaling.md").read_text()
+    page = (ROOT / "docs" / "performance.md").read_text()
     rates = found["median_images_per_second"].values()
     figures = [*found["a_billion"].values(), *found["speed_up_of_two"].values()]
     figures += [rate for by in rates for rate in by.values()]
@@ -219,3 +249,35 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     for target in LINKS.findall(page.read_text()):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+FLAWS = {
+    "link": lambda docs: append(docs / "faq.md", "[nowhere](no-such-page.md)"),
+    "anchor": lambda docs: append(docs / "faq.md", "[nowhere](index.md#no-such-heading)"),
+    "navigation": lambda docs: append(docs / "forgotten.md", "# A page that no menu leads to"),
+    "reference": lambda docs: append(docs / "api.md", "::: mcevae.no_such_name"),
+}
+"""Faults that the documentation may have, each put into a copy of it."""
+
+
+def append(page: Path, line: str) -> None:
+    page.write_text(f"{page.read_text() if page.exists() else ''}\n\n{line}\n")
+
+
+@pytest.mark.parametrize("flaw", [None, *FLAWS])
+def test_make_docs_fails_on_any_warning(tmp_path: Path, flaw: str | None) -> None:
+    for name in ("Makefile", "mkdocs.yml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    if flaw:
+        FLAWS[flaw](tmp_path / "docs")
+    programs = Path(sys.executable).parent
+    made = subprocess.run(
+        ["make", "--old-file=.venv/ready", "docs", f"BIN={programs}"],  # installs nothing
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (made.returncode == 0) == (flaw is None), made.stderr

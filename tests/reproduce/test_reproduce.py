@@ -134,7 +134,7 @@ def test_files_of_labelled_images_are_posed(tmp_path: Path) -> None:
 
 
 def test_floors_say_that_images_are_too_few() -> None:
-    with pytest.raises(UserError, match="5 training images cannot make 10 clusters"):
+    with pytest.raises(UserError, match="5 training images are too few for 10 clusters"):
         fit_floor("pca", torch.zeros(5, 1, 20, 20, dtype=torch.uint8), 10, seed=0)
 
 

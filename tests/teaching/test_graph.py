@@ -218,28 +218,28 @@ def test_k_means_and_the_plain_distance_stand_in_for_the_graph() -> None:
 
 def test_modularity_of_two_triangles_that_one_edge_connects() -> None:
     edges = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [3, 4], [3, 5], [4, 5]])
-    table = neighbours._beyond_chance(np.array([0, 0, 0, 1, 1, 1]), edges, 2)
+    table = graph._beyond_chance(np.array([0, 0, 0, 1, 1, 1]), edges, 2)
     assert np.trace(table) == pytest.approx(6 / 7 - 1 / 2)
     assert np.trace(table) + 2 * table[0, 1] == pytest.approx(0)  # all in one cluster
     mixed = np.array([0, 0, 1, 2, 2, 2])
-    assert neighbours._duplicates(mixed, edges, 4) == [(0, 1)]  # the fourth is empty
+    assert graph._duplicates(mixed, edges, 4) == [(0, 1)]  # the fourth is empty
 
 
 def test_an_edge_counts_once_however_many_of_its_ends_name_it() -> None:
     indices = torch.tensor([[1], [0], [1]])
-    assert neighbours._edges(indices).tolist() == [[0, 1], [1, 2]]
+    assert graph._edges(indices).tolist() == [[0, 1], [1, 2]]
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"clusters": 2}, "10 images do not have 15 neighbours"),
-        ({"clusters": 2, "neighbours": 10}, "10 images do not have 10 neighbours"),
+        ({"clusters": 2}, "10 images are too few for 15 neighbours"),
+        ({"clusters": 2, "neighbours": 10}, "10 images are too few for 10 neighbours"),
         ({"clusters": 2, "neighbours": 0}, "There cannot be 0 neighbours"),
-        ({"clusters": 11, "neighbours": 2}, "10 images cannot fill 11 clusters"),
+        ({"clusters": 11, "neighbours": 2}, "10 images are too few for 11 clusters"),
         ({"clusters": 0}, "There cannot be 0 clusters"),
         ({"clusters": 2, "restarts": 0}, "There cannot be 0 restarts"),
-        ({"clusters": None, "most": 1}, "At most 1 clusters leave no choice"),
+        ({"clusters": None, "most": 1}, "The largest number of clusters to try is 1"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(settings: dict[str, int | None], complaint: str) -> None:

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, the machine, processes."""
+"""What all other rooms use: errors, files, shared settings, the machine, processes."""

@@ -1,7 +1,8 @@
-"""Settings that every part shares: frozen dataclasses. Imports no tensors, so it is quick.
+"""Settings that all parts share, as frozen dataclasses.
 
-Every flag of ``mcevae fit`` is a field of one of these classes or of `models.config`; its docstring
-is the flag's help.
+Every flag of ``mcevae fit`` is a field of one of these classes or of `models.config`, and the
+docstring of the field is the help text of the flag. Importing this module is fast, because it does
+not import torch.
 """
 
 from dataclasses import dataclass
@@ -26,32 +27,39 @@ def ensure(condition: bool, sentence: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class FilesConfig:
-    """Which images, and how files of them are read."""
+    """Which images to use, and how to read their files."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
-    """Name of a built-in set (see `mcevae data`), a folder of images (PNG, JPEG, WebP, BMP, TIFF,
-    .npy, .npz, MRC, Parquet), one such file, a .txt that lists some, or a pack (`mcevae pack`)."""
+    """The images: the name of a built-in set (see `mcevae data`), a folder of image files (PNG,
+    JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet), one such file, a .txt file with a path on each
+    line, or a pack (`mcevae pack`)."""
     background: float | None = None
-    """What moves in from outside the frame, from 0 (black) to 1 (white). Unset: black for built-in
-    sets, for files the median of the images' borders."""
+    """Value outside the image, which moves in when the image is moved: 0 (black) to 1 (white). If
+    not given: black for built-in sets, and the median of the images' borders for files."""
     size: int | None = None
-    """Fit files into squares of this side, 16 to 256. Unset: images keep their size if they are all
-    alike and 16 to 64 pixels a side (256 in .npy and .npz); 64 otherwise."""
+    """Side of the square that images from files are fitted into, 16 to 256 pixels. If not given:
+    images keep their size if all have the same one, of 16 to 64 pixels a side (to 256 in .npy and
+    .npz files); otherwise 64."""
     fit: Literal["pad", "crop"] = "pad"
-    """pad: the longer side of a file's image fills the square; crop: the shorter one does."""
+    """How to fit an image into the square. pad: show the whole image, with background beside it.
+    crop: fill the whole square, and cut off the ends of the longer side."""
     colour: Literal["auto", "grey", "rgb"] = "auto"
-    """Colours of files; auto: grey unless some image has colours."""
+    """Colours of images from files. auto: rgb if any image has colours, otherwise grey."""
     normalise: Literal["auto", "none", "set", "image"] = "auto"
-    """Intensities of files. none: the range of the numbers' kind (floats: 0 to 1); set: stretched
-    between percentiles 0.1 and 99.9 of all images; image: of each image; auto: none for 8 bits and
-    for floats from 0 to 1, else set."""
+    """How to scale intensities of images from files. none: use the whole range of the number type
+    (for floats 0 to 1). set: stretch all images alike, from percentile 0.1 to 99.9 of all of them.
+    image: stretch each image by itself. auto: none for 8 bits and for floats from 0 to 1, otherwise
+    set."""
     levels: tuple[float, float] | None = None
-    """Black and white of --normalise set, as shares of the range. Unset: found."""
+    """Black and white for --normalise set, as shares of the range of the number type. If not given:
+    measured from the images."""
     labels: str | None = None
-    """For scoring only: folders (names of the folders in the source) or a .csv with columns file
-    and label. Unset: those that come with the source, if any."""
+    """Labels, which are used for scores only: the word folders (the folder of a file is its label),
+    or a .csv file with the columns file and label. If not given: labels of the source, if it has
+    any."""
     on_error: Literal["skip", "stop"] = "skip"
-    """What to do about files that cannot be used: leave them out and name them, or refuse."""
+    """What to do with files that cannot be used. skip: leave them out and name them. stop: stop
+    with an error."""
 
     def __post_init__(self) -> None:
         level = self.background_level
@@ -62,31 +70,33 @@ class FilesConfig:
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is files of the user's rather than a built-in set."""
+        """Whether the images are the user's files and not a built-in set."""
         return self.source not in BUILT_IN
 
     @property
     def background_level(self) -> float:
-        """The background, black where it is not known."""
+        """The background value; black if it is not known."""
         return self.background or 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(FilesConfig):
-    """Which images, how they are posed and how they are split."""
+    """Which images to use, how to move them, and how to split them."""
 
     pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
-    """Move every image by a random element of this group first, which makes a benchmark with known
-    poses out of upright images. auto: the model's group for built-in sets, none for files."""
+    """Before training, move every image by a random element of this group. This turns upright
+    images into a benchmark with known poses. auto: the model's group for built-in sets, none for
+    files."""
     split: Literal["standard", "paper"] = "standard"
-    """standard: the set's own test images; paper: all images pooled and split 6:1."""
+    """standard: use the set's own test images. paper: put all images together and split them
+    6:1."""
     limit: int | None = None
-    """Use only the first LIMIT training images."""
+    """Number of training images to use, from the first on. If not given: all."""
     window: int | None = None
-    """Images of a pack (`mcevae pack`) that are in memory at once, and make an epoch. Unset:
-    100,000, or what 512 MiB hold."""
+    """Number of images of a pack (`mcevae pack`) to hold in memory at one time; this many make an
+    epoch. If not given: 100,000, or as many as 512 MiB hold."""
     data_seed: int = 0
-    """Seed of the poses of the data set."""
+    """Seed of the random poses of built-in sets."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,16 +107,16 @@ class DataConfig(FilesConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SupportConfig:
-    """How far images may be moved: the finite support of rho(M) in eq. (6) and of posed data."""
+    """How far images may be moved: the support of rho(M) in eq. (6), and of --pose."""
 
     rotation: float = 90.0
-    """Largest rotation either way, degrees, 0 to 180."""
+    """Largest rotation in each direction, in degrees, 0 to 180."""
     shift: float = 0.25
-    """Largest shift along x and along y, as a fraction of the image side."""
+    """Largest shift along x and along y, as a share of the image side, 0 to 1."""
     scale: float = 1.4
-    """Largest magnification (1.4: between 1/1.4 and 1.4); for the groups sim2 and aff2."""
+    """Largest magnification; 1.4 allows 1/1.4 to 1.4. Only for groups sim2 and aff2."""
     strain: float = 0.2
-    """Largest stretch and shear, natural log units; for the group aff2."""
+    """Largest stretch and shear, as natural logarithms. Only for group aff2."""
 
     def __post_init__(self) -> None:
         ensure(0 <= self.rotation <= 180, f"--rotation is {self.rotation}; use 0 to 180 degrees")
@@ -115,9 +125,13 @@ class SupportConfig:
         ensure(0 <= self.strain <= 5, f"--strain is {self.strain}; use 0 to 5")
 
     def half_widths(self, group: Any) -> tuple[float, ...]:
-        """Half-widths of the support in the parameters of a `MatrixGroup` (radians, sides, logs).
+        """Half-widths of the support, one for each parameter of the group.
 
-        (The group's class would bring torch into this module.)
+        Args:
+            group: a `MatrixGroup`. It is not in the signature, since its module imports torch.
+
+        Returns:
+            Radians for the rotation, image sides for shifts, natural logarithms for the rest.
         """
         return group.support(
             rotation_deg=self.rotation, shift=self.shift, scale=self.scale, strain=self.strain
@@ -129,18 +143,20 @@ class ObjectiveConfig:
     """What is minimised: the negative ELBO of eq. (7) plus alpha times the invariance term."""
 
     mode: Literal["unsupervised", "supervised"] = "unsupervised"
-    """unsupervised: eq. (8); supervised: the upright image is the canonical image's target."""
+    """unsupervised: eq. (8), from the images alone. supervised: canonical images are compared with
+    the upright images, which must be known."""
     alpha: float = 1.0
     """Weight of the invariance term, eq. (6)."""
     beta: float = 1.0
-    """Weight of the KL terms of the ELBO; 1 is the paper. Of the total correlation alone
-    (beta-tcvae)."""
+    """Weight of the KL terms of the ELBO; the paper has 1. For beta-tcvae: weight of the total
+    correlation only."""
     draws: int = 1
-    """Monte-Carlo draws of M per image and step, eq. (6)."""
+    """Number of random elements M for each image and step, eq. (6)."""
     invariance_noise: Literal["shared", "own"] = "shared"
-    """Noise of the canonical images that eq. (8) compares: the same for x and Mx, or its own."""
+    """Noise of the canonical images that eq. (8) compares. shared: the same noise for x and Mx.
+    own: independent noise for each."""
     likelihood: Literal["bce", "mse"] = "bce"
-    """Reconstruction term: binary cross-entropy, or squared error."""
+    """Reconstruction term: binary cross-entropy (bce) or squared error (mse)."""
 
     def __post_init__(self) -> None:
         ensure(self.alpha >= 0, f"--alpha is {self.alpha}; use 0 or more")
@@ -154,27 +170,31 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The loop."""
+    """How long to train, and with which steps."""
 
     epochs: int | Literal["auto"] = "auto"
-    """Passes over the training images; auto: 24, or as many as make 750 steps of few images."""
+    """Number of passes over the training images. auto: 24, or more if the images are few, to make
+    at least 750 steps."""
     minutes: float | None = None
-    """Stop at the end of the step that passes this many minutes of training. The default preset
-    plans as many epochs as fit, up to --epochs."""
+    """Minutes of training, after which it stops at the end of a step. The default preset plans as
+    many epochs as fit into this time, at most --epochs."""
     batch_size: int | Literal["auto"] = "auto"
-    """Images per step and device; auto: 200, or down to 50 where these are few."""
+    """Number of images for each step and device. auto: 200, or fewer (at least 50) if the images
+    are few."""
     lr: float = 2e-3
-    """Learning rate of Adam."""
+    """Learning rate of the Adam optimiser."""
     seed: int = 0
-    """Seed of initial weights, noise and batch order; a rerun on a CPU gives the same numbers."""
+    """Seed of initial weights, noise and the order of images. On a CPU, the same seed gives the
+    same numbers again."""
     schedule: Literal["constant", "one-cycle"] = "one-cycle"
-    """Learning rate over the run: constant, or in cycles up to --lr and down to zero."""
+    """Learning rate during training. constant: always --lr. one-cycle: in cycles, up to --lr and
+    down to zero."""
     weight_decay: float = 1e-3
-    """Decoupled weight decay (AdamW)."""
+    """Weight decay, separate from the gradient (AdamW)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision; poses stay in float32."""
+    """Precision of the networks: no (float32), bf16 or fp16. Poses always stay in float32."""
     checkpoint_minutes: float = 5.0
-    """Save the last state this often, besides at the end of every epoch."""
+    """Minutes between saved states. The state is also saved at the end of every epoch."""
 
     def __post_init__(self) -> None:
         ensure(

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves either the old one or the new one, never half of it."""
+"""Writing files so that a crash leaves the old file or the new one, but never a part of one."""
 
 import csv
 import hashlib
@@ -18,10 +18,10 @@ from mcevae.base.errors import UserError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; what is written there replaces `path` at the end.
+    """Yield a temporary path beside `path`. The file written there replaces `path` at the end.
 
-    The folder is made if needed. If the body raises, `path` stays as it was. What processes that
-    were killed while they wrote the same file have left is removed.
+    Missing folders are made. If the body raises, `path` stays as it was. Temporary files that
+    killed processes left for the same path are removed.
 
     Raises:
         UserError: the folder cannot be made or the file cannot be written.
@@ -45,18 +45,18 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; what is written there is in `folder` at the end.
+    """Yield a temporary folder beside `folder`. Its files are in `folder` at the end.
 
-    If the body raises, nothing is. What a process that was killed while it wrote has left, and
-    nobody takes for whole, is removed by the next one.
+    If the body raises, `folder` stays as it was. A temporary folder that a killed process left is
+    removed by the next call for the same folder.
 
     Args:
-        folder: that there is not yet, or an empty one.
+        folder: a folder that does not exist yet, or an empty one.
 
     Raises:
         UserError: it cannot be written.
     """
-    whole = folder.resolve()  # "." has no name
+    whole = folder.resolve()  # the path "." has no name
     half = whole.with_name(f".{whole.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     try:
@@ -74,19 +74,19 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether a file is a temporary one of `atomic`, of a process that is no more."""
+    """Whether a file is a temporary file of `atomic` whose process has ended."""
     match = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
     return match is not None and not psutil.pid_exists(int(match[1]))
 
 
 def digest(path: Path) -> str:
-    """Fingerprint of a file's content."""
+    """Fingerprint (BLAKE2b, hexadecimal) of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table as CSV atomically."""
+    """Write a table as CSV, with `atomic`."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -95,6 +95,6 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text, with `atomic`."""
     with atomic(path) as temporary:
         temporary.write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""The machine: what figures were measured on, and how its memory is used."""
+"""The machine: a description of it for measurements, and a setting of its memory."""
 
 import ctypes
 import os
@@ -9,24 +9,25 @@ from typing import Any
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of glibc's `mallopt`."""
+"""Parameters of glibc's `mallopt`."""
 
 
 def keep_memory() -> None:
-    """Keep what is freed for the next step, in place of giving it back to the system.
+    """Keep freed memory for the next step, and do not give it back to the system.
 
-    Steps free and take the same megabytes again and again, and the system clears every page that
-    it gives, which costs a tenth of a step and more (docs/performance.md). For programs of their
-    own, since it concerns the whole process. Only glibc is asked; elsewhere nothing changes.
+    Each training step frees and takes the same megabytes. The system clears every page that it
+    gives, which costs a tenth of a step and more (docs/performance.md). This changes the whole
+    process, so only programs should call it, not libraries. It works with glibc; elsewhere nothing
+    changes.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the largest value that glibc accepts
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, threads, accelerator and versions, as JSON values."""
+    """Processor, cores, threads, accelerator and versions, as values for JSON."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

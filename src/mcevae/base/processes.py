@@ -1,8 +1,8 @@
-"""Which of several processes this is, as torchrun tells."""
+"""The number of this process among several that torchrun started."""
 
 import os
 
 
 def place() -> tuple[int, int]:
-    """Rank of this process and count of them, as torchrun tells; 0 of 1 without it."""
+    """Rank of this process, and the number of processes; (0, 1) without torchrun."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

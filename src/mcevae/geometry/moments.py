@@ -1,4 +1,4 @@
-"""Where an image's content lies and how large it is, read from the moments of its intensities."""
+"""Position and size of an image's content, from the moments of its intensities."""
 
 import torch
 import torch.nn.functional as F
@@ -9,22 +9,22 @@ from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import side
 
 RADIUS = 0.22
-"""Root mean square distance from the centroid, in image sides, that counts as scale 1."""
+"""Radius (root mean square distance from the centroid, in image sides) that counts as scale 1."""
 BORDER = 0.005
-"""Share of an image's intensity that its outermost pixels may hold if nothing is cut off."""
+"""Largest share of the intensity in the outermost pixels of an image that counts as whole."""
 
 
 def places(x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
-    """Where the columns (W,) and the rows (H, 1) of images lie, in sides from the centre."""
+    """Positions of columns (W,) and rows (H, 1), in image sides from the centre."""
     height, width = x.shape[-2:]
     across, down = (torch.arange(n, device=x.device) + 0.5 - n / 2 for n in (width, height))
     return across / side(height, width), down[:, None] / side(height, width)
 
 
 def centroid(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2"]:
-    """Return the mean position (x right, y down) of intensities >= 0, in sides from the centre.
+    """Mean position of intensities >= 0: x right and y down, in image sides from the centre.
 
-    That of an image which is black throughout is the centre.
+    For a black image it is the centre.
     """
     mass = x.sum(1)
     moments = [(mass * place).sum((1, 2)) for place in places(x)]
@@ -34,7 +34,7 @@ def centroid(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2"]:
 def radius(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """Root mean square distance of intensities >= 0 from their centroid, in image sides.
 
-    That of an image which is black throughout is `RADIUS`.
+    For a black image it is `RADIUS`.
     """
     mass, middle = x.sum(1), centroid(x)[:, :, None, None]
     across, down = places(x)
@@ -45,13 +45,13 @@ def radius(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
 
 
 def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b rest"]:
-    """First guess of a group's parameters other than the rotation, (B, T - 1).
+    """First guess of all parameters of a group's element except the rotation, (B, T - 1).
 
-    The shift is the centroid's, the logarithm of the scale that of the radius; stretch and shear
-    are 0, since what moments say of them is the content's own shape.
+    The shift comes from the centroid, the scale from the radius. Stretch and shear are 0, because
+    moments cannot tell them from the shape of the content.
 
     Args:
-        x: intensities >= 0; how far an image is from its background.
+        x: intensities >= 0: differences of an image from its background.
         group: so2, se2, sim2 or aff2.
     """
     found = [centroid(x)] if "shift_x" in group.coordinates else []
@@ -62,6 +62,6 @@ def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b
 
 
 def whole(x: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
-    """Whether intensities >= 0 keep off the border, so that their moments can be trusted."""
+    """Which images have nearly no intensity at their border, so that their moments are right."""
     frame = F.pad(torch.zeros_like(x[:, :, 1:-1, 1:-1]), (1, 1, 1, 1), value=1.0)
     return (x * frame).sum((1, 2, 3)) <= BORDER * x.sum((1, 2, 3))

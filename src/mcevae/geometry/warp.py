@@ -1,8 +1,8 @@
-"""Moving images by a group element: the only file that knows grids, pixels and `align_corners`.
+"""Moving images by group elements. Only this file knows grids, pixels and `align_corners`.
 
-Everything else speaks of moving content by an element M of `geometry.groups`, in image sides
-from the centre. A sampling grid goes the other way, from a pixel of the output to where it is read
-in the input, so it is made from M^-1.
+All other code moves content by an element M of `geometry.groups`, with lengths in image sides from
+the centre. A sampling grid works the other way round: for each pixel of the output it says where to
+read the input. So the grid is made from M^-1.
 """
 
 from typing import Literal
@@ -16,12 +16,12 @@ from mcevae.geometry.groups import Aff2, full_precision
 
 
 def side(height: int, width: int) -> int:
-    """Return how many pixels one unit of length is: the longer side, so nothing shears."""
+    """Number of pixels in one unit of length: the longer side, for both axes."""
     return max(height, width)
 
 
 def centres(count: int, like: Tensor) -> Float[Tensor, " count"]:
-    """Centres of pixels along an axis that runs from -1 to 1 between its outer edges."""
+    """Centres of pixels along an axis that runs from -1 to 1, from edge to edge of the image."""
     return (2 * torch.arange(count, dtype=like.dtype, device=like.device) + 1) / count - 1
 
 
@@ -34,21 +34,22 @@ def warp(
     background: float | Float[Tensor, "..."] = 0.0,
     displacement: Float[Tensor, "batch 2 rows columns"] | None = None,
 ) -> Float[Tensor, "batch channels height width"]:
-    """Move the content of images by M: out(p) = images(M^-1 p) (MCE-VAE, eqs. 3 and 4).
+    """Move the content of images by M: output(p) = images(M^-1 p) (MCE-VAE, eqs. 3 and 4).
 
     Args:
         images: (B, C, H, W), any size and number of channels, square or not.
-        M: (B, 3, 3) invertible elements of any group. One image or one element serves a batch.
-        mode: "bilinear", or "bicubic", which is sharper but may overshoot the range of the input.
-        background: value of what moves in from outside the frame, one or one for each channel (C,).
-        displacement: (B, 2, h, w) coarse field over the output, x and y in image sides, by which
-            the places that are read are moved besides: an elastic deformation.
+        M: (B, 3, 3) invertible elements of any group. A single image is moved by every element, and
+            a single element moves every image.
+        mode: "bilinear", or "bicubic", which is sharper but may leave the range of the input.
+        background: value outside the image, one number or one for each channel (C,).
+        displacement: (B, 2, h, w) coarse field over the output, x and y in image sides. It is added
+            to the positions at which the input is read, which makes an elastic deformation.
 
     Returns:
-        (B, C, H, W), in the wider of the two dtypes, at least float32.
+        (B, C, H, W), in the more precise of the two dtypes, at least float32.
 
     Raises:
-        ValueError: shapes that are not those above, or batches that do not match.
+        ValueError: a shape is not as above, or the batches do not match.
 
     >>> dot = torch.zeros(1, 1, 4, 4)
     >>> dot[..., 1, 1] = 1.0
@@ -76,19 +77,19 @@ def warp(
             )
         background = background.to(images).reshape(-1, 1, 1)
 
-    # Grid coordinates run from -1 to 1 over each axis, from edge to edge of the outer pixels; times
-    # this they are image sides.
+    # Grid coordinates run from -1 to 1 over each axis, from edge to edge of the image. Multiplied
+    # by `scale` they are image sides.
     unit = 2 * side(height, width)
     scale = inverse.new_tensor([width / unit, height / unit, 1.0])
     theta = (inverse * scale / scale[:, None])[:, :2]
-    # Row by row and column by column, then added: cheaper than a product for each pixel.
+    # A sum over rows and columns is cheaper than a matrix product for each pixel.
     across = centres(width, theta)[:, None] * theta[:, None, :, 0]  # (B, W, 2)
     down = centres(height, theta)[:, None] * theta[:, None, :, 1] + theta[:, None, :, 2]
     grid = across[:, None] + down[:, :, None]  # (B, H, W, 2)
     if displacement is not None:
         field = F.interpolate(displacement.to(dtype), (height, width), mode="bilinear")
         grid = grid + field.movedim(1, -1) / scale[:2]
-    # Outside is read as zero, which the subtraction makes the background.
+    # `grid_sample` reads zero outside, so zero must stand for the background.
     moved = F.grid_sample(
         images - background, grid, mode=mode, padding_mode="zeros", align_corners=False
     )

@@ -1,5 +1,5 @@
-"""`mcevae reproduce`: the paper's experiments and its rivals on the same data, budgets and scores.
+"""`mcevae reproduce`: the paper's experiments, with all models on the same data, time and scores.
 
-One cell is a model, a group and a seed (`grid`); it is trained and scored once (`cells`), and what
-it left is drawn (`plots`) and tabulated (`tables`). `floors` are clusterings without training.
+A cell is a model, a group and a seed (`grid`). It is trained and scored once (`cells`). Its results
+are drawn (`plots`) and put into tables (`tables`). `floors` are clusterings without training.
 """

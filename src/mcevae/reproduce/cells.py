@@ -1,4 +1,4 @@
-"""One cell: trained or gone on with, scored once, and kept as cell.json."""
+"""Training one cell, or continuing it, scoring it once, and keeping the result as cell.json."""
 
 import dataclasses
 import json
@@ -25,11 +25,11 @@ from mcevae.training.loop import fit
 from mcevae.training.schedule import planned, steps_per_epoch
 
 LEVEL = 150.0
-"""Nats per image: `seconds_to_level` is when the validation reconstruction first is below it."""
+"""Nats per image. `seconds_to_level` is the time until the validation reconstruction is below."""
 
 
 def splits(cell: Cell) -> Splits:
-    """Data of a cell: all that it trains on, and as much of the rest as its budget scores."""
+    """Data of a cell: its training images, and as many others as its budget scores."""
     data, scored = prepare_for(cell.config()), cell.budget.scored
     return dataclasses.replace(
         data,
@@ -39,7 +39,7 @@ def splits(cell: Cell) -> Splits:
 
 
 def result(cell: Cell) -> dict[str, Any] | None:
-    """What a cell that is done has left, None if it is not.
+    """The stored result of a cell; None if it is not done.
 
     Raises:
         UserError: its folder holds another cell, or is damaged.
@@ -51,22 +51,22 @@ def result(cell: Cell) -> dict[str, Any] | None:
         found = json.loads(path.read_text("utf-8"))
         settings = Config.from_dict(found["settings"], str(path)), found["scored"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not readable ({error}); delete its folder.") from error
+        raise UserError(f"{path}: cannot be read ({error}); delete its folder.") from error
     if settings != (cell.config(), cell.budget.scored):
         raise UserError(
-            f"{cell.folder}: was made with other settings; give another --out, or delete it to "
-            "have it made anew."
+            f"{cell.folder}: was made with other settings; give another --out, or delete the "
+            "folder to make it again."
         )
     return found
 
 
 def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
-    """The result of a cell, which is made if it is not there.
+    """The result of a cell. If there is none yet, the cell is run.
 
-    A training that diverges is a result too: it has no scores, and says why under "failed".
+    A training that diverges is a result too: it has no scores, and "failed" says why.
 
     Returns:
-        None if it was stopped; called again, it goes on.
+        None if training was stopped; call this again to continue.
 
     Raises:
         UserError: as `result`, or data or folder cannot be read or written.
@@ -97,12 +97,12 @@ def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
 
 
 def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None:
-    """Train a model and score its best checkpoint on the test images; None if stopped."""
+    """Train a model and score its best checkpoint on the test images; None if it was stopped."""
     config, folder = cell.config(), cell.folder
     last = run_file(folder, "last")
     if last.exists() and Config.read(folder / "settings.toml") != config:
         raise UserError(
-            f"{folder}: was begun with other settings; give another --out, or delete it."
+            f"{folder}: was started with other settings; give another --out, or delete the folder."
         )
     if not fit(config, data, folder, resume=last.exists(), console=console):
         return None
@@ -134,7 +134,7 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
 
 
 def floor(cell: Cell, data: Splits) -> dict[str, Any]:
-    """Fit a floor and score its clusters of the test images, as they lie and posed anew."""
+    """Fit a floor, and score its clusters of the test images as they are and in another pose."""
     config, test = cell.config(), data.test
     started = time.perf_counter()
     clusters = config.model.room

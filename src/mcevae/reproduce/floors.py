@@ -1,6 +1,6 @@
-"""Clusterings without a model, that any model should beat: of pixels as they lie.
+"""Clusterings of the plain pixels, without a model. Any model should be better than these.
 
-Each is fitted to the training images, without labels, and asked for the clusters of others.
+Each is fitted to the training images, without labels, and gives the clusters of other images.
 """
 
 import warnings
@@ -25,7 +25,7 @@ MAP_SIZE = 4
 
 
 def pipeline(name: str, clusters: int, seed: int, images: int) -> Pipeline:
-    """k-means on pixels, the same on principal components, or a mixture on a UMAP layout."""
+    """k-means on pixels, k-means on principal components, or a mixture on a UMAP layout."""
     grouping = KMeans(clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     if name == "k-means":
         return make_pipeline(grouping)
@@ -50,17 +50,17 @@ def fit_floor(name: str, pixels: UInt8[Tensor, "N C H W"], clusters: int, seed: 
         name: "k-means", "pca" or "umap".
         pixels: training images.
         clusters: K.
-        seed: of its starts.
+        seed: of the random start.
 
     Returns:
-        What gives the clusters of other images.
+        A function from images to their clusters.
 
     Raises:
         UserError: there are fewer images than clusters.
     """
     if len(pixels) < clusters:
         raise UserError(
-            f"{len(pixels)} training images cannot make {clusters} clusters; give more images."
+            f"{len(pixels)} training images are too few for {clusters} clusters; give more images."
         )
 
     def rows(images: Tensor) -> Float[np.ndarray, "n pixels"]:

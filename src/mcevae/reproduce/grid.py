@@ -1,4 +1,4 @@
-"""Which models are compared, on which budgets, and what each experiment of the paper needs."""
+"""The models that are compared, their training budgets, and what each experiment needs."""
 
 import math
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ class Entry:
     Attributes:
         title: in figures and tables.
         preset: where its settings come from.
-        changes: settings that differ from it, by part.
-        otherwise: what is not as published, or was tuned; empty: nothing.
+        changes: settings that differ from the preset, by part.
+        otherwise: what differs from the publication, or was tuned; empty if nothing.
         poses: whether it infers poses.
         upright: whether its learning curve is of upright images.
     """
@@ -129,7 +129,7 @@ PANELS: tuple[tuple[str, PosedBy], ...] = (
     ("default", "so2"),
     ("default", "se2"),
 )
-"""Figure 5: its a to f, and the default preset as g and h."""
+"""The panels of figure 5: a to f of the paper, and g and h with the default preset."""
 NEEDS: dict[Experiment, tuple[tuple[str, PosedBy], ...]] = {
     "figure3": PANELS[:4],
     "figure4a": tuple((model, "se2") for model in MODELS),
@@ -142,14 +142,14 @@ NEEDS: dict[Experiment, tuple[tuple[str, PosedBy], ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much of the data and how long each model trains.
+    """How many images each model is trained on, and for how long.
 
     Attributes:
         name: the folder of its cells.
         split: "standard" or the paper's 6:1 of all images ("paper").
         limit: training images; None: all.
         minutes: training time; None: the epochs of the preset alone end it.
-        scored: test images that are scored, and as many for validation; None: all.
+        scored: number of test images to score, and of validation images; None: all.
     """
 
     name: str
@@ -174,17 +174,17 @@ def budget_of(given: float | Literal["full"]) -> Budget:
 
 
 ENDLESS = 10_000
-"""Epochs of a training that the clock ends."""
+"""Number of epochs for a training that stops by time."""
 
 
 def title(model: str) -> str:
-    """A model's name for people."""
+    """A model's name in figures and tables."""
     return FLOORS[model] if model in FLOORS else MODELS[model].title
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A model under a group with a seed; `folder` is where it is trained."""
+    """A model with a group and a seed."""
 
     model: str
     group: PosedBy
@@ -195,16 +195,16 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where the cell is kept."""
+        """The folder in which the cell is trained and kept."""
         return self.out / self.budget.name / self.group / f"{self.model}-{self.seed}"
 
     @property
     def title(self) -> str:
-        """The model's name for people."""
+        """The model's name in figures and tables."""
         return title(self.model)
 
     def config(self) -> Config:
-        """Settings of the cell's training; for floors, those of its data."""
+        """Settings of the cell's training. For floors, only those of the data matter."""
         budget, entry = self.budget, MODELS.get(self.model)
         config = PRESETS[entry.preset if entry else "vae"]()
         train: dict[str, Any] = {"seed": self.seed, "minutes": budget.minutes}
@@ -232,10 +232,19 @@ def cells_for(
     source: str,
     out: Path,
 ) -> list[Cell]:
-    """Cells that experiments need, among the chosen models and groups, without repeats.
+    """The cells that experiments need, among the chosen models and groups, without repeats.
+
+    Args:
+        experiments: names of the experiments.
+        models: names of models and floors; empty: all.
+        groups: groups of poses.
+        seeds: seeds of the training.
+        budget: images and training time of each cell.
+        source: built-in image set, or the user's images.
+        out: folder of all cells.
 
     Raises:
-        UserError: a model or a seed that cannot be, or nothing is left.
+        UserError: a model is not known, a seed is not possible, or no cell is left.
     """
     known = [*MODELS, *FLOORS]
     if strange := [name for name in models if name not in known]:

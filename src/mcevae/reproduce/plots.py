@@ -1,4 +1,4 @@
-"""The figures of section 4 of the paper, from cells that are done."""
+"""The figures of section 4 of the paper, drawn from cells that are done."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -70,7 +70,7 @@ def figure4a(results: Results) -> Figure:
 
 
 def taught(curves: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a log from the first epoch that trains a decoder; a warm-up of poses does not."""
+    """Rows of a log from the first epoch that trains a decoder. A warm-up trains only poses."""
     trained = [r["epoch"] for r in curves if r["split"] == "train" and r["reconstruction"] > 0]
     return [row for row in curves if trained and row["epoch"] >= trained[0]]
 
@@ -90,10 +90,10 @@ def figure4b(results: Results) -> Figure:
 
 
 def figure5(results: Results) -> Figure:
-    """t-SNE of the cluster latent, or of the whole code of a model that has no other.
+    """t-SNE of the cluster latent, or of the whole code if a model has no cluster latent.
 
-    Scores in the titles are of all images that are scored: those of k-means on what is drawn, and
-    those of the model's own clusters where it has any.
+    The scores in the titles are of all scored images. They are those of the model's own clusters,
+    if it has any, and those of k-means on the latent that is drawn.
     """
     found = {(cell.model, cell.group): (cell, result) for cell, result in results}
     drawn = [panel for panel in PANELS if panel in found]

@@ -20,7 +20,7 @@ from mcevae.reproduce.tables import comma_separated, markdown
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What `reproduce` made: the results of all cells, and the files it wrote."""
+    """What `reproduce` made: the results of all cells, and the files that it wrote."""
 
     results: list[dict[str, Any]]
     files: list[Path]
@@ -29,22 +29,25 @@ class Made:
 def reproduce(
     experiments: Sequence[Experiment], cells: Sequence[Cell], console: Console
 ) -> Made | None:
-    """Make the cells that are not there, and what the experiments show of them.
+    """Run the cells that are not done, then draw and tabulate the experiments.
 
     Args:
         experiments: keys of `NEEDS`.
-        cells: as `cells_for` gives them.
-        console: where progress is shown.
+        cells: all cells that they need, from `cells_for`.
+        console: shows progress.
 
     Returns:
         Results and files; None if a cell was stopped.
 
     Raises:
-        UserError: some images have no labels, or as `run_cell`.
+        UserError: some images have no labels, or for the reasons of `run_cell`.
     """
     source = load(cells[0].source)
     if any(part is not None and part.labels is None for part in (source.train, source.test)):
-        raise UserError(f"{cells[0].source}: has no labels, by which models are compared.")
+        raise UserError(
+            f"{cells[0].source}: has no labels, but models are compared by labels; give a source "
+            "that has some."
+        )
     done: list[tuple[Cell, dict[str, Any]]] = []
     for i, cell in enumerate(cells):
         console.print(f"cell {i + 1} of {len(cells)}", highlight=False)
@@ -80,7 +83,7 @@ def write_figure(folder: Path, name: str, results: Sequence[tuple[Cell, Any]]) -
 
 
 def write_tables(folder: Path, results: Sequence[dict[str, Any]]) -> list[Path]:
-    """Write the table as Markdown and CSV, and the cells with their curves as JSON."""
+    """Write the table as Markdown and CSV, and all cells with their curves as JSON."""
     texts = {
         "table.md": markdown(results),
         "table.csv": comma_separated(results),

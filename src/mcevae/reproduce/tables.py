@@ -1,4 +1,4 @@
-"""The table that the paper lacks: every model on every group, mean over seeds and spread."""
+"""A table that the paper does not have: every model with every group, mean and spread of seeds."""
 
 import csv
 import io
@@ -21,21 +21,21 @@ COLUMNS = {
     "shift_error_mean": "shift error, px, mean",
     "canonical_change": "canonical change, of spread",
     "same_cluster": "same cluster, other pose",
-    "same_cluster_chance": "the same by chance",
-    "seconds_per_epoch": "s per epoch",
+    "same_cluster_chance": "same cluster, by chance",
+    "seconds_per_epoch": "seconds for an epoch",
     "epochs": "epochs",
-    "seconds_to_level": f"s to validation BCE {LEVEL:g}, at draws",
+    "seconds_to_level": f"seconds to validation BCE {LEVEL:g}, with draws",
     "parameters": "parameters",
 }
-"""Figures of a cell: scores, or facts of its training."""
+"""What the table shows of a cell: scores, and facts about its training."""
 OWN = ("accuracy", "nmi", "ari")
-"""Scores of a model's own clusters, which one with a single cluster has not."""
+"""Scores of a model's own clusters. A model with a single cluster does not have them."""
 POSES = ("rotation_error_median", "shift_error_mean")
-"""Scores of poses, which models that infer none have not."""
+"""Scores of poses. Models that infer no poses do not have them."""
 
 
 def value(result: dict[str, Any], key: str) -> float | None:
-    """A figure of a cell, None where it has no meaning for the model."""
+    """One figure of a cell; None if it has no meaning for the model."""
     if key in OWN and result["scores"].get("clusters", {}).get("value") == 1:
         return None
     if key in POSES and result["model"] in MODELS and not MODELS[result["model"]].poses:
@@ -46,9 +46,9 @@ def value(result: dict[str, Any], key: str) -> float | None:
 
 
 def rows(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each model and group: title, group, seeds, and mean and spread of each figure.
+    """One row for each model and group: title, group, seeds, and mean and spread of each figure.
 
-    Figures that not all seeds have, a level that one did not reach say, are left out.
+    A figure is left out if a seed lacks it, for example because it did not reach the level.
     """
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for result in results:
@@ -70,7 +70,7 @@ def rows(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def shown(row: dict[str, Any], key: str) -> str:
-    """A figure for people, with its spread where there is one."""
+    """A figure as text, with its spread if there is one."""
     if row[key] is None:
         return ""
     if key == "parameters":
@@ -80,7 +80,7 @@ def shown(row: dict[str, Any], key: str) -> str:
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
-    """The table, a part for each group."""
+    """The table as Markdown, one part for each group."""
     text = ""
     table = rows(results)
     for group in dict.fromkeys(row["group"] for row in table):
@@ -97,7 +97,7 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
 
 
 def comma_separated(results: Sequence[dict[str, Any]]) -> str:
-    """The same as CSV, with full precision and spreads as columns of their own."""
+    """The table as CSV, with all digits, and with spreads in their own columns."""
     table = rows(results)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")

@@ -1,1 +1,1 @@
-"""First clusters and poses from images alone, without a network."""
+"""First clusters and poses, found from the images alone, without a network."""

@@ -1,13 +1,13 @@
 """One canonical frame for images that look alike, learned from their poses alone.
 
-Poses do not depend on what is shown, and lie evenly about the middle of their support. So the mean
-pose of images with the same content is the identity; where it is not, that content's canonical
-frame is turned (or scaled) by just that mean. That is the g_k of a prior that is uniform on the
-support about g_k; moving the frame makes it the identity.
+Poses do not depend on what an image shows, and spread evenly around the middle of their support. So
+the mean pose of images with the same content should be the identity. If it is not, the canonical
+frame of this content is turned (or scaled) by just this mean. This is the g_k of a prior that is
+uniform on the support around g_k. Moving the frame makes g_k the identity.
 
-Clusters are one description of content; a few principal components of the canonical images, which
-tell a slanted seven from an upright one, are a finer one. The mean given both is a ridge
-regression, whose penalty is chosen by its own leave-one-out error.
+Content is described by the cluster and, more finely, by a few principal components of the canonical
+images: these tell a slanted seven from an upright one. The mean pose for a content comes from a
+ridge regression, whose penalty is chosen by its own leave-one-out error.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ from torch import Tensor
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
 
 IMAGES_EACH = 2000
-"""Images for each principal component. Chance then moves frames by s sqrt((K + c) / n), root mean
-square, for poses of standard deviation s, K clusters and c components of n images: 1.4 degrees for
-a support of 90, K = 10 and 55,000 images."""
+"""Number of images for each principal component. With n images, K clusters, c components and poses
+of standard deviation s, chance moves frames by s sqrt((K + c) / n), root mean square: 1.4 degrees
+for a support of 90 degrees, K = 10 and 55,000 images."""
 MOST_COMPONENTS = 32
 PENALTIES = np.logspace(0, 5, 11)
 
@@ -37,19 +37,22 @@ def frame_offsets(
     *,
     seed: int = 0,
 ) -> Float[Tensor, "n 3 3"]:
-    """What each image's canonical frame is moved by against the common one, (N, 3, 3).
+    """How far each image's canonical frame is from the common frame, (N, 3, 3).
 
-    Composing an element with the inverse of its offset puts it right. The shift is left alone: its
-    frame is the centroid's. So is the rotation if its support is nearly the whole circle, which has
-    no middle.
+    To correct a pose, compose it with the inverse of its offset. Shifts are not corrected, because
+    their frame is the centroid. Neither are rotations whose support is nearly the whole circle,
+    which has no middle.
 
     Args:
-        elements: found poses.
+        elements: poses of the images.
         content: canonical images, small.
-        cluster: of each image, from -1 (unknown) up.
-        group: of the poses.
-        support: half-widths of their support.
-        seed: of the principal components.
+        cluster: cluster of each image; -1 if it is not known.
+        group: group of the poses.
+        support: half-widths of the support of the poses.
+        seed: seed of the principal components.
+
+    Returns:
+        The offsets as group elements, (N, 3, 3).
     """
     parameters = group.to_parameters(elements)
     learned = [
@@ -68,7 +71,8 @@ def frame_offsets(
 def describe(
     content: Float[Tensor, "n c h w"], cluster: Int[Tensor, " n"], seed: int
 ) -> Float[np.ndarray, "n features"]:
-    """Cluster, one-hot, and principal components of unit variance, as many as n images allow."""
+    """Clusters (one-hot), beside principal components of unit variance, as many as n images
+    allow."""
     flat = content.flatten(1).numpy()
     kinds = F.one_hot(cluster - cluster.min()).numpy().astype(np.float32)
     count = min(len(flat) // IMAGES_EACH, MOST_COMPONENTS, flat.shape[1])

@@ -1,12 +1,12 @@
-"""Clusters to start from: nearest neighbours under the tangent distance, laid out and split up.
+"""First clusters: a graph of nearest neighbours, laid out by UMAP and split by a Gaussian mixture.
 
-Images come upright or nearly so. What a small change of pose or of stroke does to an image is free
-(Simard, LeCun, Denker, "Efficient pattern recognition using a new transformation distance", 1993),
-so that its neighbours share its content. UMAP (McInnes, Healy, Melville, 2018) spreads that graph
-out in a few dimensions, where a Gaussian mixture finds the clusters. How well clusters fit the
-graph is their modularity (Newman, Girvan, "Finding and evaluating community structure in networks",
-2004): the share of edges that stay inside a cluster, less what chance alone would keep there. No
-label is read.
+The images must be upright, or nearly so. Neighbours are found by the tangent distance (Simard,
+LeCun, Denker, "Efficient pattern recognition using a new transformation distance", 1993). It
+ignores small changes of pose and of stroke, so that the neighbours of an image share its content.
+UMAP (McInnes, Healy, Melville, 2018) lays the graph out in a few dimensions, and a Gaussian mixture
+finds clusters there. Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and
+evaluating community structure in networks", 2004): it is the share of edges inside clusters, minus
+the share expected by chance. No label is read.
 """
 
 import math
@@ -29,11 +29,11 @@ from mcevae.teaching.blur import gaussian_blur
 from mcevae.teaching.layout import umap
 
 LAYOUT_DIM = 5
-LAYOUT_EPOCHS = 200  # what UMAP itself takes for large sets; 500 gives the same accuracy
+LAYOUT_EPOCHS = 200  # UMAP's own number for large sets; 500 gives the same accuracy
 MIXTURE_STARTS = 5
-SEARCH_STARTS = 2  # for each K that is tried: one is at times a poor one, five take long
-RIDGE, RIGID = 0.02, 1e9  # of the tangent distance; the second makes it the plain distance
-CHUNK_NUMBERS = 2**24  # floats held at once for one chunk of images, 64 MiB
+SEARCH_STARTS = 2  # for each K that is tried: a single start is sometimes poor, five take long
+RIDGE, RIGID = 0.02, 1e9  # tangent distance: penalty; penalty that makes it the plain one
+CHUNK_NUMBERS = 2**24  # floats for one chunk of images, 64 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,15 @@ class Grouping:
     """Clusters found in N images, on the CPU."""
 
     clusters: int
-    """K, as asked for or as chosen."""
+    """The number of clusters K, given or chosen."""
     labels: Int64[Tensor, " n"]
     """0 to K - 1, in no particular order."""
     confidence: Float[Tensor, " n"]
-    """Posterior probability of that cluster under the mixture, 0 to 1."""
+    """Posterior probability of the image's cluster under the mixture, 0 to 1."""
     agreement: float
-    """Mean normalised mutual information with the other restarts, 0 to 1; NaN where none were."""
+    """Mean normalised mutual information with the other restarts, 0 to 1; NaN without restarts."""
     duplicates: list[tuple[int, int]]
-    """Pairs of clusters, smaller first, that would raise the graph's modularity by being one."""
+    """Pairs of clusters, smaller number first, whose union would raise the graph's modularity."""
 
 
 def start_clusters(
@@ -64,33 +64,34 @@ def start_clusters(
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
 
-    Where K is not given, it is the one whose clusters have the largest modularity on the neighbour
-    graph, mean of the restarts, which falls again once like images are parted. It is a guide, not
-    a law: like images in two slants may count as two.
+    If K is not given, the K with the largest modularity on the neighbour graph is taken (mean of
+    the restarts). Modularity falls when similar images are split into two clusters. The result is a
+    guide: the same things in two slants may count as two.
 
-    Layout and mixture depend on chance. Of the restarts the one is kept that agrees best with the
-    others, among those with the fewest empty clusters and then the fewest duplicates; a
-    `UserWarning` says where it has some.
+    Layout and mixture depend on chance, so there are several restarts. Those with the fewest empty
+    clusters are kept, of these those with the fewest duplicates, and of these the one that agrees
+    best with the others. A `UserWarning` says if it has empty clusters or duplicates.
 
     Args:
         images: (N, C, H, W) in [0, 1], in their canonical pose.
         clusters: K, 1 to N; None to choose it.
-        most: largest K to choose, at least 2; N where that is smaller.
-        neighbours: of each image in the graph, 1 to N - 1. More join clusters, fewer split them.
-        restarts: layouts to choose from, at least 1.
-        by: distance of the graph, tangent or Euclidean; kmeans leaves out graph and layout, to
+        most: largest K to try, at least 2; never more than N.
+        neighbours: number of neighbours of each image in the graph, 1 to N - 1. Higher numbers join
+            clusters, lower numbers split them.
+        restarts: number of restarts, at least 1.
+        by: distance of the graph, tangent or Euclidean. "kmeans" uses neither graph nor layout, to
             show what they are worth.
-        seed: the same one gives the same clusters on the same machine, 0 or more.
+        seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
 
     Raises:
-        UserError: too few images for so many clusters or neighbours, or a count below 1.
+        UserError: there are too few images for the clusters or neighbours, or a count is below 1.
     """
     n = len(images)
     if clusters is not None:
         require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
-        require(n >= clusters, f"{n} images cannot fill {clusters} clusters; give more images.")
+        require(n >= clusters, f"{n} images are too few for {clusters} clusters; give more images.")
     require(by != "kmeans" or clusters is not None, "k-means needs a number of clusters; give one.")
-    require(most >= 2, f"At most {most} clusters leave no choice; allow at least 2.")
+    require(most >= 2, f"The largest number of clusters to try is {most}; give 2 or more.")
     require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
     small = shrink(images)
     ridge = RIGID if by == "euclidean" else RIDGE
@@ -129,19 +130,20 @@ def tangent_neighbours(
     blur: float = 0.9,
     ridge: float = RIDGE,
 ) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
-    """Find the k images nearest to each, once small changes of that image are free.
+    """Find the k nearest neighbours of each image by the tangent distance.
 
-    The squared distance from x to y is min_a |y - x - T a|^2 + sum_i l_i a_i^2: the one-sided
-    tangent distance of Simard et al. (1993), with a penalty that keeps it from going far from x.
-    The columns of T are what seven small changes do to x: two shifts, rotation, scale, two shears,
-    thickness. It is not symmetric. Images are blurred first, so that tangents hold further out;
-    those with more than 28 pixels on the longer side are shrunk to that.
+    The squared distance from x to y is min_a |y - x - T a|^2 + sum_i l_i a_i^2. This is the
+    one-sided tangent distance of Simard et al. (1993), with a penalty for large changes a. Each
+    column of T is the effect of a small change on x: two shifts, rotation, scale, two shears,
+    thickness. The distance is not symmetric. Images are blurred first, so that tangents are right
+    for larger changes. Images with more than 28 pixels on the longer side are shrunk to 28.
 
     Args:
-        images: (N, C, H, W) in [0, 1]. One change moves all channels.
-        k: neighbours of each image, 1 to N - 1; an image is not its own neighbour.
-        candidates: images nearest by plain distance, at least k, among which neighbours are sought.
-        blur: standard deviation, in pixels of the images after shrinking; 0 for none.
+        images: (N, C, H, W) in [0, 1]. A change moves all channels together.
+        k: number of neighbours of each image, 1 to N - 1. An image is not its own neighbour.
+        candidates: number of images, at least k, that are nearest by plain distance. Neighbours are
+            taken from these.
+        blur: standard deviation of the blur, in pixels of the shrunk images; 0 for no blur.
         ridge: l_i as a share of the mean of |T_i|^2 over the images, > 0.
 
     Returns:
@@ -149,11 +151,11 @@ def tangent_neighbours(
         Euclidean norm over pixels and channels, at least 0.
 
     Raises:
-        UserError: there are not more than k images, or k is below 1.
+        UserError: there are k images or fewer, or k is below 1.
     """
     n = len(images)
     require(k >= 1, f"There cannot be {k} neighbours; ask for at least 1.")
-    require(n > k, f"{n} images do not have {k} neighbours each; give more, or ask for fewer.")
+    require(n > k, f"{n} images are too few for {k} neighbours each; give more, or ask for fewer.")
     smooth = gaussian_blur(shrink(images), blur)
     nearby = _nearest(smooth.flatten(1), min(max(candidates, k), n - 1))
     distances, order = _distances(smooth, nearby, ridge).sort(dim=1, stable=True)
@@ -163,7 +165,7 @@ def tangent_neighbours(
 def _distances(
     smooth: Float32[Tensor, "n c h w"], nearby: Int64[Tensor, "n m"], ridge: float
 ) -> Float32[Tensor, "n m"]:
-    """Tangent distance from each image to those that `nearby` names."""
+    """Tangent distances from each image to the images whose indices are in `nearby`."""
     flat = smooth.flatten(1)
     n, pixels = flat.shape
     squares = [_tangents(smooth[some]).square().sum((0, 1)) for some in _chunks(n, 8 * pixels)]
@@ -181,7 +183,8 @@ def _distances(
 
 
 def _chunks(count: int, numbers_each: int) -> Iterator[slice]:
-    """Slices of `count` images, each of which takes so many numbers."""
+    """Slices of `count` images, small enough for memory if each image takes `numbers_each`
+    numbers."""
     step = max(1, CHUNK_NUMBERS // numbers_each)
     return (slice(start, start + step) for start in range(0, count, step))
 
@@ -189,7 +192,7 @@ def _chunks(count: int, numbers_each: int) -> Iterator[slice]:
 def _tangents(images: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n pixels 7"]:
     """Derivatives of each image by shifts, rotation, scale, two shears and thickness.
 
-    Signs and units do not matter here, since the penalty is relative. Thickness is the squared
+    Signs and units do not matter, because the penalty is relative. Thickness is the squared
     gradient (Simard, LeCun, Denker, Victorri, "Transformation invariance in pattern recognition",
     1998).
     """
@@ -205,7 +208,7 @@ def _tangents(images: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n pixels 7
 
 
 def _nearest(flat: Float32[Tensor, "n pixels"], count: int) -> Int64[Tensor, "n count"]:
-    """Indices of the nearest others by Euclidean distance."""
+    """Indices of the nearest other images by Euclidean distance."""
     nearest = []
     for some in _chunks(len(flat), 2 * len(flat)):
         distance = torch.cdist(flat[some], flat)
@@ -215,7 +218,7 @@ def _nearest(flat: Float32[Tensor, "n pixels"], count: int) -> Int64[Tensor, "n 
 
 
 def _layout(data: np.ndarray, indices: Tensor, distances: Tensor, seed: int) -> np.ndarray:
-    """Lay a graph out by UMAP: (N, 5). `data` (N, P) only places parts that nothing connects."""
+    """Lay a graph out by UMAP, (N, 5). `data` (N, P) only places parts without any connection."""
     itself = torch.arange(len(data), device=indices.device)[:, None]
     indices = torch.cat([itself, indices], dim=1)  # UMAP counts each image as its own neighbour
     distances = F.pad(distances, (1, 0))
@@ -225,7 +228,7 @@ def _layout(data: np.ndarray, indices: Tensor, distances: Tensor, seed: int) -> 
         n_components=LAYOUT_DIM,
         min_dist=0.0,
         n_epochs=LAYOUT_EPOCHS,
-        init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # as eigenvectors allow
+        init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # few points, few eigenvectors
         precomputed_knn=(indices.cpu().numpy(), distances.cpu().numpy()),
         random_state=seed,
     )
@@ -242,13 +245,13 @@ def _split(
 
 
 def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Clusters of the points themselves, one-hot (N, K)."""
+    """Clusters of the points by k-means, one-hot (N, K)."""
     found = KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
     return np.eye(clusters)[found]
 
 
 def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
-    """K of 2 to `most` whose clusters have the largest modularity, mean of the layouts (N, 5)."""
+    """The K from 2 to `most` with the largest modularity, mean over the layouts (N, 5)."""
 
     def modularity(clusters: int) -> float:
         total = 0.0
@@ -261,17 +264,18 @@ def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: 
 
 
 def _edges(indices: Int64[Tensor, "n k"]) -> np.ndarray:
-    """Pairs of images (E, 2), each once, of which either is a neighbour of the other."""
+    """Pairs of images (E, 2), each once, in which one is a neighbour of the other."""
     ends = indices.cpu().numpy()
     itself = np.broadcast_to(np.arange(len(ends))[:, None], ends.shape)
     return np.unique(np.sort(np.stack([itself.ravel(), ends.ravel()], axis=1), axis=1), axis=0)
 
 
 def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.ndarray:
-    """e_ab - a_a a_b of Newman and Girvan (2004), (K, K): shares of edges less what chance gives.
+    """e_ab - a_a a_b of Newman and Girvan (2004), (K, K): shares of edges minus those by chance.
 
-    e_ab is the share of edge ends in cluster a whose edge leads to b, a_a that of all ends in a.
-    The trace is the modularity; to join a and b would add twice the entry (a, b) to it.
+    e_ab is the share of all edge ends that lie in cluster a and whose edge leads to b. a_a is the
+    share of all ends in a. The trace is the modularity. Joining a and b would add twice the entry
+    (a, b) to it.
     """
     a, b = labels[edges].T
     one_way = np.bincount(a * clusters + b, minlength=clusters**2).reshape(clusters, clusters)
@@ -281,13 +285,14 @@ def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.n
 
 
 def _duplicates(labels: np.ndarray, edges: np.ndarray, clusters: int) -> list[tuple[int, int]]:
-    """Pairs of clusters that would raise the modularity by being one."""
+    """Pairs of clusters whose union would raise the modularity."""
     gain = np.triu(_beyond_chance(labels, edges, clusters), k=1)
     return [(a, b) for a, b in np.argwhere(gain > 0).tolist()]
 
 
 def _agreement(labels: list[np.ndarray]) -> list[float]:
-    """Mean normalised mutual information of each labelling with the others, NaN for one alone."""
+    """Mean normalised mutual information of each labelling with the others; NaN for a single
+    one."""
     if len(labels) == 1:
         return [math.nan]
     table = np.array([[normalized_mutual_info_score(a, b) for b in labels] for a in labels])

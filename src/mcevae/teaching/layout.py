@@ -1,4 +1,4 @@
-"""Points in a plane, near one another where images are alike: the map of the report."""
+"""The map of the report: points in a plane, near each other if their images are alike."""
 
 import warnings
 from typing import Any
@@ -11,26 +11,26 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 LEAST = 10
-"""Fewer points than this are laid out by their principal components."""
+"""If there are fewer points than this, their principal components are the map."""
 FITTED = 10_000
-"""Points that UMAP lays out itself; the others are placed among them."""
+"""Number of points that UMAP lays out. The other points are placed among them."""
 COMPONENTS = 32
 NEIGHBOURS = 3
 SAME = 1e-9
-"""Points that are nearer in every coordinate are one."""
+"""Points that are nearer than this in every coordinate count as one point."""
 
 
 def umap(data: np.ndarray, **options: Any) -> np.ndarray:
-    """UMAP (McInnes, Healy, Melville, 2018) of (n, d) without its warnings, one thread.
+    """UMAP (McInnes, Healy, Melville, 2018) of points (n, d), without warnings, in one thread.
 
     Args:
-        data: points.
-        options: of `umap.UMAP`, random_state among them.
+        data: the points.
+        options: options of `umap.UMAP`, such as random_state.
     """
     with warnings.catch_warnings():
-        # It tells of parts we do not use: TensorFlow, and placing new images.
+        # They are about parts that we do not use: TensorFlow, and placing new images.
         warnings.simplefilter("ignore")
-        from umap import UMAP  # some seconds to import, and only needed here
+        from umap import UMAP  # takes seconds to import
 
         threads = torch.get_num_threads()
         try:
@@ -43,9 +43,13 @@ def umap(data: np.ndarray, **options: Any) -> np.ndarray:
 def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:
     """Lay points out in a plane, each axis from 0 to 1; the same seed gives the same map.
 
-    UMAP lays out at most 10,000 of them, evenly chosen; each other point goes to the mean of its
-    three nearest ones among those, weighted by inverse distance. Points that are all one lie in the
-    middle.
+    UMAP lays out at most 10,000 points, evenly spaced in the list. Each other point goes to the
+    mean of its three nearest ones among these, weighted by inverse distance. If all points are the
+    same, they are in the middle.
+
+    Args:
+        features: the points.
+        seed: seed of UMAP and of the principal components.
     """
     data = features.numpy().astype(np.float64)
     if np.ptp(data, axis=0).max() < SAME:

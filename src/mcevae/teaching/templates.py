@@ -1,24 +1,24 @@
-"""Poses to start training from: templates at every angle, fitted by EM.
+"""First poses for training: templates at every angle, fitted by EM.
 
-A network that must find poses and clusters at once settles in poor minima. The crudest model of
-posed images does not: each is one of M pictures, turned by one of R angles, plus noise,
+A network that has to find poses and clusters together ends in poor minima. The simplest model of
+posed images does not. In it each image is one of M templates, turned by one of R angles, plus
+noise:
 
-    p(x) = sum_m p_m sum_r p(r | m) N(x; R_r T_m, I / beta),
+    p(x) = sum_m p_m sum_r p(r | m) N(x; R_r T_m, I / beta).
 
-whose posterior over (m, r) is exact, by going through all of them (Frey and Jojic, "Transformation-
-invariant clustering using the EM algorithm", 2003). To that we add three things.
+Its posterior over (m, r) is exact, because all pairs are tried (Frey and Jojic, "Transformation-
+invariant clustering using the EM algorithm", 2003). We add three things.
 
-- beta is annealed: templates are shared by many images first, and told apart later.
-- p(r | m) is flat first, so that each template has a frame of its own. Then it is uniform on the
-  support of the rotations about an angle g_m, which is the template's frame: a wrong g_m leaves
-  images where the prior is nearly zero, so the angles alone say which way is up. A support of all
-  angles says nothing.
-- They do not say it of a template that half a turn brings back to itself; so frames are drawn,
-  weakly, to those that make templates look alike.
+- beta is annealed: at first many images share a template, later templates become more specific.
+- p(r | m) is flat at first, so that each template has a frame of its own. Later it is uniform on
+  the support of the rotations around an angle g_m, the frame of the template. With a wrong g_m,
+  some images lie where the prior is nearly zero. So the angles alone say which way is up, unless
+  the support has all angles. - The angles cannot say which way is up for a template that looks the
+  same after half a turn. So frames are weakly drawn towards those in which templates look alike.
 
-Images are seen by how they differ from the background, at 28 pixels or fewer: channels averaged,
-slightly blurred, of norm one, inside a disc, and, where the group can shift or scale them, with
-their centroid at the centre and of one radius (`moments`).
+The templates see the difference of images from the background, with channels averaged, at 28 pixels
+or fewer, slightly blurred, with norm one, inside a disc. If the group can shift or scale images,
+their centroid is at the centre and they all have the same radius (`moments`).
 """
 
 import math
@@ -35,25 +35,25 @@ from mcevae.geometry.moments import moments, places
 from mcevae.geometry.warp import warp
 from mcevae.teaching.blur import gaussian_blur
 
-LONGER_SIDE = 28  # pixels, at most: finer detail tells little of a pose
-RADIUS, BLUR = 0.475, 0.025  # of the disc and of the Gaussian, image sides
-CHUNK, PIECE = 2000, 100  # images whose posterior, or whose own pixels, are held at once
-BATCH = 4000  # images a step sees at least, if there are as many
-BETAS = (20.0, 100.0)  # first and last precision of an image of norm one
-COOLING, FLAT, PLACED, LAST = 15, 4, 12, 6  # steps; the last on all images
-PULL, SHARPNESS = 0.1, 15.0  # of likeness to other templates: weight per image, inverse width
+LONGER_SIDE = 28  # pixels, at most: finer detail says little about a pose
+RADIUS, BLUR = 0.475, 0.025  # radius of the disc and width of the Gaussian, image sides
+CHUNK, PIECE = 2000, 100  # images with posteriors, with full pixels, at a time
+BATCH = 4000  # smallest number of images in a step, if there are so many
+BETAS = (20.0, 100.0)  # first and last beta, for images of norm one
+COOLING, FLAT, PLACED, LAST = 15, 4, 12, 6  # numbers of steps; LAST ones use all images
+PULL, SHARPNESS = 0.1, 15.0  # likeness to others: weight for each image, inverse width
 
 Track = Callable[[Sequence[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Poses of N images that training starts from, in one common frame.
+    """First poses of N images, in one common frame.
 
     Attributes:
-        elements: (N, 3, 3), what moves a canonical image onto image n: radians, image sides.
+        elements: (N, 3, 3), moves the canonical image onto image n; radians, image sides.
         confidence: (N,), posterior probability of the likeliest template and angle, 0 to 1.
-        templates: (M, 1, H, W), canonical templates, the brightest pixel of each 1.
+        templates: (M, 1, H, W), templates in their canonical pose, brightest pixel 1.
     """
 
     elements: Float[Tensor, "n 3 3"]
@@ -73,21 +73,26 @@ def start_poses(
     background: float = 0.0,
     track: Track = iter,
 ) -> Start:
-    """Find a pose for every image, without labels; the work grows as subset x templates x angles.
+    """Find a pose for every image, without labels.
+
+    The time grows with subset x templates x angles.
 
     Args:
-        pixels: (N, C, H, W), 0 to 255; the work is done on their device.
-        group: of the poses; images turn about their centre where it cannot shift them.
-        support: half-widths as ``group.support(...)`` gives them; that of the rotation is used.
-        templates: M, at least 1; fewer where there are not 8 images for each.
-        angles: R to the full turn, at least 4.
-        seed: fixes the first templates and the images each step sees, and so the poses.
-        subset: how many images, drawn at random, templates are fitted to; at least 1.
-        background: what images are judged by their difference from, 0 to 1.
+        pixels: (N, C, H, W), 0 to 255. The computation runs on their device.
+        group: group of the poses. If it has no shifts, images turn about their centre.
+        support: half-widths from ``group.support(...)``. Only that of the rotation is used.
+        templates: M, at least 1. Fewer are used if there are not 8 images for each.
+        angles: R, the number of angles of the whole circle, at least 4.
+        seed: seed of the first templates and of the images in each step.
+        subset: number of random images that templates are fitted to, at least 1.
+        background: intensity of the background, 0 to 1.
         track: wraps the list of steps, to show progress.
 
+    Returns:
+        Poses and templates.
+
     Raises:
-        ValueError: `support` does not fit the group, or a number is below its least.
+        ValueError: `support` does not fit the group, or a number is too small.
     """
     half_width = dict(zip(group.coordinates, support, strict=True))["rotation"]
     if templates < 1 or angles < 4 or subset < 1:
@@ -112,7 +117,7 @@ def start_poses(
 
 
 def _small(pixels: Tensor, background: float = 0.0) -> Tensor:
-    """Differences from the background, of one channel, small, 0 to 1."""
+    """Differences from the background as small images with one channel, 0 to 1."""
     size = pixels.shape[2:]
     shrunk = [max(1, round(n * min(1.0, LONGER_SIDE / max(size)))) for n in size]
     grey = [
@@ -123,13 +128,13 @@ def _small(pixels: Tensor, background: float = 0.0) -> Tensor:
 
 
 def _disc(pixels: Tensor) -> Tensor:
-    """Which of the small pixels (h, w) are compared: those that keep inside a square frame."""
+    """Which pixels (h, w) of the small images are compared: those inside a disc."""
     across, down = places(_small(pixels[:1]))
     return across**2 + down**2 < RADIUS**2
 
 
 def _features(pixels: Tensor, group: MatrixGroup, background: float) -> tuple[Tensor, Tensor]:
-    """Images as the mixture sees them, (N, P), and the (N, T - 1) that they were moved back by."""
+    """Images for the mixture, (N, P), and the parameters (N, T - 1) that centred them."""
     small = _small(pixels, background)
     rest = moments(small, group)
     small = warp(small, group.inverse(group.from_parameters(F.pad(rest, (1, 0)))))
@@ -138,14 +143,15 @@ def _features(pixels: Tensor, group: MatrixGroup, background: float) -> tuple[Te
 
 
 def _log_joint(x: Tensor, bank: Tensor, log_prior: Tensor, beta: float) -> Tensor:
-    """Log of p(m, r) N(x; R_r T_m, I / beta), (N, M R), up to a constant; x is of norm one."""
+    """Log of p(m, r) N(x; R_r T_m, I / beta), (N, M R), up to a constant. x has norm one."""
     return torch.addmm(log_prior - beta / 2 * bank.square().sum(1), x, bank.T, alpha=beta)
 
 
 class _Mixture:
-    """M templates at R angles, each with a share p_m and a frame g_m, begun as images of x (N, P).
+    """M templates at R angles. Each has a share p_m and a frame g_m, and starts as an image of x.
 
-    `disc` (h, w) says which P pixels x holds; `half_width`, radians, is of the angles' support.
+    `disc` (h, w) marks the P pixels that x (N, P) holds. `half_width`, in radians, is that of the
+    support of the angles.
     """
 
     def __init__(
@@ -174,13 +180,13 @@ class _Mixture:
         return images
 
     def _turned(self, angles: Tensor) -> Tensor:
-        """Templates turned by angles, (M, R) or (R,), as a bank (M R, P)."""
+        """All templates, turned by all angles (M, R) or (R,), as a bank (M R, P)."""
         angles = angles.expand(len(self.templates), -1)
         copies = self.templates.repeat_interleave(angles.shape[1], dim=0)
         return warp(copies, SO2().from_parameters(angles.reshape(-1, 1)))[:, 0, self.disc]
 
     def fit(self, x: Tensor, track: Track) -> None:
-        """Run EM on images x (N, P): most steps on random halves, the last on all."""
+        """Run EM on images x (N, P). Most steps use a random half of them, the last steps all."""
         cooling = [BETAS[0] * (BETAS[1] / BETAS[0]) ** (i / (COOLING - 1)) for i in range(COOLING)]
         half = min(len(x), max(BATCH, len(x) // 2))
         for step in track(range(COOLING + FLAT + PLACED + LAST)):
@@ -194,7 +200,7 @@ class _Mixture:
                 )
 
     def _update(self, x: Tensor, beta: float) -> None:
-        """Make each template the mean of its images, turned back."""
+        """Make each template the mean of its images, after turning them back."""
         bank, log_prior = self._turned(self.angles), self.log_angle + self.shares.log()[:, None]
         sums, counts = torch.zeros_like(bank), bank.new_zeros(len(bank))
         for chunk in x.split(CHUNK):
@@ -205,17 +211,17 @@ class _Mixture:
         totals = warp(self._images(sums), back).unflatten(0, self.log_angle.shape).sum(1)
         sizes = counts.view_as(self.log_angle).sum(1)
         self.templates = totals / sizes.clamp_min(1)[:, None, None, None]
-        self.shares = F.normalize(sizes + 0.1 * sizes.mean(), p=1, dim=0)  # none dies out
+        self.shares = F.normalize(sizes + 0.1 * sizes.mean(), p=1, dim=0)  # no template dies out
 
     def _place(self, x: Tensor, beta: float, floor: float, first: bool) -> None:
-        """Choose frames, and make angles outside the support about them unlikely."""
+        """Choose the frames, and make angles outside the support around them unlikely."""
         apart = wrapped(self.angles[:, None] - self.angles).abs()  # (frame, angle)
         inside = torch.sigmoid(2 * (self.half_width - apart) / self.bin) + floor
         if self.half_width > WHOLE_CIRCLE:
             inside = torch.ones_like(inside)
         log_inside = (inside / inside.sum(1, keepdim=True)).log()
         bank = self._turned(self.angles)
-        counts = torch.zeros_like(self.log_angle)  # of images at each angle, were its prior flat
+        counts = torch.zeros_like(self.log_angle)  # images at each angle, flat prior
         log_prior = self.log_angle + self.shares.log()[:, None]
         for chunk in x.split(CHUNK // 2):
             fit = _log_joint(chunk, bank, torch.zeros_like(bank[:, 0]), beta)
@@ -230,9 +236,9 @@ class _Mixture:
         self.log_angle = log_inside[self.frames]
 
     def _tie(self, scores: Tensor, sizes: Tensor, bank: Tensor) -> None:
-        """Choose frames in turn: by their scores, and by the density of the others at a template.
+        """Choose frames one by one, by their scores and by likeness to the other templates.
 
-        The density is that of a kernel on correlations, all templates in their frames.
+        Likeness is a kernel density of correlations, with the other templates in their frames.
         """
         count, angles = scores.shape
         unit = F.normalize(bank, dim=1)
@@ -250,13 +256,13 @@ class _Mixture:
         return self._images(self._turned(self.angles[self.frames][:, None]))
 
     def poses(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return angles from the common frame (N,), within the support, and confidences (N,)."""
+        """Angles from the common frame (N,), inside the support, and confidences (N,)."""
         offsets = self.angles[within(self.angles, self.half_width, self.bin)]
         bank = self._turned(self.angles[self.frames][:, None] + offsets)
         log_prior = self.shares.log().repeat_interleave(len(offsets))
         posterior = torch.softmax(_log_joint(x, bank, log_prior, BETAS[1]), dim=1)
         confidence, best = posterior.max(1)
         chosen = offsets[best % len(offsets), None]
-        apart = wrapped(offsets - chosen)  # (N, offsets); between these the angle is refined
+        apart = wrapped(offsets - chosen)  # (N, offsets), to refine the angle
         weight = posterior.view(len(x), -1, len(offsets)).sum(1) * (apart.abs() < 2.5 * self.bin)
         return wrapped(chosen[:, 0] + (weight * apart).sum(1) / weight.sum(1)), confidence

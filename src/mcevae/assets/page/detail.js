@@ -5,7 +5,7 @@ const PARTS = ["image", "canonical image", "reconstruction", "residual"];
 const PAGE = 120;
 let shown = { list: [], at: 0 };
 
-// A thumbnail that opens its image; `list` is what the arrow keys then walk through.
+// A thumbnail that opens its image. The arrow keys then go through `list`.
 function thumb(id, list, size = 36) {
   const label = `${nameOf(id)}, group ${groupName(state.of[id])}`;
   return el("button", {
@@ -79,9 +79,9 @@ function walk(by) {
 function showMembers(group) {
   const { images } = state;
   const orders = {
-    "least sure first": (a, b) => images.confidence[a] - images.confidence[b],
-    "surest first": (a, b) => images.confidence[b] - images.confidence[a],
-    "oddest first": (a, b) => images.outlier[b] - images.outlier[a],
+    "lowest confidence first": (a, b) => images.confidence[a] - images.confidence[b],
+    "highest confidence first": (a, b) => images.confidence[b] - images.confidence[a],
+    "highest outlier score first": (a, b) => images.outlier[b] - images.outlier[a],
     "by rotation": (a, b) => images.pose[0][a] - images.pose[0][b],
   };
   const dialog = document.getElementById("members");

@@ -11,7 +11,7 @@ function drawOverview() {
   document.getElementById("facts").replaceChildren(
     card(String(filled), "groups with images"),
     card(images.count.toLocaleString("en"), images.count < images.total ? `of ${images.total.toLocaleString("en")} images shown` : "images"),
-    card(percent(sure / images.count), `are sure of their group (confidence ${images.sure} or more)`),
+    card(percent(sure / images.count), `of the images are sure of their group (confidence ${images.sure} or more)`),
     card(String(odd), `outliers (score ${images.odd} or more)`),
   );
   document.getElementById("findings").replaceChildren(...state.findings.map(({ text, group }) =>

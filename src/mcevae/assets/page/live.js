@@ -1,5 +1,5 @@
 "use strict";
-// A page with a server: groups are changed, images dropped, latents moved.
+// The page with a server: people change groups, drop images and move latents.
 
 const chosen = new Set(); // groups marked for a merge
 const bench = { cluster: 0, z: [], tau: [], busy: false, again: false };
@@ -9,7 +9,7 @@ async function ask(path, options) {
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     const { detail } = content;
-    throw new Error(typeof detail === "string" ? detail : `the server refused (${answer.status})`);
+    throw new Error(typeof detail === "string" ? detail : `the server refused the request (${answer.status})`);
   }
   return content;
 }
@@ -43,7 +43,7 @@ function drawTools() {
   document.getElementById("undo").disabled = !state.undo;
 }
 
-// Beside a group's name: name it, split it, mark it for a merge.
+// The tools of a group: name it, split it, mark it for a merge.
 function groupTools(index) {
   const name = groupName(index);
   const field = el("input", { value: name, maxlength: "80", "aria-label": `name of group ${name}` });
@@ -60,7 +60,7 @@ function groupTools(index) {
     el("label", {}, mark, " merge"));
 }
 
-// The strip of any image, drawn by the server when it is looked at.
+// The strip of an image, drawn by the server when somebody opens it.
 function liveStrip(id) {
   return { ...state.images.bench.strip, each: 1, columns: 1, files: [`/api/images/${id}/strip.png`] };
 }
@@ -86,7 +86,7 @@ function drawBench() {
   redraw();
 }
 
-// One request at a time; what was moved meanwhile is drawn next. Until then the pictures are busy.
+// One request at a time. If a slider moved in the meantime, draw again; until then the pictures are busy.
 async function redraw() {
   if (bench.busy) { bench.again = true; return; }
   const pictures = document.getElementById("bench-pictures");
@@ -113,7 +113,7 @@ function toBench({ cluster, z, tau }) {
 }
 
 async function benchOf(id) {
-  document.getElementById("image").close(); // or what is said would be behind them
+  document.getElementById("image").close(); // they would hide messages
   document.getElementById("members").close();
   try {
     toBench(await ask(`/api/images/${id}/latents`));
@@ -126,7 +126,7 @@ async function benchOf(id) {
 async function look(file) {
   const place = document.getElementById("found");
   document.getElementById("drop").scrollIntoView();
-  place.replaceChildren(el("p", { class: "soft" }, `Looking at ${file.name} …`));
+  place.replaceChildren(el("p", { class: "soft" }, `Reading ${file.name} …`));
   try {
     const found = await ask(`/api/look?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
     const strip = { ...state.images.bench.strip, each: 1, columns: 1, files: [found.strip] };
@@ -160,12 +160,12 @@ function startDrop() {
     box.classList.remove("over");
     if (event.dataTransfer.files.length) look(event.dataTransfer.files[0]);
   });
-  field.disabled = false; // not before somebody listens to it
+  field.disabled = false; // not before it has a listener
 }
 
 async function start() {
   try {
-    // The first image's latents are there before anyone can ask for others.
+    // Load the first image's latents before anybody can ask for others.
     const paths = ["/api/images", "/api/groups", "/api/images/0/latents"];
     const [images, groups, first] = await Promise.all(paths.map((path) => ask(path)));
     readImages(images);
@@ -174,7 +174,7 @@ async function start() {
     state.live = { groupTools, liveStrip, benchOf };
     document.getElementById("merge").addEventListener("click", () => {
       const marked = [...chosen];
-      regroup("merge", { groups: marked }, `${marked.map(groupName).join(", ")} are one group now.`);
+      regroup("merge", { groups: marked }, `${marked.map(groupName).join(", ")} are now one group.`);
     });
     document.getElementById("undo").addEventListener("click", () => regroup("undo", {}, "The last change is undone."));
     drawOverview();

@@ -1,5 +1,5 @@
 "use strict";
-// The map of the images: a canvas with pan, zoom, hover and keys.
+// The map of the images: a canvas that can be moved, zoomed and used with the keyboard.
 
 const view = { x: 0, y: 0, zoom: 1, under: null };
 let canvas, colours, buckets;
@@ -11,7 +11,7 @@ function colourings() {
   const ways = {
     group: { of: (id) => hue(state.of[id]), legend: state.groups.map((group, i) => [hue(i), group.name]) },
     confidence: { of: (id) => ramp(images.confidence[id] / 255), legend: [[ramp(0), "0"], [ramp(0.5), "0.5"], [ramp(1), "1"]] },
-    outlier: { of: (id) => ramp(1 - images.outlier[id] / 1000), legend: [[ramp(1), "drawn well"], [ramp(0), "drawn worst"]] },
+    outlier: { of: (id) => ramp(1 - images.outlier[id] / 1000), legend: [[ramp(1), "drawn well"], [ramp(0), "drawn badly"]] },
   };
   images.coordinates.forEach((coordinate, t) => {
     const name = coordinate.name.replaceAll("_", " ");
@@ -66,7 +66,7 @@ function drawMap() {
   });
 }
 
-// Ids by cells of a grid over the map, so that the nearest is found without looking at all.
+// Ids by cells of a grid over the map, to find the nearest one without comparing all.
 function fillBuckets() {
   buckets = Array.from({ length: CELLS * CELLS }, () => []);
   const cell = (value) => Math.min(CELLS - 1, Math.floor((value / 65536) * CELLS));
@@ -181,7 +181,7 @@ function startMap() {
   });
   canvas.addEventListener("pointerleave", () => { from = null; point(null); });
   canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && document.activeElement !== canvas) return; // the page scrolls on
+    if (!event.ctrlKey && document.activeElement !== canvas) return; // then the page scrolls
     event.preventDefault();
     zoomBy(Math.exp(-event.deltaY / 300), event.offsetX, event.offsetY);
   }, { passive: false });

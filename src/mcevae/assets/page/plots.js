@@ -1,5 +1,5 @@
 "use strict";
-// Pose histograms: a rose for the rotation, bars for what has ends.
+// Pose histograms: a rose for the rotation, bars for the other coordinates.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -25,7 +25,7 @@ function titled(picture, caption, text) {
   return el("figure", {}, picture, el("figcaption", {}, caption));
 }
 
-// Petals of 10 degrees, 0 up, clockwise as the content was turned; area is the share of images.
+// Petals of 10 degrees. 0 is up, angles go clockwise. The area of a petal is its share of the images.
 function rose(degrees, halfWidth) {
   const [bins, middle, reach] = [36, 60, 46];
   const counts = counted(degrees, -180, 180, bins);

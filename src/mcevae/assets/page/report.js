@@ -1,5 +1,5 @@
 "use strict";
-// A page without a server: everything lies inside it.
+// The page without a server: all data are inside it.
 
 const given = JSON.parse(document.getElementById("given").textContent);
 readImages(given.images);

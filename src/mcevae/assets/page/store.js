@@ -1,5 +1,5 @@
 "use strict";
-// What the page knows, and how it is read. All pages load this first.
+// The data of the page, and how they are read. All pages load this first.
 
 const state = { images: null, groups: [], outliers: [], findings: [], of: null, strips: null, live: null };
 
@@ -24,7 +24,7 @@ function readGroups(groups) {
   Object.assign(state, groups, { of: unpacked(groups.of) });
 }
 
-// An element with attributes, listeners (functions) and children; text is never read as markup.
+// Make an element with attributes, listeners (functions) and children. Text is never read as markup.
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -37,7 +37,7 @@ function el(tag, attributes = {}, ...children) {
   return made;
 }
 
-const opened = new Map(); // addresses of sheets that lie inside the page, made once each
+const opened = new Map(); // addresses of sheets inside the page, each made once
 
 function sheetAddress(address) {
   if (!address.startsWith("data:")) return address;
@@ -48,7 +48,7 @@ function sheetAddress(address) {
   return opened.get(address);
 }
 
-// Style that shows picture `index` of some sheets at a width in pixels; `part` of `parts` across.
+// Style that shows picture `index` of the sheets, `width` pixels wide; `part` of `parts` side by side.
 function pictureStyle(sheets, index, width, part = 0, parts = 1) {
   const place = index % sheets.each;
   const cell = width * parts;
@@ -89,7 +89,7 @@ function membersOf(group) {
   return members;
 }
 
-// Colours that differ as far as the count allows.
+// Colours that differ as much as possible.
 function hue(index) {
   return `hsl(${(index * 137.508) % 360} 70% ${index % 2 ? 45 : 58}%)`;
 }
