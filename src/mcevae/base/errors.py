@@ -13,7 +13,7 @@ DAMAGE = (
     *(ArithmeticError, AttributeError, LookupError, OSError),
     *(RecursionError, TypeError, ValueError),
 )
-"""Exceptions from reading JSON or TOML with any content: wrong types, huge numbers, deep nesting."""
+"""Exceptions from reading JSON or TOML of any content: wrong types, huge numbers, deep nesting."""
 SETTING = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
 """A setting within a sentence."""
 Naming = Callable[[str], str]
