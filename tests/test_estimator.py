@@ -13,6 +13,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from mcevae.estimator import MCEVAE
 from mcevae.images.datasets import load
+from mcevae.runs.answers import frames_in, pixels_by
+from mcevae.runs.infer import outputs
 
 TINY: dict[str, dict[str, Any]] = {
     "model": {"rotations": 24, "variation": 4, "hidden": 32},
@@ -51,9 +53,8 @@ def test_it_gives_clusters_poses_and_pictures(fitted: MCEVAE, X: np.ndarray) -> 
 
 
 def test_inverse_transform_is_the_reconstruction(fitted: MCEVAE, X: np.ndarray) -> None:
-    from mcevae.runs.infer import outputs
-
-    (_, out), *_ = outputs(fitted.model_, fitted._pixels(X[:5]))
+    pixels = pixels_by(fitted.recipe_, frames_in(X[:5]))
+    (_, out), *_ = outputs(fitted.model_, pixels)
     drawn = fitted.inverse_transform(fitted.transform(X[:5]))
     assert np.abs(drawn - out.reconstruction[:, 0].cpu().numpy()).max() < 0.02
 
@@ -104,6 +105,25 @@ def test_wrong_settings_are_value_errors(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         tiny().set_params(**changes).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs is 0"),
+        ({"max_epochs": 1}, "give max_epochs 2"),
+        ({"n_clusters": 200}, 'lower n_clusters and settings["start"]["neighbours"]'),
+        ({"random_state": -1}, "random_state is -1"),
+        ({"settings": {"train": {"batch_size": 1}}}, 'settings["train"]["batch_size"] is 1'),
+    ],
+    ids=str,
+)
+def test_errors_call_settings_by_the_names_of_the_estimator(
+    changes: dict[str, Any], message: str, X: np.ndarray
+) -> None:
+    with pytest.raises(ValueError) as error:
+        tiny().set_params(**changes).fit(X)
+    assert message in str(error.value) and "--" not in str(error.value)
 
 
 class Stripes(MCEVAE):

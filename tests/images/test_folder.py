@@ -223,7 +223,7 @@ def test_values_outside_the_range_are_named_where_nothing_may_be_stretched(tmp_p
     np.save(tmp_path / "all.npy", images + 1)
     _, faults = read(tmp_path / "some.npy", settings(tmp_path / "some.npy", normalise="none"))
     assert [fault.name for fault in faults] == ["some.npy#1"]
-    with pytest.raises(UserError, match="not 0 to 1; use --normalise set or image"):
+    with pytest.raises(UserError, match="not 0 to 1; use normalise set or image"):
         look(tmp_path / "all.npy", settings(tmp_path / "all.npy", normalise="none"))
 
 

@@ -118,7 +118,7 @@ def test_labels_and_settings_come_with_the_pack(packed: Path) -> None:
     assert (config.data.normalise, config.data.colour) == ("none", "grey")
     data = prepare_for(config)
     assert data.test.images.labels is not None and data.test.images.label_names is not None
-    with pytest.raises(UserError, match="leave out --labels"):
+    with pytest.raises(UserError, match="leave out labels"):
         prepare_for(config.changed(data={"labels": "folders"}))
 
 

@@ -51,7 +51,7 @@ def test_any_size_channels_and_batch(shape: tuple[int, int, int], group: str, ba
     ids=str,
 )
 def test_what_it_does_not_know_is_refused_with_the_remedy(setting: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="--preset paper"):
+    with pytest.raises(ValueError, match="preset paper"):
         taught(**setting)
 
 

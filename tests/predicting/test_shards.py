@@ -158,7 +158,7 @@ def test_another_number_of_shards_and_other_images_are_refused(
     with pytest.raises(UserError, match="of 2 shards, not 3"):
         maker.make(Shard(0, 3))
     (source / "b00.png").unlink()
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="add overwrite"):
         maker.make(Shard(0, 2))
     anew = Maker(
         Order(run=run, source=str(source), out=order.out, overwrite=True),

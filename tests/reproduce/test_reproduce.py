@@ -78,7 +78,7 @@ def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
         needed("table", models=("nothing",))
     with pytest.raises(UserError, match="needs none of the chosen"):
         needed("figure3", models=("gmvae",))
-    with pytest.raises(UserError, match="--seeds has no numbers"):
+    with pytest.raises(UserError, match="seeds has no numbers"):
         needed("table", seeds=())
     assert len(needed("figure4a", seeds=(1, 1))) == len(MODELS)
 
