@@ -1,15 +1,16 @@
-"""When the default model is taught what: its teacher.
+"""The teacher of the default model: what it is taught, and when.
 
 Nobody knows the clusters and poses of the training images, so the network learns them from ever
 better guesses, the starred quantities of eq. (8):
 
-    epoch 0            poses from templates at every angle (`templates`); clusters unknown
+    epoch 0            poses from templates at every angle (`teaching.templates`); clusters unknown
     end of warm-up     poses as the network reads them now, which is truer than what it was taught;
-                       clusters from the neighbourhood graph of the canonical images (`neighbours`)
+                       clusters from the neighbourhood graph of the canonical images
+                       (`teaching.graph`)
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
-Whenever poses change, images that look alike are brought into one frame (`frames`). Labels play no
-part.
+Whenever poses change, images that look alike are brought into one frame (`teaching.frames`). Labels
+play no part.
 """
 
 import warnings
