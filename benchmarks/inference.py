@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 from common import write_results
+from mcevae.images.loading import load
 from PIL import Image
 
 from mcevae.base.config import DataConfig
 from mcevae.base.machine import keep_memory
-from mcevae.images.datasets import load
 from mcevae.images.packing import write_pack
 from mcevae.predicting.engines import Maker, Order
 from mcevae.runs.checkpoint import load_model

@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, write_results
+from mcevae.images.loading import load as load_images
 from PIL import Image
 from pyarrow import csv, parquet
 
-from mcevae.images.datasets import load as load_images
 from mcevae.models.config import Config
 from mcevae.predicting.parts import whole_part
 from mcevae.runs.checkpoint import load, load_model, run_file

@@ -14,6 +14,10 @@ import mrcfile
 import numpy as np
 import tifffile
 import torch
+from mcevae.images.loading import load
+from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.sources.frames import prepared
 from PIL import Image
 
 from mcevae.base.config import DataConfig
@@ -21,9 +25,6 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import digest
 from mcevae.exporting.hub import CONFIG, WEIGHTS
 from mcevae.exporting.hub import read as read_hub
-from mcevae.images.datasets import load
-from mcevae.images.folder import prepared
-from mcevae.images.readers import Fault, Frame, frames_of
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import PRESETS, Config
 from mcevae.predicting.predictor import Place, fingerprint, parts_of, states_of

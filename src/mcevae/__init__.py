@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mcevae.estimator import MCEVAE as MCEVAE
     from mcevae.geometry.groups import get_group as get_group
     from mcevae.geometry.warp import warp as warp
-    from mcevae.images.datasets import load as load
+    from mcevae.images.loading import load as load
     from mcevae.models.config import Config as Config
     from mcevae.models.registry import build as build
     from mcevae.run import Run as Run

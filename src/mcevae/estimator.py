@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mcevae.exporting.pretrained import Pretrained, value_errors
 from mcevae.images.arrays import MAX_SIDE, Images
-from mcevae.images.datasets import Posed, Splits, split_images
-from mcevae.images.readers import Frame
+from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import survey
+from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
 from mcevae.runs.answers import Answers, answers_of, as_pictures, pixels_by
 from mcevae.runs.checkpoint import filled

@@ -12,6 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mcevae.images.loading import load as load_images
+from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.splits import Splits
 from pyarrow import parquet
 from safetensors.torch import save_file
 
@@ -20,10 +24,7 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import write_text
 from mcevae.cli import main
-from mcevae.images.datasets import Splits
-from mcevae.images.datasets import load as load_images
 from mcevae.images.folder import read
-from mcevae.images.readers import Fault, frames_of
 from mcevae.models.paper import PaperModel
 from mcevae.predicting import predictor as module
 from mcevae.predicting.predictor import Predictor

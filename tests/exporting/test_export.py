@@ -15,6 +15,9 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from mcevae.images.readers.frames import Frame
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.splits import Splits
 from onnxruntime import InferenceSession
 from PIL import Image
 
@@ -24,8 +27,6 @@ from mcevae.exporting import graphs, interchange
 from mcevae.exporting.graphs import write_graphs
 from mcevae.exporting.interchange import write_for
 from mcevae.images.arrays import to_bytes, to_float
-from mcevae.images.datasets import Splits
-from mcevae.images.readers import Frame, frames_of
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import PRESETS
 from mcevae.models.registry import build

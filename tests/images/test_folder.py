@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from mcevae.images.loading import load
+from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.sources.files import files_of
 from PIL import Image
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.images.datasets import load
 from mcevae.images.folder import look, read
-from mcevae.images.readers import Fault, Frame, Unreadable, files_of, frames_of
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import Config, ModelConfig
 from mcevae.runs.data import prepare_for, settle

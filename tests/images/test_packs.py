@@ -10,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from mcevae.images.loading import load as load_source
+from mcevae.images.readers.frames import Frame
+from mcevae.images.readers.registry import frames_of
 from PIL import Image
 from pyarrow import parquet
 
@@ -17,11 +20,9 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images import packing
-from mcevae.images.datasets import load as load_source
 from mcevae.images.folder import read
 from mcevae.images.packing import write_pack
 from mcevae.images.packs import is_pack, open_pack
-from mcevae.images.readers import Frame, frames_of
 from mcevae.models.config import Config
 from mcevae.models.default import targets
 from mcevae.runs.checkpoint import load, load_model, run_file

@@ -7,7 +7,7 @@ from rich.table import Table
 from mcevae.cli.shared import RunFolder, images_of, screen, tell_faults
 
 if TYPE_CHECKING:
-    from mcevae.images.datasets import Splits
+    from mcevae.images.splits import Splits
     from mcevae.runs.metrics import Scores
     from mcevae.runs.run import TrainedRun
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
-    from mcevae.images.datasets import Splits
-    from mcevae.images.readers import Fault
+    from mcevae.images.readers.frames import Fault
+    from mcevae.images.splits import Splits
     from mcevae.runs.run import TrainedRun
 
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup

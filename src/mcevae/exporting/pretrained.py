@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mcevae.base.errors import UserError, as_parameter, naming
 from mcevae.exporting import hub
-from mcevae.images.readers import Unreadable
+from mcevae.images.readers.frames import Unreadable
 from mcevae.models.config import PART_TYPES, Config
 
 E = TypeVar("E", bound="Pretrained")

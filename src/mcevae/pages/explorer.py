@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from mcevae.images.arrays import to_bytes, to_float
-from mcevae.images.folder import prepared
-from mcevae.images.readers import READERS, Fault, frames_of
+from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.registry import READERS, frames_of
+from mcevae.images.sources.frames import prepared
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.runs.collections import Collections

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.images.arrays import Images, shrink, to_bytes
-from mcevae.images.datasets import Splits
+from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 from mcevae.runs.collections import Collections

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, write_text
-from mcevae.images.datasets import Splits
-from mcevae.images.readers import write_faults
+from mcevae.images.readers.frames import write_faults
+from mcevae.images.splits import Splits
 from mcevae.pages import figures
 from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
 from mcevae.runs.infer import write_tables

@@ -20,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from mcevae.base.errors import UserError
-from mcevae.images.datasets import Splits
+from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page

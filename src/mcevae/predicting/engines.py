@@ -16,7 +16,7 @@ import torch
 from pyarrow import parquet
 
 from mcevae.base.errors import UserError
-from mcevae.images.readers import Fault
+from mcevae.images.readers.frames import Fault
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Predictor, skipped
 from mcevae.predicting.shards import Shard

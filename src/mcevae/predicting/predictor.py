@@ -26,10 +26,16 @@ from mcevae.base.config import BUILT_IN, DataConfig
 from mcevae.base.errors import UserError
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import Images, to_bytes
-from mcevae.images.datasets import load, pixels_of
-from mcevae.images.folder import is_split_archive, name_of, nothing, prepared, recipe_for
+from mcevae.images.datasets import pixels_of
+from mcevae.images.folder import is_split_archive, nothing
+from mcevae.images.loading import load
 from mcevae.images.packs import Pack, is_pack, open_pack
-from mcevae.images.readers import PICTURES, Fault, files_of, frames_of, write_faults
+from mcevae.images.readers.frames import Fault, write_faults
+from mcevae.images.readers.pictures import PICTURES
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.recipe import recipe_for
+from mcevae.images.sources.files import files_of, name_of
+from mcevae.images.sources.frames import prepared
 from mcevae.models.contract import Model, Output
 from mcevae.predicting.parts import (
     about_part,

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from mcevae.base.errors import TrainingError, UserError
 from mcevae.base.files import write_text
 from mcevae.base.machine import machine
-from mcevae.images.datasets import Splits
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell

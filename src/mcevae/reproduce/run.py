@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, write_text
-from mcevae.images.datasets import load
+from mcevae.images.loading import load
 from mcevae.reproduce.cells import run_cell
 from mcevae.reproduce.grid import NEEDS, Cell, Experiment
 from mcevae.reproduce.plots import FIGURES

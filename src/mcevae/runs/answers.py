@@ -9,7 +9,8 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.images.readers import Fault, Frame, Unreadable, of_stack
+from mcevae.images.readers.arrays import of_stack
+from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe
 from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, misfit

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic
 from mcevae.images.arrays import MAX_SIDE
-from mcevae.images.datasets import Splits
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.models.registry import build

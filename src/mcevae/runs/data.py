@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from mcevae.geometry.groups import get_group
-from mcevae.images.datasets import Splits, prepare
-from mcevae.images.folder import Track, is_split_archive, look
+from mcevae.images.folder import is_split_archive, look
+from mcevae.images.loading import prepare
 from mcevae.images.packs import is_pack, open_pack
 from mcevae.images.recipe import Survey
+from mcevae.images.sources.contract import Track
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 
 

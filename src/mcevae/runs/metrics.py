@@ -18,7 +18,8 @@ from mcevae.base.files import write_text
 from mcevae.geometry.groups import MatrixGroup, get_group
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import Images
-from mcevae.images.datasets import Posed, Splits, pose, pose_seed
+from mcevae.images.posing import pose, pose_seed
+from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.models.likelihood import bce, squared_error

@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.files import digest
-from mcevae.images.datasets import Splits
-from mcevae.images.folder import Track, recipe_for
-from mcevae.images.recipe import Recipe
+from mcevae.images.recipe import Recipe, recipe_for
+from mcevae.images.sources.contract import Track
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.answers import Answers, answers_of

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mcevae.images.datasets import Posed
+from mcevae.images.splits import Posed
 from mcevae.models.contract import Teacher
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 from mcevae.base.files import write_text
-from mcevae.images.datasets import Splits
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.runs.checkpoint import run_file
 from mcevae.training.bar import Bar

@@ -11,7 +11,7 @@ from accelerate.utils import DataLoaderConfiguration, set_seed
 
 from mcevae.base.processes import place
 from mcevae.images.arrays import require, to_float
-from mcevae.images.datasets import Splits
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config, PlannedConfig
 from mcevae.models.contract import Model, Stopped, Terms
 from mcevae.models.registry import build
