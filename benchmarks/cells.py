@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from common import RESULTS, write_results
-from mcevae.images.splits import Posed, Splits
 from rich.console import Console
 
 from mcevae.base.machine import machine
+from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.checkpoint import load_model, run_file

@@ -98,7 +98,7 @@ def hollow(folder: Path, count: int) -> Path:
 def pack_costs(count: int, folder: Path) -> dict[str, float]:
     """Seconds until the first window is there, and of a further one, far into the file."""
     source = {"source": str(hollow(folder / str(count), count)), "window": WINDOW}
-    config, _ = settle(Config().changed(data=source))
+    config = settle(Config().changed(data=source))
     started = time.process_time()
     data = prepare_for(config)
     opened = time.process_time() - started

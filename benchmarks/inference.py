@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 from common import write_results
-from mcevae.images.loading import load
 from PIL import Image
 
-from mcevae.base.config import DataConfig
 from mcevae.base.machine import keep_memory
+from mcevae.images.loading import load
 from mcevae.images.packing import write_pack
+from mcevae.images.sources.registry import open_source
 from mcevae.predicting.engines import Maker, Order
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.infer import outputs
@@ -51,7 +51,7 @@ def make(kind: str, folder: Path) -> Path:
         for i, image in enumerate(images):
             Image.fromarray(image).save(source / f"{i:05}.png")
     else:
-        write_pack(make("npy", folder), DataConfig(), source)
+        write_pack(open_source(str(make("npy", folder))), source)
     return source
 
 

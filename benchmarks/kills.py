@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, write_results
-from mcevae.images.loading import load as load_images
 from PIL import Image
 from pyarrow import csv, parquet
 
+from mcevae.images.loading import load as load_images
 from mcevae.models.config import Config
 from mcevae.predicting.parts import whole_part
 from mcevae.runs.checkpoint import load, load_model, run_file
@@ -62,14 +62,14 @@ def live(arguments: list[str], log: Path) -> None:
     import torch
 
     from mcevae import cli
-    from mcevae.predicting import predictor
+    from mcevae.images.sources import frames
     from mcevae.teaching import layout
 
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     torch.set_num_threads(1)
-    predictor.PART = PART
+    frames.PART = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
     cli.main(arguments)
 

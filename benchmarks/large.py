@@ -24,12 +24,12 @@ import psutil
 import torch
 import torch.nn.functional as F
 from common import write_results
-from mcevae.images.loading import load as load_source
-from mcevae.images.posing import pose
 
 from mcevae.geometry.groups import get_group
 from mcevae.images.arrays import Images, to_bytes, to_float
+from mcevae.images.loading import load as load_source
 from mcevae.images.packs import open_pack
+from mcevae.images.posing import pose
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.training.log import read_log
 

@@ -14,9 +14,9 @@ from typing import Literal
 
 import torch
 from common import write_results
-from mcevae.images.splits import Splits
 from rich.console import Console
 
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.pages.report import write_report
 from mcevae.runs.checkpoint import load, run_file

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 from common import write_results
-from mcevae.images.loading import load
 from rich.console import Console
 
 from mcevae.base.processes import place
+from mcevae.images.loading import load
 from mcevae.models.config import Config
 from mcevae.predicting.engines import Maker, Order
 from mcevae.predicting.shards import Shard

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 from common import RESULTS, write_results
-from mcevae.images.splits import Splits
 from published import BATCH, looped, published
 from rich.console import Console
 
 from mcevae.base.machine import keep_memory, machine
 from mcevae.images.arrays import to_float
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Model
 from mcevae.runs import checkpoint

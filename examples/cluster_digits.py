@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mcevae.images.posing import pose
 
 from mcevae import MCEVAE, get_group, load
+from mcevae.images.posing import pose
 from mcevae.pages.figures import image_grid
 from mcevae.runs.metrics import matched_accuracy
 

@@ -12,10 +12,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from mcevae.images.posing import pose
 from sklearn.metrics import roc_auc_score
 
 from mcevae import MCEVAE, get_group, load
+from mcevae.images.posing import pose
 
 
 def posed(part: str, count: int, seed: int) -> np.ndarray:

@@ -11,10 +11,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from mcevae.images.loading import load
 
 from mcevae.base.files import atomic
 from mcevae.images.arrays import Images
+from mcevae.images.loading import load
 
 OUT = Path(__file__).parent.parent / "src" / "mcevae" / "assets" / "mnist-mini.npz"
 

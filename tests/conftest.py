@@ -18,10 +18,10 @@ from typing import Any  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
-from mcevae.images.splits import Splits  # noqa: E402
 from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
-from mcevae.models.config import PART_TYPES, PRESETS, Config  # noqa: E402
+from mcevae.images.splits import Splits  # noqa: E402
+from mcevae.models.config import PART_TYPES, PRESETS, Config  # noqa: E402  # noqa: E402
 from mcevae.models.paper import PaperModel  # noqa: E402
 from mcevae.models.registry import build  # noqa: E402
 from mcevae.pages.explorer import Explorer  # noqa: E402

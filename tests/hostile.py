@@ -14,10 +14,6 @@ import mrcfile
 import numpy as np
 import tifffile
 import torch
-from mcevae.images.loading import load
-from mcevae.images.readers.frames import Fault, Frame
-from mcevae.images.readers.registry import frames_of
-from mcevae.images.sources.frames import prepared
 from PIL import Image
 
 from mcevae.base.config import DataConfig
@@ -25,7 +21,11 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import digest
 from mcevae.exporting.hub import CONFIG, WEIGHTS
 from mcevae.exporting.hub import read as read_hub
+from mcevae.images.loading import load
+from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.frames import prepared
 from mcevae.models.config import PRESETS, Config
 from mcevae.predicting.predictor import Place, fingerprint, parts_of, states_of
 from mcevae.runs.checkpoint import load_model

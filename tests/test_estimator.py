@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mcevae.images.loading import load
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -13,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 from mcevae.estimator import MCEVAE
+from mcevae.images.loading import load
 from mcevae.runs.answers import frames_in, pixels_by
 from mcevae.runs.infer import outputs
 

@@ -26,7 +26,7 @@ _HOME = {
     "build": "models.registry",
     "fit": "training.loop",
     "get_group": "geometry.groups",
-    "load": "images.datasets",
+    "load": "images.loading",
     "open_run": "run",
     "prepare_for": "runs.data",
     "warp": "geometry.warp",

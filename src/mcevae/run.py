@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from mcevae.images.folder import nothing
+from mcevae.images.sources.contract import together
+from mcevae.images.sources.frames import no_image
+from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
 from mcevae.predicting.engines import Made, Order, make_here
-from mcevae.predicting.predictor import Place, parts_of
 from mcevae.runs.answers import Answers, Pictures, frames_in, pixels_by
 from mcevae.runs.metrics import Scores
 from mcevae.runs.run import TrainedRun
@@ -60,14 +61,11 @@ class Run(TrainedRun):
         """
         if not isinstance(images, str | Path):
             return self.answers(pixels_by(self.recipe, frames_in(images)))
-        source = str(images)
-        parts = list(parts_of(source, self.settings.data, self.shape, part, Place()))
-        faults = tuple(fault for one in parts for fault in one.faults)
-        pixels = torch.cat([one.pixels for one in parts])
-        if not len(pixels):
-            raise nothing(Path(source), list(faults))
-        names = [name for one in parts for name in one.names or ()]
-        return replace(self.answers(pixels), names=names or None, faults=faults)
+        source = open_source(str(images), self.settings.data)
+        pixels, names, faults = together(source.parts(self.recipe, part=part))
+        if pixels is None:
+            raise no_image(source.name, faults)
+        return replace(self.answers(pixels), names=names or None, faults=tuple(faults))
 
     def canonical(self, images: str | Path | Pictures) -> Float32[np.ndarray, "n *picture"]:
         """What the model draws of each image, free of its pose; `images` as for `predict`."""

@@ -12,10 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mcevae.images.loading import load as load_images
-from mcevae.images.readers.frames import Fault
-from mcevae.images.readers.registry import frames_of
-from mcevae.images.splits import Splits
+from mcevae.images.folder import read
 from pyarrow import parquet
 from safetensors.torch import save_file
 
@@ -24,7 +21,10 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import write_text
 from mcevae.cli import main
-from mcevae.images.folder import read
+from mcevae.images.loading import load as load_images
+from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.splits import Splits
 from mcevae.models.paper import PaperModel
 from mcevae.predicting import predictor as module
 from mcevae.predicting.predictor import Predictor

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from mcevae.images.loading import load
 
 from mcevae.base.config import TrainConfig
 from mcevae.base.errors import SettingError, UserError, as_flag, as_parameter, naming
 from mcevae.cli import main
 from mcevae.images.datasets import pixels_of
+from mcevae.images.loading import load
 from mcevae.models.config import Config
 
 

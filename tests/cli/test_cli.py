@@ -13,9 +13,9 @@ import httpx
 import numpy as np
 import pyarrow.parquet
 import pytest
-from mcevae.images.loading import load
 
 from mcevae.cli import main
+from mcevae.images.loading import load
 from mcevae.models.config import Config
 from mcevae.runs.checkpoint import run_file
 from mcevae.training.trainer import Trainer

@@ -15,9 +15,6 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from mcevae.images.readers.frames import Frame
-from mcevae.images.readers.registry import frames_of
-from mcevae.images.splits import Splits
 from onnxruntime import InferenceSession
 from PIL import Image
 
@@ -27,7 +24,10 @@ from mcevae.exporting import graphs, interchange
 from mcevae.exporting.graphs import write_graphs
 from mcevae.exporting.interchange import write_for
 from mcevae.images.arrays import to_bytes, to_float
+from mcevae.images.readers.frames import Frame
+from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS
 from mcevae.models.registry import build
 from mcevae.pages.gallery import Gallery

@@ -11,12 +11,12 @@ from typing import Any
 import huggingface_hub
 import numpy as np
 import pytest
-from mcevae.images.loading import load
-from mcevae.images.splits import Splits
 from safetensors import safe_open
 
 from mcevae.estimator import MCEVAE
 from mcevae.exporting import hub
+from mcevae.images.loading import load
+from mcevae.images.splits import Splits
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.infer import embed

@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from torch.testing import assert_close
 
 from mcevae.geometry.groups import get_group
 from mcevae.geometry.moments import RADIUS, centroid, moments, radius, whole
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
+from mcevae.images.splits import Splits
 
 
 def test_centroid_of_a_dot() -> None:

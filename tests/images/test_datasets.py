@@ -14,9 +14,6 @@ import pooch
 import pytest
 import requests
 import torch
-from mcevae.images.loading import load, prepare
-from mcevae.images.posing import pose
-from mcevae.images.splits import split_images
 
 from mcevae.base.config import BUILT_IN
 from mcevae.base.errors import UserError
@@ -25,6 +22,9 @@ from mcevae.geometry.warp import warp
 from mcevae.images import datasets
 from mcevae.images.arrays import Images
 from mcevae.images.datasets import DATASETS, as_images
+from mcevae.images.loading import load, prepare
+from mcevae.images.posing import pose
+from mcevae.images.splits import split_images
 
 ROOT = Path(__file__).parents[2]
 MINI_SHA256 = "1e69420d546ce587b9fb07b6d2eafc89ce39cc8c539be4352f4e4eb1fafe84a4"

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from mcevae.images.loading import load
-from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.readers.registry import frames_of
-from mcevae.images.sources.files import files_of
 from PIL import Image
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.images.folder import look, read
+from mcevae.images.loading import load
+from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.files import files_of
 from mcevae.models.config import Config, ModelConfig
 from mcevae.runs.data import prepare_for, settle
+from tests.images.reading import look, read
 
 rng = np.random.default_rng(0)
 PLAIN = Recipe(normalise="none", levels=None, channels=1, background=0.0, fit="pad", shape=(16, 16))
@@ -292,12 +292,12 @@ def test_labels_come_from_folders_or_a_table(pictures: Path, tmp_path: Path) -> 
 
 def test_settled_settings_give_the_same_images_and_stay(pictures: Path) -> None:
     config = Config(data=settings(pictures), model=ModelConfig(group="se2"))
-    settled, found = settle(config)
-    assert found and settled.data.size == 64 and settled.data.colour == "grey"
+    settled = settle(config)
+    assert settled.data.size == 64 and settled.data.colour == "grey"
     assert settled.data.background == 0.0 and settled.data.normalise == "none"
-    assert settle(settled)[0] == settled
+    assert settle(settled) == settled
     assert prepare_for(settled).digest() == prepare_for(config).digest()
-    assert settle(Config())[0] == Config()
+    assert settle(Config()) == Config()
 
 
 def test_names_follow_their_images_through_the_splits(pictures: Path) -> None:

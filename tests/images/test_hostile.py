@@ -17,11 +17,6 @@ import tifffile
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from mcevae.images.loading import load
-from mcevae.images.readers.frames import Fault
-from mcevae.images.readers.registry import frames_of
-from mcevae.images.sources.files import files_of
-from mcevae.images.splits import Splits
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -31,7 +26,11 @@ from mcevae.cli import main
 from mcevae.estimator import MCEVAE
 from mcevae.exporting.hub import read as read_hub
 from mcevae.images import readers
-from mcevae.images.folder import read
+from mcevae.images.loading import load
+from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.sources.files import files_of
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.registry import build
 from mcevae.pages.explorer import Explorer
@@ -47,6 +46,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from tests import hostile
 from tests.conftest import served, taught, tiny
+from tests.images.reading import read
 from tests.mutations import mutated
 
 

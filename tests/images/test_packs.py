@@ -10,9 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from mcevae.images.loading import load as load_source
-from mcevae.images.readers.frames import Frame
-from mcevae.images.readers.registry import frames_of
 from PIL import Image
 from pyarrow import parquet
 
@@ -20,15 +17,19 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images import packing
-from mcevae.images.folder import read
+from mcevae.images.loading import load as load_source
 from mcevae.images.packing import write_pack
 from mcevae.images.packs import is_pack, open_pack
+from mcevae.images.readers.frames import Frame
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.sources.registry import open_source
 from mcevae.models.config import Config
 from mcevae.models.default import targets
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.data import prepare_for, settle
 from mcevae.training.loop import fit
 from tests.conftest import taught, tiny
+from tests.images.reading import read
 from tests.training.test_loop import interrupt_at, losses
 
 COUNT = 440
@@ -56,14 +57,14 @@ def packed(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
     folder = tmp_path_factory.mktemp("packs") / "packed"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "BUCKET_BYTES", 2**14)  # so that there are several
-        write_pack(pictures, DataConfig(labels="folders"), folder)
+        write_pack(open_source(str(pictures), DataConfig(labels="folders")), folder)
     return folder
 
 
 def windowed(config: Config, packed: Path, window: int = 100) -> Config:
     """Settings that learn from a pack by windows."""
     changes = {"source": str(packed), "pose": "none", "window": window}
-    return settle(config.changed(data=changes))[0]
+    return settle(config.changed(data=changes))
 
 
 def test_a_pack_holds_every_image_once_with_its_name_and_label(
@@ -96,7 +97,7 @@ def test_rows_are_in_random_order_and_any_run_of_them_is_fair(packed: Path) -> N
 def test_the_same_seed_gives_the_same_pack(packed: Path, pictures: Path, tmp_path: Path) -> None:
     settings = DataConfig(labels="folders")
     first, again, other = (
-        write_pack(pictures, settings, tmp_path / name, seed=seed)
+        write_pack(open_source(str(pictures), settings), tmp_path / name, seed=seed)
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first.digest == again.digest != other.digest
@@ -192,7 +193,7 @@ def test_a_pack_of_another_form_is_refused_and_one_like_the_run_is_not(
 )
 def test_damaged_packs_are_named(damage: object, said: str, pictures: Path, tmp_path: Path) -> None:
     assert callable(damage)
-    write_pack(pictures, DataConfig(), tmp_path / "pack")
+    write_pack(open_source(str(pictures), DataConfig()), tmp_path / "pack")
     damage(tmp_path / "pack")
     with pytest.raises(UserError, match=said):
         open_pack(tmp_path / "pack")
@@ -206,12 +207,12 @@ def test_what_stops_halfway_leaves_nothing(
 
     monkeypatch.setattr(packing, "join", broken)
     with pytest.raises(UserError, match="No space left"):
-        write_pack(pictures, DataConfig(), tmp_path / "pack")
+        write_pack(open_source(str(pictures), DataConfig()), tmp_path / "pack")
     assert not list(tmp_path.iterdir())
     monkeypatch.undo()
-    write_pack(pictures, DataConfig(), tmp_path / "pack")
+    write_pack(open_source(str(pictures), DataConfig()), tmp_path / "pack")
     with pytest.raises(UserError, match="exists already"):
-        write_pack(pictures, DataConfig(), tmp_path / "pack")
+        write_pack(open_source(str(pictures), DataConfig()), tmp_path / "pack")
 
 
 def test_tables_of_pictures_are_read_and_packed(tmp_path: Path, digits: torch.Tensor) -> None:
@@ -229,7 +230,7 @@ def test_tables_of_pictures_are_read_and_packed(tmp_path: Path, digits: torch.Te
         assert all(isinstance(one, Frame) for one in found)
         pixels = np.stack([one.pixels for one in found if isinstance(one, Frame)])
         assert np.array_equal(pixels, few[:, 0].numpy())
-    pack = write_pack(tmp_path, DataConfig(), tmp_path / "pack")
+    pack = write_pack(open_source(str(tmp_path), DataConfig()), tmp_path / "pack")
     assert pack.count == 140
     parquet.write_table(pa.table({"other": [1]}), tmp_path / "c.parquet")
     (fault,) = frames_of(tmp_path / "c.parquet", "c")

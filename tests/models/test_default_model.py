@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from mcevae.images.splits import Splits
 
 from mcevae.geometry.groups import Aff2
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
+from mcevae.images.splits import Splits
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.objective import HypothesisObjective, hypothesis_kl
 from mcevae.models.default.targets import UNKNOWN

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from mcevae.base.config import DataConfig
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.likelihood import bce
 from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose

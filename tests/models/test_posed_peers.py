@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
+from mcevae.images.splits import Splits
 from mcevae.models.peers.affine_vae import AffineVAE, TransformerVAE
 from mcevae.models.peers.jrvae import JRVAE
 from mcevae.models.peers.spatial_vae import SpatialVAE

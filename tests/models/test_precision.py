@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from torch.amp import GradScaler
 
 from mcevae.base.errors import UserError
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.training.log import read_log

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.images.splits import Splits
 from mcevae.models.default import selftraining
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.selftraining import SelfTraining

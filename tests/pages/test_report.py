@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from PIL import Image
 
+from mcevae.images.splits import Splits
 from mcevae.pages.gallery import Gallery, collections_of, findings, hang
 from mcevae.pages.report import embedded, write_report
 from mcevae.pages.sheets import COLUMNS, ROWS, packed, sheets_of, strips, thumbnails

@@ -13,13 +13,13 @@ import pyarrow.csv
 import pyarrow.parquet as parquet
 import pytest
 from fastapi.testclient import TestClient
-from mcevae.images.splits import Splits
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images import datasets
+from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import MOST_JSON
 from mcevae.pages.listen import bind, bracketed

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from mcevae.images.loading import load
-from mcevae.images.splits import Splits
 from PIL import Image
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.cli import main
+from mcevae.images.loading import load
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build

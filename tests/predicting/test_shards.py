@@ -14,11 +14,11 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcevae.images.loading import load
 from PIL import Image
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
+from mcevae.images.loading import load
 from mcevae.predicting import predictor as module
 from mcevae.predicting.engines import Maker, Order, make_here, make_on_ray
 from mcevae.predicting.shards import Shard

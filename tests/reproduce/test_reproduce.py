@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mcevae.images.loading import load
 from rich.console import Console
 
 from mcevae.base.errors import TrainingError, UserError
 from mcevae.cli import main
+from mcevae.images.loading import load
 from mcevae.models.config import PRESETS
 from mcevae.reproduce import cells as cells_module
 from mcevae.reproduce import grid

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from mcevae.images.splits import Splits
 
 from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.images.splits import Splits
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build

@@ -9,13 +9,13 @@ import pyarrow.parquet as parquet
 import pytest
 import tifffile
 import torch
-from mcevae.images.loading import load
-from mcevae.images.splits import Splits
 from PIL import Image
 
 from mcevae import open_run
 from mcevae.base.errors import UserError
 from mcevae.cli import main
+from mcevae.images.loading import load
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS
 from mcevae.models.registry import build
 from mcevae.run import Run

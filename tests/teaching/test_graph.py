@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mcevae.images.loading import load
 from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import Images, to_float
+from mcevae.images.loading import load
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching import graph
 from mcevae.teaching.graph import start_clusters, tangent_neighbours

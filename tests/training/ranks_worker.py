@@ -15,12 +15,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
-from mcevae.images.splits import Splits
 from rich.console import Console
 from torch import Tensor
 from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.runs import checkpoint
 from mcevae.runs.data import prepare_for

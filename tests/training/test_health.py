@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from mcevae.images.splits import Splits
 from rich.console import Console
 from torch import nn
 
 from mcevae.geometry.groups import get_group
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.nets import Extractor, GatedDense, HypothesisNet
 from mcevae.models.registry import build

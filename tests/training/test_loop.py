@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from mcevae.images.splits import Posed, Splits
 
 from mcevae.base.config import PlannedTrain
 from mcevae.base.errors import TrainingError, UserError
+from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load, load_model, run_file

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from mcevae.images.splits import Splits
 
+from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.training.loop import fit
 from mcevae.training.schedule import FEW, STEPS, advice, planned, steps_per_epoch

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -15,6 +16,9 @@ from mcevae.cli.shared import RunFolder, reading, screen
 from mcevae.models.config import PART_TYPES, PRESETS, Config
 from mcevae.models.own import unread
 from mcevae.models.registry import readers
+
+if TYPE_CHECKING:
+    from mcevae.images.sources.contract import Source
 
 
 def starting_point(arguments: Sequence[str]) -> Config:
@@ -68,6 +72,7 @@ def fit_from(start: Config) -> Callable[..., None]:
             settings: TOML file to take settings from, such as a run's settings.toml; flags win.
         """
         from mcevae.base.files import is_stale
+        from mcevae.images.sources.registry import open_source
         from mcevae.runs.data import settle
 
         begun = out.exists() and not (out.is_dir() and all(map(is_stale, out.iterdir())))
@@ -75,10 +80,11 @@ def fit_from(start: Config) -> Callable[..., None]:
             raise UserError(f"{out}: exists already; choose another --out, or `mcevae resume`.")
 
         with screen.status("looking at the images"):
-            config, found = settle(config)
-        if found:
-            screen.print(found.in_words(), highlight=False)
-        train(config, out, resume=False)
+            source = open_source(config.data.source, config.data)
+            config = settle(config, source)
+        if source.survey:
+            screen.print(source.survey.in_words(), highlight=False)
+        train(config, out, resume=False, source=source)
 
     return fit
 
@@ -117,8 +123,8 @@ def resume(
     train(dataclasses.replace(config, train=settings), run, resume=True)
 
 
-def train(config: Config, run: Path, *, resume: bool) -> None:
-    """Train, then score and report, which is rank 0's."""
+def train(config: Config, run: Path, *, resume: bool, source: "Source | None" = None) -> None:
+    """Train, then score and report, which is rank 0's; `source` is open already for a new run."""
     from mcevae.base.machine import keep_memory
     from mcevae.runs.checkpoint import check_source
     from mcevae.runs.data import prepare_for
@@ -130,7 +136,7 @@ def train(config: Config, run: Path, *, resume: bool) -> None:
     if resume:
         check_source(run, config)
     with reading() as bar:
-        data = prepare_for(config, bar.track)
+        data = prepare_for(config, bar.track, source)
     said = advice(config, len(data.train))
     if said and not resume:
         screen.print(said, highlight=False)

@@ -29,14 +29,11 @@ def pack(
         like: Run whose images' form these shall have, to predict them with it.
         seed: Seed of the order.
     """
-    from mcevae.images.folder import is_split_archive
     from mcevae.images.packing import write_pack
-    from mcevae.images.packs import is_pack
+    from mcevae.images.sources.registry import open_source
     from mcevae.runs.run import TrainedRun
 
-    source, config = Path(files.source), DataConfig(**dataclasses.asdict(files))
-    if not config.is_file or is_split_archive(source) or is_pack(source):
-        raise UserError(f"{source}: has one form already; give files, or a folder of them.")
+    config = DataConfig(**dataclasses.asdict(files))
     if like:
         known = TrainedRun.open(like, device="cpu")
         _, height, width = known.shape
@@ -45,8 +42,11 @@ def pack(
         config = dataclasses.replace(
             known.settings.data, source=config.source, size=height, labels=config.labels
         )
+    source = open_source(config.source, config)
+    if source.one_form:
+        raise UserError(f"{source.name}: has one form already; give files, or a folder of them.")
     with reading() as bar:
-        made = write_pack(source, config, out, seed=seed, track=bar.track)
+        made = write_pack(source, out, seed=seed, track=bar.track)
     _, height, width = made.shape
     screen.print(f"{made.count} images of {height} x {width} in {out}", highlight=False)
     tell_faults(made.faults, out / "skipped.csv")

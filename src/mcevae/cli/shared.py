@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mcevae.images.splits import Splits
     from mcevae.runs.run import TrainedRun
 
+
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
 FAULTS_SHOWN = 20
 RunFolder = tyro.conf.Positional[Path]

@@ -1,13 +1,12 @@
-"""Where images come from: named sets, fixed splits and posed sets.
+"""Image sets by name: what each is, what may be done with it, and how it is loaded.
 
-`prepare`, at the end, is the whole story: load a source, split it, pose each split. Pixels are kept
-as uint8, (N, C, H, W), 0 to 255. Labels are only ever used for scoring.
+Pixels are uint8, (N, C, H, W), 0 to 255. Labels are only ever used for scoring.
 """
 
-import hashlib
+import gzip
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -16,33 +15,14 @@ import numpy as np
 import pooch
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
-from torch import Tensor
 
-from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.geometry.groups import MatrixGroup
-from mcevae.geometry.warp import warp
-from mcevae.images.arrays import (
-    ARRAYS,
-    Images,
-    Source,
-    as_source,
-    pick,
-    read_idx,
-    read_numpy,
-    require,
-    to_bytes,
-    to_float,
-)
-from mcevae.images.folder import Track, is_split_archive, read
-from mcevae.images.packs import Pack, is_pack, open_pack
-from mcevae.images.readers import Fault
+from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, Images, ImageSet, require, to_bytes
+from mcevae.images.readers.arrays import unpacked
+from mcevae.images.readers.frames import Unreadable
+from mcevae.images.splits import shuffled
 
-SPLIT_SEED = 0
-WINDOW, WINDOW_BYTES = 100_000, 2**29  # images of a pack that are in memory at once
-HELD_OUT = 10_000  # images of a pack that are for testing, at most; half as many for validation
-POSE_CHUNK = 1000  # images moved at once: as floats they take four times the memory
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DIGIT_NAMES = tuple("0123456789")
 FASHION_NAMES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -59,56 +39,6 @@ FASHION_SHA256 = {
     "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Posed:
-    """Images as the model sees them; where we moved them, images = warp(upright, elements)."""
-
-    images: Images
-    upright: UInt8[Tensor, "n c h w"] | None = None
-    """None, as `elements`, for images that come as they lie, such as a user's own."""
-    elements: Float[Tensor, "n 3 3"] | None = None
-    """What moved each image: x to the right, y down, shifts in fractions of the side."""
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.images)
-
-    def subset(self, indices: Tensor | slice) -> "Posed":
-        """Keep the images that `indices` picks, in that order."""
-        upright, elements = pick(self.upright, indices), pick(self.elements, indices)
-        return Posed(images=self.images.subset(indices), upright=upright, elements=elements)
-
-    def own(self) -> "Posed":
-        """Pixels of its own, to be changed, and nothing that is true of these images alone."""
-        images = Images(name=self.images.name, pixels=self.images.pixels.clone())
-        return Posed(images=images, upright=None if self.upright is None else self.upright.clone())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Splits:
-    """Disjoint images to learn from, to choose a model by, and to score it on."""
-
-    train: Posed
-    validation: Posed
-    test: Posed
-    faults: tuple[Fault, ...] = ()
-    """What could not be used, of files."""
-    window: Callable[[int], Posed] | None = None
-    """The n-th part, of equal size, of training images that are more than memory holds; `train` is
-    the first. None: there are no others."""
-    known: str | None = None
-    """Fingerprint, where the source has one."""
-
-    def digest(self) -> str:
-        """Fingerprint of all pixels, by which a run knows the images it was trained on."""
-        if self.known is not None:
-            return self.known
-        fingerprint = hashlib.blake2b(digest_size=16)
-        for posed in (self.train, self.validation, self.test):
-            fingerprint.update(posed.images.pixels.numpy().tobytes())
-        return fingerprint.hexdigest()
 
 
 def _local(filename: str) -> Path | None:
@@ -134,12 +64,12 @@ def _download(url: str, sha256: str, *, instead: str) -> Path:
         ) from error
 
 
-def _mnist() -> Source:
+def _mnist() -> ImageSet:
     path = _local("mnist.npz") or _download(MNIST_URL, MNIST_SHA256, instead="mnist.npz")
-    return as_source(read_numpy(path), "mnist", DIGIT_NAMES)
+    return as_set(read_numpy(path), "mnist", DIGIT_NAMES)
 
 
-def _fashion_mnist() -> Source:
+def _fashion_mnist() -> ImageSet:
     filename = "fashion-mnist.npz"
     if path := _local(filename):
         arrays = read_numpy(path)
@@ -148,24 +78,24 @@ def _fashion_mnist() -> Source:
             array: read_idx(_download(f"{FASHION_URL}/{file}-ubyte.gz", sha256, instead=filename))
             for array, (file, sha256) in zip(ARRAYS, FASHION_SHA256.items(), strict=True)
         }
-    return as_source(arrays, "fashion-mnist", FASHION_NAMES)
+    return as_set(arrays, "fashion-mnist", FASHION_NAMES)
 
 
-def _mnist_mini() -> Source:
+def _mnist_mini() -> ImageSet:
     with resources.as_file(resources.files("mcevae") / "assets" / "mnist-mini.npz") as path:
-        return as_source(read_numpy(path), "mnist-mini", DIGIT_NAMES)
+        return as_set(read_numpy(path), "mnist-mini", DIGIT_NAMES)
 
 
-def _digits() -> Source:
+def _digits() -> ImageSet:
     from sklearn.datasets import load_digits  # a second to import, and only needed here
 
     flat, labels = load_digits(return_X_y=True)
     pixels = torch.tensor(flat, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
     pixels = to_bytes(F.interpolate(pixels, size=(16, 16), mode="bilinear"))
-    order = _shuffled(len(pixels))
+    order = shuffled(len(pixels))
     names = DIGIT_NAMES
     digits = Images(name="digits", pixels=pixels, labels=torch.tensor(labels), label_names=names)
-    return Source(train=digits.subset(order[:1437]), test=digits.subset(order[1437:]))
+    return ImageSet(train=digits.subset(order[:1437]), test=digits.subset(order[1437:]))
 
 
 @dataclass(frozen=True)
@@ -175,7 +105,7 @@ class Dataset:
     description: str
     licence: str
     needs: str
-    loader: Callable[[], Source]
+    loader: Callable[[], ImageSet]
 
 
 DOWNLOAD = "{} MB download, or MCEVAE_DATA"
@@ -187,189 +117,80 @@ DATASETS = {
 }
 
 
-def load(source: str, settings: DataConfig | None = None, track: Track = iter) -> Source:
-    """Load a named set (see `DATASETS`) or a user's files.
+def as_images(pixels: np.ndarray, labels: np.ndarray | None = None, *, name: str) -> Images:
+    """Check arrays and bring them to uint8 (N, C, H, W).
 
-    Files are a folder of images, one image file, a .txt that lists some, a .npy, or a .npz with
-    `images` (and `labels`): see `readers` and `recipe`. A .npz may also have `x_train`, `x_test`
-    (and `y_train`, `y_test`), all as `as_images` wants them.
-
-    Args:
-        source: name or path.
-        settings: how files are read; None: as the files suggest.
-        track: wraps the files, a progress bar say.
+    `pixels` is (n, H, W) or (n, H, W, C) with C 1 or 3 and sides of 16 to 256, uint8 or floats in
+    [0, 1]; `labels` (n,) integers; `name` is what tables and errors call them.
 
     Raises:
-        UserError: Unknown name, failed download, or files that are missing, damaged or unfit.
+        UserError: An array breaks one of these rules.
     """
-    if source in DATASETS:
-        return DATASETS[source].loader()
-    path = Path(source)
-    if is_split_archive(path):
-        return as_source(read_numpy(path), source)
-    if is_pack(path):
-        pack = open_pack(path)
-        return Source(train=pack.rows(0, pack.count), faults=pack.faults)
-    images, faults = read(path, settings or DataConfig(source=source), track)
-    return Source(train=images, faults=tuple(faults))
-
-
-def pixels_of(source: Source, part: str = "all") -> UInt8[Tensor, "n c h w"]:
-    """Pixels of a source in its own order: train, test, or all (train first).
-
-    Raises:
-        UserError: the source has no such part.
-    """
-    parts = {"train": source.train, "test": source.test}
-    chosen = [parts[part]] if part != "all" else list(parts.values())
-    known = [images.pixels for images in chosen if images is not None]
-    require(bool(known), f"{source.train.name}: has no {part} part; use --part all.")
-    return torch.cat(known)
-
-
-def _shuffled(count: int) -> Tensor:
-    """One fixed order; RandomState, since its streams are promised never to change."""
-    return torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
-
-
-def _hold_out(images: Images, share: int) -> tuple[Images, Images]:
-    """Shuffle; return the images but one in `share`, and that one (at least one image)."""
-    order, held = _shuffled(len(images)), max(1, len(images) // share)
-    return images.subset(order[held:]), images.subset(order[:held])
-
-
-def _pool(a: Images, b: Images) -> Images:
-    labels = None if a.labels is None or b.labels is None else torch.cat((a.labels, b.labels))
-    return replace(a, pixels=torch.cat((a.pixels, b.pixels)), labels=labels)
-
-
-def split_images(
-    train: Images, test: Images | None, kind: str = "standard"
-) -> tuple[Images, Images, Images]:
-    """Split images the same way every time, each part in a fixed shuffled order.
-
-    "standard" scores on `test`; "paper" pools all images and splits them 6:1 into training and
-    test (MCE-VAE paper, section 4), as happens to any images without a `test`. Then one in twelve
-    training images (5,000 of 60,000) becomes validation, for choosing a model only.
-
-    Returns:
-        Training, validation and test images.
-
-    Raises:
-        UserError: Unknown `kind`, or too few images for one in each split.
-    """
-    require(kind in ("standard", "paper"), f"split is {kind}; use standard or paper.")
-    if kind == "paper" and test is not None:
-        train, test = _pool(train, test), None
-    if test is None:
-        train, test = _hold_out(train, 7)
-    require(len(train) > 2, f"{train.name}: has too few images to split; give at least 4.")
-    return *_hold_out(train, 12), test
-
-
-def pose(
-    images: Images,
-    group: MatrixGroup,
-    support: Sequence[float],
-    seed: int,
-    *,
-    background: float = 0.0,
-) -> Posed:
-    """Move every image by an element of its own, drawn uniformly over the support.
-
-    `support` holds half-widths as ``group.support(...)`` gives them; `background`, 0 (black) to
-    1 (white), fills what comes in from outside the frame. The same seed gives the same bytes.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    elements = group.sample((len(images),), support, generator=generator)
-    moved = torch.empty_like(images.pixels)
-    for start in range(0, len(images), POSE_CHUNK):
-        chunk = slice(start, start + POSE_CHUNK)
-        upright = to_float(images.pixels[chunk])
-        moved[chunk] = to_bytes(warp(upright, elements[chunk], background=background))
-    return Posed(images=replace(images, pixels=moved), upright=images.pixels, elements=elements)
-
-
-def split_pack(
-    pack: Pack, place: Callable[..., Posed], limit: int | None, window: int | None
-) -> Splits:
-    """Test, validation and training images of a pack, in this order; they are shuffled already.
-
-    Args:
-        pack: of the images.
-        place: poses images of a stream (and of a window of it).
-        limit: training images that are used, at most.
-        window: images of a window; None: `WINDOW`, as far as memory allows.
-
-    Raises:
-        UserError: it has too few images.
-    """
-    test = min(HELD_OUT, max(1, pack.count // 7))
-    first = test + min(HELD_OUT // 2, max(1, (pack.count - test) // 12))
-    left = min(pack.count - first, limit or pack.count)
-    require(left > 1, f"{pack.folder}: has too few images to split; give at least 4.")
-    size = min(left, window or min(WINDOW, WINDOW_BYTES // math.prod(pack.shape)))
-
-    def taken(n: int) -> Posed:
-        start = first + n % (left // size) * size
-        return place(pack.rows(start, start + size, labelled=n == 0), "train", n)
-
-    return Splits(
-        train=taken(0),
-        validation=place(pack.rows(test, first), "validation"),
-        test=place(pack.rows(0, test), "test"),
-        faults=pack.faults,
-        window=taken if size < left else None,
-        known=pack.digest,
-    )
-
-
-def pose_seed(seed: int, stream: str) -> int:
-    """Seed of the poses of one split, or of a second pose ("again"): all four differ."""
-    return 4 * seed + ("train", "validation", "test", "again").index(stream)
-
-
-def prepare(
-    source: str,
-    *,
-    group: MatrixGroup,
-    support: Sequence[float],
-    posed: bool,
-    split: str = "standard",
-    limit: int | None = None,
-    seed: int = 0,
-    background: float = 0.0,
-    settings: DataConfig | None = None,
-    track: Track = iter,
-) -> Splits:
-    """Load, split and, if `posed`, move images: all that training and scoring need.
-
-    `limit` keeps only the first so many training images: a fair sample, since they are shuffled.
-    `seed` is that of the poses; every seed and split has a random stream of its own. `settings`
-    say how files are read, `track` wraps them, in a progress bar say.
-
-    Raises:
-        UserError: As in `load` and `split_images`, or `limit` below 2.
-    """
-    require(limit is None or limit > 1, f"limit is {limit}; use 2 or more.")
-
-    def place(images: Images, stream: str, window: int = 0) -> Posed:
-        if not posed:
-            return Posed(images=images)
-        own = pose_seed(seed + window, stream)
-        return pose(images, group, support, own, background=background)
-
-    if is_pack(Path(source)):
+    it = f"{name}: images"
+    kind, shape = pixels.dtype, pixels.shape
+    floats = kind.kind == "f"
+    require(floats or kind == np.uint8, f"{it} are {kind}; use uint8, or floats from 0 to 1.")
+    require(len(shape) in (3, 4), f"{it} have shape {shape}; use (n, H, W) or (n, H, W, C).")
+    count, height, width, channels = shape if len(shape) == 4 else (*shape, 1)
+    require(count > 0, f"{name}: holds 0 images; give at least 3.")
+    require(channels in (1, 3), f"{it} have {channels} channels (last axis); use 1 or 3.")
+    fits = all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width))
+    require(fits, f"{it} are {height} x {width}; resize to sides of {MIN_SIDE} to {MAX_SIDE}.")
+    tensor = torch.tensor(pixels.astype(np.float32 if floats else np.uint8))
+    if floats:
+        low, high = tensor.min().item(), tensor.max().item()  # NaN where any pixel is
+        require(math.isfinite(low + high), f"{it} hold NaN or infinity; replace it.")
+        require(low >= 0 and high <= 1, f"{it} run from {low:g} to {high:g}; scale them to 0 to 1.")
+        tensor = to_bytes(tensor)
+    if labels is not None:
+        it, kind = f"{name}: labels", labels.dtype
         require(
-            settings is None or settings.labels is None,
-            f"{source}: a pack has the labels that it was made with; leave out --labels.",
+            labels.shape == (count,), f"{it} have shape {labels.shape}; give {count}, one each."
         )
-        return split_pack(open_pack(Path(source)), place, limit, settings and settings.window)
-    loaded = load(source, settings, track)
-    train, validation, test = split_images(loaded.train, loaded.test, split)
-    return Splits(
-        train=place(train.subset(slice(limit)), "train"),
-        validation=place(validation, "validation"),
-        test=place(test, "test"),
-        faults=loaded.faults,
+        require(kind.kind in "iu", f"{it} are {kind}; use integers.")
+    return Images(
+        name=name,
+        pixels=tensor.reshape(count, height, width, channels).movedim(-1, 1).contiguous(),
+        labels=None if labels is None else torch.tensor(labels.astype(np.int64)),
     )
+
+
+def as_set(
+    arrays: dict[str, np.ndarray], name: str, label_names: tuple[str, ...] | None = None
+) -> ImageSet:
+    """Arrays by the names of `ARRAYS`, checked, as one set."""
+
+    def part(images: str, labels: str) -> Images:
+        part = as_images(arrays[images], arrays.get(labels), name=name)
+        return replace(part, label_names=label_names)
+
+    for key in ("x_train", "x_test"):
+        require(key in arrays, f"{name}: has no array {key}; add it.")
+    train, test = part("x_train", "y_train"), part("x_test", "y_test")
+    alike = train.shape == test.shape
+    require(alike, f"{name}: x_train is of {train.shape}, x_test of {test.shape}; make them alike.")
+    return ImageSet(train=train, test=test)
+
+
+def read_numpy(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a .npz with `x_train` and the like; no pickles, since they run code."""
+    try:
+        with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
+            loaded = np.load(file, allow_pickle=False)
+            return {name: unpacked(loaded, name) for name in ARRAYS if name in loaded}
+    except Unreadable as error:
+        raise UserError(f"{path}: {error}.") from error
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; check the path.") from None
+    except Exception as error:  # damaged files raise nine types, tokenize.TokenError among them
+        objects = str(error).startswith("Object arrays")
+        fault = "holds Python objects" if objects else "is not a readable NumPy file"
+        raise UserError(f"{path}: {fault}; save numbers with numpy.savez.") from error
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped IDX file of bytes: 0, 0, 8, ndim, then ndim big-endian sizes, then values."""
+    raw = gzip.decompress(path.read_bytes())
+    ndim = raw[3]
+    sizes = np.frombuffer(raw, ">u4", count=ndim, offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * ndim).reshape(sizes)

@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
-from mcevae.images.folder import Track, frames, labeller, look, nothing, prepared
+from mcevae.images.labels import labeller
 from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
-from mcevae.images.readers import Fault, files_of, write_faults
+from mcevae.images.readers.frames import Fault, write_faults
+from mcevae.images.sources.contract import Source, Track
+from mcevae.images.sources.frames import no_image
 
 BUCKET_BYTES = 2**28
 """Size of a bucket that is aimed at."""
@@ -29,14 +30,11 @@ MOST_BUCKETS = 512
 """Files that are open at once."""
 
 
-def write_pack(
-    source: Path, settings: DataConfig, folder: Path, *, seed: int = 0, track: Track = iter
-) -> Pack:
+def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = iter) -> Pack:
     """Bring all images of a source to one form, in random order, in a folder.
 
     Args:
-        source: as for `files_of`.
-        settings: how they are read; what is left open is found from a sample.
+        source: of frames that a recipe brings to one form.
         folder: to make; what a stop leaves half written is not taken for a pack.
         seed: of the order.
         track: wraps the files, a progress bar say.
@@ -46,25 +44,24 @@ def write_pack(
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already; choose another --out, or move it away.")
-    recipe = look(source, settings).recipe
+    assert source.survey is not None
+    recipe = source.survey.recipe
     channels, (height, width) = recipe.channels, recipe.shape
     rng = np.random.default_rng(seed)
     with atomic_folder(folder) as half:
         faults: list[Fault] = []
         with ExitStack() as stack:
             buckets = [Bucket(half / f"{i:04}", stack) for i in range(bucket_count(source))]
-            for one in frames(source, track):
-                image = prepared(one, recipe, source, settings)
-                if isinstance(image, Fault):
-                    faults.append(image)
-                else:
+            for part in source.parts(recipe, track=track):
+                faults += part.faults
+                for image, name in zip(part.pixels, part.names or [], strict=True):
                     bucket = buckets[rng.integers(len(buckets))]
-                    bucket.add(image.movedim(0, -1).numpy(), one.name)
+                    bucket.add(image.movedim(0, -1).numpy(), name)
         count = sum(bucket.count for bucket in buckets)
         if count == 0:
-            raise nothing(source, faults)
+            raise no_image(source.name, faults)
         form = (height, width, 3) if channels == 3 else (height, width)
-        names, digest = join(buckets, half, form, count, rng, settings.labels)
+        names, digest = join(buckets, half, form, count, rng, source.settings.labels)
         about = {
             "format": FORMAT,
             "count": count,
@@ -86,9 +83,9 @@ def write_pack(
     return open_pack(folder)
 
 
-def bucket_count(source: Path) -> int:
+def bucket_count(source: Source) -> int:
     """Buckets of about `BUCKET_BYTES`, as far as the sizes of a source's files tell."""
-    size = sum(path.stat().st_size for path in files_of(source) if path.exists())
+    size = sum(path.stat().st_size for path in source.files() if path.exists())
     return min(MOST_BUCKETS, 1 + size // BUCKET_BYTES)
 
 

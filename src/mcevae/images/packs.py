@@ -19,7 +19,7 @@ from pyarrow import parquet
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images, require
-from mcevae.images.readers import Fault
+from mcevae.images.readers.frames import Fault
 
 ABOUT, PIXELS, INDEX = "pack.json", "pixels.npy", "index.parquet"
 FORMAT = 1

@@ -7,7 +7,7 @@ of the run, and used as it is on all images that come later.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from mcevae.base.config import DataConfig
+from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, to_bytes
-from mcevae.images.readers import Frame, Unreadable
+from mcevae.images.readers.frames import Frame, Unreadable
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -153,6 +155,25 @@ def fitted(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H 
     return F.pad(image, borders, value=recipe.background)  # borders below zero crop
 
 
+def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
+    """The recipe of a run, from its settled settings and the shape (C, H, W) of its model.
+
+    Raises:
+        UserError: the settings are not settled.
+    """
+    if settings.normalise == "set" and settings.levels is None:
+        raise UserError("the run's settings have no levels to --normalise its images by.")
+    channels, height, width = shape
+    return Recipe(
+        normalise="none" if settings.normalise == "auto" else settings.normalise,
+        levels=settings.levels,
+        channels=channels,
+        background=settings.background_level,
+        fit=settings.fit,
+        shape=(height, width),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Survey:
     """What a sample of frames is like.
@@ -168,6 +189,17 @@ class Survey:
     alike: bool
     sizes: tuple[tuple[int, int], tuple[int, int]]
     spread: float
+
+    def settled(self) -> dict[str, Any]:
+        """Settings of `DataConfig` that lead to the same recipe, for a run to record."""
+        recipe = self.recipe
+        return {
+            "size": None if self.alike else recipe.shape[0],
+            "colour": "rgb" if recipe.channels == 3 else "grey",
+            "normalise": recipe.normalise,
+            "levels": recipe.levels,
+            "background": recipe.background,
+        }
 
     def in_words(self) -> str:
         """What was found and what will be done, for people, with a warning where it is due."""
@@ -193,6 +225,7 @@ def survey(
     channels: Literal["auto", "grey", "rgb"] = "auto",
     normalise: Literal["auto", "none", "set", "image"] = "auto",
     background: float | None = None,
+    levels: tuple[float, float] | None = None,
 ) -> Survey:
     """Choose what is not given.
 
@@ -208,13 +241,14 @@ def survey(
         channels: 1 (grey) or 3 (rgb).
         normalise: as in `Recipe`.
         background: 0 to 1.
+        levels: black and white of "set".
     """
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
     shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
     plain = all(is_plain(frame.pixels) for frame in frames)
     rule = normalise if normalise != "auto" else "none" if plain else "set"
-    levels = levels_of(frames) if rule == "set" else None
+    levels = (levels or levels_of(frames)) if rule == "set" else None
     colour = any(is_coloured(frame.pixels) for frame in frames)
     borders = [border(frame.pixels, rule, levels, background) for frame in frames]
     low, middle, high = np.percentile(borders, (25, 50, 75)).tolist()

@@ -5,7 +5,7 @@ Everything here is plain Python; `serve` is the web server around it.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -137,11 +137,10 @@ class Explorer:
         with self._decoding, TemporaryDirectory() as folder:  # one may take gigabytes
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
-            settings = replace(self.run.settings.data, on_error="skip")  # no run's to stop at
-            image = prepared(next(frames_of(path, name)), self.run.recipe, path, settings)
+            image = prepared(next(frames_of(path, name)), self.run.recipe, name, "skip")
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
-        x, out = self._look(image[None])
+        x, out = self._look(image[1][None])
         probability = out.responsibilities.cpu()
         latents = self._latents(out)
         group = self.collections.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())

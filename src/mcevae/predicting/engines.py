@@ -17,6 +17,7 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.images.readers.frames import Fault
+from mcevae.images.sources.registry import open_source
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Predictor, skipped
 from mcevae.predicting.shards import Shard
@@ -73,6 +74,7 @@ class Maker:
             UserError: the run has no calibration, or its groups are damaged.
         """
         self.order = order
+        self.source = open_source(order.source, run.settings.data)
         self.predictor = Predictor(
             run.model,
             run.settings.data,
@@ -94,7 +96,7 @@ class Maker:
             UserError: the table is there and of something else, or it cannot be made.
         """
         order, out = self.order, shard.table(self.order.out) if shard else self.order.out
-        asked = order.source, order.part, out, shard
+        asked = self.source, order.part, out, shard
         if shard:
             shard.check(order.out, overwrite=order.overwrite)
         if out.exists() and not order.overwrite:

@@ -11,10 +11,8 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import torch
@@ -22,20 +20,14 @@ from PIL import Image
 from pyarrow import ArrowInvalid, parquet
 from torch import Tensor
 
-from mcevae.base.config import BUILT_IN, DataConfig
+from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.geometry.warp import warp
-from mcevae.images.arrays import Images, to_bytes
-from mcevae.images.datasets import pixels_of
-from mcevae.images.folder import is_split_archive, nothing
-from mcevae.images.loading import load
-from mcevae.images.packs import Pack, is_pack, open_pack
+from mcevae.images.arrays import to_bytes
 from mcevae.images.readers.frames import Fault, write_faults
-from mcevae.images.readers.pictures import PICTURES
-from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import recipe_for
-from mcevae.images.sources.files import files_of, name_of
-from mcevae.images.sources.frames import prepared
+from mcevae.images.sources.contract import Part, Position, Source
+from mcevae.images.sources.frames import no_image
 from mcevae.models.contract import Model, Output
 from mcevae.predicting.parts import (
     about_part,
@@ -46,166 +38,13 @@ from mcevae.predicting.parts import (
     whole_part,
     write_part,
 )
-from mcevae.predicting.shards import FILE_BITS, Shard
+from mcevae.predicting.shards import Shard
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import check_table_path, joined, outputs, table, taken, write_tables
 
 STEM = 200
 """Bytes of an image's name in the name of its picture; file systems take 255."""
-PART = 2000
-"""Images of a part."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where in a source a part begins: a file, a frame of it, and images before it."""
-
-    file: int = 0
-    frame: int = 0
-    images: int = 0
-
-
-@dataclass(kw_only=True)
-class Part:
-    """Images that are worked on together.
-
-    Attributes:
-        pixels: (N, C, H, W) uint8.
-        names: of each image; None for built-in sets.
-        faults: what could not be used among them.
-        end: where the next part begins.
-        done: share of the source that is done with it.
-        ids: of each image; None: counted through the parts.
-    """
-
-    pixels: Tensor
-    names: list[str] | None
-    faults: list[Fault] = field(default_factory=list)
-    end: Place
-    done: float
-    ids: list[int] | None = None
-
-    def about(self) -> dict[str, Any]:
-        """What a later life of the command needs to know of it, as JSON values."""
-        faults = [(fault.name, fault.reason) for fault in self.faults]
-        return {"end": vars(self.end), "done": self.done, "faults": faults}
-
-
-def parts_of(
-    source: str,
-    settings: DataConfig,
-    shape: tuple[int, int, int],
-    part: str,
-    begin: Place,
-    shard: Shard | None = None,
-) -> Iterator[Part]:
-    """Parts of a source, or of its share, from a place on.
-
-    Args:
-        source: built-in set or path.
-        settings: of the run, for how files are read.
-        shape: (C, H, W) that its model takes.
-        part: of a source that has training and test images: all, train or test.
-        begin: of the first part.
-        shard: share of the source; None: all of it.
-
-    Raises:
-        UserError: the source cannot be read, or holds images of another shape.
-    """
-    if source in BUILT_IN or is_split_archive(Path(source)) or is_pack(Path(source)):
-        yield from parts_of_rows(source, settings, shape, part, begin, shard)
-        return
-    path, recipe = Path(source), recipe_for(settings, shape)
-    files = files_of(path)
-    images, names, ids, faults, skip = [], [], [], [], begin.frame
-    count = begin.images
-
-    def made(end: Place) -> Part:
-        pixels = torch.stack(images) if images else torch.empty(0, *shape).byte()
-        numbers = ids if shard else None
-        done = end.file / len(files)
-        return Part(pixels=pixels, names=names, faults=faults, end=end, done=done, ids=numbers)
-
-    for i, file in islice(enumerate(files), begin.file, None):
-        stack = file.suffix.lower() not in PICTURES
-        if shard and not stack and not shard.has(i, 0):
-            continue
-        for j, one in islice(enumerate(frames_of(file, name_of(file, path))), skip, None):
-            if shard and stack and not shard.has(i, j):
-                continue
-            image = prepared(one, recipe, path, settings)
-            if isinstance(image, Fault):
-                faults.append(image)
-            else:
-                images.append(image)
-                names.append(one.name)
-                ids.append((i << FILE_BITS) + j)
-            if len(images) == PART:
-                count += PART
-                yield made(Place(file=i, frame=j + 1, images=count))
-                images, names, ids, faults = [], [], [], []
-        skip = 0
-    if images or faults:
-        yield made(Place(file=len(files), images=count + len(images)))
-
-
-def parts_of_rows(
-    source: str,
-    settings: DataConfig,
-    shape: tuple[int, int, int],
-    part: str,
-    begin: Place,
-    shard: Shard | None,
-) -> Iterator[Part]:
-    """Parts of a source whose images have the form that a model takes already.
-
-    They are built-in sets and .npz with training and test images, which are in memory, and packs.
-    """
-    if is_pack(Path(source)):
-        pack = open_pack(Path(source))
-        check_recipe(pack, settings)
-        found, count, taken = pack.shape, pack.count, pack.rows
-    else:
-        images = pixels_of(load(source), part)
-        found, count = tuple(images.shape[1:]), len(images)
-
-        def taken(start: int, stop: int) -> Images:
-            return Images(name=source, pixels=images[start:stop])
-
-    if found != shape:
-        raise UserError(
-            f"{source}: has images of (channels, height, width) {found}, but "
-            f"the run was trained on {shape}; give images of that size."
-        )
-    rows = shard.rows(count) if shard else range(count)
-    for start in range(begin.images, len(rows), PART):
-        mine = rows[start : start + PART]
-        end = start + len(mine)
-        one = taken(mine.start, mine.stop)
-        yield Part(
-            pixels=one.pixels,
-            names=None if one.names is None else one.names.tolist(),
-            end=Place(images=end),
-            done=end / len(rows),
-            ids=list(mine),
-        )
-
-
-def check_recipe(pack: Pack, settings: DataConfig) -> None:
-    """Refuse a pack whose images were read in another way than those of a run.
-
-    Raises:
-        UserError: they were.
-    """
-    own = recipe_for(settings, pack.shape)
-    for name in ("normalise", "levels", "background", "fit"):
-        value = getattr(own, name)
-        if pack.recipe[name] != value:
-            raise UserError(
-                f"{pack.folder}: was made with {name} {pack.recipe[name]}, but the run reads "
-                f"images with {value}; pack them anew with --like RUN."
-            )
 
 
 def ahead(parts: Iterator[Part]) -> Iterator[Part]:
@@ -285,20 +124,20 @@ class Predictor:
             for image, name in zip(to_bytes(images).cpu(), names, strict=True):
                 save(image, folder / kind / name)
 
-    def no_rows(self, source: str) -> pa.Table:
+    def no_rows(self, source: Source) -> pa.Table:
         """The table of a share that holds no image: columns alone."""
         blank = torch.zeros(1, *self.shape, dtype=torch.uint8)
-        names = None if source in BUILT_IN or is_split_archive(Path(source)) else [""]
+        names = [""] if source.named else None
         plain = copy(self)
         plain.pictures = None
-        one = Part(pixels=blank, names=names, end=Place(), done=1.0)
+        one = Part(pixels=blank, names=names, end=Position(), done=1.0)
         return plain.rows(one, 0).slice(0, 0)
 
-    def known(self, source: str, part: str, shard: Shard | None, states: "States") -> str:
+    def known(self, source: Source, part: str, shard: Shard | None, states: "States") -> str:
         """By which a table is known: the run, the source and the share of it."""
         return self.identity + fingerprint(source, part, states) + str(shard or "")
 
-    def has_made(self, source: str, part: str, out: Path, shard: Shard | None) -> bool:
+    def has_made(self, source: Source, part: str, out: Path, shard: Shard | None) -> bool:
         """Whether `out` is the whole table of this share already."""
         try:
             about = parquet.read_schema(out).metadata or {}
@@ -307,12 +146,12 @@ class Predictor:
         return about.get(b"mcevae") == self.known(source, part, shard, states_of(source)).encode()
 
     def __call__(
-        self, source: str, part: str, out: Path, shard: Shard | None = None
+        self, source: Source, part: str, out: Path, shard: Shard | None = None
     ) -> Iterator[tuple[float, int, list[Fault]]]:
         """Work through a source; the table is at `out` when the iterator ends.
 
         Args:
-            source: built-in set or path.
+            source: of the images.
             part: all, train or test, of a source that has them.
             out: .parquet or .csv.
             shard: share of the source; None: all of it. A share may be empty.
@@ -324,14 +163,15 @@ class Predictor:
         states = states_of(source)
         known = self.known(source, part, shard, states)
         folder = begin_parts(out, known)
-        begun, paths, faults = Place(), [], []
+        begun, paths, faults = Position(), [], []
         while (rows := known_part(path := folder / f"{len(paths):06}.part")) is not None:
             about = about_part(rows)
-            begun = Place(**about["end"])
+            begun = Position(**about["end"])
             faults += (found := [Fault(*one) for one in about["faults"]])
             paths.append(path)
             yield about["done"], begun.images, found
-        for one in ahead(parts_of(source, self.settings, self.shape, part, begun, shard)):
+        recipe = recipe_for(self.settings, self.shape)
+        for one in ahead(source.parts(recipe, part=part, begin=begun, share=shard)):
             if len(one.pixels):
                 rows = self.rows(one, begun.images)
                 paths.append(folder / f"{len(paths):06}.part")
@@ -339,7 +179,7 @@ class Predictor:
             begun = one.end
             faults += one.faults
             if begun.images == 0 and shard is None:  # all there is could not be used
-                raise nothing(Path(source), one.faults)
+                raise no_image(source.name, one.faults)
             yield one.done, begun.images, one.faults
         check_unchanged(source, states)
         write_faults(faults, skipped(out))
@@ -349,7 +189,7 @@ class Predictor:
             path.unlink()
         shutil.rmtree(folder)
 
-    def has_begun(self, source: str, part: str, out: Path, shard: Shard | None = None) -> bool:
+    def has_begun(self, source: Source, part: str, out: Path, shard: Shard | None = None) -> bool:
         """Whether a stopped prediction of the same has left parts that can be gone on with."""
         return is_of(parts_folder(out), self.known(source, part, shard, states_of(source)))
 
@@ -367,11 +207,9 @@ States = dict[Path, tuple[int, int] | None]
 """Size and time of files; None of those that are not there."""
 
 
-def states_of(source: str) -> States:
-    """States of the files of a source; of none for built-in sets."""
-    if source in BUILT_IN:
-        return {}
-    return {path: state_of(path) for path in files_of(Path(source))}
+def states_of(source: Source) -> States:
+    """States of the files of a source."""
+    return {path: state_of(path) for path in source.files()}
 
 
 def state_of(path: Path) -> tuple[int, int] | None:
@@ -383,15 +221,15 @@ def state_of(path: Path) -> tuple[int, int] | None:
     return state.st_size, state.st_mtime_ns
 
 
-def fingerprint(source: str, part: str, states: States) -> str:
+def fingerprint(source: Source, part: str, states: States) -> str:
     """By which a source is known: its part, and names, sizes and times of its files."""
-    known = hashlib.blake2b(f"{source} {part}".encode(), digest_size=16)
+    known = hashlib.blake2b(f"{source.name} {part}".encode(), digest_size=16)
     for path, state in states.items():
         known.update(os.fsencode(path) + f" {state}".encode())
     return known.hexdigest()
 
 
-def check_unchanged(source: str, states: States) -> None:
+def check_unchanged(source: Source, states: States) -> None:
     """Refuse to make one table of two states of a source.
 
     Files that went are faults, and named as such.
@@ -402,7 +240,7 @@ def check_unchanged(source: str, states: States) -> None:
     for path, before in states.items():
         if (now := state_of(path)) is not None and now != before:
             raise UserError(
-                f"{source}: {path} was changed while it was read; give the command again when "
+                f"{source.name}: {path} was changed while it was read; give the command again when "
                 "its files are at rest."
             )
 

@@ -1,49 +1,36 @@
 """The images that the settings of a run describe."""
 
-from pathlib import Path
-
 from mcevae.geometry.groups import get_group
-from mcevae.images.folder import is_split_archive, look
 from mcevae.images.loading import prepare
-from mcevae.images.packs import is_pack, open_pack
-from mcevae.images.recipe import Survey
-from mcevae.images.sources.contract import Track
+from mcevae.images.sources.contract import Source, Track
+from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 
 
-def settle(config: Config) -> tuple[Config, Survey | None]:
-    """Settings with everything chosen that the files of the source decide, and what they are like.
+def settle(config: Config, source: Source | None = None) -> Config:
+    """Settings with everything chosen that the images of the source decide.
 
-    Built-in sets need no choice. Settings that are settled already come back as they are.
+    Settings that are settled already come back as they are.
+
+    Args:
+        config: settings.
+        source: of `config.data`, if it is open already.
 
     Raises:
-        UserError: as `sample`.
+        UserError: there is no such source, or no image of it can be used.
     """
-    source = Path(config.data.source)
-    if not config.data.is_file or is_split_archive(source):
-        return config, None
-    if is_pack(source):
-        return config.changed(data=open_pack(source).recipe), None
-    found = look(Path(config.data.source), config.data)
-    recipe = found.recipe
-    return config.changed(
-        data={
-            "size": None if found.alike else recipe.shape[0],
-            "colour": "rgb" if recipe.channels == 3 else "grey",
-            "normalise": recipe.normalise,
-            "levels": recipe.levels,
-            "background": recipe.background,
-        }
-    ), found
+    source = source or open_source(config.data.source, config.data)
+    return config.changed(data=source.settled())
 
 
-def prepare_for(config: Config, track: Track = iter) -> Splits:
+def prepare_for(config: Config, track: Track = iter, source: Source | None = None) -> Splits:
     """The posed splits that the settings of a run describe.
 
     Args:
         config: settings; `settle` fills in what files decide.
         track: wraps the files, a progress bar say.
+        source: of `config.data`, if it is open already.
 
     Raises:
         UserError: as in `prepare`.
@@ -59,5 +46,6 @@ def prepare_for(config: Config, track: Track = iter) -> Splits:
         seed=config.data.data_seed,
         background=config.data.background_level,
         settings=config.data,
+        opened=source,
         track=track,
     )

@@ -1,0 +1,1 @@
+"""Readers of image files: `registry` says which reads what. None changes a pixel."""

@@ -1,0 +1,122 @@
+"""NumPy files: a .npy, or an array of a .npz. Pickles are refused, since they run code."""
+
+import math
+import zipfile
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcevae.images.readers.frames import Unreadable, within_bounds
+
+MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
+"""Bytes of an array, and how many times as many as in its archive, beyond both of which it is taken
+for a bomb."""
+ARRAYS = (".npy", ".npz")
+
+
+def numpy_array(path: Path) -> Iterator[np.ndarray]:
+    """A .npy of one image (H, W), or of many, mapped from disk; `images` of a .npz.
+
+    Pickles are refused, since they run code.
+    """
+    if path.suffix.lower() == ".npy":
+        try:
+            with path.open("rb") as file:
+                check_header(file, path.stat().st_size)
+            stack = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # damaged files raise many types
+            raise Unreadable("is not a readable NumPy file of numbers") from error
+    elif (stack := from_archive(path, "images")) is None:
+        raise Unreadable("has no array named images")
+    yield from of_stack(stack)
+
+
+def from_archive(path: Path, name: str) -> np.ndarray | None:
+    """An array of a .npz by its name, None if it has no such one.
+
+    Raises:
+        Unreadable: it is damaged, or the array holds Python objects.
+    """
+    try:
+        with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("one array under the name of an archive")
+            return unpacked(archive, name) if name in archive else None
+    except Unreadable:
+        raise
+    except Exception as error:  # damaged files raise many types
+        raise Unreadable("is not a readable NumPy file of numbers") from error
+
+
+def check_header(file: BufferedIOBase, size: int) -> None:
+    """Refuse arrays that claim what there is not: NumPy would take memory for it, or be ended.
+
+    Args:
+        file: at the start of a .npy.
+        size: of it, bytes.
+
+    Raises:
+        Exception: of many types; it is damaged.
+    """
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, _, kind = headers[np.lib.format.read_magic(file)](file)
+    if kind.itemsize == 0 or min(shape, default=0) < 0:
+        raise ValueError(f"an array of {shape} times nothing")
+    if math.prod(shape) * kind.itemsize > size:
+        raise ValueError(f"an array of {shape} in {size} bytes")
+
+
+def unpacked(archive: Any, name: str) -> np.ndarray:
+    """An array of an open .npz.
+
+    Raises:
+        Unreadable: it would fill the memory: it grows to more than MOST_EXPANDED bytes, and more
+            than MOST_EXPANSION-fold.
+        Exception: of many types; it is damaged.
+    """
+    member: zipfile.ZipInfo = archive.zip.getinfo(f"{name}.npy")
+    if member.file_size > max(MOST_EXPANDED, MOST_EXPANSION * member.compress_size):
+        raise Unreadable(
+            f"grows from {member.compress_size:,} to {member.file_size:,} bytes, as no images do; "
+            "save it with numpy.savez, unpacked"
+        )
+    with archive.zip.open(member) as file:
+        check_header(file, member.file_size)
+    return archive[name]
+
+
+def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Images of an array (H, W), (n, H, W) or (n, H, W, C)."""
+    if stack is None or stack.ndim not in (2, 3, 4):
+        shape = None if stack is None else stack.shape
+        raise Unreadable(f"has shape {shape}; use (H, W), (n, H, W) or (n, H, W, C)")
+    if stack.size == 0:  # any number of images of nothing
+        raise Unreadable(f"has shape {stack.shape}, which holds no pixels")
+    for pixels in stack[None] if stack.ndim == 2 else stack:
+        within_bounds((pixels.shape[1], pixels.shape[0]))
+        yield from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
+
+
+def from_disk(pixels: np.memmap) -> np.ndarray:
+    """A frame of a mapped file, read rather than looked at.
+
+    A look at what is no longer there, since somebody writes a shorter file, would end the process.
+
+    Raises:
+        Unreadable: the file has become shorter.
+    """
+    whole, path = pixels.base, pixels.filename
+    if not pixels.flags.c_contiguous or not isinstance(whole, np.ndarray) or path is None:
+        return np.asarray(pixels)
+    begin = pixels.offset + pixels.ctypes.data - whole.ctypes.data
+    found = np.fromfile(path, pixels.dtype, pixels.size, offset=begin)
+    if found.size < pixels.size:
+        raise Unreadable("became shorter while it was read")
+    return found.reshape(pixels.shape)

@@ -1,0 +1,1 @@
+"""Where images come from. `registry` opens any source; `contract` says what they share."""

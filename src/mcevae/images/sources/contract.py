@@ -1,0 +1,215 @@
+"""What a source of images is, whatever its images are stored as.
+
+A kind of source is a class with this interface in a file of this folder, and a line in `registry`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mcevae.base.config import DataConfig
+from mcevae.images.arrays import Images, ImageSet
+from mcevae.images.readers.frames import Fault
+from mcevae.images.recipe import Recipe, Survey
+from mcevae.images.splits import Place, Splits, split_images
+
+Track = Callable[[list[Any]], Iterable[Any]]
+PART = 2000
+"""Images of a part."""
+
+
+class Share(Protocol):
+    """Which images of a source are one process's (`predicting.shards`)."""
+
+    def has(self, file: int, frame: int) -> bool:
+        """Whether a frame of a file is of this share."""
+        ...
+
+    def rows(self, n: int) -> range:
+        """This share of n rows."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where in a source a part begins: a file, a frame of it, and how many images came before."""
+
+    file: int = 0
+    frame: int = 0
+    images: int = 0
+
+
+@dataclass(kw_only=True)
+class Part:
+    """Images that are worked on together.
+
+    Attributes:
+        pixels: (N, C, H, W) uint8.
+        names: of each image; None where images have none.
+        faults: what could not be used among them.
+        end: where the next part begins.
+        done: share of the source that is done with it.
+        ids: number of each image; None: counted through the parts.
+    """
+
+    pixels: UInt8[Tensor, "n c h w"]
+    names: list[str] | None
+    faults: list[Fault] = field(default_factory=list)
+    end: Position
+    done: float
+    ids: list[int] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """What a command that goes on after this part needs to know of it, as JSON values."""
+        faults = [(fault.name, fault.reason) for fault in self.faults]
+        return {"end": vars(self.end), "done": self.done, "faults": faults}
+
+
+class Source(ABC):
+    """Images as somebody keeps them.
+
+    Attributes:
+        name: as it was given: a name or a path.
+        settings: how its images are read.
+        named: whether each image has a name, which tables then list.
+        one_form: whether all images have the form that a model takes already, so that there is
+            nothing to pack.
+    """
+
+    named: ClassVar[bool] = False
+    one_form: ClassVar[bool] = False
+
+    def __init__(self, name: str, settings: DataConfig) -> None:
+        self.name, self.settings = name, settings
+
+    @classmethod
+    @abstractmethod
+    def takes(cls, name: str) -> bool:
+        """Whether a name or path is of this kind."""
+
+    @property
+    def survey(self) -> Survey | None:
+        """What the images are like and what is done to them; None where nothing is to be chosen.
+
+        Raises:
+            UserError: no image can be used.
+        """
+        return None
+
+    def settled(self) -> dict[str, Any]:
+        """Settings of `DataConfig` that the images decide, for a run to record.
+
+        Raises:
+            UserError: as `survey`.
+        """
+        return {} if self.survey is None else self.survey.settled()
+
+    @abstractmethod
+    def load(self, track: Track = iter) -> ImageSet:
+        """All images in memory, with labels where they are known.
+
+        Args:
+            track: wraps what is read one after another, in a progress bar say.
+
+        Raises:
+            UserError: nothing can be read, or labels are asked for and are not there.
+        """
+
+    @abstractmethod
+    def parts(
+        self,
+        recipe: Recipe,
+        *,
+        part: str = "all",
+        begin: Position = Position(),
+        share: Share | None = None,
+        track: Track = iter,
+    ) -> Iterator[Part]:
+        """The images part by part; memory holds one part.
+
+        Args:
+            recipe: what is done to each image.
+            part: of a source that has training and test images of its own: all, train or test.
+            begin: of the first part, as `Part.end` says.
+            share: of one of several processes; None: all images.
+            track: as in `load`.
+
+        Raises:
+            UserError: the source cannot be read, or its images do not fit the recipe.
+        """
+
+    def files(self) -> list[Path]:
+        """Files by whose sizes and times it is known; none of what comes with the package."""
+        return []
+
+    def splits(
+        self,
+        place: Place,
+        *,
+        split: str = "standard",
+        limit: int | None = None,
+        track: Track = iter,
+    ) -> Splits:
+        """Images to learn from, to choose a model by and to score it on.
+
+        Args:
+            place: poses the images of a split.
+            split: standard or paper, as in `split_images`.
+            limit: training images that are kept, at most.
+            track: as in `load`.
+
+        Raises:
+            UserError: as `load` and `split_images`.
+        """
+        loaded = self.load(track)
+        train, validation, test = split_images(loaded.train, loaded.test, split)
+        return Splits(
+            train=place(train.subset(slice(limit)), "train"),
+            validation=place(validation, "validation"),
+            test=place(test, "test"),
+            faults=loaded.faults,
+        )
+
+
+def parts_of_rows(
+    rows: Callable[[int, int], Images], count: int, begin: Position, share: Share | None
+) -> Iterator[Part]:
+    """Parts of images that can be read from anywhere.
+
+    Args:
+        rows: images from a row on, up to another.
+        count: of all rows.
+        begin: of the first part.
+        share: of one of several processes.
+    """
+    mine = share.rows(count) if share else range(count)
+    for start in range(begin.images, len(mine), PART):
+        chosen = mine[start : start + PART]
+        end = start + len(chosen)
+        images = rows(chosen.start, chosen.stop)
+        yield Part(
+            pixels=images.pixels,
+            names=None if images.names is None else images.names.tolist(),
+            end=Position(images=end),
+            done=end / len(mine),
+            ids=list(chosen),
+        )
+
+
+def together(parts: Iterable[Part]) -> tuple[Tensor | None, list[str], list[Fault]]:
+    """Pixels, names and faults of all parts; None in place of pixels where there are no images."""
+    pixels: list[Tensor] = []
+    names: list[str] = []
+    faults: list[Fault] = []
+    for part in parts:
+        if len(part.pixels):
+            pixels.append(part.pixels)
+        names += part.names or []
+        faults += part.faults
+    return torch.cat(pixels) if pixels else None, names, faults

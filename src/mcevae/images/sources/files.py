@@ -1,0 +1,158 @@
+"""People's files: a folder of images, a list of paths, one image, stack or table."""
+
+import os
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from mcevae.base.config import BUILT_IN, DataConfig
+from mcevae.base.errors import UserError
+from mcevae.images.arrays import MAX_SIDE, Images, ImageSet
+from mcevae.images.labels import labelled
+from mcevae.images.readers.arrays import ARRAYS
+from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.pictures import PICTURES
+from mcevae.images.readers.registry import READERS, frames_of
+from mcevae.images.recipe import SIDE
+from mcevae.images.sources.contract import Position, Share, Track, together
+from mcevae.images.sources.frames import FrameSource, Numbered, no_image
+
+LISTS = ".txt"
+SAMPLE = 512
+"""Frames that a recipe is found from."""
+
+
+class FileSource(FrameSource):
+    """Files that `readers` can read; each image is called by its path below the source."""
+
+    named: ClassVar[bool] = True
+
+    def __init__(self, name: str, settings: DataConfig) -> None:
+        """Find the files.
+
+        Raises:
+            UserError: as `files_of`.
+        """
+        super().__init__(name, settings)
+        self.path = Path(name)
+        self.paths = files_of(self.path)
+        self.largest = MAX_SIDE if self.path.suffix.lower() in ARRAYS else SIDE
+
+    @classmethod
+    def takes(cls, name: str) -> bool:
+        """Whatever is no other kind: `files_of` says what is wrong with a name."""
+        return True
+
+    def files(self) -> list[Path]:
+        """See `Source.files`."""
+        return self.paths
+
+    def sample(self) -> Iterable[Frame | Fault]:
+        """See `FrameSource.sample`."""
+        chosen = self.paths[:: max(1, len(self.paths) // SAMPLE)]
+        share = max(1, SAMPLE // len(chosen))
+        for path in chosen:
+            yield from islice(frames_of(path, name_of(path, self.path)), share)
+
+    def numbered(
+        self, begin: Position, share: Share | None, part: str, track: Track
+    ) -> Iterator[Numbered]:
+        """See `FrameSource.numbered`. Files have no parts of their own."""
+        skip = begin.frame
+        for i, path in track(list(enumerate(self.paths))[begin.file :]):
+            stack = path.suffix.lower() not in PICTURES
+            if share is None or stack or share.has(i, 0):
+                frames = enumerate(frames_of(path, name_of(path, self.path)))
+                for j, frame in islice(frames, skip, None):
+                    if share is None or not stack or share.has(i, j):
+                        yield i, j, frame
+            skip = 0
+
+    def end(self, images: int) -> Position:
+        """See `FrameSource.end`."""
+        return Position(file=len(self.paths), images=images)
+
+    def done(self, position: Position) -> float:
+        """See `FrameSource.done`."""
+        return position.file / len(self.paths)
+
+    def load(self, track: Track = iter) -> ImageSet:
+        """See `Source.load`."""
+        pixels, names, faults = together(self.parts(self.survey.recipe, track=track))
+        if pixels is None:
+            raise no_image(self.name, faults)
+        images = Images(name=self.name, pixels=pixels, names=np.asarray(names))
+        return ImageSet(
+            train=labelled(images, self.path, self.settings.labels), faults=tuple(faults)
+        )
+
+
+def files_of(source: Path) -> list[Path]:
+    """Image files that a source names, in the order of their names.
+
+    Args:
+        source: an image file, a folder (searched to its depths; hidden files, links to folders and
+            files of other kinds are passed over), or a .txt with one path a line, relative to it.
+
+    Raises:
+        UserError: there is no such file or folder, or no image file in it.
+    """
+    if os.path.isdir(source):  # which says no to names that are too long to be any
+        found = list(files_below(source))
+    elif not os.path.exists(source):
+        hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
+        hint = "".join(f" (did you mean {name}?)" for name in hints)
+        raise UserError(
+            f"{source}: there is no such file, folder or set{hint}; check the path, or use "
+            f"{', '.join(BUILT_IN)}."
+        )
+    elif source.suffix.lower() == LISTS:
+        try:
+            lines = source.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
+        found = [source.parent / line.strip() for line in lines if line.strip()]
+    else:
+        found = [source]
+    if not found:
+        raise UserError(f"{source}: holds no images; give files ending in {', '.join(READERS)}.")
+    return found
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Image files below a folder, in the order of their paths' parts.
+
+    Raises:
+        UserError: a folder cannot be looked into.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror}).") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(folder / entry.name)
+        elif os.path.splitext(entry.name)[1].lower() in READERS and not entry.is_dir():
+            yield folder / entry.name
+
+
+def name_of(path: Path, source: Path) -> str:
+    """What a file is called: its path below a folder, as a list has it, or its own name.
+
+    Bytes of names that are no UTF-8 are written as \\xNN, since no table could hold them.
+    """
+    if source.is_dir():
+        name = path.relative_to(source).as_posix()
+    elif source.suffix.lower() == LISTS:
+        inside = path.is_relative_to(source.parent)
+        name = (path.relative_to(source.parent) if inside else path).as_posix()
+    else:
+        name = path.name
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
