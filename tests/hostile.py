@@ -16,7 +16,6 @@ import tifffile
 import torch
 from PIL import Image
 
-from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
 from mcevae.exporting.hub import CONFIG, WEIGHTS
@@ -26,8 +25,8 @@ from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.frames import prepared
+from mcevae.images.sources.registry import open_source
 from mcevae.models.config import PRESETS, Config
-from mcevae.predicting.predictor import Place, fingerprint, parts_of, states_of
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
@@ -137,20 +136,20 @@ def images(folder: Path) -> Target:
 def read_images(path: Path) -> None:
     """A file as `fit` and `predict` read it, and as the explorer reads one that is dropped."""
     for one in islice(frames_of(path, path.name), FRAMES):
-        found = prepared(one, PLAIN, path, DataConfig())
+        found = prepared(one, PLAIN, str(path), "skip")
         if isinstance(found, Fault):
             modest(found.reason)
         elif not isinstance(one, Frame) or found.shape != (1, 28, 28):
             raise Broken(f"{one} became {found.shape}")
-    settings = DataConfig(source=str(path))
-    fingerprint(str(path), "all", states_of(str(path)))
-    for part in parts_of(str(path), settings, (1, 28, 28), "all", Place()):
+    source = open_source(str(path))
+    source.snapshot().fingerprint("all")
+    for part in source.parts(PLAIN):
         assert part.pixels.dtype == torch.uint8
-    config, survey = settle(Config(data=settings))
+    config = settle(Config(data=source.settings), source)
     found = load(str(path), config.data)
     assert found.train.pixels.dtype == torch.uint8
-    if survey:
-        assert found.train.shape == (survey.recipe.channels, *survey.recipe.shape)
+    if source.survey:
+        assert found.train.shape == (source.survey.recipe.channels, *source.survey.recipe.shape)
     for fault in found.faults:
         modest(fault.reason)
 

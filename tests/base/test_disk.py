@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mcevae.images.folder import read
 from pyarrow import parquet
 from safetensors.torch import save_file
 
@@ -24,9 +23,10 @@ from mcevae.cli import main
 from mcevae.images.loading import load as load_images
 from mcevae.images.readers.frames import Fault
 from mcevae.images.readers.registry import frames_of
+from mcevae.images.sources.contract import Source
+from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.paper import PaperModel
-from mcevae.predicting import predictor as module
 from mcevae.predicting.predictor import Predictor
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load, run_file
@@ -298,7 +298,7 @@ def stacks(tmp_path: Path) -> Path:
 @pytest.fixture
 def predictor(model: PaperModel, monkeypatch: pytest.MonkeyPatch) -> Predictor:
     """In parts of 5."""
-    monkeypatch.setattr(module, "PART", 5)
+    monkeypatch.setattr(Source, "part_size", 5)
     return Predictor(model, DataConfig(), (1, 28, 28), ANY, identity="one")
 
 
@@ -306,7 +306,7 @@ def test_a_file_that_goes_while_images_are_predicted_is_named(
     predictor: Predictor, stacks: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "table.parquet"
-    working = predictor(str(stacks), "all", out)
+    working = predictor(open_source(str(stacks)), "all", out)
     next(working)
     (stacks / "2.npy").unlink()
     faults = [fault for *_, found in working for fault in found]
@@ -318,13 +318,13 @@ def test_a_file_that_goes_while_images_are_predicted_is_named(
 
 
 def test_a_file_that_goes_while_images_are_read_is_named(stacks: Path) -> None:
-    def track(paths: list[Path]) -> Iterator[Path]:
+    def track(paths: list) -> Iterator:
         for path in paths:
             (stacks / "3.npy").unlink(missing_ok=True)
             yield path
 
-    images, faults = read(stacks, DataConfig(source=str(stacks)), track)
-    assert len(images) == 15 and [fault.name for fault in faults] == ["3.npy"]
+    images = load_images(str(stacks), track=track)
+    assert len(images.train) == 15 and [fault.name for fault in images.faults] == ["3.npy"]
 
 
 def test_a_stack_that_shrinks_while_it_is_read_ends_nothing(
@@ -333,7 +333,7 @@ def test_a_stack_that_shrinks_while_it_is_read_ends_nothing(
     """A look at the lost part of a mapped file would end the process without a word."""
     stack, out = tmp_path / "stack.npy", tmp_path / "table.csv"
     np.save(stack, load_images("mnist-mini").train.pixels[:200, 0].numpy())
-    working = predictor(str(stack), "all", out)
+    working = predictor(open_source(str(stack)), "all", out)
     next(working)
     os.truncate(stack, 10_000)
     with pytest.raises(UserError, match="was changed while it was read"):
@@ -348,16 +348,16 @@ def test_one_table_is_not_made_of_two_states_of_a_source(
     predictor: Predictor, stacks: Path, tmp_path: Path, when: str
 ) -> None:
     out = tmp_path / "table.parquet"
-    list(predictor(str(stacks), "all", out))
+    list(predictor(open_source(str(stacks)), "all", out))
     old = out.read_bytes()
-    working = predictor(str(stacks), "all", out)
+    working = predictor(open_source(str(stacks)), "all", out)
     next(working)
     changed = stacks / ("3.npy" if when == "before it is read" else "0.npy")
     np.save(changed, np.zeros((3, 28, 28), np.uint8))
     with pytest.raises(UserError, match=r"npy was changed while it was read; give the command"):
         list(working)
     assert out.read_bytes() == old
-    list(predictor(str(stacks), "all", out))
+    list(predictor(open_source(str(stacks)), "all", out))
     assert parquet.read_table(out).num_rows == 18
 
 
@@ -365,17 +365,17 @@ def test_parts_that_a_disk_damaged_are_made_anew(
     predictor: Predictor, stacks: Path, tmp_path: Path
 ) -> None:
     whole, out = tmp_path / "whole.parquet", tmp_path / "table.parquet"
-    list(predictor(str(stacks), "all", whole))
+    list(predictor(open_source(str(stacks)), "all", whole))
     for place in (0, 20, 2000, -20, -1):
-        stopped = predictor(str(stacks), "all", out)
+        stopped = predictor(open_source(str(stacks)), "all", out)
         next(stopped), next(stopped), next(stopped)
         stopped.close()
         part = tmp_path / ".table.parquet.parts" / "000001.part"
         altered = bytearray(part.read_bytes())
         altered[place] ^= 255
         part.write_bytes(altered)
-        assert predictor.has_begun(str(stacks), "all", out)
-        list(predictor(str(stacks), "all", out))
+        assert predictor.has_begun(open_source(str(stacks)), "all", out)
+        list(predictor(open_source(str(stacks)), "all", out))
         assert parquet.read_table(out).equals(parquet.read_table(whole))
         out.unlink()
 

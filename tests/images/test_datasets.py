@@ -24,6 +24,7 @@ from mcevae.images.arrays import Images
 from mcevae.images.datasets import DATASETS, as_images
 from mcevae.images.loading import load, prepare
 from mcevae.images.posing import pose
+from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import split_images
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +134,40 @@ def test_the_data_folder_is_read_first(name, folder):
     np.testing.assert_array_equal(source.test.labels, arrays["y_test"])
 
 
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            np.array([None, 1], dtype=object),
+            "mnist.npz: is not a readable NumPy file of numbers; save its",
+        ),
+        (np.zeros((3, 16, 16), np.int64), "images are int64; use uint8, or floats from 0 to 1."),
+        (np.zeros((3, 16, 16), bool), "images are bool; use uint8"),
+        (np.zeros((16, 16), np.uint8), "images have shape (16, 16); use (n, H, W)"),
+        (np.zeros((1, 2, 3, 4, 5), np.uint8), "images have shape (1, 2, 3, 4, 5); use"),
+        (np.zeros((0, 16, 16), np.uint8), "holds 0 images; give at least 3."),
+        (np.zeros((3, 16, 16, 2), np.uint8), "images have 2 channels (last axis); use 1 or 3."),
+        (np.zeros((3, 16, 16, 0), np.uint8), "images have 0 channels (last axis); use 1 or 3."),
+        (np.zeros((3, 15, 16), np.uint8), "images are 15 x 16; resize to sides of 16 to 256."),
+        (np.zeros((3, 16, 257), np.uint8), "images are 16 x 257; resize to sides of 16 to 256."),
+        (np.full((3, 16, 16), np.nan), "images hold NaN or infinity; replace it."),
+        (np.full((3, 16, 16), np.inf), "images hold NaN or infinity; replace it."),
+        (np.full((3, 16, 16), -0.5), "images run from -0.5 to -0.5; scale them to 0 to 1."),
+        (np.full((3, 16, 16), 255.0), "images run from 255 to 255; scale them to 0 to 1."),
+    ],
+)
+def test_unfit_arrays_of_a_named_set_are_refused_in_one_sentence(array, message, folder):
+    np.savez(folder / "mnist.npz", x_train=array, x_test=array)
+    with pytest.raises(UserError, match=re.escape(message)):
+        load("mnist")
+
+
+def test_parts_of_a_named_set_have_images_of_one_shape(folder):
+    np.savez(folder / "mnist.npz", x_train=bytes_of(5, 16, 16), x_test=bytes_of(2, 16, 18))
+    with pytest.raises(UserError, match=re.escape("mnist: x_train is of (1, 16, 16)")):
+        load("mnist")
+
+
 def test_a_data_folder_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("MCEVAE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"MCEVAE_DATA is .*nowhere.*; correct or unset it\."):
@@ -232,31 +267,6 @@ def test_npz_files_bring_labels_and_a_test_part(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.array([None, 1], dtype=object), "holds Python objects; save numbers"),
-        (np.zeros((3, 16, 16), np.int64), "images are int64; use uint8, or floats from 0 to 1."),
-        (np.zeros((3, 16, 16), bool), "images are bool; use uint8"),
-        (np.zeros((16, 16), np.uint8), "images have shape (16, 16); use (n, H, W)"),
-        (np.zeros((1, 2, 3, 4, 5), np.uint8), "images have shape (1, 2, 3, 4, 5); use"),
-        (np.zeros((0, 16, 16), np.uint8), "holds 0 images; give at least 3."),
-        (np.zeros((3, 16, 16, 2), np.uint8), "images have 2 channels (last axis); use 1 or 3."),
-        (np.zeros((3, 16, 16, 0), np.uint8), "images have 0 channels (last axis); use 1 or 3."),
-        (np.zeros((3, 15, 16), np.uint8), "images are 15 x 16; resize to sides of 16 to 256."),
-        (np.zeros((3, 16, 257), np.uint8), "images are 16 x 257; resize to sides of 16 to 256."),
-        (np.full((3, 16, 16), np.nan), "images hold NaN or infinity; replace it."),
-        (np.full((3, 16, 16), np.inf), "images hold NaN or infinity; replace it."),
-        (np.full((3, 16, 16), -0.5), "images run from -0.5 to -0.5; scale them to 0 to 1."),
-        (np.full((3, 16, 16), 255.0), "images run from 255 to 255; scale them to 0 to 1."),
-    ],
-)
-def test_unfit_arrays_are_refused_in_one_sentence(array, message, tmp_path):
-    np.savez(tmp_path / "mine.npz", x_train=array, x_test=array)
-    with pytest.raises(UserError, match=re.escape(f"mine.npz: {message}")):
-        load(str(tmp_path / "mine.npz"))
-
-
-@pytest.mark.parametrize(
     ("arrays", "message"),
     [
         (
@@ -269,9 +279,16 @@ def test_unfit_arrays_are_refused_in_one_sentence(array, message, tmp_path):
         ),
         ({"pictures": bytes_of(5, 16, 16)}, "has no array named images"),
         ({"x_train": bytes_of(5, 16, 16)}, "has no array x_test"),
+        ({"x_train": bytes_of(16, 16), "x_test": bytes_of(2, 16, 16)}, "its array x_train has sh"),
+        ({"x_train": bytes_of(0, 16, 16), "x_test": bytes_of(2, 16, 16)}, "its array x_train has"),
+        ({"x_train": bytes_of(5, 16, 16, 2), "x_test": bytes_of(2, 16, 16, 2)}, "no image can be"),
         (
-            {"x_train": bytes_of(5, 16, 16), "x_test": bytes_of(2, 16, 18)},
-            "x_train is of (1, 16, 16)",
+            {"x_train": np.array([None]), "x_test": bytes_of(2, 16, 16)},
+            "its array x_train is not a readable NumPy file of numbers.",
+        ),
+        (
+            {"x_train": bytes_of(5, 16, 16), "x_test": bytes_of(2, 16, 16), "y_train": np.ones(5)},
+            "y_train are float64 of shape (5,); give 5 integers",
         ),
     ],
 )
@@ -359,7 +376,7 @@ def test_unfit_splits_are_refused():
         with pytest.raises(UserError, match="numbered: has too few images to split"):
             split_images(numbered(count), test)
     with pytest.raises(UserError, match="limit is 0; use 2 or more"):
-        prepare("digits", group=get_group("so2"), support=(1.0,), posed=True, limit=0)
+        prepare(open_source("digits"), group=get_group("so2"), support=(1.0,), posed=True, limit=0)
 
 
 # Posed sets
@@ -397,12 +414,16 @@ def test_the_background_fills_what_comes_in():
 
 def test_prepare_poses_each_split_with_a_stream_of_its_own():
     group = get_group("se2")
-    splits = prepare("digits", group=group, support=group.support(), posed=True, limit=100, seed=4)
+    splits = prepare(
+        open_source("digits"), group=group, support=group.support(), posed=True, limit=100, seed=4
+    )
     parts = (splits.train, splits.validation, splits.test)
     assert tuple(map(len, parts)) == (100, 119, 360)
     first = [part.elements[0, 0, 0].item() for part in parts if part.elements is not None]
     assert len(set(first)) == 3
-    again = prepare("digits", group=group, support=group.support(), posed=True, limit=100, seed=4)
+    again = prepare(
+        open_source("digits"), group=group, support=group.support(), posed=True, limit=100, seed=4
+    )
     assert torch.equal(again.test.images.pixels, splits.test.images.pixels)
     few = splits.test.subset(torch.tensor([5, 2]))
     assert few.elements is not None and splits.test.elements is not None
@@ -413,7 +434,7 @@ def test_files_are_left_as_they_lie(tmp_path):
     np.save(tmp_path / "mine.npy", bytes_of(14, 16, 16))
     group = get_group("se2")
     source = str(tmp_path / "mine.npy")
-    splits = prepare(source, group=group, support=group.support(), posed=False)
+    splits = prepare(open_source(source), group=group, support=group.support(), posed=False)
     assert splits.train.upright is None and splits.train.elements is None
     assert splits.train.subset(slice(2)).upright is None
     assert tuple(map(len, (splits.train, splits.validation, splits.test))) == (11, 1, 2)

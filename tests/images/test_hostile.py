@@ -25,18 +25,18 @@ from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.estimator import MCEVAE
 from mcevae.exporting.hub import read as read_hub
-from mcevae.images import readers
 from mcevae.images.loading import load
+from mcevae.images.readers import arrays
 from mcevae.images.readers.frames import Fault
 from mcevae.images.readers.registry import frames_of
 from mcevae.images.sources.files import files_of
+from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.registry import build
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import hang
 from mcevae.pages.serve import application
-from mcevae.predicting.predictor import fingerprint, states_of
 from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
@@ -149,7 +149,7 @@ def test_arrays_that_cannot_be_are_refused(content: bytes, ending: str, tmp_path
 def test_archives_that_grow_too_much_are_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "MOST_EXPANDED", 2**20)
+    monkeypatch.setattr(arrays, "MOST_EXPANDED", 2**20)
     few, many = np.zeros((1000, 20, 20), np.uint8), np.zeros((4000, 20, 20), np.uint8)
     np.savez_compressed(tmp_path / "few.npz", **{name: few, "x_test": few})
     np.savez_compressed(tmp_path / "many.npz", **{name: many, "x_test": few})
@@ -231,7 +231,7 @@ def test_lists_may_name_anything(tmp_path: Path) -> None:
     lines = ["/dev/zero", "../" * 100 + "etc/passwd", "x" * 5000 + ".png", "a\0b.png", "a.png"]
     (tmp_path / "list.txt").write_text("\n".join(lines))
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
-    fingerprint(source := str(tmp_path / "list.txt"), "all", states_of(source))
+    open_source(str(tmp_path / "list.txt")).snapshot().fingerprint("all")
     images, faults = read(tmp_path / "list.txt", DataConfig())
     assert images.names is not None and images.names.tolist() == ["a.png"] and len(faults) == 4
     with pytest.raises(UserError, match="no such file, folder or set"):
@@ -243,7 +243,7 @@ def test_names_that_are_no_text_can_be_written(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(os.fsencode(tmp_path) + b"/\xff.png")
     images, _ = read(tmp_path, DataConfig(source=str(tmp_path)))
     assert images.names is not None and images.names.tolist() == ["\\xff.png"]
-    fingerprint(str(tmp_path), "all", states_of(str(tmp_path)))
+    open_source(str(tmp_path)).snapshot().fingerprint("all")
 
 
 # Runs and settings

@@ -19,9 +19,10 @@ from mcevae.cli import main
 from mcevae.images import packing
 from mcevae.images.loading import load as load_source
 from mcevae.images.packing import write_pack
-from mcevae.images.packs import is_pack, open_pack
+from mcevae.images.packs import open_pack
 from mcevae.images.readers.frames import Frame
 from mcevae.images.readers.registry import frames_of
+from mcevae.images.sources.pack import PackSource
 from mcevae.images.sources.registry import open_source
 from mcevae.models.config import Config
 from mcevae.models.default import targets
@@ -71,7 +72,8 @@ def test_a_pack_holds_every_image_once_with_its_name_and_label(
     packed: Path, pictures: Path
 ) -> None:
     pack = open_pack(packed)
-    assert is_pack(packed) and pack.count == COUNT and pack.shape == (1, 28, 28)
+    assert isinstance(open_source(str(packed)), PackSource)
+    assert pack.count == COUNT and pack.shape == (1, 28, 28)
     images = pack.rows(0, COUNT)
     expected, _ = read(pictures, DataConfig(labels="folders"))
     assert expected.names is not None and images.names is not None and images.labels is not None

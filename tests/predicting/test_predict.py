@@ -14,11 +14,12 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images.loading import load
+from mcevae.images.sources.contract import Source
+from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build
-from mcevae.predicting import predictor as module
 from mcevae.predicting.predictor import Predictor
 from mcevae.runs import confidence
 from mcevae.runs.collections import Collections
@@ -53,7 +54,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART", 5)
+    monkeypatch.setattr(Source, "part_size", 5)
 
 
 def predictor(model: PaperModel, pictures: Path | None = None, identity: str = "one") -> Predictor:
@@ -62,7 +63,7 @@ def predictor(model: PaperModel, pictures: Path | None = None, identity: str = "
 
 def test_parts_give_what_all_at_once_gives(model: PaperModel, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "table.parquet"
-    seen = list(predictor(model)(str(source), "all", out))
+    seen = list(predictor(model)(open_source(str(source)), "all", out))
     assert [images for _, images, _ in seen] == [5, 10, 15, 20, 23] and seen[-1][0] == 1
     assert [f.name for *_, faults in seen for f in faults] == ["b03-broken.png", "z.jpg"]
     rows = parquet.read_table(out)
@@ -74,7 +75,7 @@ def test_parts_give_what_all_at_once_gives(model: PaperModel, source: Path, tmp_
     assert np.allclose(rows["z_0"].to_numpy(), whole.z[:, 0].numpy(), atol=1e-5)
     assert {"confidence", "outlier"} <= set(rows.column_names)
     assert not (tmp_path / ".table.parquet.parts").exists()
-    list(predictor(model)(str(source), "all", tmp_path / "table.csv"))
+    list(predictor(model)(open_source(str(source)), "all", tmp_path / "table.csv"))
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 24
 
 
@@ -86,7 +87,7 @@ def test_groups_that_people_made_are_a_column(
     settings = DataConfig()
     list(
         Predictor(model, settings, (1, 28, 28), ANY, identity="one", collections=made)(
-            str(source), "all", out
+            open_source(str(source)), "all", out
         )
     )
     rows = parquet.read_table(out)
@@ -96,15 +97,15 @@ def test_groups_that_people_made_are_a_column(
         model, settings, (1, 28, 28), ANY, identity="one", collections=Collections.plain(5)
     )
     with pytest.raises(UserError, match="another number of clusters"):
-        list(other(str(source), "all", tmp_path / "other.parquet"))
+        list(other(open_source(str(source)), "all", tmp_path / "other.parquet"))
 
 
 def test_a_stopped_prediction_goes_on_where_it_was(
     model: PaperModel, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, out = tmp_path / "whole.parquet", tmp_path / "table.parquet"
-    list(predictor(model)(str(source), "all", whole))
-    stopped: Iterator = predictor(model)(str(source), "all", out)
+    list(predictor(model)(open_source(str(source)), "all", whole))
+    stopped: Iterator = predictor(model)(open_source(str(source)), "all", out)
     next(stopped), next(stopped), next(stopped)
     stopped.close()
     assert not out.exists()
@@ -115,7 +116,7 @@ def test_a_stopped_prediction_goes_on_where_it_was(
         "rows",
         lambda self, part, first: worked.append(first) or original(self, part, first),
     )
-    list(predictor(model)(str(source), "all", out))
+    list(predictor(model)(open_source(str(source)), "all", out))
     assert worked == [15, 20]
     assert parquet.read_table(out).equals(parquet.read_table(whole))
 
@@ -125,11 +126,11 @@ def test_parts_of_another_run_or_other_files_are_not_gone_on_with(
 ) -> None:
     out = tmp_path / "table.parquet"
     for change in (lambda: None, lambda: (source / "b00.png").unlink()):
-        stopped = predictor(model)(str(source), "all", out)
+        stopped = predictor(model)(open_source(str(source)), "all", out)
         next(stopped)
         stopped.close()
         change()
-        seen = list(predictor(model, identity="two")(str(source), "all", out))
+        seen = list(predictor(model, identity="two")(open_source(str(source)), "all", out))
         assert parquet.read_table(out).num_rows == seen[-1][1]
     assert seen[-1][1] == 22
 
@@ -137,7 +138,8 @@ def test_parts_of_another_run_or_other_files_are_not_gone_on_with(
 def test_pictures_are_the_canonical_and_the_upright_image(
     model: PaperModel, source: Path, tmp_path: Path
 ) -> None:
-    list(predictor(model, tmp_path / "pictures")(str(source), "all", tmp_path / "t.csv"))
+    drawing = predictor(model, tmp_path / "pictures")
+    list(drawing(open_source(str(source)), "all", tmp_path / "t.csv"))
     found = embed(model, load("mnist-mini").train.pixels[:23])
     for kind in ("canonical", "upright"):
         assert len(list((tmp_path / "pictures" / kind).iterdir())) == 23
@@ -150,7 +152,7 @@ def test_pictures_are_the_canonical_and_the_upright_image(
 def test_a_source_without_images_is_refused(model: PaperModel, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"none")
     with pytest.raises(UserError, match="no image can be used"):
-        list(predictor(model)(str(tmp_path), "all", tmp_path / "t.csv"))
+        list(predictor(model)(open_source(str(tmp_path)), "all", tmp_path / "t.csv"))
     assert not (tmp_path / "t.csv").exists()
 
 

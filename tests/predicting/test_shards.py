@@ -19,6 +19,7 @@ from PIL import Image
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images.loading import load
+from mcevae.images.sources.contract import Source
 from mcevae.predicting import predictor as module
 from mcevae.predicting.engines import Maker, Order, make_here, make_on_ray
 from mcevae.predicting.shards import Shard
@@ -121,7 +122,7 @@ def test_ids_do_not_depend_on_the_number_of_shards(run: Path, source: Path, tmp_
 def test_a_killed_shard_goes_on_after_its_last_whole_part(
     run: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PART", 100)
+    monkeypatch.setattr(Source, "part_size", 100)
     order = Order(run=run, source=str(source), out=tmp_path / "tables")
 
     def killed(done: float, images: int) -> None:

@@ -43,8 +43,6 @@ def pack(
             known.settings.data, source=config.source, size=height, labels=config.labels
         )
     source = open_source(config.source, config)
-    if source.one_form:
-        raise UserError(f"{source.name}: has one form already; give files, or a folder of them.")
     with reading() as bar:
         made = write_pack(source, out, seed=seed, track=bar.track)
     _, height, width = made.shape

@@ -93,16 +93,3 @@ def require(condition: bool, sentence: str) -> None:
     """Raise UserError with the sentence unless the condition holds."""
     if not condition:
         raise UserError(sentence)
-
-
-def pixels_of(images: ImageSet, part: str = "all") -> UInt8[Tensor, "n c h w"]:
-    """Pixels of a set in its own order: train, test, or all (train first).
-
-    Raises:
-        UserError: the set has no such part.
-    """
-    parts = {"train": images.train, "test": images.test}
-    chosen = [parts[part]] if part != "all" else list(parts.values())
-    known = [part_images.pixels for part_images in chosen if part_images is not None]
-    require(bool(known), f"{images.train.name}: has no {part} part; use --part all.")
-    return torch.cat(known)

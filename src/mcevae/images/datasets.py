@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, Images, ImageSet, require, to_bytes
-from mcevae.images.readers.arrays import unpacked
+from mcevae.images.readers.arrays import from_archive
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.splits import shuffled
 
@@ -173,19 +173,16 @@ def as_set(
 
 
 def read_numpy(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a .npz with `x_train` and the like; no pickles, since they run code."""
+    """Arrays of a .npz by the names of `ARRAYS`, those that there are.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
     try:
-        with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
-            loaded = np.load(file, allow_pickle=False)
-            return {name: unpacked(loaded, name) for name in ARRAYS if name in loaded}
+        arrays = {name: from_archive(path, name) for name in ARRAYS}
     except Unreadable as error:
-        raise UserError(f"{path}: {error}.") from error
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; check the path.") from None
-    except Exception as error:  # damaged files raise nine types, tokenize.TokenError among them
-        objects = str(error).startswith("Object arrays")
-        fault = "holds Python objects" if objects else "is not a readable NumPy file"
-        raise UserError(f"{path}: {fault}; save numbers with numpy.savez.") from error
+        raise UserError(f"{path}: {error}; save its arrays with numpy.savez.") from error
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def read_idx(path: Path) -> np.ndarray:

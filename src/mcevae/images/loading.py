@@ -30,7 +30,7 @@ def load(source: str, settings: DataConfig | None = None, track: Track = iter) -
 
 
 def prepare(
-    source: str,
+    source: Source,
     *,
     group: MatrixGroup,
     support: Sequence[float],
@@ -39,16 +39,20 @@ def prepare(
     limit: int | None = None,
     seed: int = 0,
     background: float = 0.0,
-    settings: DataConfig | None = None,
-    opened: Source | None = None,
     track: Track = iter,
 ) -> Splits:
     """Load, split and, if `posed`, move images: all that training and scoring need.
 
-    `limit` keeps only the first so many training images: a fair sample, since they are shuffled.
-    `seed` is that of the poses; every seed and split has a random stream of its own. `settings`
-    say how files are read, `track` wraps them, in a progress bar say. `opened` is the source, if it
-    is open already, so that its files are not looked at twice.
+    Args:
+        source: of the images, opened.
+        group: Lie group of the poses.
+        support: half-widths of the poses, as ``group.support(...)`` gives them.
+        posed: whether images are moved; otherwise they are taken as they lie.
+        split: standard or paper, as in `split_images`.
+        limit: keep only the first so many training images: a fair sample, since they are shuffled.
+        seed: of the poses; every seed and split has a random stream of its own.
+        background: what comes in from outside the frame, 0 (black) to 1 (white).
+        track: wraps the files, a progress bar say.
 
     Raises:
         UserError: As in `load` and `split_images`, or `limit` below 2.
@@ -61,5 +65,4 @@ def prepare(
         own = pose_seed(seed + window, stream)
         return pose(images, group, support, own, background=background)
 
-    opened = opened or open_source(source, settings)
-    return opened.splits(place, split=split, limit=limit, track=track)
+    return source.splits(place, split=split, limit=limit, track=track)

@@ -34,17 +34,19 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
     """Bring all images of a source to one form, in random order, in a folder.
 
     Args:
-        source: of frames that a recipe brings to one form.
+        source: of files.
         folder: to make; what a stop leaves half written is not taken for a pack.
         seed: of the order.
         track: wraps the files, a progress bar say.
 
     Raises:
-        UserError: nothing can be read, or `folder` exists or cannot be written.
+        UserError: the source cannot be packed, nothing can be read, or `folder` exists or cannot
+            be written.
     """
+    if not source.packable or source.survey is None:
+        raise UserError(f"{source.name}: has one form already; give files, or a folder of them.")
     if folder.exists():
         raise UserError(f"{folder}: exists already; choose another --out, or move it away.")
-    assert source.survey is not None
     recipe = source.survey.recipe
     channels, (height, width) = recipe.channels, recipe.shape
     rng = np.random.default_rng(seed)

@@ -68,11 +68,6 @@ class Pack:
         return images
 
 
-def is_pack(path: Path) -> bool:
-    """Whether a folder is a pack."""
-    return (path / ABOUT).is_file()
-
-
 def open_pack(path: Path) -> Pack:
     """A pack that `write_pack` made.
 

@@ -140,7 +140,7 @@ class Explorer:
             image = prepared(next(frames_of(path, name)), self.run.recipe, name, "skip")
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
-        x, out = self._look(image[1][None])
+        x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
         latents = self._latents(out)
         group = self.collections.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())

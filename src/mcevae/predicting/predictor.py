@@ -5,8 +5,6 @@ on where it was, every image once. Memory holds one part, however many images th
 processes take a shard each (`shards`), which is a table of its own.
 """
 
-import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +24,9 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.recipe import recipe_for
-from mcevae.images.sources.contract import Part, Position, Source
+from mcevae.images.sources.contract import START, Part, Position, Source
 from mcevae.images.sources.frames import no_image
+from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
 from mcevae.predicting.parts import (
     about_part,
@@ -130,12 +129,12 @@ class Predictor:
         names = [""] if source.named else None
         plain = copy(self)
         plain.pictures = None
-        one = Part(pixels=blank, names=names, end=Position(), done=1.0)
+        one = Part(pixels=blank, names=names, end=START, done=1.0)
         return plain.rows(one, 0).slice(0, 0)
 
-    def known(self, source: Source, part: str, shard: Shard | None, states: "States") -> str:
+    def known(self, snapshot: Snapshot, part: str, shard: Shard | None) -> str:
         """By which a table is known: the run, the source and the share of it."""
-        return self.identity + fingerprint(source, part, states) + str(shard or "")
+        return self.identity + snapshot.fingerprint(part) + str(shard or "")
 
     def has_made(self, source: Source, part: str, out: Path, shard: Shard | None) -> bool:
         """Whether `out` is the whole table of this share already."""
@@ -143,7 +142,7 @@ class Predictor:
             about = parquet.read_schema(out).metadata or {}
         except (OSError, ArrowInvalid):
             return False
-        return about.get(b"mcevae") == self.known(source, part, shard, states_of(source)).encode()
+        return about.get(b"mcevae") == self.known(source.snapshot(), part, shard).encode()
 
     def __call__(
         self, source: Source, part: str, out: Path, shard: Shard | None = None
@@ -160,10 +159,10 @@ class Predictor:
             The share of the source that is done, images so far, and faults of the last part.
         """
         check_table_path(out)
-        states = states_of(source)
-        known = self.known(source, part, shard, states)
+        before = source.snapshot()
+        known = self.known(before, part, shard)
         folder = begin_parts(out, known)
-        begun, paths, faults = Position(), [], []
+        begun, paths, faults = START, [], []
         while (rows := known_part(path := folder / f"{len(paths):06}.part")) is not None:
             about = about_part(rows)
             begun = Position(**about["end"])
@@ -181,7 +180,7 @@ class Predictor:
             if begun.images == 0 and shard is None:  # all there is could not be used
                 raise no_image(source.name, one.faults)
             yield one.done, begun.images, one.faults
-        check_unchanged(source, states)
+        before.check_unchanged()
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]
         write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
@@ -191,7 +190,7 @@ class Predictor:
 
     def has_begun(self, source: Source, part: str, out: Path, shard: Shard | None = None) -> bool:
         """Whether a stopped prediction of the same has left parts that can be gone on with."""
-        return is_of(parts_folder(out), self.known(source, part, shard, states_of(source)))
+        return is_of(parts_folder(out), self.known(source.snapshot(), part, shard))
 
 
 def skipped(out: Path) -> Path:
@@ -201,48 +200,6 @@ def skipped(out: Path) -> Path:
     """
     hidden = "_" if out.name.startswith("part-") else ""
     return out.with_name(f"{hidden}{out.stem}.skipped.csv")
-
-
-States = dict[Path, tuple[int, int] | None]
-"""Size and time of files; None of those that are not there."""
-
-
-def states_of(source: Source) -> States:
-    """States of the files of a source."""
-    return {path: state_of(path) for path in source.files()}
-
-
-def state_of(path: Path) -> tuple[int, int] | None:
-    """Size and time of a file; None if it is not there."""
-    try:
-        state = path.stat()
-    except (OSError, ValueError):  # whatever a list names
-        return None
-    return state.st_size, state.st_mtime_ns
-
-
-def fingerprint(source: Source, part: str, states: States) -> str:
-    """By which a source is known: its part, and names, sizes and times of its files."""
-    known = hashlib.blake2b(f"{source.name} {part}".encode(), digest_size=16)
-    for path, state in states.items():
-        known.update(os.fsencode(path) + f" {state}".encode())
-    return known.hexdigest()
-
-
-def check_unchanged(source: Source, states: States) -> None:
-    """Refuse to make one table of two states of a source.
-
-    Files that went are faults, and named as such.
-
-    Raises:
-        UserError: a file was written to since its state was taken.
-    """
-    for path, before in states.items():
-        if (now := state_of(path)) is not None and now != before:
-            raise UserError(
-                f"{source.name}: {path} was changed while it was read; give the command again when "
-                "its files are at rest."
-            )
 
 
 def file_name(number: int, name: str) -> str:

@@ -13,8 +13,6 @@ from mcevae.base.errors import UserError
 
 BLOCK = 500
 """Frames of a stack that go to one shard together."""
-FILE_BITS = 32
-"""An image's id in shards is the number of its file, shifted by so many bits, plus its frame's."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def prepare_for(config: Config, track: Track = iter, source: Source | None = Non
     """
     group = get_group(config.data_group or config.model.group)
     return prepare(
-        config.data.source,
+        source or open_source(config.data.source, config.data),
         group=group,
         support=config.support.half_widths(group),
         posed=config.data_group is not None,
@@ -45,7 +45,5 @@ def prepare_for(config: Config, track: Track = iter, source: Source | None = Non
         limit=config.data.limit,
         seed=config.data.data_seed,
         background=config.data.background_level,
-        settings=config.data,
-        opened=source,
         track=track,
     )

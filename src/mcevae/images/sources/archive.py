@@ -1,33 +1,27 @@
 """A .npz with training and test images of its own: x_train, x_test, and labels y_train, y_test."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import ClassVar
 from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 
 from mcevae.base.errors import UserError
-from mcevae.images.arrays import MAX_SIDE, Images, ImageSet, require
+from mcevae.images.arrays import Images, ImageSet, require
 from mcevae.images.labels import checked_labels
 from mcevae.images.readers.arrays import from_archive, of_stack
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.sources.contract import Position, Share, Track, together
-from mcevae.images.sources.files import SAMPLE
-from mcevae.images.sources.frames import FrameSource, Numbered, no_image
+from mcevae.images.sources.contract import Track
+from mcevae.images.sources.stacks import StackSource
 
 PARTS = ("train", "test")
 
 
-class ArchiveSource(FrameSource):
+class ArchiveSource(StackSource):
     """The arrays of a .npz; its images are frames as those of any file."""
-
-    one_form: ClassVar[bool] = True
-    largest = MAX_SIDE
 
     @classmethod
     def takes(cls, name: str) -> bool:
@@ -57,75 +51,57 @@ class ArchiveSource(FrameSource):
             raise UserError(f"{self.name}: its array {name} {error}.") from error
 
     @cached_property
-    def stacks(self) -> dict[str, np.ndarray]:
-        """Images of each part, as they are stored.
+    def stacks(self) -> dict[str, list[Frame]]:
+        """Frames of each part.
 
         Raises:
             UserError: there are none, or they are no images.
         """
-        stacks = {}
-        for part in PARTS:
-            stack = self.array(f"x_{part}")
-            if stack is None:
-                raise UserError(f"{self.name}: has no array x_{part}; add it.")
-            if stack.ndim not in (3, 4):
-                raise UserError(
-                    f"{self.name}: x_{part} has shape {stack.shape}; use (n, H, W) or (n, H, W, C)."
-                )
-            stacks[part] = stack
-        return stacks
+        return {part: self.stack(f"x_{part}") for part in PARTS}
 
-    def frames(self, part: str) -> Iterator[Frame | Fault]:
-        """Frames of a part: train, test, or all (train first)."""
-        for own in PARTS if part == "all" else (part,):
-            name = f"x_{own}"
-            try:
-                for i, pixels in enumerate(of_stack(self.stacks[own])):
-                    yield Frame(f"{name}#{i}", pixels)
-            except Unreadable as error:
-                yield Fault(name, str(error))
+    def stack(self, name: str) -> list[Frame]:
+        """Frames of an array.
 
-    def count(self, part: str) -> int:
-        """Frames of a part."""
-        return sum(len(self.stacks[own]) for own in (PARTS if part == "all" else (part,)))
+        Raises:
+            UserError: it is not there, or does not hold images.
+        """
+        array = self.array(name)
+        if array is None:
+            raise UserError(f"{self.name}: has no array {name}; add it.")
+        if array.ndim not in (3, 4):
+            raise UserError(
+                f"{self.name}: its array {name} has shape {array.shape}; use (n, H, W) or "
+                "(n, H, W, C)."
+            )
+        try:
+            return [Frame(f"{name}#{i}", pixels) for i, pixels in enumerate(of_stack(array))]
+        except Unreadable as error:
+            raise UserError(f"{self.name}: its array {name} {error}.") from error
 
-    def sample(self) -> Iterable[Frame | Fault]:
-        """See `FrameSource.sample`."""
-        return islice(self.frames("all"), 0, None, max(1, self.count("all") // SAMPLE))
-
-    def numbered(
-        self, begin: Position, share: Share | None, part: str, track: Track
-    ) -> Iterator[Numbered]:
-        """See `FrameSource.numbered`."""
-        for j, frame in islice(enumerate(self.frames(part)), begin.frame, None):
-            if share is None or share.has(0, j):
-                yield 0, j, frame
-
-    def end(self, images: int) -> Position:
-        """See `FrameSource.end`."""
-        return Position(frame=self.count("all"), images=images)
-
-    def done(self, position: Position) -> float:
-        """See `FrameSource.done`."""
-        return position.frame / max(1, self.count("all"))
+    def frames(self, part: str = "all") -> Sequence[Frame]:
+        """See `StackSource.frames`."""
+        return [frame for own in PARTS if part in ("all", own) for frame in self.stacks[own]]
 
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
-        loaded, faults = {}, []
-        for part in PARTS:
-            pixels, _, wrong = together(self.parts(self.survey.recipe, part=part))
-            faults += wrong
-            if pixels is None:
-                raise no_image(self.name, wrong)
-            images = Images(name=self.name, pixels=pixels)
-            labels = self.array(f"y_{part}")
-            if labels is not None:
-                require(
-                    not wrong,
-                    f"{self.name}: {len(wrong)} images of x_{part} cannot be used, so that "
-                    f"y_{part} does not fit; leave both out.",
-                )
-                known = checked_labels(labels, len(images), f"{self.name}: y_{part}")
-                images = replace(images, labels=torch.from_numpy(known))
-            loaded[part] = images
-        return ImageSet(train=loaded["train"], test=loaded["test"], faults=tuple(faults))
+        (train, wrong_train), (test, wrong_test) = (self.labelled(part, track) for part in PARTS)
+        return ImageSet(train=train, test=test, faults=(*wrong_train, *wrong_test))
+
+    def labelled(self, part: str, track: Track) -> tuple[Images, list[Fault]]:
+        """Images of a part with its labels, if there are any, and what could not be used.
+
+        Raises:
+            UserError: no image can be used, or labels do not fit the images.
+        """
+        images, faults = self.all_images(part, track)
+        labels = self.array(f"y_{part}")
+        if labels is None:
+            return images, faults
+        name = f"{self.name}: y_{part}"
+        require(
+            not faults,
+            f"{name} does not fit, since {len(faults)} images of x_{part} cannot be used; take "
+            "them out of both.",
+        )
+        known = torch.from_numpy(checked_labels(labels, len(images), name))
+        return replace(images, labels=known), faults

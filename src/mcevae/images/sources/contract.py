@@ -1,48 +1,59 @@
 """What a source of images is, whatever its images are stored as.
 
 A kind of source is a class with this interface in a file of this folder, and a line in `registry`.
+`FrameSource` and `RowSource` do most of the work for kinds like those that are here.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.config import DataConfig
-from mcevae.images.arrays import Images, ImageSet
+from mcevae.images.arrays import ImageSet
 from mcevae.images.readers.frames import Fault
 from mcevae.images.recipe import Recipe, Survey
+from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
 
 Track = Callable[[list[Any]], Iterable[Any]]
-PART = 2000
-"""Images of a part."""
+"""Wraps a list of what is read one after another, to show progress."""
 
 
+@runtime_checkable
 class Share(Protocol):
-    """Which images of a source are one process's (`predicting.shards`)."""
+    """Which images of a source one of several processes works on (`predicting.shards`)."""
 
     def has(self, file: int, frame: int) -> bool:
-        """Whether a frame of a file is of this share."""
+        """Whether a frame of a file belongs to this share."""
         ...
 
     def rows(self, n: int) -> range:
-        """This share of n rows."""
+        """The rows of this share, out of n."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where in a source a part begins: a file, a frame of it, and how many images came before."""
+    """Where a part begins.
+
+    Attributes:
+        file: number of the file, from 0.
+        frame: number of the frame in the file, from 0; without files, of the frame in the share.
+        images: how many images came before.
+    """
 
     file: int = 0
     frame: int = 0
     images: int = 0
+
+
+START = Position()
 
 
 @dataclass(kw_only=True)
@@ -54,8 +65,8 @@ class Part:
         names: of each image; None where images have none.
         faults: what could not be used among them.
         end: where the next part begins.
-        done: share of the source that is done with it.
-        ids: number of each image; None: counted through the parts.
+        done: share of the source that is done after this part, 0 to 1.
+        ids: number of each image; None: images are counted through the parts.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -78,12 +89,13 @@ class Source(ABC):
         name: as it was given: a name or a path.
         settings: how its images are read.
         named: whether each image has a name, which tables then list.
-        one_form: whether all images have the form that a model takes already, so that there is
-            nothing to pack.
+        packable: whether `mcevae pack` can bring its images to one form.
+        part_size: images of a part, but for the last one.
     """
 
     named: ClassVar[bool] = False
-    one_form: ClassVar[bool] = False
+    packable: ClassVar[bool] = False
+    part_size: ClassVar[int] = 2000
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         self.name, self.settings = name, settings
@@ -93,9 +105,9 @@ class Source(ABC):
     def takes(cls, name: str) -> bool:
         """Whether a name or path is of this kind."""
 
-    @property
+    @cached_property
     def survey(self) -> Survey | None:
-        """What the images are like and what is done to them; None where nothing is to be chosen.
+        """What the images are like and what is done to them; None if there is nothing to choose.
 
         Raises:
             UserError: no image can be used.
@@ -127,7 +139,7 @@ class Source(ABC):
         recipe: Recipe,
         *,
         part: str = "all",
-        begin: Position = Position(),
+        begin: Position = START,
         share: Share | None = None,
         track: Track = iter,
     ) -> Iterator[Part]:
@@ -145,8 +157,12 @@ class Source(ABC):
         """
 
     def files(self) -> list[Path]:
-        """Files by whose sizes and times it is known; none of what comes with the package."""
+        """The files that hold the images; none if they are in memory or belong to the package."""
         return []
+
+    def snapshot(self) -> Snapshot:
+        """The state of its files at this moment."""
+        return Snapshot.of(self.name, self.files())
 
     def splits(
         self,
@@ -175,41 +191,3 @@ class Source(ABC):
             test=place(test, "test"),
             faults=loaded.faults,
         )
-
-
-def parts_of_rows(
-    rows: Callable[[int, int], Images], count: int, begin: Position, share: Share | None
-) -> Iterator[Part]:
-    """Parts of images that can be read from anywhere.
-
-    Args:
-        rows: images from a row on, up to another.
-        count: of all rows.
-        begin: of the first part.
-        share: of one of several processes.
-    """
-    mine = share.rows(count) if share else range(count)
-    for start in range(begin.images, len(mine), PART):
-        chosen = mine[start : start + PART]
-        end = start + len(chosen)
-        images = rows(chosen.start, chosen.stop)
-        yield Part(
-            pixels=images.pixels,
-            names=None if images.names is None else images.names.tolist(),
-            end=Position(images=end),
-            done=end / len(mine),
-            ids=list(chosen),
-        )
-
-
-def together(parts: Iterable[Part]) -> tuple[Tensor | None, list[str], list[Fault]]:
-    """Pixels, names and faults of all parts; None in place of pixels where there are no images."""
-    pixels: list[Tensor] = []
-    names: list[str] = []
-    faults: list[Fault] = []
-    for part in parts:
-        if len(part.pixels):
-            pixels.append(part.pixels)
-        names += part.names or []
-        faults += part.faults
-    return torch.cat(pixels) if pixels else None, names, faults

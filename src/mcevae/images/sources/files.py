@@ -7,29 +7,26 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from mcevae.base.config import BUILT_IN, DataConfig
 from mcevae.base.errors import UserError
-from mcevae.images.arrays import MAX_SIDE, Images, ImageSet
+from mcevae.images.arrays import MAX_SIDE, ImageSet
 from mcevae.images.labels import labelled
 from mcevae.images.readers.arrays import ARRAYS
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.pictures import PICTURES
 from mcevae.images.readers.registry import READERS, frames_of
 from mcevae.images.recipe import SIDE
-from mcevae.images.sources.contract import Position, Share, Track, together
-from mcevae.images.sources.frames import FrameSource, Numbered, no_image
+from mcevae.images.sources.contract import Position, Share, Track
+from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
 
 LISTS = ".txt"
-SAMPLE = 512
-"""Frames that a recipe is found from."""
 
 
 class FileSource(FrameSource):
     """Files that `readers` can read; each image is called by its path below the source."""
 
     named: ClassVar[bool] = True
+    packable: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         """Find the files.
@@ -61,7 +58,7 @@ class FileSource(FrameSource):
     def numbered(
         self, begin: Position, share: Share | None, part: str, track: Track
     ) -> Iterator[Numbered]:
-        """See `FrameSource.numbered`. Files have no parts of their own."""
+        """See `FrameSource.numbered`. Files have no training and test part."""
         skip = begin.frame
         for i, path in track(list(enumerate(self.paths))[begin.file :]):
             stack = path.suffix.lower() not in PICTURES
@@ -69,23 +66,13 @@ class FileSource(FrameSource):
                 frames = enumerate(frames_of(path, name_of(path, self.path)))
                 for j, frame in islice(frames, skip, None):
                     if share is None or not stack or share.has(i, j):
-                        yield i, j, frame
+                        number = (i << FILE_BITS) + j
+                        yield Numbered(frame, number, i, j + 1, i / len(self.paths))
             skip = 0
-
-    def end(self, images: int) -> Position:
-        """See `FrameSource.end`."""
-        return Position(file=len(self.paths), images=images)
-
-    def done(self, position: Position) -> float:
-        """See `FrameSource.done`."""
-        return position.file / len(self.paths)
 
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
-        pixels, names, faults = together(self.parts(self.survey.recipe, track=track))
-        if pixels is None:
-            raise no_image(self.name, faults)
-        images = Images(name=self.name, pixels=pixels, names=np.asarray(names))
+        images, faults = self.all_images("all", track)
         return ImageSet(
             train=labelled(images, self.path, self.settings.labels), faults=tuple(faults)
         )

@@ -1,31 +1,58 @@
-"""Sources whose images come as frames one after another, to be brought to one form by a recipe."""
+"""Sources whose images come as frames of any size and kind of number.
+
+A recipe brings the frames to one form. `FrameSource.parts` is the only loop that reads, prepares
+and collects them, for images that are loaded, packed or predicted.
+"""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.images.arrays import Images
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import SIDE, Recipe, Survey, floats, survey
-from mcevae.images.sources.contract import PART, Part, Position, Share, Source, Track
+from mcevae.images.sources.contract import START, Part, Position, Share, Source, Track
 
-Numbered = tuple[int, int, Frame | Fault]
-"""Number of the file, of the frame in it, and the frame."""
+SAMPLE = 512
+"""Frames that a recipe is found from."""
+FILE_BITS = 32
+"""The number of an image is that of its file, shifted by so many bits, plus that of its frame."""
+
+
+class Numbered(NamedTuple):
+    """A frame, and where it is in its source.
+
+    Attributes:
+        frame: as its file has it, or why it cannot be used.
+        number: of the image, unique in the source.
+        file, next_frame: the `Position` of the frame after it.
+        done: share of the source that is done before this frame, 0 to 1.
+    """
+
+    frame: Frame | Fault
+    number: int
+    file: int
+    next_frame: int
+    done: float
 
 
 class FrameSource(Source):
-    """Frames of any size and kind of number."""
+    """Frames that a recipe brings to one form."""
 
     largest: int = SIDE
     """Side up to which images keep their size, if they are all alike."""
 
     @abstractmethod
     def sample(self) -> Iterable[Frame | Fault]:
-        """Some frames from all over the source, from which a recipe is found."""
+        """About `SAMPLE` frames from all over the source, from which a recipe is found."""
 
     @abstractmethod
     def numbered(
@@ -33,16 +60,8 @@ class FrameSource(Source):
     ) -> Iterator[Numbered]:
         """Frames and faults in order; arguments as for `parts`."""
 
-    @abstractmethod
-    def end(self, images: int) -> Position:
-        """The position after the last frame, when so many images were there."""
-
-    @abstractmethod
-    def done(self, position: Position) -> float:
-        """The share of the source that lies before a position."""
-
     @cached_property
-    def survey(self) -> Survey:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def survey(self) -> Survey:
         """What the images are like; found once, keeping to what the settings give.
 
         Raises:
@@ -65,65 +84,83 @@ class FrameSource(Source):
         recipe: Recipe,
         *,
         part: str = "all",
-        begin: Position = Position(),  # noqa: B008  it is frozen
+        begin: Position = START,
         share: Share | None = None,
         track: Track = iter,
     ) -> Iterator[Part]:
-        """See `Source.parts`. Every frame that is read, is read here."""
-        collected = Collected(recipe, self.named, numbered=share is not None)
-        count = begin.images
-        for file, index, frame in self.numbered(begin, share, part, track):
-            collected.add(file, index, prepared(frame, recipe, self.name, self.settings.on_error))
-            if len(collected.images) == PART:
-                count += PART
-                end = Position(file=file, frame=index + 1, images=count)
-                yield collected.part(end, self.done(end))
-                collected = Collected(recipe, self.named, numbered=share is not None)
+        """See `Source.parts`. Images of a share are numbered, since others are between them."""
+        collected = Collected(begin)
+        for numbered in self.numbered(begin, share, part, track):
+            image = prepared(numbered.frame, recipe, self.name, self.settings.on_error)
+            collected.add(numbered, image)
+            if len(collected.images) == self.part_size:
+                yield self.collect(collected, recipe, share)
+                collected = Collected(collected.end)
         if collected.images or collected.faults:
-            yield collected.part(self.end(count + len(collected.images)), 1.0)
+            collected.done = 1.0
+            yield self.collect(collected, recipe, share)
+
+    def collect(self, collected: "Collected", recipe: Recipe, share: Share | None) -> Part:
+        """What was collected, as a part; the other arguments are as in `parts`."""
+        empty = torch.empty(0, recipe.channels, *recipe.shape, dtype=torch.uint8)
+        return Part(
+            pixels=torch.stack(collected.images) if collected.images else empty,
+            names=collected.names if self.named else None,
+            faults=collected.faults,
+            end=collected.end,
+            done=collected.done,
+            ids=collected.numbers if share else None,
+        )
+
+    def all_images(self, part: str, track: Track) -> tuple[Images, list[Fault]]:
+        """All images of a part in memory, and what could not be used.
+
+        Raises:
+            UserError: no image can be used; or one cannot, and the settings say to stop then.
+        """
+        pixels, names, faults = [], [], []
+        for batch in self.parts(self.survey.recipe, part=part, track=track):
+            pixels.append(batch.pixels)
+            names += batch.names or []
+            faults += batch.faults
+        if not any(map(len, pixels)):
+            raise no_image(self.name, faults)
+        images = Images(
+            name=self.name,
+            pixels=torch.cat(pixels),
+            names=np.asarray(names) if self.named else None,
+        )
+        return images, faults
 
 
 class Collected:
-    """The images and faults of a part while it is read."""
+    """Images, their names and numbers, and faults, while a part is read."""
 
-    def __init__(self, recipe: Recipe, named: bool, numbered: bool) -> None:
-        self.recipe, self.named, self.numbered = recipe, named, numbered
+    def __init__(self, begin: Position) -> None:
+        self.begin = self.end = begin
+        self.done = 0.0
         self.images: list[Tensor] = []
         self.names: list[str] = []
-        self.ids: list[int] = []
+        self.numbers: list[int] = []
         self.faults: list[Fault] = []
 
-    def add(self, file: int, index: int, image: tuple[str, Tensor] | Fault) -> None:
-        """Put an image in, or what could not be used."""
+    def add(self, numbered: Numbered, image: Tensor | Fault) -> None:
+        """Put in the image of a frame, or why there is none."""
         if isinstance(image, Fault):
             self.faults.append(image)
-            return
-        name, pixels = image
-        self.images.append(pixels)
-        self.names.append(name)
-        self.ids.append((file << FILE_BITS) + index)
-
-    def part(self, end: Position, done: float) -> Part:
-        """What is there as a part that ends at a position."""
-        shape = (self.recipe.channels, *self.recipe.shape)
-        return Part(
-            pixels=torch.stack(self.images) if self.images else torch.empty(0, *shape).byte(),
-            names=self.names if self.named else None,
-            faults=self.faults,
-            end=end,
-            done=done,
-            ids=self.ids if self.numbered else None,
-        )
-
-
-FILE_BITS = 32
-"""An image's id in a share is the number of its file, shifted by so many bits, plus its frame's."""
+        else:
+            self.images.append(image)
+            self.names.append(numbered.frame.name)
+            self.numbers.append(numbered.number)
+        images = self.begin.images + len(self.images)
+        self.end = Position(file=numbered.file, frame=numbered.next_frame, images=images)
+        self.done = numbered.done
 
 
 def prepared(
     frame: Frame | Fault, recipe: Recipe, source: str, on_error: Literal["skip", "stop"]
-) -> tuple[str, Tensor] | Fault:
-    """A frame's name and its image for the model, (C, H, W) uint8; or why it cannot be one.
+) -> UInt8[Tensor, "C H W"] | Fault:
+    """A frame as an image for the model, or why it cannot be one.
 
     Args:
         frame: as its file has it, or why it has none.
@@ -137,7 +174,7 @@ def prepared(
     try:
         if isinstance(frame, Fault):
             raise Unreadable(frame.reason)
-        return frame.name, recipe(frame)
+        return recipe(frame)
     except Unreadable as error:
         if on_error == "stop":
             raise UserError(f"{source}: {frame.name} {error}.") from error
@@ -174,6 +211,5 @@ def usable(source: str, frames: Iterable[Frame | Fault], normalise: str) -> list
 def no_image(source: str, faults: Sequence[Fault]) -> UserError:
     """What to say when no image of a source can be used."""
     first = faults[0]
-    file = source.rstrip("/").rsplit("/", 1)[-1]
-    where = "" if first.name == file else f"no image can be used; {first.name} "
+    where = "" if first.name == Path(source).name else f"no image can be used; {first.name} "
     return UserError(f"{source}: {where}{first.reason}.")

@@ -1,20 +1,19 @@
 """Image sets that are known by name, such as mnist-mini."""
 
-from collections.abc import Iterator
 from functools import cached_property
-from typing import ClassVar
 
-from mcevae.images.arrays import Images, ImageSet, pixels_of
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.datasets import DATASETS
-from mcevae.images.recipe import Recipe
-from mcevae.images.sources.contract import Part, Position, Share, Source, Track, parts_of_rows
-from mcevae.images.sources.rows import check_shape
+from mcevae.images.sources.contract import Track
+from mcevae.images.sources.rows import RowSource
 
 
-class NamedSource(Source):
-    """A set of `datasets`, in memory."""
-
-    one_form: ClassVar[bool] = True
+class NamedSource(RowSource):
+    """A set of `datasets`, in memory: training images, then test images."""
 
     @classmethod
     def takes(cls, name: str) -> bool:
@@ -30,24 +29,31 @@ class NamedSource(Source):
         """
         return DATASETS[self.name].loader()
 
+    @cached_property
+    def pixels(self) -> UInt8[Tensor, "n c h w"]:
+        """All images, put together once."""
+        sets = (self.images.train, self.images.test)
+        return torch.cat([images.pixels for images in sets if images is not None])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `RowSource.shape`."""
+        return self.images.train.shape
+
+    def rows(self, part: str) -> range:
+        """Rows of a part, among all images."""
+        train, count = len(self.images.train), len(self.pixels)
+        return {"all": range(count), "train": range(train), "test": range(train, count)}[part]
+
+    def count(self, part: str = "all") -> int:
+        """See `RowSource.count`."""
+        return len(self.rows(part))
+
+    def read(self, begin: int, end: int, part: str = "all") -> Images:
+        """See `RowSource.read`."""
+        rows = self.rows(part)[begin:end]
+        return Images(name=self.name, pixels=self.pixels[rows.start : rows.stop])
+
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
         return self.images
-
-    def parts(
-        self,
-        recipe: Recipe,
-        *,
-        part: str = "all",
-        begin: Position = Position(),  # noqa: B008  it is frozen
-        share: Share | None = None,
-        track: Track = iter,
-    ) -> Iterator[Part]:
-        """See `Source.parts`."""
-        pixels = pixels_of(self.images, part)
-        check_shape(self.name, pixels.shape[1:], recipe)
-
-        def rows(start: int, stop: int) -> Images:
-            return Images(name=self.name, pixels=pixels[start:stop])
-
-        yield from parts_of_rows(rows, len(pixels), begin, share)

@@ -1,29 +1,27 @@
 """Packs: more images than memory holds, brought to one form by `mcevae pack`."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mcevae.base.errors import UserError
-from mcevae.images.arrays import ImageSet, require
-from mcevae.images.packs import ABOUT, INDEX, PIXELS, Pack, is_pack, open_pack
+from mcevae.images.arrays import Images, ImageSet, require
+from mcevae.images.packs import ABOUT, INDEX, PIXELS, Pack, open_pack
 from mcevae.images.recipe import Recipe
-from mcevae.images.sources.contract import Part, Position, Share, Source, Track, parts_of_rows
-from mcevae.images.sources.rows import check_shape
+from mcevae.images.sources.contract import Track
+from mcevae.images.sources.rows import RowSource
 from mcevae.images.splits import Place, Splits, split_pack
 
 
-class PackSource(Source):
+class PackSource(RowSource):
     """A pack on disk; training sees a window of it at a time."""
 
     named: ClassVar[bool] = True
-    one_form: ClassVar[bool] = True
 
     @classmethod
     def takes(cls, name: str) -> bool:
         """Whether it is the folder of a pack."""
-        return is_pack(Path(name))
+        return (Path(name) / ABOUT).is_file()
 
     @cached_property
     def pack(self) -> Pack:
@@ -34,9 +32,22 @@ class PackSource(Source):
         """
         return open_pack(Path(self.name))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `RowSource.shape`."""
+        return self.pack.shape
+
+    def count(self, part: str = "all") -> int:
+        """See `RowSource.count`. A pack has no parts of its own."""
+        return self.pack.count
+
+    def read(self, begin: int, end: int, part: str = "all") -> Images:
+        """See `RowSource.read`."""
+        return self.pack.rows(begin, end)
+
     def files(self) -> list[Path]:
         """See `Source.files`."""
-        return [Path(self.name) / name for name in (INDEX, ABOUT, PIXELS)]
+        return [Path(self.name) / file for file in (INDEX, PIXELS)]
 
     def settled(self) -> dict[str, Any]:
         """The settings that its images were read by."""
@@ -46,21 +57,7 @@ class PackSource(Source):
         """See `Source.load`."""
         return ImageSet(train=self.pack.rows(0, self.pack.count), faults=self.pack.faults)
 
-    def parts(
-        self,
-        recipe: Recipe,
-        *,
-        part: str = "all",
-        begin: Position = Position(),  # noqa: B008  it is frozen
-        share: Share | None = None,
-        track: Track = iter,
-    ) -> Iterator[Part]:
-        """See `Source.parts`."""
-        self.check_recipe(recipe)
-        check_shape(self.name, self.pack.shape, recipe)
-        yield from parts_of_rows(self.pack.rows, self.pack.count, begin, share)
-
-    def check_recipe(self, recipe: Recipe) -> None:
+    def check(self, recipe: Recipe) -> None:
         """Refuse a recipe that is not the one its images were made by.
 
         Raises:
@@ -73,6 +70,7 @@ class PackSource(Source):
                     f"{self.name}: was made with {name} {self.pack.recipe[name]}, but the run "
                     f"reads images with {value}; pack them anew with --like RUN."
                 )
+        super().check(recipe)
 
     def splits(
         self,

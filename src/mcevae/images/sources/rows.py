@@ -1,25 +1,64 @@
-"""Checks of images that have one form already, which a recipe can no longer change."""
+"""Sources whose images have one form already and can be read from any row on."""
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator
 
 from mcevae.base.errors import UserError
+from mcevae.images.arrays import Images
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.contract import START, Part, Position, Share, Source, Track
 
 
-def check_shape(source: str, shape: Sequence[int], recipe: Recipe) -> None:
-    """Refuse images of another shape than a recipe makes.
+class RowSource(Source):
+    """Images of one shape, by their number."""
 
-    Args:
-        source: what the error calls the source.
-        shape: (C, H, W) of its images.
-        recipe: of a run.
+    @abstractmethod
+    def count(self, part: str = "all") -> int:
+        """How many images a part has: all, train or test."""
 
-    Raises:
-        UserError: the shapes differ.
-    """
-    wanted = (recipe.channels, *recipe.shape)
-    if tuple(shape) != wanted:
-        raise UserError(
-            f"{source}: has images of (channels, height, width) {tuple(shape)}, but "
-            f"the run was trained on {wanted}; give images of that size."
-        )
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+
+    @abstractmethod
+    def read(self, begin: int, end: int, part: str = "all") -> Images:
+        """Images from row `begin` on, up to row `end`, of a part."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a recipe that makes other images than there are; no row can be made anew.
+
+        Raises:
+            UserError: the shapes differ.
+        """
+        wanted = (recipe.channels, *recipe.shape)
+        if self.shape != wanted:
+            raise UserError(
+                f"{self.name}: has images of (channels, height, width) {self.shape}, but "
+                f"the run was trained on {wanted}; give images of that size."
+            )
+
+    def parts(
+        self,
+        recipe: Recipe,
+        *,
+        part: str = "all",
+        begin: Position = START,
+        share: Share | None = None,
+        track: Track = iter,
+    ) -> Iterator[Part]:
+        """See `Source.parts`."""
+        self.check(recipe)
+        count = self.count(part)
+        rows = share.rows(count) if share else range(count)
+        for start in range(begin.images, len(rows), self.part_size):
+            chosen = rows[start : start + self.part_size]
+            end = start + len(chosen)
+            images = self.read(chosen.start, chosen.stop, part)
+            yield Part(
+                pixels=images.pixels,
+                names=None if images.names is None else images.names.tolist(),
+                end=Position(images=end),
+                done=end / len(rows),
+                ids=list(chosen),
+            )
