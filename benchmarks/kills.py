@@ -62,14 +62,14 @@ def live(arguments: list[str], log: Path) -> None:
     import torch
 
     from mcevae import cli
-    from mcevae.images.sources import frames
+    from mcevae.images.sources.contract import Source
     from mcevae.teaching import layout
 
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     torch.set_num_threads(1)
-    frames.PART = PART
+    Source.part_size = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
     cli.main(arguments)
 

@@ -1,6 +1,7 @@
 """The default preset as a scikit-learn estimator: arrays in, clusters, poses and pictures out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,9 +16,8 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mcevae.exporting.pretrained import Pretrained, value_errors
-from mcevae.images.arrays import MAX_SIDE, Images
 from mcevae.images.readers.frames import Frame
-from mcevae.images.recipe import survey
+from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
 from mcevae.runs.answers import Answers, answers_of, as_pictures, pixels_by
@@ -26,8 +26,6 @@ from mcevae.runs.infer import default_device, latent_sizes
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
-SAMPLE = 512
-"""Images that the recipe is found from."""
 LEAST = 4
 """Images that can be learned from."""
 LATENTS = ("z_c", "tau", "z")
@@ -131,10 +129,10 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         frames = self._frames(X, reset=True)
         with value_errors():
             config = self._config()
-            sample = frames[:: max(1, len(frames) // SAMPLE)]
-            self.recipe_ = survey(sample, most=MAX_SIDE, background=self.background).recipe
+            read_by = replace(config.data, background=self.background, on_error="stop")
+            source = MemorySource(frames, read_by, name="X")
+            self.recipe_, images = source.survey.recipe, source.load().train
             config = config.changed(data={"background": self.recipe_.background})
-            images = Images(name="X", pixels=pixels_by(self.recipe_, frames))
             train, held, _ = split_images(images, images)
             held_out = Posed(images=held)  # nothing is scored: it stands in for test images
             splits = Splits(train=Posed(images=train), validation=held_out, test=held_out)

@@ -27,6 +27,7 @@ from mcevae.images.sources.contract import Source
 from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.paper import PaperModel
+from mcevae.predicting import predictor as module
 from mcevae.predicting.predictor import Predictor
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load, run_file

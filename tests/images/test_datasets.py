@@ -139,7 +139,7 @@ def test_the_data_folder_is_read_first(name, folder):
     [
         (
             np.array([None, 1], dtype=object),
-            "mnist.npz: is not a readable NumPy file of numbers; save its",
+            "is not a readable NumPy file of numbers; save its arrays",
         ),
         (np.zeros((3, 16, 16), np.int64), "images are int64; use uint8, or floats from 0 to 1."),
         (np.zeros((3, 16, 16), bool), "images are bool; use uint8"),

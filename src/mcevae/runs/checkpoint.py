@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic
 from mcevae.images.arrays import MAX_SIDE
+from mcevae.images.sources.registry import is_there
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
@@ -134,9 +135,10 @@ def check_source(run: Path, config: Config) -> None:
     """
     data = config.data
     tables = [data.labels] if data.labels not in (None, "folders") else []
-    for path in (Path(one) for one in [data.source, *tables] if data.is_file):
-        if os.path.exists(path):  # which says no to names that are too long to be any
-            continue
+    missing = [] if is_there(data.source) else [data.source]
+    # os.path.exists says no to names that are too long to be any
+    missing += [table for table in tables if not os.path.exists(table)]
+    for path in map(Path, missing):
         where = "there any more" if path.is_absolute() else f"in {Path.cwd()}"
         remedy = "" if path.is_absolute() else "give the command where the run was started, or "
         raise UserError(f"{run}: its source {path} is not {where}; {remedy}bring it back.")

@@ -1,5 +1,7 @@
 """Which kind of source a name or path is. A new kind is a file of this folder and a line here."""
 
+import os
+
 from mcevae.base.config import DataConfig
 from mcevae.images.sources.archive import ArchiveSource
 from mcevae.images.sources.contract import Source
@@ -8,7 +10,17 @@ from mcevae.images.sources.named import NamedSource
 from mcevae.images.sources.pack import PackSource
 
 KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, FileSource]
-"""The first that takes a name has it."""
+"""A name or path is of the first kind that takes it; the last one takes any."""
+
+
+def kind_of(name: str) -> type[Source]:
+    """The kind of a name or path."""
+    return next(kind for kind in KINDS if kind.takes(name))
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a source of this name or path."""
+    return kind_of(name) is not FileSource or os.path.exists(name)
 
 
 def open_source(name: str, settings: DataConfig | None = None) -> Source:
@@ -21,5 +33,4 @@ def open_source(name: str, settings: DataConfig | None = None) -> Source:
     Raises:
         UserError: there is no such source.
     """
-    kind = next(kind for kind in KINDS if kind.takes(name))
-    return kind(name, settings or DataConfig(source=name))
+    return kind_of(name)(name, settings or DataConfig(source=name))
