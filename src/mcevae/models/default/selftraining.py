@@ -105,15 +105,17 @@ class SelfTraining(Teacher):
         return {each.name: getattr(self.targets, each.name) for each in fields(Targets)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to the targets that `state` gave.
+        """Go back to the targets that `state` gave; what old checkpoints lack stays as it is.
 
         Raises:
             ValueError: they are of other images.
         """
+        columns = {name: state.get(name, now) for name, now in self.state().items()}
         for name, now in self.state().items():
-            if state[name].shape != now.shape or state[name].dtype != now.dtype:
-                raise ValueError(f"targets.{name} is {state[name].dtype} {list(state[name].shape)}")
-        self.targets = Targets(**state)
+            column = columns[name]
+            if (column.shape, column.dtype) != (now.shape, now.dtype):
+                raise ValueError(f"targets.{name} is {column.dtype} {list(column.shape)}")
+        self.targets = Targets(**columns)
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
         """Spread the stages over so many epochs; see `Teacher.plan`."""
