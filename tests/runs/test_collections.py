@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcevae.runs.collections import FILE, Curation, Group
 from mcevae.base.errors import UserError
+from mcevae.runs.collections import FILE, Curation, Group
 
 RNG = np.random.default_rng(0)
 CLUSTER = np.repeat([0, 1, 2], 20)

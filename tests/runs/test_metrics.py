@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from mcevae.models.registry import build
-from mcevae.images.datasets import Splits
 from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.images.datasets import Splits
 from mcevae.models.default.model import DefaultModel
+from mcevae.models.paper import PaperModel
+from mcevae.models.registry import build
 from mcevae.runs.infer import Embedding, embed
 from mcevae.runs.metrics import (
     Score,
@@ -25,8 +26,6 @@ from mcevae.runs.metrics import (
     poses,
     repose,
 )
-from mcevae.models.paper import PaperModel
-
 from tests.conftest import taught, tiny
 
 SUPPORT = (math.pi / 2, 0.25, 0.25)

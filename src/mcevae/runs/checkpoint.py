@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mcevae.models.registry import Model, build
-from mcevae.models.config import Config
-from mcevae.images.datasets import Splits
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic
 from mcevae.images.arrays import MAX_SIDE
+from mcevae.images.datasets import Splits
+from mcevae.models.config import Config
+from mcevae.models.registry import Model, build
 
 SPARE = 2**20
 """Numbers that a model may have besides its weights, buffers say."""

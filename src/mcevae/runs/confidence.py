@@ -13,15 +13,15 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from mcevae.models.registry import Model
-from mcevae.models.config import Config
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import write_text
 from mcevae.geometry.groups import MatrixGroup
-from mcevae.images.arrays import to_bytes
-from mcevae.runs.infer import outputs
-from mcevae.models.objective import bce
 from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_bytes
+from mcevae.models.config import Config
+from mcevae.models.objective import bce
+from mcevae.models.registry import Model
+from mcevae.runs.infer import outputs
 
 FILE = "calibration.json"
 LEVELS = 101

@@ -10,13 +10,13 @@ import torch
 from pyarrow import csv, parquet
 from torch import Tensor
 
-from mcevae.models.registry import Model
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.warp import side
 from mcevae.images.arrays import to_float
 from mcevae.models.paper import Output
-from mcevae.geometry.warp import side
+from mcevae.models.registry import Model
 
 Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
 

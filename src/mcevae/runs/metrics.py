@@ -13,16 +13,16 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
-from mcevae.models.registry import Model
-from mcevae.models.config import Config
-from mcevae.images.datasets import Posed, Splits, pose, pose_seed
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.geometry.groups import MatrixGroup, get_group
-from mcevae.models.default.model import DefaultModel
-from mcevae.images.arrays import Images
-from mcevae.runs.infer import Embedding, embed, outputs
-from mcevae.models.objective import bce, squared_error
 from mcevae.geometry.warp import side
+from mcevae.images.arrays import Images
+from mcevae.images.datasets import Posed, Splits, pose, pose_seed
+from mcevae.models.config import Config
+from mcevae.models.default.model import DefaultModel
+from mcevae.models.objective import bce, squared_error
+from mcevae.models.registry import Model
+from mcevae.runs.infer import Embedding, embed, outputs
 
 FRAME_MINIMUM = 5
 """Images that a cluster must have on the estimation split for a frame of its own."""
