@@ -24,6 +24,7 @@ from mcevae.images.datasets import Posed, Splits, split_images
 from mcevae.images.readers import Frame, Unreadable
 from mcevae.images.recipe import survey
 from mcevae.models.config import Config
+from mcevae.models.own_group import chosen
 from mcevae.runs.checkpoint import filled, load_model
 from mcevae.runs.confidence import calibrate, misfit
 from mcevae.runs.infer import Embedding, default_device, embed, outputs
@@ -53,7 +54,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
 
     Args:
         n_clusters: K, or "auto" (2 to 30).
-        group: of the poses: so2, se2, sim2 or aff2.
+        group: of the poses: so2, se2, sim2, aff2, or the path of a .toml file with generators.
         rotation: largest rotation either way, degrees.
         shift: largest shift, as a fraction of the side.
         image_shape: (H, W) or (H, W, C) of flat rows.
@@ -79,7 +80,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         self,
         n_clusters: Any = 10,
         *,
-        group: str = "se2",
+        group: Any = "se2",
         rotation: float = 90.0,
         shift: float = 0.25,
         image_shape: Sequence[int] | None = None,
@@ -340,7 +341,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, BaseEstimator):  # pyright: ignore[
         values: dict[str, Any] = {
             "data": {"source": "X"},
             "support": {"rotation": float(self.rotation), "shift": float(self.shift)},
-            "model": {"group": self.group, "clusters": self.n_clusters},
+            "model": {"group": chosen(self.group), "clusters": self.n_clusters},
             "train": {"epochs": self.max_epochs, "seed": int(seed)},
         }
         if self.minutes is not None:

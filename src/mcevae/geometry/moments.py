@@ -45,15 +45,18 @@ def radius(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
 
 
 def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b rest"]:
-    """First guess of a group's parameters other than the rotation, (B, T - 1).
+    """First guess of a group's parameters other than the rotation, (B, rest).
 
     The shift is the centroid's, the logarithm of the scale that of the radius; stretch and shear
-    are 0, since what moments say of them is the content's own shape.
+    are 0, since what moments say of them is the content's own shape. So are the coordinates of a
+    group given by generators, of which moments say nothing.
 
     Args:
         x: intensities >= 0; how far an image is from its background.
-        group: so2, se2, sim2 or aff2.
+        group: of the poses.
     """
+    if not group.polar:
+        return x.new_zeros(x.shape[0], group.dim)
     found = [centroid(x)] if "shift_x" in group.coordinates else []
     if "log_scale" in group.coordinates:
         found.append((radius(x) / RADIUS).log()[:, None])

@@ -23,6 +23,7 @@ from mcevae.base.config import (
     _require,
 )
 from mcevae.base.errors import DAMAGE, UserError
+from mcevae.models.own_group import FLAG, GroupName, OwnGroup
 
 Kind = Literal[
     "hypotheses",
@@ -38,7 +39,6 @@ Kind = Literal[
     "gmvae",
     "jrvae",
 ]
-GroupName = Literal["so2", "se2", "sim2", "aff2"]
 MOST_ASKED = 10_000  # clusters
 MOST_CLUSTERS = 30  # that `--clusters auto` may find
 
@@ -47,8 +47,9 @@ MOST_CLUSTERS = 30  # that `--clusters auto` may find
 class ModelConfig:
     """Sizes and components of the model; the defaults are section 4 of the paper."""
 
-    group: GroupName = "se2"
-    """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2)."""
+    group: Annotated[GroupName | OwnGroup, FLAG] = "se2"
+    """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2), or
+    a .toml file with generators of your own."""
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "mce-vae"
     """hypotheses: the default preset's; mce-vae: the paper's; or a peer, with its own preset."""
     rotations: int = 72
@@ -182,8 +183,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
-    def data_group(self) -> str | None:
-        """Name of the group that the images are moved by before training, or None."""
+    def data_group(self) -> GroupName | OwnGroup | None:
+        """The group that the images are moved by before training, or None."""
         if self.data.pose == "auto":
             return None if self.data.is_file else self.model.group
         return None if self.data.pose == "none" else self.data.pose
@@ -286,6 +287,8 @@ def _checked(part: str, settings: Any) -> dict[str, Any]:
     _require(isinstance(settings, dict), f"{part} is {settings!r}; it must be a table")
     hints = get_type_hints(PART_TYPES[part])
     checked = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    if part == "model" and isinstance(checked.get("group"), dict):
+        checked["group"] = OwnGroup.from_dict(checked["group"])
     for name, value in checked.items():
         _require(name in hints, f"there is no setting {part}.{name}")
         _require(_fits(value, hints[name]), f"{part}.{name} cannot be {value!r}")

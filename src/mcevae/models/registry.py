@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mcevae.base.errors import UserError
-from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import MOST_CLUSTERS, Config
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.distributions import GaussianLatent, MixtureLatent
@@ -20,6 +20,7 @@ from mcevae.models.nets import (
     GatedDecoder,
     HypothesisNet,
 )
+from mcevae.models.own_group import group_of
 from mcevae.models.paper import PaperModel
 from mcevae.models.peers import PEERS
 from mcevae.models.peers.contract import Baseline
@@ -71,7 +72,7 @@ class AtMost(TorchFunctionMode):
 
 def component(config: Config, shape: tuple[int, int, int]) -> Model:
     """The model of one of the kinds, on torch's default device."""
-    group = get_group(config.model.group)
+    group = group_of(config.model.group)
     if config.model.kind == "hypotheses":
         return hypotheses(config, shape, group)
     if config.model.kind == "mce-vae":
@@ -109,11 +110,12 @@ def hypotheses(config: Config, shape: tuple[int, int, int], group: MatrixGroup) 
     """The default model."""
     sizes = config.model
     room = MOST_CLUSTERS if sizes.clusters == "auto" else sizes.clusters
+    rotations = sizes.rotations if group.polar else 1
     variation = GaussianLatent(sizes.variation)
     return DefaultModel(
         group=group,
         support=config.support.half_widths(group),
-        net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
+        net=HypothesisNet(shape, room, rotations, group.dim - group.polar),
         encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
         decoder=CodeDecoder(
             room + sizes.variation, sizes.hidden, shape, config.data.background_level

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mcevae.geometry.groups import get_group
 from mcevae.images.datasets import Splits, prepare
 from mcevae.images.folder import Track, is_split_archive, look
 from mcevae.images.packs import is_pack, open_pack
 from mcevae.images.recipe import Survey
 from mcevae.models.config import Config
+from mcevae.models.own_group import group_of
 
 
 def settle(config: Config) -> tuple[Config, Survey | None]:
@@ -46,7 +46,7 @@ def prepare_for(config: Config, track: Track = iter) -> Splits:
     Raises:
         UserError: as in `prepare`.
     """
-    group = get_group(config.data_group or config.model.group)
+    group = group_of(config.data_group or config.model.group)
     return prepare(
         config.data.source,
         group=group,

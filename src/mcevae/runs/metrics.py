@@ -14,13 +14,14 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import Images
 from mcevae.images.datasets import Posed, Splits, pose, pose_seed
 from mcevae.models.config import Config
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.objective import bce, squared_error
+from mcevae.models.own_group import group_of
 from mcevae.models.registry import Model
 from mcevae.runs.infer import Embedding, embed, outputs
 
@@ -271,7 +272,7 @@ def repose(posed: Posed, config: Config) -> Posed:
     Where the upright images are known they are posed anew, which keeps the second pose inside
     the support; images without ground truth are moved from where they lie.
     """
-    group = get_group(config.data_group or config.model.group)
+    group = group_of(config.data_group or config.model.group)
     images = posed.images
     if posed.upright is not None:
         images = Images(name=images.name, pixels=posed.upright)
@@ -304,7 +305,7 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         own = frames(embed(model, held.images.pixels), held.elements, model.group)
         pixels = side(*scored.images.shape[1:])
         scores |= poses(found, scored.elements, own, model.group, pixels)
-        if isinstance(model, DefaultModel):
+        if isinstance(model, DefaultModel) and model.group.polar:
             scores |= coverage(model, scored.images.pixels, scored.elements, own)
     return scores | invariance(found, embed(model, repose(scored, config).images.pixels))
 

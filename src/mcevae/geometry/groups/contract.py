@@ -41,10 +41,17 @@ class MatrixGroup(ABC):
 
     A subclass sets `name` and `coordinates` and gives `log`; it overrides the rest where it has a
     closed form. Shapes broadcast over the batch as in torch.
+
+    Attributes:
+        name: what messages and files call the group.
+        coordinates: T names.
+        polar: whether its parameters are a polar decomposition, the rotation first; those of a
+            group given by generators are its tangent coordinates.
     """
 
     name: str
     coordinates: tuple[str, ...]
+    polar: bool = True
 
     @property
     def dim(self) -> int:
@@ -110,10 +117,7 @@ class MatrixGroup(ABC):
         return torch.eye(3, dtype=dtype, device=device).repeat(*batch, 1, 1)
 
     def from_parameters(self, p: Vector) -> Matrix:
-        """Return the element with the parameters that people read (see the top of this module).
-
-        Those of a group given by generators are its tangent coordinates.
-        """
+        """Return the element with the parameters that people read (see `polar`)."""
         return self.exp(p)
 
     def to_parameters(self, M: Matrix) -> Vector:

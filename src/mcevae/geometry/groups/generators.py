@@ -22,30 +22,50 @@ class GeneratorGroup(MatrixGroup):
         generators: T matrices of shape (3, 3), last row zero, in the coordinates of this module.
         name: what messages call the group.
         coordinates: T names of tangent coordinates; by default tau_0, tau_1, ...
+        units: T units of them; by default those of the standard coordinates, "1" of all others.
+        half_widths: T half-widths of the support; by default it depends on settings for the
+            standard coordinates, as that of a named group does.
 
     Raises:
         ValueError: wrong shapes, values or number of names, generators that depend linearly on
             each other, or whose brackets G_i G_j - G_j G_i leave their span.
     """
 
+    polar = False
+
     def __init__(
         self,
         generators: Sequence[Any],
         name: str = "generators",
         coordinates: Sequence[str] | None = None,
+        *,
+        units: Sequence[str] | None = None,
+        half_widths: Sequence[float] | None = None,
     ) -> None:
         """Check the generators and keep their coordinates."""
         self.name = name
         matrices = [torch.as_tensor(G, dtype=torch.float64, device="cpu") for G in generators]
         if coordinates is None:
             coordinates = [f"tau_{i}" for i in range(len(matrices))]
-        if len(coordinates) != len(matrices):
-            raise ValueError(
-                f"{len(matrices)} generators have {len(coordinates)} coordinate names."
-            )
+        listed = {"coordinate names": coordinates, "units": units, "half-widths": half_widths}
+        for what, values in listed.items():
+            if values is not None and len(values) != len(matrices):
+                raise ValueError(f"{len(matrices)} generators have {len(values)} {what}.")
         self.coordinates = tuple(coordinates)
+        self._units, self._half_widths = units, half_widths
         self._basis = checked_algebra(matrices)  # (T, 6): generators in affine coordinates
         self._projection = torch.linalg.pinv(self._basis)  # (6, T)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """See `MatrixGroup.units`."""
+        return super().units if self._units is None else tuple(self._units)
+
+    def support(self, **settings: float) -> tuple[float, ...]:
+        """See `MatrixGroup.support`; half-widths that were given stand whatever the settings."""
+        if self._half_widths is None:
+            return super().support(**settings)
+        return tuple(self._half_widths)
 
     def hat(self, tau: Vector) -> Matrix:
         """See `MatrixGroup.hat`."""

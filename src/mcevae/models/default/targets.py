@@ -159,7 +159,13 @@ class SelfTraining:
             yield part
 
     def start(self) -> str:
-        """First poses, from templates or from moments alone; says which."""
+        """First poses, from templates or from moments alone; says which.
+
+        Where neither can be had, images begin as they lie. Those poses are as wide as the support;
+        the ones that the network then learns leave about half of that, the next ones a quarter.
+        """
+        if not self.group.polar:
+            return "poses as images lie"
         if self.config.start.poses == "moments":
             rest = torch.cat(
                 [
@@ -196,8 +202,9 @@ class SelfTraining:
             x = to_float(chunk.to(model.angles.device))
             with torch.no_grad():
                 joint, rest = model.infer(x)
-                anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
-                rest = torch.where(model.whole(x)[:, None], anchored, rest)
+                if self.group.polar:
+                    anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
+                    rest = torch.where(model.whole(x)[:, None], anchored, rest)
                 if not clustered:
                     joint = joint.sum(1, keepdim=True)
                 _, element, mass = model.read(joint, rest)
