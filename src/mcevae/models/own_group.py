@@ -61,33 +61,42 @@ class Generator:
     unit: Unit = "1"
 
     def __post_init__(self) -> None:
-        check_name("coordinate", self.coordinate)
         own = self.coordinate
+        check_name("coordinate", own)
         _require(
             own not in TAKEN and not own.startswith("tau"),
             f"coordinate {own!r} is a name that mcevae uses itself; choose another",
         )
-        units = get_args(Unit)
         _require(
-            isinstance(self.unit, str) and self.unit in units,
-            f"unit of {own} is {self.unit!r}; use one of {', '.join(units)}",
+            0.01 <= self.half_width <= 10,
+            f"half_width of {own} is {self.half_width}; use 0.01 to 10, and scale the matrix",
         )
+        last = self.matrix[-1]
+        _require(not any(last), f"the last row of the matrix of {own} is {last}; use zeros")
+        largest = max(abs(entry) for row in self.matrix for entry in row) * self.half_width
         _require(
-            is_number(self.half_width) and 0.01 <= self.half_width <= 10,
-            f"half_width of {own} is {self.half_width!r}; use 0.01 to 10, and scale the matrix",
-        )
-        rows = self.matrix
-        _require(
-            is_matrix(rows),
-            f"matrix of {own} is {rows!r}; use 3 rows of 3 numbers",
-        )
-        _require(not any(rows[2]), f"the last row of the matrix of {own} is {rows[2]}; use zeros")
-        largest = max(abs(entry) for row in rows for entry in row)
-        _require(
-            largest * self.half_width <= MOST_MOTION,
-            f"half_width of {own} times an entry of its matrix is {largest * self.half_width:g}; "
+            largest <= MOST_MOTION,
+            f"half_width of {own} times an entry of its matrix is {largest:g}; "
             f"use at most {MOST_MOTION:g}",
         )
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Generator":
+        """The generator that plain values describe, as TOML and JSON have them.
+
+        Raises:
+            ValueError: an entry is missing, unknown, of another type or out of its range.
+        """
+        check_entries("a generator", values, cls)
+        own, width, rows = values["coordinate"], values["half_width"], as_tuples(values["matrix"])
+        unit: Any = values.get("unit", "1")
+        units = get_args(Unit)
+        check_name("coordinate", own)
+        known = isinstance(unit, str) and unit in units
+        _require(known, f"unit of {own} is {unit!r}; use one of {', '.join(units)}")
+        _require(is_number(width), f"half_width of {own} is {width!r}; use 0.01 to 10")
+        _require(is_matrix(rows), f"matrix of {own} is {rows!r}; use 3 rows of 3 numbers")
+        return cls(coordinate=own, unit=unit, half_width=width, matrix=rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +136,8 @@ class OwnGroup:
         check_entries("the group", values, cls)
         tables = values["generators"]
         _require(isinstance(tables, list | tuple), f"generators is {tables!r}; use tables")
-        generators = []
-        for table in tables:
-            check_entries("a generator", table, Generator)
-            generators.append(Generator(**{**table, "matrix": as_tuples(table["matrix"])}))
-        return cls(name=values["name"], generators=tuple(generators))
+        check_name("name", values["name"])
+        return cls(name=values["name"], generators=tuple(map(Generator.from_dict, tables)))
 
     @classmethod
     def read(cls, path: Path) -> "OwnGroup":
@@ -147,26 +153,32 @@ class OwnGroup:
                 text = file.read(MOST_BYTES + 1)
             _require(len(text) <= MOST_BYTES, f"has more than {MOST_BYTES} bytes; give a short one")
             group = cls.from_dict(tomllib.loads(text.decode("utf-8")))
-            group.build()
         except DAMAGE as error:
             raise UserError(f"{path}: {str(error).rstrip('.')}.") from error
+        try:
+            group.build()
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         return group
 
     def build(self) -> "MatrixGroup":
         """The group itself.
 
         Raises:
-            ValueError: the generators are linearly dependent, or not closed under the bracket.
+            UserError: the generators are linearly dependent, or not closed under the bracket.
         """
         from mcevae.geometry.groups import GeneratorGroup
 
-        return GeneratorGroup(
-            [generator.matrix for generator in self.generators],
-            name=self.name,
-            coordinates=[generator.coordinate for generator in self.generators],
-            units=[generator.unit for generator in self.generators],
-            half_widths=[generator.half_width for generator in self.generators],
-        )
+        try:
+            return GeneratorGroup(
+                [generator.matrix for generator in self.generators],
+                name=self.name,
+                coordinates=[generator.coordinate for generator in self.generators],
+                units=[generator.unit for generator in self.generators],
+                half_widths=[generator.half_width for generator in self.generators],
+            )
+        except ValueError as error:
+            raise UserError(f"group {self.name}: {error}") from error
 
 
 def check_name(what: str, name: Any) -> None:
@@ -240,7 +252,7 @@ def group_of(setting: "GroupName | OwnGroup") -> "MatrixGroup":
     """The group of a setting.
 
     Raises:
-        ValueError: the generators of a group of your own span no group.
+        UserError: the generators of a group of your own span no group.
     """
     from mcevae.geometry.groups import get_group
 
