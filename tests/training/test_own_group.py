@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
+from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.estimator import MCEVAE
 from mcevae.exporting.graphs import write_graphs
@@ -16,7 +17,8 @@ from mcevae.images.datasets import Splits, load
 from mcevae.models.config import Config
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import hang
-from mcevae.runs.checkpoint import load_model, run_file
+from mcevae.runs.checkpoint import load as load_checkpoint
+from mcevae.runs.checkpoint import load_model, run_file, save
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import embed
@@ -66,7 +68,8 @@ def test_tables_and_scores_are_in_its_coordinates(run: Path, data: Splits, tmp_p
     assert scores["strain_error_mean"].value > 0 and "shift_error_mean" not in scores
     assert not any(name.startswith("rotation_coverage") for name in scores)
     calibrate(model, config, data.validation.images.pixels[:100]).write(run)
-    main(["predict", str(run), "digits", "--out", str(tmp_path / "table.parquet")])
+    np.save(tmp_path / "new.npy", data.test.images.pixels[:20, 0].numpy())
+    main(["predict", str(run), str(tmp_path / "new.npy"), "--out", str(tmp_path / "table.parquet")])
     table = parquet.read_table(tmp_path / "table.parquet")
     assert {"slant_1", "tau_slant_1"} <= set(table.column_names)
     assert np.isfinite(table["slant_1"].to_numpy()).all()
@@ -92,6 +95,7 @@ def test_pages_show_its_coordinates(run: Path, data: Splits) -> None:
     assert drawn["moved"] != drawn["canonical"]
 
 
+@pytest.mark.parametrize("run", ["default"], indirect=True)
 def test_graphs_move_as_it_does(run: Path, data: Splits, tmp_path: Path) -> None:
     model, config, _ = load_model(run)
     write_graphs(model, config, data.test.images.pixels[:20], run, tmp_path / "graphs")
@@ -99,29 +103,22 @@ def test_graphs_move_as_it_does(run: Path, data: Splits, tmp_path: Path) -> None
     assert about["pose"]["group"] == "slant"
 
 
-def test_the_command_line_takes_a_file_and_goes_on_without_it(tmp_path: Path) -> None:
-    file, out, again = tmp_path / "slant.toml", tmp_path / "run", tmp_path / "again"
-    file.write_text(SLANT)
-    sizes = "--channels 4 8 8 8 --hidden 32 --decoder-hidden 32 --limit 150 --clusters 2 --epochs 1"
-    main(
-        [
-            "fit",
-            "digits",
-            "--preset",
-            "paper",
-            *sizes.split(),
-            "--group",
-            str(file),
-            "--out",
-            str(out),
-        ]
-    )
-    file.unlink()
-    main(["resume", str(out), "--epochs", "2"])
-    main(["report", str(out)])
-    main(["fit", "digits", "--settings", str(out / "settings.toml"), "--out", str(again)])
-    first, second = (Config.read(run / "settings.toml").model for run in (out, again))
-    assert first == second and not isinstance(first.group, str)
+def test_the_command_line_takes_a_file_and_settings_that_have_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Config] = []
+    monkeypatch.setattr("mcevae.cli.fit.train", lambda config, *_, **__: asked.append(config))
+    own = slant(tmp_path)
+    (tmp_path / "slant.toml").write_text(SLANT)
+    out = ["--out", str(tmp_path / "run")]
+    for preset in ("default", "paper"):
+        main(["fit", "digits", "--preset", preset, "--group", str(tmp_path / "slant.toml"), *out])
+    (tmp_path / "settings.toml").write_text(asked[0].to_toml())
+    (tmp_path / "slant.toml").unlink()
+    main(["fit", "--settings", str(tmp_path / "settings.toml"), "--epochs", "3", *out])
+    assert [config.model.group for config in asked] == [own] * 3
+    main(["fit", "--settings", str(tmp_path / "settings.toml"), "--group", "so2", *out])
+    assert asked[-1].model.group == "so2"
 
 
 @pytest.mark.parametrize(
@@ -139,19 +136,25 @@ def test_the_command_line_says_what_is_no_group(
     assert error.value.code == 2 and says in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_damaged_group_in_a_checkpoint_is_refused(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ({"matrix": [[0, 1, 0], [0, 0, 0], [0, 0, 9]]}, "the last row of the matrix of slant"),
+        ({"matrix": [[0, 0, 0], [0, 0, 0], [0, 0, 0]]}, "must be linearly independent"),
+        ({"half_width": 1e9}, "half_width of slant is 1000000000.0; use 0.01 to 10"),
+        ({"half_width": 10**400}, "OverflowError|int too large"),
+        ({"coordinate": "<script>"}, "coordinate is '<script>'"),
+    ],
+)
+@pytest.mark.parametrize("run", ["paper"], indirect=True)
+def test_a_checkpoint_whose_group_is_none_is_refused(
+    run: Path, harm: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
-    harmed = tmp_path / "run"
-    harmed.mkdir()
-    content = run_file(run, "best").read_bytes()
-    old, new = rb"[[0, 1, 0], [0, 0, 0], [0, 0, 0]]", rb"[[0, 1, 0], [0, 0, 0], [0, 0, 9]]"
-    old, new = old.replace(b'"', b'\\"'), new.replace(b'"', b'\\"')
-    assert content.count(old) == 1
-    run_file(harmed, "best").write_bytes(content.replace(old, new))
-    with pytest.raises(SystemExit):
-        main(["predict", str(harmed), "digits", "--out", str(tmp_path / "table.parquet")])
-    assert "best.safetensors" in capsys.readouterr().err
+    tensors, state = load_checkpoint(run_file(run, "best"))
+    state["config"]["model"]["group"]["generators"][0] |= harm
+    save(run_file(tmp_path, "best"), tensors, state)
+    with pytest.raises(UserError, match=says):
+        load_model(tmp_path)
 
 
 def test_an_estimator_takes_a_file_and_is_shared_without_it(tmp_path: Path) -> None:

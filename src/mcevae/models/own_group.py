@@ -88,15 +88,14 @@ class Generator:
             ValueError: an entry is missing, unknown, of another type or out of its range.
         """
         check_entries("a generator", values, cls)
-        own, width, rows = values["coordinate"], values["half_width"], as_tuples(values["matrix"])
-        unit: Any = values.get("unit", "1")
-        units = get_args(Unit)
+        own, unit, width = values["coordinate"], values.get("unit", "1"), values["half_width"]
+        rows, units = as_tuples(values["matrix"]), get_args(Unit)
         check_name("coordinate", own)
         known = isinstance(unit, str) and unit in units
         _require(known, f"unit of {own} is {unit!r}; use one of {', '.join(units)}")
         _require(is_number(width), f"half_width of {own} is {width!r}; use 0.01 to 10")
         _require(is_matrix(rows), f"matrix of {own} is {rows!r}; use 3 rows of 3 numbers")
-        return cls(coordinate=own, unit=unit, half_width=width, matrix=rows)
+        return cls(**{**values, "matrix": rows})
 
 
 @dataclass(frozen=True, kw_only=True)
