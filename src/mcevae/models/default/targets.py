@@ -161,8 +161,8 @@ class SelfTraining:
     def start(self) -> str:
         """First poses, from templates or from moments alone; says which.
 
-        Where neither can be had, images begin as they lie. Those poses are as wide as the support;
-        the ones that the network then learns leave about half of that, the next ones a quarter.
+        Images that a group given by generators moves begin as they lie. Each time that the network
+        reads them anew, what it reads comes nearer to their poses.
         """
         if not self.group.polar:
             return "poses as images lie"
