@@ -20,6 +20,7 @@ from mcevae.images.readers.frames import Frame
 from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
+from mcevae.models.own_group import chosen
 from mcevae.runs.answers import Answers, answers_of, as_pictures, pixels_by
 from mcevae.runs.checkpoint import filled
 from mcevae.runs.infer import default_device, latent_sizes
@@ -41,7 +42,8 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
 
     Args:
         n_clusters: K, or "auto" to find it, from 2 to 30. Default 10.
-        group: Lie group of the poses: so2, se2, sim2 or aff2. Default "se2".
+        group: Lie group of the poses: so2, se2, sim2, aff2, or the path of a .toml file with
+            generators. Default "se2".
         rotation: largest rotation either way, degrees, 0 to 180. Default 90.
         shift: largest shift, as a fraction of the image side. Default 0.25.
         image_shape: (H, W) or (H, W, C) of flat rows. Default None: squares of one channel.
@@ -87,7 +89,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         self,
         n_clusters: Any = 10,
         *,
-        group: str = "se2",
+        group: Any = "se2",
         rotation: float = 90.0,
         shift: float = 0.25,
         image_shape: Sequence[int] | None = None,
@@ -268,7 +270,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         values: dict[str, Any] = {
             "data": {"source": "X"},
             "support": {"rotation": float(self.rotation), "shift": float(self.shift)},
-            "model": {"group": self.group, "clusters": self.n_clusters},
+            "model": {"group": chosen(self.group), "clusters": self.n_clusters},
             "train": {"epochs": self.max_epochs, "seed": int(seed)},
         }
         if self.minutes is not None:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import digest, write_text
+from mcevae.exporting.card import card
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
+from mcevae.models.own_group import OwnGroup
 from mcevae.runs.checkpoint import filled, load, run_file, save
 from mcevae.runs.confidence import FILE as CALIBRATION
 from mcevae.runs.confidence import Calibration
@@ -38,49 +40,6 @@ PARAMETERS = {
 }
 """Settings by part and name that the estimator has parameters for."""
 MISSING = "the hub needs huggingface_hub; pip install 'mcevae[hub]'"
-
-CARD_TEXT = """---
-library_name: mcevae
-pipeline_tag: image-feature-extraction
-tags:
-- clustering
-- pose-estimation
-- equivariance
----
-
-# Clusters and poses of images
-
-An mcevae model, learned without labels. Of each image it tells the cluster ({clusters}), the pose
-in the group {group} (rotations up to {rotation:g}° either way, shifts up to {shift:g} of the image
-side), and the canonical image: what it looks like free of its pose.
-
-```python
-from mcevae import MCEVAE  # pip install 'mcevae[hub]'
-
-model = MCEVAE.from_pretrained("{name}")
-model.predict(images)    # (n,) clusters
-model.pose(images)       # (n, 3, 3) what moves each canonical image onto its image
-model.canonical(images)  # (n, {picture}), 0 to 1
-model.confidence(images), model.outlier(images)
-```
-
-## Images
-
-{images}. The network sees {width} x {height} pixels, {recipe}; images are brought to this form as
-those that it was fitted to.
-
-Confidence and outlier score were calibrated on {n} of those images, which were held out. Clusters
-are numbered as they were found; what they show is for people to say. No scores come with the model:
-measure it on images of your own kind.
-
-## Settings
-
-All are in `config.json`; those of the estimator:
-
-```json
-{parameters}
-```
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +82,7 @@ def write(
         UserError: a file cannot be written.
     """
     config, names = fitted.config, fitted.feature_names_in
+    parameters = {**parameters, "group": config.model.group}  # what it is, not where it was read
     source = "X" if config.data.is_file else config.data.source
     config = config.changed(data={"source": source, "labels": None})
     save(folder / WEIGHTS, fitted.model.state_dict(), {})
@@ -137,34 +97,25 @@ def write(
         "feature_names_in": None if names is None else list(names),
         "weights": digest(folder / WEIGHTS),
     }
-    write_text(folder / CARD, card(parameters, fitted, name or folder.name))
+    about = card(
+        name or folder.name,
+        as_json(parameters),
+        config,
+        fitted.recipe,
+        shape=fitted.image_shape,
+        calibrated_on=fitted.calibration.n,
+    )
+    write_text(folder / CARD, about)
     write_text(folder / CONFIG, as_json(content) + "\n")  # last: it vouches for the weights
 
 
 def as_json(content: dict[str, Any]) -> str:
-    """JSON, with NumPy's numbers as plain ones."""
-    return json.dumps(content, indent=1, default=lambda number: number.item())
+    """JSON, with NumPy's numbers as plain ones, and a group of your own as a table."""
 
+    def plain(value: Any) -> Any:
+        return asdict(value) if isinstance(value, OwnGroup) else value.item()
 
-def card(parameters: dict[str, Any], fitted: Fitted, name: str) -> str:
-    """The model card: what it is, how to load it, its images and settings."""
-    recipe, settings = fitted.recipe, fitted.config
-    height, width = recipe.shape
-    clusters, of = settings.model.clusters, fitted.image_shape
-    return CARD_TEXT.format(
-        clusters="their number chosen by the images" if clusters == "auto" else f"of {clusters}",
-        group=settings.model.group,
-        rotation=settings.support.rotation,
-        shift=settings.support.shift,
-        name=name,
-        images=f"Arrays (n, {', '.join(map(str, of))})" if of else "Arrays of images of any size",
-        picture=f"{height}, {width}" + (", 3" if recipe.channels == 3 else ""),
-        height=height,
-        width=width,
-        recipe=recipe.in_words(),
-        n=fitted.calibration.n,
-        parameters=as_json(parameters),
-    )
+    return json.dumps(content, indent=1, default=plain)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Fitted]:
@@ -204,7 +155,7 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
         config = Config.from_dict(content["settings"], str(path))
         recipe = Recipe(**{k: as_tuple(v) for k, v in content["recipe"].items()})
         names = content["feature_names_in"]
-        return content["parameters"], Fitted(
+        return {**content["parameters"], "group": config.model.group}, Fitted(
             model=filled(config, (recipe.channels, *recipe.shape), load(weights)[0]),
             config=config,
             recipe=recipe,
@@ -248,7 +199,7 @@ def parameters_of(config: Config) -> dict[str, Any]:
     settings: dict[str, dict[str, Any]] = {}
     usual = Config()
     for part in dataclasses.fields(Config)[1:]:  # all but the preset
-        for name, value in asdict(getattr(config, part.name)).items():
+        for name, value in vars(getattr(config, part.name)).items():
             if (part.name, name) in PARAMETERS:
                 parameters[PARAMETERS[part.name, name]] = value
             elif part.name != "data" and value != getattr(getattr(usual, part.name), name):

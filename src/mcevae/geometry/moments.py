@@ -45,15 +45,18 @@ def radius(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
 
 
 def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b rest"]:
-    """First guess of all parameters of a group's element except the rotation, (B, T - 1).
+    """First guess of all parameters of a group's element except the rotation, (B, rest).
 
     The shift comes from the centroid, the scale from the radius. Stretch and shear are 0, because
-    moments cannot tell them from the shape of the content.
+    moments cannot tell them from the shape of the content. The coordinates of a group that is given
+    by generators are 0 too.
 
     Args:
         x: intensities >= 0: differences of an image from its background.
-        group: so2, se2, sim2 or aff2.
+        group: of the poses.
     """
+    if not group.polar:
+        return x.new_zeros(x.shape[0], group.dim)
     found = [centroid(x)] if "shift_x" in group.coordinates else []
     if "log_scale" in group.coordinates:
         found.append((radius(x) / RADIUS).log()[:, None])

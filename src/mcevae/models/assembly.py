@@ -60,10 +60,11 @@ def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> 
     sizes, room = config.model, config.model.room
     support = config.support.half_widths(group)
     variation = GaussianLatent(sizes.variation)
+    rotations = sizes.rotations if group.polar else 1
     return DefaultModel(
         group=group,
         support=support,
-        net=HypothesisNet(shape, room, sizes.rotations, group.dim - 1),
+        net=HypothesisNet(shape, room, rotations, group.dim - group.polar),
         encoder=CodeEncoder(math.prod(shape), room, sizes.hidden, sizes.variation),
         decoder=CodeDecoder(
             room + sizes.variation, sizes.hidden, shape, config.data.background_level

@@ -26,6 +26,7 @@ from mcevae.base.config import (
 from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
 from mcevae.models.own import own_settings, unread
+from mcevae.models.own_group import FLAG, GroupName, OwnGroup
 from mcevae.models.registry import ENTRIES, KINDS, PRESET_NAMES, PeerConfig, entry_of, spec_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ else:
     Kind, PresetName = Literal[KINDS], Literal[PRESET_NAMES]
 P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
-GroupName = Literal["so2", "se2", "sim2", "aff2"]
 MOST_ASKED = 10_000  # clusters
 MOST_CLUSTERS = 30  # that `--clusters auto` may find
 
@@ -44,8 +44,9 @@ MOST_CLUSTERS = 30  # that `--clusters auto` may find
 class ModelConfig:
     """Sizes and components of the model; the defaults are those of preset `default`."""
 
-    group: GroupName = "se2"
-    """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2)."""
+    group: Annotated[GroupName | OwnGroup, FLAG] = "se2"
+    """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2), or
+    a .toml file with generators of your own."""
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "hypotheses"
     """hypotheses: of preset default; mce-vae: the paper's; or a peer, which has a preset of its
     name."""
@@ -157,8 +158,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
-    def data_group(self) -> str | None:
-        """Name of the group that the images are moved by before training, or None."""
+    def data_group(self) -> GroupName | OwnGroup | None:
+        """The group that the images are moved by before training, or None."""
         if self.data.pose == "auto":
             return None if self.data.is_file else self.model.group
         return None if self.data.pose == "none" else self.data.pose
@@ -238,7 +239,10 @@ class Config:
         try:
             for part in values.keys() - {"baseline"}:
                 ensure(part in PART_TYPES, f"there is no group of settings {part!r}")
-            model = checked("model", ModelConfig, values.pop("model", {}))
+            model = values.pop("model", {})
+            if isinstance(model, dict) and isinstance(model.get("group"), dict):
+                model = {**model, "group": OwnGroup.from_dict(model["group"])}
+            model = checked("model", ModelConfig, model)
             kind = model.get("kind", config.model.kind)
             peer = config.peer if kind == config.model.kind else spec_of(kind).settings()
             own = own_settings(values.pop("peer", {}), values.pop("baseline", {}), kind)

@@ -111,8 +111,8 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
     Raises:
         UserError: it would have more. No memory is taken for them.
     """
-    from mcevae.geometry.groups import get_group
     from mcevae.models.limit import AtMost
+    from mcevae.models.own_group import group_of
 
     with AtMost(most):
-        return spec_of(config.model.kind).build(config, shape, get_group(config.model.group))
+        return spec_of(config.model.kind).build(config, shape, group_of(config.model.group))

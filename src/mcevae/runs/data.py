@@ -1,11 +1,11 @@
 """The images that the settings of a run describe."""
 
-from mcevae.geometry.groups import get_group
 from mcevae.images.loading import prepare
 from mcevae.images.sources.contract import Source, Track
 from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
+from mcevae.models.own_group import group_of
 
 
 def settle(config: Config, source: Source | None = None) -> Config:
@@ -35,7 +35,7 @@ def prepare_for(config: Config, track: Track = iter, source: Source | None = Non
     Raises:
         UserError: as in `prepare`.
     """
-    group = get_group(config.data_group or config.model.group)
+    group = group_of(config.data_group or config.model.group)
     return prepare(
         source or open_source(config.data.source, config.data),
         group=group,

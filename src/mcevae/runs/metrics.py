@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import write_text
-from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import Images
 from mcevae.images.posing import pose, pose_seed
@@ -23,6 +23,7 @@ from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.models.likelihood import bce, squared_error
+from mcevae.models.own_group import group_of
 from mcevae.runs.infer import Embedding, embed, outputs
 
 FRAME_MINIMUM = 5
@@ -281,7 +282,7 @@ def repose(posed: Posed, config: Config) -> Posed:
     Where the upright images are known they are posed anew, which keeps the second pose inside
     the support; images without ground truth are moved from where they lie.
     """
-    group = get_group(config.data_group or config.model.group)
+    group = group_of(config.data_group or config.model.group)
     images = posed.images
     if posed.upright is not None:
         images = Images(name=images.name, pixels=posed.upright)
@@ -314,7 +315,7 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         own = frames(embed(model, held.images.pixels), held.elements, model.group)
         pixels = side(*scored.images.shape[1:])
         scores |= poses(found, scored.elements, own, model.group, pixels)
-        if model.rotations:
+        if model.rotations > 1:
             scores |= coverage(model, scored.images.pixels, scored.elements, own)
     return scores | invariance(found, embed(model, repose(scored, config).images.pixels))
 

@@ -154,10 +154,10 @@ def findings(signs: Mapping[str, float]) -> dict[str, str]:
     for name, share in signs.items():
         what = name.partition("_")[2]
         if name.startswith("border_") and share > AT_BORDER:
-            flag = f" with a larger {FLAGS[what]}" if what in FLAGS else ""
+            flag = FLAGS.get(what, "half_width in the file of the group")
             found[name] = (
                 f"{share:.0%} of the poses lie at the border of the support of "
-                f"{what.replace('_', ' ')}: widen it{flag}."
+                f"{what.replace('_', ' ')}: widen it with a larger {flag}."
             )
         elif name.startswith("stuck_") and share > MANY:
             found[name] = (

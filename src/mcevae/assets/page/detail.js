@@ -82,7 +82,7 @@ function showMembers(group) {
     "lowest confidence first": (a, b) => images.confidence[a] - images.confidence[b],
     "highest confidence first": (a, b) => images.confidence[b] - images.confidence[a],
     "highest outlier score first": (a, b) => images.outlier[b] - images.outlier[a],
-    "by rotation": (a, b) => images.pose[0][a] - images.pose[0][b],
+    [`by ${images.coordinates[0].name.replaceAll("_", " ")}`]: (a, b) => images.pose[0][a] - images.pose[0][b],
   };
   const dialog = document.getElementById("members");
   const grid = el("div", { class: "thumbs" });

@@ -1,5 +1,5 @@
 "use strict";
-// Pose histograms: a rose for the rotation, bars for the other coordinates.
+// Pose histograms: a rose for an angle, bars for the other coordinates.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -26,7 +26,7 @@ function titled(picture, caption, text) {
 }
 
 // Petals of 10 degrees. 0 is up, angles go clockwise. The area of a petal is its share of the images.
-function rose(degrees, halfWidth) {
+function rose(degrees, { name, half_width: halfWidth }) {
   const [bins, middle, reach] = [36, 60, 46];
   const counts = counted(degrees, -180, 180, bins);
   const most = Math.max(1, ...counts);
@@ -53,7 +53,8 @@ function rose(degrees, halfWidth) {
     picture.append(svg("text", { x, y: y + 3, "text-anchor": "middle" }, text));
   }
   const peak = -175 + 10 * counts.indexOf(most);
-  return titled(picture, "rotation", `Rotations of ${degrees.length} images, most near ${peak}°`);
+  const caption = name.replaceAll("_", " ");
+  return titled(picture, caption, `${caption} of ${degrees.length} images, most near ${peak}°`);
 }
 
 function bars(values, coordinate) {
@@ -79,6 +80,6 @@ function bars(values, coordinate) {
 function posePlots(members) {
   return state.images.coordinates.map((coordinate, t) => {
     const values = members.map((id) => state.images.pose[t][id]);
-    return coordinate.unit === "deg" ? rose(values, coordinate.half_width) : bars(values, coordinate);
+    return coordinate.unit === "deg" ? rose(values, coordinate) : bars(values, coordinate);
   });
 }

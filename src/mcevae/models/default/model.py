@@ -1,7 +1,8 @@
 """The model of preset `default`: a mixture over clusters and pose hypotheses.
 
 image x -> q(k, r | x), a probability for each cluster k and each rotation r of a grid; a shift,
-           and whatever else the group can do (scale, stretch, shear)
+           and whatever else the group can do (scale, stretch, shear). A group that is given by
+           its generators has no grid, R = 1: all of its coordinates are read as numbers.
 (x, k, pose) -> x moved back by its pose -> z
 (k, z) -> canonical image; the pose moves it -> reconstruction of x
 
@@ -54,9 +55,9 @@ class DefaultModel(Model[HypothesisPosterior]):
         clusters: K, those in use: at first as many as the net has room for (`use`).
 
     Args:
-        group: so2, se2, sim2 or aff2; rotation is its first coordinate.
+        group: of the poses.
         support: half-widths of the group's parameters; only rotations inside have any prior mass.
-        net: images with masks to logits (B, K, R) and the T - 1 parameters other than the rotation.
+        net: images with masks to logits (B, K, R) and the parameters other than the rotation.
         encoder: images to the parameters of z, given the cluster's weights.
         decoder: z to canonical images, given the cluster's weights.
         variation: prior and posterior of z.
@@ -119,12 +120,16 @@ class DefaultModel(Model[HypothesisPosterior]):
         """Raw logits of all hypotheses, and the parameters other than the rotation.
 
         The net sees the image moved back by its moments, as far as the group can, beside a mask of
-        what came from inside the frame, and says how far the canonical pose is from there.
+        what came from inside the frame, and says how far the canonical pose is from there. Of a
+        group given by generators moments say nothing, and the net sees the image as it lies.
         """
+        seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+        if not self.group.polar:
+            logits, rest = self.net(seen)
+            return logits[:, : self.clusters].float(), rest.float()
         upright = torch.zeros_like(x[:, 0, 0, 0])
         guess = self.element(upright, self.moments(x))
         back = self.group.inverse(guess)
-        seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
         nothing = x.new_tensor([self.background] * x.shape[1] + [0.0])
         logits, rest = self.net(warp(seen, back, background=nothing))
         found = self.group.compose(guess, self.element(upright, rest.float()))
@@ -155,26 +160,29 @@ class DefaultModel(Model[HypothesisPosterior]):
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B 3 3"], Float[Tensor, " B"]]:
         """Likeliest cluster, its pose, and the probability near that hypothesis.
 
-        The angle is the mean over three grid steps to both sides of the mode, smoothed by one.
+        The angle is the mean over three grid steps to both sides of the mode, smoothed by one;
+        over none where the grid is a single angle.
         """
         responsibilities = joint.sum(-1)
         cluster = responsibilities.argmax(-1)
         p = joint[torch.arange(joint.shape[0], device=joint.device), cluster]  # (B, R)
         smooth = p + p.roll(1, -1) + p.roll(-1, -1)
-        steps = torch.arange(-3, 4, device=p.device)
+        reach = min(3, (p.shape[1] - 1) // 2)
+        steps = torch.arange(-reach, reach + 1, device=p.device)
         near = (smooth.argmax(-1, keepdim=True) + steps) % p.shape[1]  # (B, 7)
         weight = p.gather(1, near)
         mass = weight.sum(-1)
         step = 2 * math.pi / p.shape[1]
         offset = (weight * steps).sum(-1) / mass.clamp_min(1e-12) * step
-        angle = wrapped(self.angles[near[:, 3]] + offset)
+        angle = wrapped(self.angles[near[:, reach]] + offset)
         return cluster, self.element(angle, rest), mass
 
     def element(
         self, angle: Float[Tensor, " B"], rest: Float[Tensor, "B rest"]
     ) -> Float[Tensor, "B 3 3"]:
         """Group elements from angles in radians and the other parameters."""
-        return self.group.from_parameters(torch.cat([angle[:, None], rest], -1))
+        parameters = torch.cat([angle[:, None], rest], -1) if self.group.polar else rest
+        return self.group.from_parameters(parameters)
 
     def one_hot(self, cluster: Int[Tensor, " B"]) -> Float[Tensor, "B room"]:
         """Weights of pure clusters, as encoder and decoder take them."""

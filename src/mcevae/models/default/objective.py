@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcevae.geometry.groups import Aff2, MatrixGroup, wrapped
+from mcevae.geometry.groups import AFFINE, Aff2, MatrixGroup, wrapped
 from mcevae.geometry.warp import side, warp
 from mcevae.models.config import Config
 from mcevae.models.contract import Output, Terms, assemble
@@ -115,8 +115,8 @@ class HypothesisObjective:
         any_cluster = log_joint.logsumexp(1)
         chosen = torch.where((cluster == UNKNOWN)[:, None], any_cluster, one)
         cost = -(target * chosen).sum(-1)
-        if group.dim > 1:
-            apart = ((rest - goal[:, 1:]).abs() * in_pixels(group, x)).sum(-1)
+        if rest.shape[1] > 0:
+            apart = ((rest - goal[:, int(group.polar) :]).abs() * in_pixels(group, x)).sum(-1)
             cost = cost + REST_WEIGHT * apart * inner.whole(x)
         return (cost * weight).mean(), inner.probabilities(logits)
 
@@ -124,16 +124,18 @@ class HypothesisObjective:
         self, count: int, group: MatrixGroup, device: torch.device
     ) -> Float[Tensor, "B 3 3"]:
         """Random small scale, stretch and shear about the centre, such as the group does not do."""
-        first = max(3, group.dim)
-        p = torch.randn(count, 6 - first, device=device) * self.config.start.augment_strain
-        return Aff2().from_parameters(F.pad(p, (first, 0)))
+        free = [i for i, name in enumerate(AFFINE) if i >= 3 and name not in group.changes]
+        p = torch.zeros(count, len(AFFINE), device=device)
+        p[:, free] = torch.randn(count, len(free), device=device) * self.config.start.augment_strain
+        return Aff2().from_parameters(p)
 
 
 def in_pixels(group: MatrixGroup, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " rest"]:
     """Pixels that a unit of each parameter but the rotation moves what lies a quarter side out."""
     pixels = float(side(*x.shape[2:]))
-    units = [pixels if unit == "side" else pixels / 4 for unit in group.units[1:]]
-    return torch.tensor(units, device=x.device)
+    G = group.generators(dtype=torch.float64)[int(group.polar) :, :2]
+    shift, turn = G[..., 2].norm(dim=-1), G[..., :2].flatten(1).norm(dim=-1) / math.sqrt(2)
+    return (pixels * torch.maximum(shift, turn / 4)).float().to(x.device)
 
 
 def hypothesis_kl(

@@ -155,7 +155,13 @@ class SelfTraining(Teacher):
             yield part
 
     def start(self) -> str:
-        """First poses, from templates or from moments alone; says which."""
+        """First poses, from templates or from moments alone; says which.
+
+        Images that a group given by generators moves begin as they lie. Each time that the network
+        reads them anew, what it reads comes nearer to their poses.
+        """
+        if not self.group.polar:
+            return "poses as images lie"
         if self.config.start.poses == "moments":
             rest = torch.cat(
                 [
@@ -193,8 +199,9 @@ class SelfTraining(Teacher):
             x = to_float(chunk.to(model.angles.device))
             with torch.no_grad():
                 joint, rest = model.infer(x)
-                anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
-                rest = torch.where(model.whole(x)[:, None], anchored, rest)
+                if self.group.polar:
+                    anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
+                    rest = torch.where(model.whole(x)[:, None], anchored, rest)
                 if not clustered:
                     joint = joint.sum(1, keepdim=True)
                 _, element, mass = model.read(joint, rest)
