@@ -60,6 +60,7 @@ def test_old_files_keep_what_their_peer_was_given() -> None:
 
 
 def test_a_kind_alone_has_its_own_settings() -> None:
+    assert Config.from_dict({"model": {"kind": "jrvae"}}) == PRESETS["jrvae"]()
     config = Config.from_dict({"preset": "paper", "model": {"kind": "vade"}})
     assert config.peer == VaDEConfig()
     given = {"preset": "paper", "model": {"kind": "vade"}, "peer": {"pretrain": 0.5}}

@@ -17,6 +17,7 @@ from mcevae.runs.checkpoint import load, part, run_file
 from mcevae.runs.data import prepare_for
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.schedule import planned
 from mcevae.training.state import restore, save, take_place
 from mcevae.training.trainer import Trainer
 from tests.conftest import tiny
@@ -145,6 +146,20 @@ def test_a_signal_to_one_rank_stops_all_and_the_run_resumes_exactly(
         assert terms_of(tmp_path / "alone", split) == pytest.approx(
             terms_of(whole[0], split), rel=0.05
         )
+
+
+def test_one_process_goes_on_with_what_two_chose_for_auto(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    auto = ("--epochs", "auto", "--batch-size", "auto", "--minutes", "0.001")
+    process = start("-m", "mcevae", "fit", *TINY[:-4], *auto, "--out", str(run))
+    said = ended(process)
+    assert process.returncode == 0, said
+    chosen = Config.read(run / "settings.toml").train
+    assert (chosen.epochs, chosen.batch_size) == (188, 50)  # 750 steps of 2 x 50 of 400 images
+    config = tiny(epochs="auto", batch_size="auto", minutes=0.001)
+    assert planned(config, 400).train.epochs == 94
+    assert fit(config, prepare_for(config), run, resume=True)
+    assert Config.read(run / "settings.toml").train == chosen
 
 
 def test_a_dead_rank_ends_the_job_and_one_process_goes_on(tmp_path: Path) -> None:

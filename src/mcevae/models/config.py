@@ -147,7 +147,7 @@ class Config:
     """Everything that a run depends on; the defaults are preset `default`."""
 
     preset: PresetName = "default"
-    """Starting point of all other settings."""
+    """Starting point of all other settings. `mcevae fit --preset NAME --help` shows them."""
     data: DataConfig = field(default_factory=DataConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -223,14 +223,15 @@ class Config:
         """Inverse of `to_dict`; missing settings come from the preset.
 
         Args:
-            values: settings by part, and the preset, which is `default` where it is missing.
+            values: settings by part, and the preset. Where it is missing, it is that of the model
+                that is named, else `default`.
             origin: where they are from, for the message.
 
         Raises:
             UserError: an unknown or unfitting setting, named with `origin`.
         """
         values = dict(values)
-        name = values.pop("preset", "default")
+        name = values.pop("preset", preset_for(values.get("model")))
         if not isinstance(name, str) or name not in PRESETS:
             raise UserError(f"{origin}: preset {name!r} is not one of {', '.join(PRESETS)}.")
         config = PRESETS[name]()
@@ -276,6 +277,12 @@ class PlannedConfig(Config):
     """Settings with numbers in place of what "auto" leaves to the number of images."""
 
     train: PlannedTrain = field(default_factory=PlannedTrain)
+
+
+def preset_for(model: Any) -> str:
+    """The preset of the model that the part `model` of a file names; `default` if it names none."""
+    kind = model.get("kind") if isinstance(model, dict) else None
+    return entry_of(kind).preset if kind in KINDS else "default"
 
 
 def preset(name: str) -> Config:

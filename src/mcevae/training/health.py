@@ -1,7 +1,7 @@
 """Signs that training goes wrong: dead clusters, poses at the border of their support, units that
 are stuck. What it means and what to try, for people.
 
-A loss that is not finite is `trainer.check_finite`'s.
+`position.check_finite` looks for a loss that is not finite.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

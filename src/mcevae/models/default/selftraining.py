@@ -1,15 +1,16 @@
-"""When the default model is taught what: its teacher.
+"""The teacher of the default model: what it is taught, and when.
 
 Nobody knows the clusters and poses of the training images, so the network learns them from ever
 better guesses, the starred quantities of eq. (8):
 
-    epoch 0            poses from templates at every angle (`templates`); clusters unknown
+    epoch 0            poses from templates at every angle (`teaching.templates`); clusters unknown
     end of warm-up     poses as the network reads them now, which is truer than what it was taught;
-                       clusters from the neighbourhood graph of the canonical images (`neighbours`)
+                       clusters from the neighbourhood graph of the canonical images
+                       (`teaching.graph`)
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
-Whenever poses change, images that look alike are brought into one frame (`frames`). Labels play no
-part.
+Whenever poses change, images that look alike are brought into one frame (`teaching.frames`). Labels
+play no part.
 """
 
 import warnings
@@ -104,15 +105,17 @@ class SelfTraining(Teacher):
         return {each.name: getattr(self.targets, each.name) for each in fields(Targets)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to the targets that `state` gave.
+        """Go back to the targets that `state` gave; what old checkpoints lack stays as it is.
 
         Raises:
             ValueError: they are of other images.
         """
+        columns = {name: state.get(name, now) for name, now in self.state().items()}
         for name, now in self.state().items():
-            if state[name].shape != now.shape or state[name].dtype != now.dtype:
-                raise ValueError(f"targets.{name} is {state[name].dtype} {list(state[name].shape)}")
-        self.targets = Targets(**state)
+            column = columns[name]
+            if (column.shape, column.dtype) != (now.shape, now.dtype):
+                raise ValueError(f"targets.{name} is {column.dtype} {list(column.shape)}")
+        self.targets = Targets(**columns)
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
         """Spread the stages over so many epochs; see `Teacher.plan`."""
