@@ -138,7 +138,7 @@ def test_a_run_trained_longer_keeps_its_clusters(
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ({"epochs": 1}, "--epochs 2"),
+        ({"epochs": 1}, "epochs 2"),
         ({"neighbours": 300}, "300 images are too few.*give 301"),
         ({"clusters": 301}, "300 images are too few for 301 clusters"),
     ],

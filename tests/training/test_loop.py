@@ -1,14 +1,19 @@
 """Training learns, repeats, resumes exactly, and stops with a reason."""
 
 import dataclasses
+import io
 import json
+import math
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from mcevae.base.config import PlannedTrain
 from mcevae.base.errors import TrainingError, UserError
@@ -154,10 +159,51 @@ def test_a_resumed_run_keeps_what_it_chose_for_auto(
     assert (after.epochs, after.batch_size) == (100, 50)
 
 
-def test_a_finished_run_can_be_trained_longer(tmp_path: Path, small_data: Splits) -> None:
-    fit(tiny(epochs=1), small_data, tmp_path / "run")
-    fit(tiny(epochs=3), small_data, tmp_path / "run", resume=True)
-    fit(tiny(epochs=3), small_data, tmp_path / "whole")
+@pytest.mark.parametrize("settings", [tiny, taught], ids=["paper", "default"])
+def test_a_finished_run_keeps_at_most_three_times_its_weights(
+    tmp_path: Path, small_data: Splits, settings: Callable[..., Config]
+) -> None:
+    assert fit(settings(), small_data, tmp_path / "run")
+    weights = load(run_file(tmp_path / "run", "best"))[0]
+    bytes_of_weights = sum(value.numel() * value.element_size() for value in weights.values())
+    header = 20_000  # of each file, which says what is in it
+    kept = [path.stat().st_size for path in (tmp_path / "run").glob("*.safetensors")]
+    assert len(kept) == 2 and sum(kept) <= 3 * bytes_of_weights + len(kept) * header
+    assert load(run_file(tmp_path / "run", "last"))[0].keys() == weights.keys()
+
+
+@pytest.mark.parametrize("settings", [tiny, taught], ids=["paper", "default"])
+def test_a_finished_run_can_be_trained_longer(
+    tmp_path: Path, small_data: Splits, settings: Callable[..., Config]
+) -> None:
+    """From its last weights: the first epoch of the rest is better than the first one of all."""
+    run, said = tmp_path / "run", io.StringIO()
+    assert fit(settings(epochs=4), small_data, run)
+    before = read_log(run)
+    last = run_file(run, "last").read_bytes()
+    assert fit(settings(epochs=4), small_data, run, resume=True)
+    assert run_file(run, "last").read_bytes() == last  # there was nothing to do
+    assert fit(settings(epochs=6), small_data, run, resume=True, console=Console(file=said))
+    assert said.getvalue().count("from the weights of a finished run, with a new optimizer") == 1
+    rows = read_log(run)
+    assert rows[: len(before)] == before and len(rows) == 12
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    trained = [row["reconstruction"] for row in rows if row["split"] == "validation"]
+    assert trained[4] < trained[0] or trained[0] == 0  # a warm-up of poses draws nothing
+    assert load(run_file(run, "last"))[1]["position"]["epoch"] == 6
+
+
+def test_a_run_that_is_trained_longer_and_stopped_resumes_exactly(
+    tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fit(taught(), small_data, tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "whole")
+    assert fit(taught(epochs=6), small_data, tmp_path / "whole", resume=True)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3, signal.SIGINT)
+        assert not fit(taught(epochs=6), small_data, tmp_path / "run", resume=True)
+    assert "optimizer" in load(run_file(tmp_path / "run", "last"))[1]
+    assert fit(taught(epochs=6), small_data, tmp_path / "run", resume=True)
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
@@ -172,14 +218,15 @@ def test_a_budget_in_minutes_ends_training_with_a_scored_model(
     assert load(run_file(tmp_path / "run", "last"))[1]["position"] == last["position"]
 
 
-def test_a_longer_budget_goes_on_within_the_epoch(tmp_path: Path, small_data: Splits) -> None:
+def test_a_longer_budget_begins_the_epoch_again(tmp_path: Path, small_data: Splits) -> None:
     steps = len(Trainer(tiny(), small_data, tmp_path / "run").loader)
     assert fit(tiny(epochs=2, minutes=1e-6), small_data, tmp_path / "run")
     position = load(run_file(tmp_path / "run", "last"))[1]["position"]
     assert (position["epoch"], position["step"]) == (0, 1) and steps > 1
-    fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "run", resume=True)
-    fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "whole")
-    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    cut_short = losses(tmp_path / "run")
+    assert fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "run", resume=True)
+    rows = losses(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [0, 0, 1, 1] and rows[:2] != cut_short
 
 
 def test_epochs_are_foreseen_by_the_time_they_take() -> None:
