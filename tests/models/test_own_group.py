@@ -60,7 +60,7 @@ def test_what_is_read_is_the_group(tmp_path: Path) -> None:
     assert_close(group.act(by, torch.tensor([[0.1, 0.2]])), torch.tensor([[0.2, 0.2]]))
 
 
-@pytest.mark.parametrize("preset", [default, paper])
+@pytest.mark.parametrize("preset", [PRESETS["default"], PRESETS["paper"]])
 def test_settings_hold_the_group_itself(preset: Any, tmp_path: Path) -> None:
     config = preset().changed(model={"group": slant(tmp_path)})
     for values in (tomllib.loads(config.to_toml()), json.loads(json.dumps(config.to_dict()))):
