@@ -223,8 +223,8 @@ def test_pipes_and_folders_are_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
     images, faults = read(tmp_path, DataConfig(source=str(tmp_path)))
-    assert len(images) == 1 and faults == [Fault("pipe.png", "is no file")]
-    assert fault_of(tmp_path / "folder.png") == "is no file"
+    assert len(images) == 1 and faults == [Fault("pipe.png", "is not a regular file")]
+    assert fault_of(tmp_path / "folder.png") == "is not a regular file"
 
 
 def test_lists_may_name_anything(tmp_path: Path) -> None:

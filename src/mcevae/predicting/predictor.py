@@ -50,9 +50,9 @@ def ahead(parts: Iterator[Part]) -> Iterator[Part]:
     """The same parts; while one is worked on, the next is read."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(next, parts, None)
-        while (one := coming.result()) is not None:
+        while (part := coming.result()) is not None:
             coming = reader.submit(next, parts, None)
-            yield one
+            yield part
 
 
 class Predictor:
@@ -129,8 +129,8 @@ class Predictor:
         names = [""] if source.named else None
         plain = copy(self)
         plain.pictures = None
-        one = Part(pixels=blank, names=names, end=START, done=1.0)
-        return plain.rows(one, 0).slice(0, 0)
+        part = Part(pixels=blank, names=names, end=START, done=1.0)
+        return plain.rows(part, 0).slice(0, 0)
 
     def known(self, snapshot: Snapshot, part: str, shard: Shard | None) -> str:
         """By which a table is known: the run, the source and the share of it."""
@@ -166,20 +166,21 @@ class Predictor:
         while (rows := known_part(path := folder / f"{len(paths):06}.part")) is not None:
             about = about_part(rows)
             begun = Position(**about["end"])
-            faults += (found := [Fault(*one) for one in about["faults"]])
+            known_faults = [Fault(*fault) for fault in about["faults"]]
+            faults += known_faults
             paths.append(path)
-            yield about["done"], begun.images, found
+            yield about["done"], begun.images, known_faults
         recipe = recipe_for(self.settings, self.shape)
-        for one in ahead(source.parts(recipe, part=part, begin=begun, share=shard)):
-            if len(one.pixels):
-                rows = self.rows(one, begun.images)
+        for batch in ahead(source.parts(recipe, part=part, begin=begun, share=shard)):
+            if len(batch.pixels):
+                rows = self.rows(batch, begun.images)
                 paths.append(folder / f"{len(paths):06}.part")
-                write_part(paths[-1], rows, one.about())
-            begun = one.end
-            faults += one.faults
-            if begun.images == 0 and shard is None:  # all there is could not be used
-                raise no_image(source.name, one.faults)
-            yield one.done, begun.images, one.faults
+                write_part(paths[-1], rows, batch.about())
+            begun = batch.end
+            faults += batch.faults
+            if begun.images == 0 and shard is None:  # no image of the source can be used
+                raise no_image(source.name, batch.faults)
+            yield batch.done, begun.images, batch.faults
         before.check_unchanged()
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]

@@ -12,16 +12,13 @@ import numpy as np
 from mcevae.images.readers.frames import Unreadable, within_bounds
 
 MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
-"""Bytes of an array, and how many times as many as in its archive, beyond both of which it is taken
-for a bomb."""
+"""An array of a .npz is refused if it has more bytes than the first number, and also more than the
+second times its packed size."""
 ARRAYS = (".npy", ".npz")
 
 
 def numpy_array(path: Path) -> Iterator[np.ndarray]:
-    """A .npy of one image (H, W), or of many, mapped from disk; `images` of a .npz.
-
-    Pickles are refused, since they run code.
-    """
+    """A .npy of one image (H, W), or of many, mapped from disk; or the array `images` of a .npz."""
     if path.suffix.lower() == ".npy":
         try:
             with path.open("rb") as file:
@@ -38,7 +35,7 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
     """An array of a .npz by its name, None if it has no such one.
 
     Raises:
-        Unreadable: it is damaged, or the array holds Python objects.
+        Unreadable: the archive is damaged, or the array holds Python objects.
     """
     try:
         with path.open("rb") as file:  # numpy leaves damaged archives that it opened itself open
@@ -53,14 +50,16 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
 
 
 def check_header(file: BufferedIOBase, size: int) -> None:
-    """Refuse arrays that claim what there is not: NumPy would take memory for it, or be ended.
+    """Refuse arrays whose header claims more than the file holds.
+
+    NumPy would take memory for all that it claims, or crash.
 
     Args:
         file: at the start of a .npy.
-        size: of it, bytes.
+        size: bytes of the file.
 
     Raises:
-        Exception: of many types; it is damaged.
+        Exception: of many types; the file is damaged.
     """
     headers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -77,9 +76,8 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
     """An array of an open .npz.
 
     Raises:
-        Unreadable: it would fill the memory: it grows to more than MOST_EXPANDED bytes, and more
-            than MOST_EXPANSION-fold.
-        Exception: of many types; it is damaged.
+        Unreadable: it would fill the memory, see `MOST_EXPANDED`.
+        Exception: of many types; the archive is damaged.
     """
     member: zipfile.ZipInfo = archive.zip.getinfo(f"{name}.npy")
     if member.file_size > max(MOST_EXPANDED, MOST_EXPANSION * member.compress_size):
@@ -105,9 +103,9 @@ def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
 
 
 def from_disk(pixels: np.memmap) -> np.ndarray:
-    """A frame of a mapped file, read rather than looked at.
+    """Read a frame of a mapped file from the disk.
 
-    A look at what is no longer there, since somebody writes a shorter file, would end the process.
+    The mapping itself must not be touched: if the file has become shorter, that ends the process.
 
     Raises:
         Unreadable: the file has become shorter.
@@ -116,7 +114,7 @@ def from_disk(pixels: np.memmap) -> np.ndarray:
     if not pixels.flags.c_contiguous or not isinstance(whole, np.ndarray) or path is None:
         return np.asarray(pixels)
     begin = pixels.offset + pixels.ctypes.data - whole.ctypes.data
-    found = np.fromfile(path, pixels.dtype, pixels.size, offset=begin)
-    if found.size < pixels.size:
+    values = np.fromfile(path, pixels.dtype, pixels.size, offset=begin)
+    if values.size < pixels.size:
         raise Unreadable("became shorter while it was read")
-    return found.reshape(pixels.shape)
+    return values.reshape(pixels.shape)

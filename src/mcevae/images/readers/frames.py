@@ -60,7 +60,7 @@ def within_bounds(size: tuple[int, int]) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without the warnings of odd metadata, which are not our concern."""
+    """Hide warnings about odd metadata; pixels are all that is used."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,7 @@
-"""Which reader reads which file, by its ending. A new format is a file and a line here."""
+"""Which reader reads which file, by the ending of its name.
+
+A new format is a file of this folder and a line here.
+"""
 
 import stat
 from collections.abc import Callable, Iterator
@@ -24,7 +27,7 @@ READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {
 
 
 def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
-    """Frames of one file in order; a fault ends a file, or stands for its only one.
+    """Frames of one file in order. A file that cannot be read further ends with a fault.
 
     Args:
         path: of the file.
@@ -52,10 +55,10 @@ def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
 
 
 def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
-    """What reads a file.
+    """The reader of a file.
 
     Raises:
-        Unreadable: it is not there, is empty, or of a kind that nothing here reads.
+        Unreadable: the file is not there, is empty, or is of a kind that nothing here reads.
     """
     if path.suffix.lower() not in READERS:
         raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
@@ -64,7 +67,7 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
     except (OSError, ValueError) as error:
         raise Unreadable("is not there") from error
     if not stat.S_ISREG(state.st_mode):  # a pipe say, which would be waited for
-        raise Unreadable("is no file")
+        raise Unreadable("is not a regular file")
     if state.st_size == 0:
         raise Unreadable("is empty")
     return READERS[path.suffix.lower()]

@@ -16,8 +16,8 @@ ROWS = 64
 def parquet_table(path: Path) -> Iterator[np.ndarray]:
     """Pictures in a column `image` of a Parquet table: bytes, or a struct with some.
 
-    So Hugging Face datasets, Ray Data and Embedding Atlas keep them. A picture that cannot be read
-    ends the table.
+    Hugging Face datasets, Ray Data and Embedding Atlas keep them in this way. Reading ends at the
+    first picture that cannot be read.
     """
     with parquet.ParquetFile(path) as file:
         if "image" not in file.schema_arrow.names:

@@ -1,4 +1,4 @@
-"""TIFFs that Pillow does not know, read with tifffile (extra `microscopy`)."""
+"""TIFFs that Pillow cannot read, read with tifffile (extra `microscopy`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
 
 
 def scientific_tiff(path: Path) -> Iterator[np.ndarray]:
-    """Pages of a TIFF that Pillow does not know, of colours with 16 bits say."""
+    """Pages of a TIFF that Pillow cannot read, such as colours of 16 bits."""
     try:
         import tifffile
     except ImportError:

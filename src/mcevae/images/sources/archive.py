@@ -21,7 +21,7 @@ PARTS = ("train", "test")
 
 
 class ArchiveSource(StackSource):
-    """The arrays of a .npz; its images are frames as those of any file."""
+    """The arrays of a .npz; its images are read as frames, like those of any other file."""
 
     @classmethod
     def takes(cls, name: str) -> bool:

@@ -89,7 +89,7 @@ def files_of(source: Path) -> list[Path]:
         UserError: there is no such file or folder, or no image file in it.
     """
     if os.path.isdir(source):  # which says no to names that are too long to be any
-        found = list(files_below(source))
+        paths = list(files_below(source))
     elif not os.path.exists(source):
         hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
         hint = "".join(f" (did you mean {name}?)" for name in hints)
@@ -102,12 +102,12 @@ def files_of(source: Path) -> list[Path]:
             lines = source.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
-        found = [source.parent / line.strip() for line in lines if line.strip()]
+        paths = [source.parent / line.strip() for line in lines if line.strip()]
     else:
-        found = [source]
-    if not found:
+        paths = [source]
+    if not paths:
         raise UserError(f"{source}: holds no images; give files ending in {', '.join(READERS)}.")
-    return found
+    return paths
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -117,8 +117,8 @@ def files_below(folder: Path) -> Iterator[Path]:
         UserError: a folder cannot be looked into.
     """
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed ({error.strerror}).") from error
     for entry in entries:
