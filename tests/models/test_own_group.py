@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import GROUPS, get_group
-from mcevae.models.config import Config, ModelConfig
+from mcevae.models.config import PRESETS, Config, ModelConfig
 from mcevae.models.default.objective import HypothesisObjective, in_pixels
 from mcevae.models.own_group import OwnGroup, chosen, group_of
 from mcevae.models.registry import build
