@@ -277,6 +277,14 @@ def test_rows_are_read_from_anywhere(tmp_path: Path) -> None:
             assert torch.equal(source.read(begin, end).pixels, whole[begin:end])
 
 
+def test_only_files_can_be_packed(source: Source, tmp_path: Path) -> None:
+    if isinstance(source, FileSource):
+        assert write_pack(source, tmp_path / "made").count == COUNT
+    else:
+        with pytest.raises(UserError, match="cannot be packed; give files, or a folder of them"):
+            write_pack(source, tmp_path / "made")
+
+
 # Opened and looked at once
 
 

@@ -44,7 +44,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             be written.
     """
     if not source.packable or source.survey is None:
-        raise UserError(f"{source.name}: has one form already; give files, or a folder of them.")
+        raise UserError(f"{source.name}: cannot be packed; give files, or a folder of them.")
     if folder.exists():
         raise UserError(f"{folder}: exists already; choose another --out, or move it away.")
     recipe = source.survey.recipe
