@@ -194,5 +194,5 @@ def test_the_paper_s_prior_of_the_pose_is_the_support_s(tmp_path: Path) -> None:
 
 def test_peers_that_rotate_and_shift_say_so(tmp_path: Path) -> None:
     config = Config(preset="jrvae", model=ModelConfig(kind="jrvae", group=slant(tmp_path)))
-    with pytest.raises(UserError, match="not slant; use --group so2 or --group se2"):
+    with pytest.raises(UserError, match="not slant; use group so2 or group se2"):
         build(config, (1, 28, 28))
