@@ -12,8 +12,8 @@ from typing import Any
 
 from cells import arguments, run_cells, score, train
 
-from mcevae.config import Config, default
-from mcevae.schedule import BATCH
+from mcevae.models.config import Config, default
+from mcevae.training.schedule import BATCH
 
 PIECES: dict[str, dict[str, dict[str, Any]]] = {
     "none": {},

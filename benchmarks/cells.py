@@ -12,15 +12,16 @@ import torch
 from common import RESULTS, write_results
 from rich.console import Console
 
-from mcevae.build import Model
-from mcevae.checkpoint import load_model, run_file
-from mcevae.config import Config
-from mcevae.data import Posed, Splits, prepare_for
-from mcevae.infer import embed
-from mcevae.log import read_log
-from mcevae.machine import machine
-from mcevae.metrics import evaluate, frames
-from mcevae.train import fit
+from mcevae.base.machine import machine
+from mcevae.images.datasets import Posed, Splits
+from mcevae.models.config import Config
+from mcevae.models.registry import Model
+from mcevae.runs.checkpoint import load_model, run_file
+from mcevae.runs.data import prepare_for
+from mcevae.runs.infer import embed
+from mcevae.runs.metrics import evaluate, frames
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
 
 HALF_TURN = (0, 1, 8)
 """Digits that half a turn brings back to themselves: their rotation is not defined."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mcevae.files import write_text
-from mcevae.machine import machine
+from mcevae.base.files import write_text
+from mcevae.base.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 

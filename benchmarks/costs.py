@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from mcevae.build import build
-from mcevae.config import default
-from mcevae.infer import outputs
-from mcevae.machine import keep_memory
-from mcevae.schedule import BATCH
+from mcevae.base.machine import keep_memory
+from mcevae.models.config import default
+from mcevae.models.registry import build
+from mcevae.runs.infer import outputs
+from mcevae.training.schedule import BATCH
 
 SIDE = 2048
 SHOWN, ROUNDS = 6, 20

@@ -22,12 +22,13 @@ import torch
 from common import write_results
 from published import DRAWS, LoopedObjective
 
-from mcevae.build import gaussian
-from mcevae.config import ObjectiveConfig, paper
-from mcevae.data import prepare_for
-from mcevae.groups import get_group
-from mcevae.images import to_float
-from mcevae.objectives import Objective
+from mcevae.base.config import ObjectiveConfig
+from mcevae.geometry.groups import get_group
+from mcevae.images.arrays import to_float
+from mcevae.models.config import paper
+from mcevae.models.objective import Objective
+from mcevae.models.registry import gaussian
+from mcevae.runs.data import prepare_for
 
 
 def main() -> None:

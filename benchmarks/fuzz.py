@@ -31,7 +31,7 @@ from typing import Any
 from common import RESULTS, write_results
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # the property is shared with tests/test_hostile.py
+sys.path.insert(0, str(ROOT))  # the property is shared with tests/images/test_hostile.py
 
 TARGETS = ("images", "runs", "settings")
 MEMORY = 4 * 2**30

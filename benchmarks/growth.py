@@ -24,16 +24,15 @@ import torch
 from common import processor_seconds, write_results
 from pyarrow import parquet
 
-from mcevae.build import build
-from mcevae.config import Config, default
-from mcevae.data import prepare_for
-from mcevae.equivariance import HypothesisObjective
-from mcevae.folder import settle
-from mcevae.hypotheses import HypothesisVAE
-from mcevae.images import to_float
-from mcevae.infer import outputs
-from mcevae.machine import keep_memory
-from mcevae.packs import ABOUT, FORMAT, INDEX, PIXELS
+from mcevae.base.machine import keep_memory
+from mcevae.images.arrays import to_float
+from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS
+from mcevae.models.config import Config, default
+from mcevae.models.default.model import DefaultModel
+from mcevae.models.default.objective import HypothesisObjective
+from mcevae.models.registry import build
+from mcevae.runs.data import prepare_for, settle
+from mcevae.runs.infer import outputs
 
 SIDES = (28, 48, 64, 96, 128, 192, 256)
 CLUSTERS = (10, 30, 100, 300, 1000)
@@ -48,7 +47,7 @@ def model_costs(side: int, clusters: int, rounds: int) -> dict[str, float]:
     torch.manual_seed(0)
     config: Config = default().changed(model={"clusters": clusters})
     model = build(config, (1, side, side))
-    assert isinstance(model, HypothesisVAE)
+    assert isinstance(model, DefaultModel)
     objective = HypothesisObjective(config, config.support.half_widths(model.group))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     pixels = torch.randint(0, 256, (INFERRED, 1, side, side)).byte()

@@ -24,13 +24,13 @@ import torch
 from common import write_results
 from PIL import Image
 
-from mcevae.checkpoint import load_model
-from mcevae.config import DataConfig
-from mcevae.data import load
-from mcevae.engine import Maker, Order
-from mcevae.infer import outputs
-from mcevae.machine import keep_memory
-from mcevae.packing import write_pack
+from mcevae.base.config import DataConfig
+from mcevae.base.machine import keep_memory
+from mcevae.images.datasets import load
+from mcevae.images.packing import write_pack
+from mcevae.predicting.engines import Maker, Order
+from mcevae.runs.checkpoint import load_model
+from mcevae.runs.infer import outputs
 
 COUNTS = {"model": 10_000, "npy": 10_000, "pack": 10_000, "png": 10_000, "npy-large": 200_000}
 GIB = 2**30

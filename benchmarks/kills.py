@@ -32,14 +32,17 @@ from common import RESULTS, write_results
 from PIL import Image
 from pyarrow import csv, parquet
 
-from mcevae.checkpoint import load, load_model, run_file
-from mcevae.config import Config
-from mcevae.data import load as load_images
-from mcevae.log import read_log
-from mcevae.parts import whole_part
+from mcevae.images.datasets import load as load_images
+from mcevae.models.config import Config
+from mcevae.predicting.parts import whole_part
+from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.training.log import read_log
 
 LOADED = [
-    *(f"mcevae.{name}" for name in ("cli", "train", "report", "predict", "metrics")),
+    *(
+        f"mcevae.{name}"
+        for name in ("cli", "training.loop", "pages.report", "predicting.predictor", "runs.metrics")
+    ),
     *("torch._dynamo", "tensorboardX"),  # the optimizer and the log import them
 ]
 """What the process that all others are forked from has imported."""
@@ -58,13 +61,15 @@ def live(arguments: list[str], log: Path) -> None:
     """Be `mcevae` with these arguments, in a process of its own."""
     import torch
 
-    from mcevae import cli, layout, predict
+    from mcevae import cli
+    from mcevae.predicting import predictor
+    from mcevae.teaching import layout
 
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     torch.set_num_threads(1)
-    predict.PART = PART
+    predictor.PART = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
     cli.main(arguments)
 

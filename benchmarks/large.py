@@ -25,13 +25,13 @@ import torch
 import torch.nn.functional as F
 from common import write_results
 
-from mcevae.checkpoint import load, run_file
-from mcevae.data import load as load_source
-from mcevae.data import pose
-from mcevae.groups import get_group
-from mcevae.images import Images, to_bytes, to_float
-from mcevae.log import read_log
-from mcevae.packs import open_pack
+from mcevae.geometry.groups import get_group
+from mcevae.images.arrays import Images, to_bytes, to_float
+from mcevae.images.datasets import load as load_source
+from mcevae.images.datasets import pose
+from mcevae.images.packs import open_pack
+from mcevae.runs.checkpoint import load, run_file
+from mcevae.training.log import read_log
 
 SIDE, SHARD, DISTINCT = 64, 200_000, 50_000
 GB = 10**9

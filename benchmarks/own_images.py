@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common import write_results
 
-from mcevae.schedule import BATCH, EPOCHS
+from mcevae.training.schedule import BATCH, EPOCHS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {"pictures": 3000, "tiff": 1200, "mrc": 1200}

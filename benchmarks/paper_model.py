@@ -16,14 +16,16 @@ import torch
 from common import write_results
 from rich.console import Console
 
-from mcevae.checkpoint import load, load_model, run_file
-from mcevae.confidence import calibrate
-from mcevae.config import Config, DataConfig, ObjectiveConfig, TrainConfig, paper
-from mcevae.data import Splits, prepare_for
-from mcevae.log import read_log
-from mcevae.metrics import evaluate
-from mcevae.report import write_report, write_scores
-from mcevae.train import fit
+from mcevae.base.config import DataConfig, ObjectiveConfig, TrainConfig
+from mcevae.images.datasets import Splits
+from mcevae.models.config import Config, paper
+from mcevae.pages.report import write_report, write_scores
+from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.runs.confidence import calibrate
+from mcevae.runs.data import prepare_for
+from mcevae.runs.metrics import evaluate
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
 
 
 def settings(mode: Literal["unsupervised", "supervised"], minutes: float, seed: int) -> Config:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tables import read, source, table
 
-from mcevae.files import write_text
+from mcevae.base.files import write_text
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 

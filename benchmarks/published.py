@@ -10,11 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mcevae.build import gaussian
-from mcevae.config import Config, ObjectiveConfig, paper
-from mcevae.groups import get_group
-from mcevae.model import MCEVAE, Output
-from mcevae.objectives import Objective
+from mcevae.base.config import ObjectiveConfig
+from mcevae.geometry.groups import get_group
+from mcevae.models.config import Config, paper
+from mcevae.models.objective import Objective
+from mcevae.models.paper import Output, PaperModel
+from mcevae.models.registry import gaussian
 
 DRAWS = 25
 BATCH = 100
@@ -26,7 +27,7 @@ FEATURES = 16 * 7 * 7
 class LoopedObjective(Objective):
     """Eq. (8) with a pass of its own for each draw."""
 
-    def invariance(self, model: MCEVAE, x: Tensor, out: Output) -> Tensor:
+    def invariance(self, model: PaperModel, x: Tensor, out: Output) -> Tensor:
         """Mean of the term over `DRAWS` single draws."""
         parts = [super(LoopedObjective, self).invariance(model, x, out) for _ in range(DRAWS)]
         return torch.stack(parts).mean(0)
@@ -64,7 +65,7 @@ def extractor(hidden: int, dim: int, activation: type[nn.Module], layers: int) -
     return nn.Sequential(*parts, nn.Linear(before, dim))
 
 
-def published(config: Config | None = None) -> MCEVAE:
+def published(config: Config | None = None) -> PaperModel:
     """The published model of SE(2)-MNIST, in training mode."""
     config = config or paper()
     model = gaussian(config, (1, 28, 28), get_group("se2"))

@@ -13,8 +13,8 @@ from typing import Any
 
 from cells import arguments, run_cells, score, train
 
-from mcevae.config import Config, default
-from mcevae.schedule import BATCH, EPOCHS
+from mcevae.models.config import Config, default
+from mcevae.training.schedule import BATCH, EPOCHS
 
 MNIST = {"source": "mnist"}
 ROWS: dict[str, dict[str, dict[str, Any]]] = {

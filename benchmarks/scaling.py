@@ -28,14 +28,16 @@ from common import write_results
 from rich.console import Console
 from rich.progress import Progress
 
-from mcevae.checkpoint import load_model
-from mcevae.confidence import calibrate
-from mcevae.config import Config, default
-from mcevae.data import load, prepare_for
-from mcevae.engine import Maker, Order
-from mcevae.shards import Shard, place
-from mcevae.train import train_epoch
-from mcevae.trainer import CHECK_EVERY, Trainer
+from mcevae.base.processes import place
+from mcevae.images.datasets import load
+from mcevae.models.config import Config, default
+from mcevae.predicting.engines import Maker, Order
+from mcevae.predicting.shards import Shard
+from mcevae.runs.checkpoint import load_model
+from mcevae.runs.confidence import calibrate
+from mcevae.runs.data import prepare_for
+from mcevae.training.loop import train_epoch
+from mcevae.training.trainer import CHECK_EVERY, Trainer
 
 BILLION = 10**9
 STEPS = 60

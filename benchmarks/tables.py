@@ -11,7 +11,7 @@ from typing import Any
 from common import RESULTS
 from matplotlib.figure import Figure
 
-from mcevae.files import write_text
+from mcevae.base.files import write_text
 from mcevae.reproduce.plots import taught
 from mcevae.reproduce.tables import markdown as models_table
 

@@ -34,12 +34,12 @@ import torch
 from common import write_results
 from published import BATCH, DRAWS, LoopedObjective, looped, published
 
-from mcevae.config import Config, default, paper
-from mcevae.data import prepare_for
-from mcevae.images import to_float
-from mcevae.machine import keep_memory
-from mcevae.schedule import BATCH as BATCH_OF_MANY
-from mcevae.trainer import Trainer
+from mcevae.base.machine import keep_memory
+from mcevae.images.arrays import to_float
+from mcevae.models.config import Config, default, paper
+from mcevae.runs.data import prepare_for
+from mcevae.training.schedule import BATCH as BATCH_OF_MANY
+from mcevae.training.trainer import Trainer
 
 WAYS = (
     *("published", "looped", "paper", "paper-bf16", "paper-compiled", "default", "default-bf16"),

@@ -21,15 +21,16 @@ from common import RESULTS, write_results
 from published import BATCH, looped, published
 from rich.console import Console
 
-from mcevae import checkpoint
-from mcevae.build import Model
-from mcevae.checkpoint import load_model
-from mcevae.config import Config, default, paper
-from mcevae.data import Splits, prepare_for
-from mcevae.images import to_float
-from mcevae.machine import keep_memory, machine
-from mcevae.metrics import evaluate
-from mcevae.train import fit
+from mcevae.base.machine import keep_memory, machine
+from mcevae.images.arrays import to_float
+from mcevae.images.datasets import Splits
+from mcevae.models.config import Config, default, paper
+from mcevae.models.registry import Model
+from mcevae.runs import checkpoint
+from mcevae.runs.checkpoint import load_model
+from mcevae.runs.data import prepare_for
+from mcevae.runs.metrics import evaluate
+from mcevae.training.loop import fit
 
 SHOWN = ("accuracy", "nmi", "kmeans_accuracy", "bce", "rotation_error_median", "shift_error_median")
 MNIST, FEW = {"source": "mnist"}, 12_000

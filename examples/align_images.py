@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
 from mcevae import MCEVAE, load
-from mcevae.figures import image_grid
-from mcevae.warp import warp
+from mcevae.geometry.warp import warp
+from mcevae.pages.figures import image_grid
 
 PLACES = [("china.jpg", 207, 190), ("china.jpg", 500, 270), ("flower.jpg", 380, 300)]
 RADIUS, SIDE, SHOWN = 125, 48, 10  # pixels, pixels, images in a row

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from mcevae import MCEVAE, get_group, load
-from mcevae.data import pose
-from mcevae.figures import image_grid
-from mcevae.metrics import matched_accuracy
+from mcevae.images.datasets import pose
+from mcevae.pages.figures import image_grid
+from mcevae.runs.metrics import matched_accuracy
 
 SHOWN = 6
 

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from mcevae import MCEVAE, get_group, load
-from mcevae.data import pose
+from mcevae.images.datasets import pose
 
 
 def posed(part: str, count: int, seed: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
     python scripts/make_mnist_mini.py
 
-Reads `mnist` through mcevae.data, so MCEVAE_DATA is honoured. The same images give the same bytes.
+Reads `mnist` through mcevae.images.datasets, so MCEVAE_DATA is honoured. The
+ same images give the same bytes.
 """
 
 import argparse
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mcevae.data import load
-from mcevae.files import atomic
-from mcevae.images import Images
+from mcevae.base.files import atomic
+from mcevae.images.arrays import Images
+from mcevae.images.datasets import load
 
 OUT = Path(__file__).parent.parent / "src" / "mcevae" / "assets" / "mnist-mini.npz"
 

@@ -20,27 +20,20 @@ import torch  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
-from mcevae.build import build  # noqa: E402
-from mcevae.checkpoint import load_model  # noqa: E402
-from mcevae.confidence import Calibration, calibrate  # noqa: E402
-from mcevae.config import (  # noqa: E402
-    PART_TYPES,
-    Config,
-    DataConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    StartConfig,
-    TrainConfig,
-    default,
-)
-from mcevae.data import Splits, prepare_for  # noqa: E402
-from mcevae.explorer import Explorer  # noqa: E402
-from mcevae.gallery import Gallery, hang  # noqa: E402
-from mcevae.listen import server  # noqa: E402
-from mcevae.metrics import Score  # noqa: E402
-from mcevae.model import MCEVAE  # noqa: E402
-from mcevae.serve import application  # noqa: E402
-from mcevae.train import fit  # noqa: E402
+from mcevae.base.config import DataConfig, ObjectiveConfig, TrainConfig  # noqa: E402
+from mcevae.images.datasets import Splits  # noqa: E402
+from mcevae.models.config import PART_TYPES, Config, ModelConfig, StartConfig, default  # noqa: E402
+from mcevae.models.paper import PaperModel  # noqa: E402
+from mcevae.models.registry import build  # noqa: E402
+from mcevae.pages.explorer import Explorer  # noqa: E402
+from mcevae.pages.gallery import Gallery, hang  # noqa: E402
+from mcevae.pages.listen import server  # noqa: E402
+from mcevae.pages.serve import application  # noqa: E402
+from mcevae.runs.checkpoint import load_model  # noqa: E402
+from mcevae.runs.confidence import Calibration, calibrate  # noqa: E402
+from mcevae.runs.data import prepare_for  # noqa: E402
+from mcevae.runs.metrics import Score  # noqa: E402
+from mcevae.training.loop import fit  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
@@ -115,7 +108,7 @@ def gallery(trained: Path, small_data: Splits, calibration: Calibration) -> Gall
 
 
 @pytest.fixture
-def model() -> MCEVAE:
+def model() -> PaperModel:
     """An untrained tiny model of 28 x 28 images, in evaluation mode."""
     torch.manual_seed(0)
     return build(tiny(), (1, 28, 28)).eval()

@@ -16,22 +16,24 @@ import tifffile
 import torch
 from PIL import Image
 
-from mcevae.checkpoint import load_model
-from mcevae.confidence import Calibration
-from mcevae.config import PRESETS, Config, DataConfig
-from mcevae.curation import Curation
-from mcevae.data import load
-from mcevae.errors import UserError
-from mcevae.files import digest
-from mcevae.folder import prepared, settle
-from mcevae.hub import CONFIG, WEIGHTS
-from mcevae.hub import read as read_hub
-from mcevae.infer import embed
-from mcevae.log import read_log
-from mcevae.metrics import read_scores
-from mcevae.predict import Place, fingerprint, parts_of, states_of
-from mcevae.readers import Fault, Frame, frames_of
-from mcevae.recipe import Recipe
+from mcevae.base.config import DataConfig
+from mcevae.base.errors import UserError
+from mcevae.base.files import digest
+from mcevae.exporting.hub import CONFIG, WEIGHTS
+from mcevae.exporting.hub import read as read_hub
+from mcevae.images.datasets import load
+from mcevae.images.folder import prepared
+from mcevae.images.readers import Fault, Frame, frames_of
+from mcevae.images.recipe import Recipe
+from mcevae.models.config import PRESETS, Config
+from mcevae.predicting.predictor import Place, fingerprint, parts_of, states_of
+from mcevae.runs.checkpoint import load_model
+from mcevae.runs.collections import Curation
+from mcevae.runs.confidence import Calibration
+from mcevae.runs.data import settle
+from mcevae.runs.infer import embed
+from mcevae.runs.metrics import read_scores
+from mcevae.training.log import read_log
 
 Reader = Callable[[Path], None]
 FRAMES = 50

@@ -17,7 +17,7 @@ from torch.distributed.run import get_args_parser
 
 import mcevae
 from mcevae.cli import main
-from mcevae.config import PRESETS, Config
+from mcevae.models.config import PRESETS, Config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

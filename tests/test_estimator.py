@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from mcevae.data import load
 from mcevae.estimator import MCEVAE
+from mcevae.images.datasets import load
 
 TINY: dict[str, dict[str, Any]] = {
     "model": {"rotations": 24, "variation": 4, "hidden": 32},
@@ -51,7 +51,7 @@ def test_it_gives_clusters_poses_and_pictures(fitted: MCEVAE, X: np.ndarray) -> 
 
 
 def test_inverse_transform_is_the_reconstruction(fitted: MCEVAE, X: np.ndarray) -> None:
-    from mcevae.infer import outputs
+    from mcevae.runs.infer import outputs
 
     (_, out), *_ = outputs(fitted.model_, fitted._pixels(X[:5]))
     drawn = fitted.inverse_transform(fitted.transform(X[:5]))

@@ -3,77 +3,28 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import mcevae
 
+ROOT = Path(__file__).parents[1]
 SOURCE = Path(mcevae.__file__).parent
-MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__"))
-PACKAGES = ("baselines", "cli", "reproduce")
+ROOMS = sorted(
+    {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in SOURCE.rglob("[!_]*.py")}
+)
+MODULES = sorted(
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in SOURCE.rglob("[!_]*.py")
+)
 
-# Each module may import those before it. DESIGN: groups <- warp <- nets <- model <- ... <- cli.
-ORDER = [
-    *(
-        "errors",
-        "files",
-        "config",
-        "shards",
-        "groups",
-        "warp",
-        "readers",
-        "images",
-        "recipe",
-        "packs",
-        "folder",
-        "packing",
-        "data",
-        "nets",
-        "distributions",
-    ),
-    *(
-        "model",
-        "moments",
-        "templates",
-        "layout",
-        "neighbours",
-        "frames",
-        "hypotheses",
-        "objectives",
-    ),
-    *("baselines", "build", "selftraining", "batchnorm", "ranks"),
-    *(
-        "equivariance",
-        "checkpoint",
-        "infer",
-        "health",
-        "schedule",
-        "noise",
-        "log",
-        "trainer",
-        "train",
-        "confidence",
-        "curation",
-        "parts",
-        "predict",
-        "engine",
-        "metrics",
-        "figures",
-        "sheets",
-        "gallery",
-        "graphs",
-        "interchange",
-        "report",
-        "explorer",
-        "guard",
-        "serve",
-        "listen",
-        "hub",
-        "estimator",
-    ),
-    *("machine", "reproduce", "cli"),
-]
+
+def order() -> list[str]:
+    """Rooms of the house in the order of imports, as the map of CONTRIBUTING.md has them."""
+    plan = (ROOT / "CONTRIBUTING.md").read_text().split("## The map")[1].split("```")[1]
+    return [line.split()[0] for line in plan.strip().splitlines()]
+
 
 BLOCKED = """
 import importlib, importlib.abc, sys
@@ -95,26 +46,31 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_module_has_its_place() -> None:
-    assert sorted(ORDER) == sorted([*MODULES, *PACKAGES])
+def test_every_room_has_its_place() -> None:
+    assert sorted(order()) == ROOMS
 
 
-@pytest.mark.parametrize("file", sorted(SOURCE.rglob("[!_]*.py")), ids=lambda file: file.stem)
-def test_imports_point_one_way(file: Path) -> None:
-    module = file.relative_to(SOURCE).parts[0].removesuffix(".py")
-    tree = ast.parse(file.read_text())
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "mcevae":
-            imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mcevae."):
-            imported.add((node.module or "").split(".")[1])
+def imported_by(file: Path) -> Iterator[str]:
+    """Modules of this package that a file imports, wherever in it, as dotted names."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "use absolute imports"
+            if node.module == "mcevae":
+                yield from (f"mcevae.{alias.name}" for alias in node.names)
+            elif (node.module or "").startswith("mcevae."):
+                yield node.module or ""
         elif isinstance(node, ast.Import):
-            imported |= {a.name.split(".")[1] for a in node.names if a.name.startswith("mcevae.")}
-        assert not (isinstance(node, ast.ImportFrom) and node.level), "use absolute imports"
-    imported -= {module} if module in PACKAGES else set()
-    later = {name for name in imported if ORDER.index(name) >= ORDER.index(module)}
-    assert not later, f"{module} imports {later}, which come after it"
+            yield from (alias.name for alias in node.names if alias.name.startswith("mcevae"))
+
+
+@pytest.mark.parametrize(
+    "file", sorted(SOURCE.rglob("[!_]*.py")), ids=lambda file: str(file.relative_to(SOURCE))
+)
+def test_imports_point_one_way(file: Path) -> None:
+    rooms, own = order(), file.relative_to(SOURCE).parts[0].removesuffix(".py")
+    imported = {name.split(".")[1] for name in imported_by(file)} - {own}
+    later = {room for room in imported if rooms.index(room) > rooms.index(own)}
+    assert not later, f"{own} imports {later}, which come after it"
 
 
 def test_every_module_imports_without_torchvision_torchmetrics_and_lightning() -> None:

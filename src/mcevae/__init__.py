@@ -3,36 +3,34 @@
 Names are imported when they are first used, so that `import mcevae` is quick.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcevae.build import build as build
-    from mcevae.checkpoint import load_model as load_model
-    from mcevae.config import Config as Config
-    from mcevae.data import load as load
-    from mcevae.data import prepare_for as prepare_for
     from mcevae.estimator import MCEVAE as MCEVAE
-    from mcevae.groups import get_group as get_group
-    from mcevae.infer import embed as embed
-    from mcevae.metrics import evaluate as evaluate
-    from mcevae.train import fit as fit
-    from mcevae.warp import warp as warp
+    from mcevae.geometry.groups import get_group as get_group
+    from mcevae.geometry.warp import warp as warp
+    from mcevae.images.datasets import load as load
+    from mcevae.models.config import Config as Config
+    from mcevae.models.registry import build as build
+    from mcevae.runs.checkpoint import load_model as load_model
+    from mcevae.runs.data import prepare_for as prepare_for
+    from mcevae.runs.infer import embed as embed
+    from mcevae.runs.metrics import evaluate as evaluate
+    from mcevae.training.loop import fit as fit
 
 _HOME = {
     "MCEVAE": "estimator",
-    "Config": "config",
-    "build": "build",
-    "embed": "infer",
-    "evaluate": "metrics",
-    "fit": "train",
-    "get_group": "groups",
-    "load": "data",
-    "load_model": "checkpoint",
-    "prepare_for": "data",
-    "warp": "warp",
+    "Config": "models.config",
+    "build": "models.registry",
+    "embed": "runs.infer",
+    "evaluate": "runs.metrics",
+    "fit": "training.loop",
+    "get_group": "geometry.groups",
+    "load": "images.datasets",
+    "load_model": "runs.checkpoint",
+    "prepare_for": "runs.data",
+    "warp": "geometry.warp",
 }
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -41,14 +39,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'mcevae' has no attribute {name!r}")
     return getattr(import_module(f"mcevae.{_HOME[name]}"), name)
-
-
-class _Package(ModuleType):
-    """Importing a module sets it in its package; two here are called as the functions they hold."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

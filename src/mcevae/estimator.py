@@ -17,17 +17,17 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from mcevae import hub
-from mcevae.checkpoint import filled, load_model
-from mcevae.confidence import calibrate, misfit
-from mcevae.config import Config
-from mcevae.data import Posed, Splits, split_images
-from mcevae.errors import UserError
-from mcevae.images import MAX_SIDE, Images
-from mcevae.infer import Embedding, default_device, embed, outputs
-from mcevae.readers import Frame, Unreadable
-from mcevae.recipe import survey
-from mcevae.train import fit
+from mcevae.base.errors import UserError
+from mcevae.exporting import hub
+from mcevae.images.arrays import MAX_SIDE, Images
+from mcevae.images.datasets import Posed, Splits, split_images
+from mcevae.images.readers import Frame, Unreadable
+from mcevae.images.recipe import survey
+from mcevae.models.config import Config
+from mcevae.runs.checkpoint import filled, load_model
+from mcevae.runs.confidence import calibrate, misfit
+from mcevae.runs.infer import Embedding, default_device, embed, outputs
+from mcevae.training.loop import fit
 
 SAMPLE = 512
 """Images that the recipe is found from."""

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import tyro
 from rich.console import Console
 
+from mcevae.base.errors import TrainingError, UserError
+from mcevae.base.processes import place
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
 from mcevae.cli.export import export
@@ -21,8 +23,6 @@ from mcevae.cli.predict import predict
 from mcevae.cli.reproduce import reproduce
 from mcevae.cli.serve import serve
 from mcevae.cli.shared import screen
-from mcevae.errors import TrainingError, UserError
-from mcevae.shards import place
 
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes share."""

@@ -10,7 +10,7 @@ def data() -> None:
 
     Example: mcevae data
     """
-    from mcevae.data import DATASETS
+    from mcevae.images.datasets import DATASETS
 
     shown = Table(title="Built-in sets; a .npy or .npz file can be given in place of a name")
     for column in ("name", "images", "needs", "licence"):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 from rich.table import Table
 
 from mcevae.cli.shared import Run, images_of, screen, tell_faults
-from mcevae.config import Config
+from mcevae.models.config import Config
 
 if TYPE_CHECKING:
-    from mcevae.data import Splits
-    from mcevae.metrics import Scores
+    from mcevae.images.datasets import Splits
+    from mcevae.runs.metrics import Scores
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def report(run: Run, /) -> None:
     Args:
         run: Folder that `mcevae fit` made.
     """
-    from mcevae.checkpoint import load_model
+    from mcevae.runs.checkpoint import load_model
 
     _, config, state = load_model(run)
     show_and_report(run, images_of(run, config, state))
@@ -48,10 +48,10 @@ def report(run: Run, /) -> None:
 
 def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Config, "Scores"]:
     """Score a run's checkpoint, print the table, write metrics.json."""
-    from mcevae.checkpoint import load_model
-    from mcevae.infer import default_device
-    from mcevae.metrics import evaluate
-    from mcevae.report import write_scores
+    from mcevae.pages.report import write_scores
+    from mcevae.runs.checkpoint import load_model
+    from mcevae.runs.infer import default_device
+    from mcevae.runs.metrics import evaluate
 
     model, config, state = load_model(run, which, default_device())
     data = data or images_of(run, config, state)
@@ -73,11 +73,11 @@ def score(run: Path, data: "Splits | None", split: str, which: str) -> tuple[Con
 
 def show_and_report(run: Path, data: "Splits") -> None:
     """Score the best checkpoint on the test split; write metrics.json, skipped.csv, report.html."""
-    from mcevae.checkpoint import load_model
-    from mcevae.confidence import calibrate
-    from mcevae.infer import default_device
-    from mcevae.readers import write_faults
-    from mcevae.report import write_report
+    from mcevae.images.readers import write_faults
+    from mcevae.pages.report import write_report
+    from mcevae.runs.checkpoint import load_model
+    from mcevae.runs.confidence import calibrate
+    from mcevae.runs.infer import default_device
 
     config, scores = score(run, data, "test", "best")
     model, _, _ = load_model(run, "best", default_device())

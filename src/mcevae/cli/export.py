@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from mcevae.base.errors import UserError
 from mcevae.cli.shared import Run, images_of, screen
-from mcevae.errors import UserError
 
 
 def export(
@@ -29,13 +29,13 @@ def export(
         raise UserError(f"{out}: exists already; choose another --out, or move it away.")
     import torch
 
-    from mcevae.checkpoint import load_model
-    from mcevae.confidence import Calibration
-    from mcevae.curation import Curation
-    from mcevae.gallery import hang
-    from mcevae.graphs import need_onnx, write_graphs
-    from mcevae.infer import default_device
-    from mcevae.interchange import write_for
+    from mcevae.exporting.graphs import need_onnx, write_graphs
+    from mcevae.exporting.interchange import write_for
+    from mcevae.pages.gallery import hang
+    from mcevae.runs.checkpoint import load_model
+    from mcevae.runs.collections import Curation
+    from mcevae.runs.confidence import Calibration
+    from mcevae.runs.infer import default_device
 
     if to == "onnx":
         need_onnx()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import tyro
 
+from mcevae.base.errors import UserError
+from mcevae.base.processes import place
 from mcevae.cli.evaluate import show_and_report
 from mcevae.cli.shared import Run, reading, screen
-from mcevae.config import PRESETS, Config
-from mcevae.errors import UserError
-from mcevae.shards import place
+from mcevae.models.config import PRESETS, Config
 
 
 def starting_point(arguments: Sequence[str]) -> Config:
@@ -47,8 +47,8 @@ def fit_from(start: Config) -> Callable[..., None]:
             out: Folder to make for the run.
             settings: TOML file to take settings from, such as a run's settings.toml; flags win.
         """
-        from mcevae.files import is_stale
-        from mcevae.folder import settle
+        from mcevae.base.files import is_stale
+        from mcevae.runs.data import settle
 
         begun = out.exists() and not (out.is_dir() and all(map(is_stale, out.iterdir())))
         if begun and place()[0] == 0:  # other ranks may find what rank 0 has written by then
@@ -96,11 +96,11 @@ def resume(
 
 def train(config: Config, run: Path, *, resume: bool) -> None:
     """Train, then score and report, which is rank 0's."""
-    from mcevae.checkpoint import check_source
-    from mcevae.data import prepare_for
-    from mcevae.machine import keep_memory
-    from mcevae.schedule import advice
-    from mcevae.train import fit
+    from mcevae.base.machine import keep_memory
+    from mcevae.runs.checkpoint import check_source
+    from mcevae.runs.data import prepare_for
+    from mcevae.training.loop import fit
+    from mcevae.training.schedule import advice
 
     keep_memory()
     if resume:

@@ -4,8 +4,8 @@ from collections import Counter
 
 from rich.table import Table
 
+from mcevae.base.errors import UserError
 from mcevae.cli.shared import Run, images_of, screen
-from mcevae.errors import UserError
 
 
 def groups(
@@ -30,9 +30,9 @@ def groups(
         split: A group to take apart: a merged one into its parts, any other in two by z.
         reset: Go back to one group for each cluster first; the old file is kept as groups.json.old.
     """
-    from mcevae.checkpoint import load_model
-    from mcevae.curation import FILE, Curation
-    from mcevae.infer import default_device, embed
+    from mcevae.runs.checkpoint import load_model
+    from mcevae.runs.collections import FILE, Curation
+    from mcevae.runs.infer import default_device, embed
 
     model, config, state = load_model(run, "best", default_device())
     if reset and (run / FILE).exists():

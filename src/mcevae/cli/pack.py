@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tyro
 
+from mcevae.base.config import DataConfig, FilesConfig
+from mcevae.base.errors import UserError
 from mcevae.cli.shared import reading, screen, tell_faults
-from mcevae.config import DataConfig, FilesConfig
-from mcevae.errors import UserError
 
 
 def pack(
@@ -29,10 +29,10 @@ def pack(
         like: Run whose images' form these shall have, to predict them with it.
         seed: Seed of the order.
     """
-    from mcevae.checkpoint import load_model
-    from mcevae.folder import is_split_archive
-    from mcevae.packing import write_pack
-    from mcevae.packs import is_pack
+    from mcevae.images.folder import is_split_archive
+    from mcevae.images.packing import write_pack
+    from mcevae.images.packs import is_pack
+    from mcevae.runs.checkpoint import load_model
 
     source, config = Path(files.source), DataConfig(**dataclasses.asdict(files))
     if not config.is_file or is_split_archive(source) or is_pack(source):

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 from rich.progress import Progress
 
+from mcevae.base.errors import UserError
+from mcevae.base.processes import place
 from mcevae.cli.shared import Run, screen, tell_faults
-from mcevae.errors import UserError
-from mcevae.shards import Shard, place
+from mcevae.predicting.shards import Shard
 
 if TYPE_CHECKING:
-    from mcevae.engine import Made
+    from mcevae.predicting.engines import Made
 
 
 def predict(
@@ -48,7 +49,7 @@ def predict(
         ray: Have a Ray cluster (or this machine) make so many shards: pip install 'mcevae[ray]'.
         overwrite: Replace the table if it exists.
     """
-    from mcevae.engine import Order, make_here, make_on_ray
+    from mcevae.predicting.engines import Order, make_here, make_on_ray
 
     rank, count = place()
     if shard is None and count > 1:

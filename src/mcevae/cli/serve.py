@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
+from mcevae.base.errors import UserError
 from mcevae.cli.shared import Run, images_of, screen
-from mcevae.errors import UserError
 
 
 def serve(
@@ -30,14 +30,14 @@ def serve(
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
     import webbrowser
 
-    from mcevae.checkpoint import load_model
-    from mcevae.confidence import Calibration
-    from mcevae.explorer import Explorer
-    from mcevae.gallery import hang
-    from mcevae.infer import default_device
-    from mcevae.listen import bind, bracketed, server
-    from mcevae.metrics import read_scores
-    from mcevae.serve import LOOPBACK, application
+    from mcevae.pages.explorer import Explorer
+    from mcevae.pages.gallery import hang
+    from mcevae.pages.listen import bind, bracketed, server
+    from mcevae.pages.serve import LOOPBACK, application
+    from mcevae.runs.checkpoint import load_model
+    from mcevae.runs.confidence import Calibration
+    from mcevae.runs.infer import default_device
+    from mcevae.runs.metrics import read_scores
 
     model, config, state = load_model(run, "best", default_device())
     with bind(host, port) as listening:  # first, since all that follows takes its time

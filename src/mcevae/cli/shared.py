@@ -8,11 +8,11 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from mcevae.config import Config
+from mcevae.models.config import Config
 
 if TYPE_CHECKING:
-    from mcevae.data import Splits
-    from mcevae.readers import Fault
+    from mcevae.images.datasets import Splits
+    from mcevae.images.readers import Fault
 
 
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
@@ -27,8 +27,8 @@ def reading() -> Progress:
 
 def images_of(run: Path, config: Config, state: dict[str, Any]) -> "Splits":
     """The images that a run was trained on, which are what they were."""
-    from mcevae.checkpoint import check_data, check_source
-    from mcevae.data import prepare_for
+    from mcevae.runs.checkpoint import check_data, check_source
+    from mcevae.runs.data import prepare_for
 
     check_source(run, config)
     with reading() as bar:

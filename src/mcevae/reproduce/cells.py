@@ -9,19 +9,20 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from mcevae.checkpoint import load, load_model, run_file
-from mcevae.config import Config
-from mcevae.data import Splits, prepare_for
-from mcevae.errors import TrainingError, UserError
-from mcevae.files import write_text
-from mcevae.infer import default_device
-from mcevae.log import read_log
-from mcevae.machine import machine
-from mcevae.metrics import Score, Scores, evaluate, matched_accuracy, repose
+from mcevae.base.errors import TrainingError, UserError
+from mcevae.base.files import write_text
+from mcevae.base.machine import machine
+from mcevae.images.datasets import Splits
+from mcevae.models.config import Config
 from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
-from mcevae.schedule import steps_per_epoch
-from mcevae.train import fit
+from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.runs.data import prepare_for
+from mcevae.runs.infer import default_device
+from mcevae.runs.metrics import Score, Scores, evaluate, matched_accuracy, repose
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
+from mcevae.training.schedule import steps_per_epoch
 
 LEVEL = 150.0
 """Nats per image: `seconds_to_level` is when the validation reconstruction first is below it."""

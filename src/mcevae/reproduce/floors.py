@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor
 
-from mcevae.errors import UserError
+from mcevae.base.errors import UserError
 
 Predict = Callable[[UInt8[Tensor, "n C H W"]], Int[np.ndarray, " n"]]
 COMPONENTS = 50

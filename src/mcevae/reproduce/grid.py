@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mcevae.config import PRESETS, Config
-from mcevae.errors import UserError
-from mcevae.schedule import BATCH, EPOCHS
+from mcevae.base.errors import UserError
+from mcevae.models.config import PRESETS, Config
+from mcevae.training.schedule import BATCH, EPOCHS
 
 Experiment = Literal["figure3", "figure4a", "figure4b", "figure5", "table"]
 PosedBy = Literal["so2", "se2"]

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from mcevae.checkpoint import load_model
-from mcevae.figures import fill_grid, image_grid, reconstructions, scatter_tsne
-from mcevae.images import to_float
-from mcevae.infer import default_device, embed, outputs
+from mcevae.images.arrays import to_float
+from mcevae.pages.figures import fill_grid, image_grid, reconstructions, scatter_tsne
 from mcevae.reproduce.cells import splits
 from mcevae.reproduce.grid import MODELS, PANELS, Cell
 from mcevae.reproduce.tables import value
+from mcevae.runs.checkpoint import load_model
+from mcevae.runs.infer import default_device, embed, outputs
 
 Results = Sequence[tuple[Cell, dict[str, Any]]]
 COLUMNS = 12

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from mcevae.data import load
-from mcevae.errors import UserError
-from mcevae.files import atomic, write_text
+from mcevae.base.errors import UserError
+from mcevae.base.files import atomic, write_text
+from mcevae.images.datasets import load
 from mcevae.reproduce.cells import run_cell
 from mcevae.reproduce.grid import NEEDS, Cell, Experiment
 from mcevae.reproduce.plots import FIGURES

@@ -1,0 +1,1 @@
+"""Lie groups, and images moved by their elements."""

@@ -1,0 +1,275 @@
+"""How frames of any size, kind and brightness become images that a model takes.
+
+A recipe is found once, from the images a model is trained on (`survey`), recorded in the settings
+of the run, and used as it is on all images that come later.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, to_bytes
+from mcevae.images.readers import Frame, Unreadable
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+TAILS = (0.1, 99.9)
+"""Percentiles that are taken for black and white where intensities are stretched."""
+SIDE = 64
+"""Side of the images where no other is asked for; cost grows with its square."""
+LEAST = 4
+"""Pixels of the shorter side of a frame."""
+SAMPLED = 4096
+"""Values that a frame gives to the percentiles of its set."""
+ABSURD = 1e30
+"""Intensities that differences and quotients of could overflow."""
+UNEVEN = 0.2
+"""Quartile distance of the borders' medians that is worth a warning."""
+COLOURED = 0.02
+"""Difference of channels, as a share of the range, that counts as colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is done to every frame, in this order.
+
+    Attributes:
+        normalise: whole numbers are taken as shares of their kind's largest, floats as they are;
+            then, none: that is all; set: `levels` become black and white; image: each frame's own
+            percentiles 0.1 and 99.9 do.
+        levels: black and white of "set".
+        channels: 1 or 3.
+        background: 0 to 1; what is put behind transparent pixels and around padded frames.
+        fit: pad: the whole frame, its longer side fills the image; crop: its shorter side does.
+        shape: height and width.
+    """
+
+    normalise: Literal["none", "set", "image"]
+    levels: tuple[float, float] | None
+    channels: int
+    background: float
+    fit: Literal["pad", "crop"]
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
+            raise ValueError(f"there is no recipe {self.normalise}, {self.fit}")
+        if self.normalise == "set" and not (self.levels and self.levels[0] <= self.levels[1]):
+            raise ValueError(f"levels of a set are {self.levels}")
+        if self.channels not in (1, 3) or not 0 <= self.background <= 1:
+            raise ValueError(f"{self.channels} channels on a background of {self.background}")
+        if not all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in self.shape):
+            raise ValueError(f"images of {self.shape} pixels; sides go up to {MAX_SIDE}")
+
+    def __call__(self, frame: Frame) -> UInt8[Tensor, "C H W"]:
+        """The frame as an image for the model.
+
+        Raises:
+            Unreadable: its values or its shape do not fit.
+        """
+        if self.keeps(frame.pixels):
+            pixels = torch.from_numpy(np.array(frame.pixels))
+            return pixels.view(*self.shape, self.channels).movedim(-1, 0)
+        values, opacity = floats(frame.pixels, self.normalise, self.levels)
+        values = opacity * values + (1 - opacity) * self.background
+        image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
+        if len(image) == 3 and self.channels == 1:
+            image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
+        return to_bytes(fitted(image.expand(self.channels, -1, -1), self))
+
+    def keeps(self, pixels: np.ndarray) -> bool:
+        """Whether a frame is bytes that its steps would not change, and would take their time."""
+        shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
+        return self.normalise == "none" and pixels.dtype == np.uint8 and pixels.shape in shapes
+
+    def in_words(self) -> str:
+        """Colours, intensities and background, for people."""
+        rule = {"none": "as they are", "image": "stretched image by image"}.get(self.normalise, "")
+        if self.levels:
+            rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
+        return (
+            f"{'in colour' if self.channels == 3 else 'grey'}; intensities {rule}; "
+            f"background {self.background:g} (0 is black)"
+        )
+
+
+def floats(
+    pixels: np.ndarray,
+    normalise: Literal["none", "set", "image"],
+    levels: tuple[float, float] | None,
+) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
+    """A frame's intensities from 0 to 1 with 1 or 3 channels, and its opacity.
+
+    Raises:
+        Unreadable: its shape or its values do not fit.
+    """
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
+        raise Unreadable(f"has shape {pixels.shape}; use (H, W), or (H, W, C) with C 1, 3 or 4")
+    if min(pixels.shape[:2]) < LEAST:
+        raise Unreadable(f"is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small")
+    if pixels.dtype.kind not in "buif":
+        raise Unreadable(f"holds {pixels.dtype}, no numbers of intensity")
+    full = np.float32(np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1)
+    with np.errstate(over="ignore"):
+        values = pixels[..., :3].astype(np.float32) / full
+    opacity = pixels[..., 3:].astype(np.float32) / full
+    if not opacity.size:
+        opacity = np.ones((*pixels.shape[:2], 1), np.float32)
+    if not -ABSURD < values.min() <= values.max() < ABSURD:  # nor is NaN
+        raise Unreadable(f"holds NaN or infinite values, or some beyond {ABSURD:g}")
+    low, high = 0.0, 1.0
+    if normalise == "none" and not low <= values.min() <= values.max() <= high:
+        seen = f"{pixels.min():g} to {pixels.max():g}"
+        raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
+    if normalise == "set":
+        assert levels is not None
+        low, high = levels
+    elif normalise == "image":
+        low, high = np.percentile(values, TAILS).tolist()
+    if high <= low:  # a constant frame, which shows nothing
+        return np.zeros_like(values), opacity
+    return ((values - low) / (high - low)).clip(0, 1), opacity
+
+
+def fitted(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H W"]:
+    """Scale an image, its aspect kept, to the recipe's shape, and pad or crop what differs."""
+    height, width = recipe.shape
+    ratios = height / image.shape[1], width / image.shape[2]
+    ratio = min(ratios) if recipe.fit == "pad" else max(ratios)
+    size = [max(1, round(side * ratio)) for side in image.shape[1:]]
+    if size != list(image.shape[1:]):
+        image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    down, right = height - size[0], width - size[1]
+    borders = (right // 2, right - right // 2, down // 2, down - down // 2)
+    return F.pad(image, borders, value=recipe.background)  # borders below zero crop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a sample of frames is like.
+
+    Attributes:
+        recipe: chosen for them.
+        alike: whether they keep their size.
+        sizes: smallest and largest (width, height).
+        spread: how much the borders differ from frame to frame: quartile distance of their medians.
+    """
+
+    recipe: Recipe
+    alike: bool
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    spread: float
+
+    def in_words(self) -> str:
+        """What was found and what will be done, for people, with a warning where it is due."""
+        recipe, (least, most) = self.recipe, self.sizes
+        height, width = recipe.shape
+        size = f"{least[0]} x {least[1]}" + (f" to {most[0]} x {most[1]}" if least != most else "")
+        kept = "kept" if self.alike else f"fit into {width} x {height}"
+        text = f"Images of {size} pixels, {kept}, {recipe.in_words()}."
+        if self.spread > UNEVEN:
+            text += (
+                " The images' borders differ in brightness; if they are all background, "
+                "--normalise image makes them more alike."
+            )
+        return text
+
+
+def survey(
+    frames: Sequence[Frame],
+    *,
+    size: int | None = None,
+    most: int = SIDE,
+    fit: Literal["pad", "crop"] = "pad",
+    channels: Literal["auto", "grey", "rgb"] = "auto",
+    normalise: Literal["auto", "none", "set", "image"] = "auto",
+    background: float | None = None,
+) -> Survey:
+    """Choose what is not given.
+
+    The size: that of the frames if they are alike and 16 to `most` pixels a side, else 64 x 64.
+    Colours if any frame has them. Intensities: as they are for bytes and for floats from 0 to 1,
+    else stretched by the percentiles of the set. The background: the median of frames' borders.
+
+    Args:
+        frames: a sample, of which none is unfit.
+        size: side of the images.
+        most: largest side that is kept.
+        fit: as in `Recipe`.
+        channels: 1 (grey) or 3 (rgb).
+        normalise: as in `Recipe`.
+        background: 0 to 1.
+    """
+    shapes = [frame.pixels.shape[:2] for frame in frames]
+    alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
+    shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
+    plain = all(is_plain(frame.pixels) for frame in frames)
+    rule = normalise if normalise != "auto" else "none" if plain else "set"
+    levels = levels_of(frames) if rule == "set" else None
+    colour = any(is_coloured(frame.pixels) for frame in frames)
+    borders = [border(frame.pixels, rule, levels, background) for frame in frames]
+    low, middle, high = np.percentile(borders, (25, 50, 75)).tolist()
+    recipe = Recipe(
+        normalise=rule,
+        levels=levels,
+        channels=3 if channels == "rgb" or (channels == "auto" and colour) else 1,
+        background=round(middle, 3) if background is None else background,
+        fit=fit,
+        shape=shape,
+    )
+    widths = sorted((width, height) for height, width in shapes)
+    return Survey(
+        recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]), spread=high - low
+    )
+
+
+def is_plain(pixels: np.ndarray) -> bool:
+    """Whether a frame needs no stretching: bytes, or floats from 0 to 1."""
+    if pixels.dtype == np.uint8 or pixels.dtype.kind == "b":
+        return True
+    return pixels.dtype.kind == "f" and bool(pixels.min() >= 0) and bool(pixels.max() <= 1)
+
+
+def is_coloured(pixels: np.ndarray) -> bool:
+    """Whether the visible part of a frame has colours."""
+    if pixels.ndim != 3 or pixels.shape[-1] < 3:
+        return False
+    values = pixels[..., :3].astype(np.float32)
+    if pixels.shape[-1] == 4:
+        values = values * (pixels[..., 3:] > 0)
+    return bool(np.ptp(values, axis=-1).max() > COLOURED * max(float(values.max()), 1e-9))
+
+
+def levels_of(frames: Sequence[Frame]) -> tuple[float, float]:
+    """Percentiles of the values of a set, each frame giving as many."""
+    parts = []
+    for frame in frames:
+        values = frame.pixels[..., :3].ravel() if frame.pixels.ndim == 3 else frame.pixels.ravel()
+        full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
+        parts.append(values[:: math.ceil(len(values) / SAMPLED)].astype(np.float64) / full)
+    low, high = np.percentile(np.concatenate(parts), TAILS).tolist()
+    return low, high
+
+
+def border(
+    pixels: np.ndarray,
+    normalise: Literal["none", "set", "image"],
+    levels: tuple[float, float] | None,
+    background: float | None,
+) -> float:
+    """Median grey of a frame's outermost pixels; transparent ones are white, or `background`."""
+    values, opacity = floats(pixels, normalise, levels)
+    grey = values @ np.asarray(LUMA, np.float32) if values.shape[-1] == 3 else values[..., 0]
+    clear = 1.0 if background is None else background
+    grey = opacity[..., 0] * grey + (1 - opacity[..., 0]) * clear
+    ring = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    return float(np.median(ring))

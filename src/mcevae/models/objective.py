@@ -1,0 +1,196 @@
+"""What is minimised: the negative ELBO of eq. (7) plus the invariance term of eqs. (6) and (8)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Normal
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mcevae.base.config import ObjectiveConfig
+from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
+from mcevae.models.paper import Output, PaperModel
+
+EDGE = 1e-6
+"""Predicted pixels are kept this far from 0 and 1, so that no pixel costs more than 14 nats."""
+
+CPU_CHUNK = 200
+"""Moved images encoded at a time on a CPU; more overflow its caches (benchmarks/draws.py)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The parts of the loss, each a mean over the batch (scalar tensors, nats per image).
+
+    Models are chosen by `negative_elbo`, not by `loss`: the targets of eq. (8) move with the
+    model, so that its invariance term says little across epochs.
+    """
+
+    loss: Tensor
+    negative_elbo: Tensor
+    reconstruction: Tensor
+    kl_cluster: Tensor
+    kl_variation: Tensor
+    kl_pose: Tensor
+    invariance: Tensor
+
+
+def bce(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Binary cross-entropy summed over an image's pixels, nats; both from 0 to 1.
+
+    (torch's own aborts the process on a device when a value is not finite.)
+    """
+    inside = EDGE + (1 - 2 * EDGE) * prediction
+    return -(target * inside.log() + (1 - target) * (1 - inside).log()).sum((1, 2, 3))
+
+
+def squared_error(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
+) -> Float[Tensor, " B"]:
+    """Squared error summed over an image's pixels: a Gaussian of variance 1/2, up to a constant."""
+    return (prediction - target).square().sum((1, 2, 3))
+
+
+LIKELIHOODS = {"bce": bce, "mse": squared_error}
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm uses the batch at hand but keeps its running averages to itself.
+
+    The targets of eq. (8) must be computed as the predictions are, yet the moved images lie
+    outside the data and must not enter what evaluation normalises by.
+    """
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    tracked = [layer.track_running_stats for layer in layers]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer, was in zip(layers, tracked, strict=True):
+            layer.track_running_stats = was
+
+
+class Objective:
+    """Eq. (6), to be minimised.
+
+    Args:
+        config: mode, alpha, beta, draws and likelihood.
+        group: group that M is drawn from.
+        support: half-widths of M's uniform distribution.
+    """
+
+    def __init__(
+        self, config: ObjectiveConfig, group: MatrixGroup, support: tuple[float, ...]
+    ) -> None:
+        self.config = config
+        self.group = group
+        self.support = support
+        self.likelihood = LIKELIHOODS[config.likelihood]
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inner: PaperModel,
+        x: Float[Tensor, "B C H W"],
+        batch: Mapping[str, Tensor] | None = None,
+    ) -> Terms:
+        """Terms of the loss for a batch.
+
+        Args:
+            model: what `inner` is called through (the same, or wrapped for several devices).
+            inner: the bare model; it encodes the targets of eq. (8), which have no gradients.
+            x: images.
+            batch: holds the ground truth x_gt as `upright`, (B, C, H, W) uint8; read in
+                supervised mode only.
+        """
+        out: Output = model(x, sample=True)
+        kl_cluster = inner.cluster.kl(out.posterior.cluster).mean()
+        kl_variation = inner.variation.kl(out.posterior.variation).mean()
+        kl_pose = inner.pose.kl(out.posterior.pose).mean()
+        reconstruction = self.likelihood(out.reconstruction, x).mean()
+        if self.config.alpha == 0:
+            invariance = torch.zeros_like(reconstruction)
+        elif self.config.mode == "supervised":
+            if batch is None or "upright" not in batch:
+                raise ValueError("supervised mode needs upright images")
+            invariance = bce(out.canonical, to_float(batch["upright"])).mean()
+        else:
+            invariance = self.invariance(inner, x, out).mean()
+        negative_elbo = reconstruction + self.config.beta * (kl_cluster + kl_variation + kl_pose)
+        return Terms(
+            loss=negative_elbo + self.config.alpha * invariance,
+            negative_elbo=negative_elbo,
+            reconstruction=reconstruction,
+            kl_cluster=kl_cluster,
+            kl_variation=kl_variation,
+            kl_pose=kl_pose,
+            invariance=invariance,
+        )
+
+    def invariance(
+        self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output
+    ) -> Float[Tensor, " B"]:
+        """Eq. (8), averaged over the draws of M.
+
+        z_c(x), z(x) and their targets are posterior means. The canonical images are drawn, as in
+        the ELBO, and x and Mx share their noise, unless `invariance_noise` says otherwise: then
+        the term is as small as it can be exactly when the posteriors agree, while with noise of
+        its own each image pays for the other's and the decoder learns to ignore z_c. (Images at
+        the posterior's mean would be no test: docs/paper-model.md.) Cross-entropy is linear in its
+        target, so the targets' mean over the draws stands for all of them.
+        """
+        cluster, variation, canonical = self.targets(model, x, out)
+        latent = torch.zeros(len(x), device=x.device)
+        for q, targets in ((out.posterior.cluster, cluster), (out.posterior.variation, variation)):
+            latent = latent + (q.loc - targets).square().sum(-1).mean(0)
+        return latent + bce(out.canonical, canonical.mean(0))
+
+    @torch.no_grad()
+    def targets(
+        self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """z_c*, z* and canonical images of Mx, each (D, B, ...) over the draws, no gradients."""
+        moved = x.repeat(self.config.draws, 1, 1, 1)  # (D B, C, H, W)
+        elements = self.group.sample(len(moved), self.support, device=x.device)
+        noise = torch.cat(
+            [
+                standardised(out.z_c, out.posterior.cluster),
+                standardised(out.z, out.posterior.variation),
+            ],
+            -1,
+        )
+        noise = noise.repeat(self.config.draws, 1)  # (D B, K + V)
+        if self.config.invariance_noise == "own":
+            noise = torch.randn_like(noise)
+        together = max(1, CPU_CHUNK // len(x)) if x.device.type == "cpu" else self.config.draws
+        size = together * len(x)  # whole draws, so that batch norm sees batches like x
+        chunks = zip(moved.split(size), elements.split(size), noise.split(size), strict=True)
+        parts = []
+        with frozen_statistics(model):
+            for images, M, epsilon in chunks:
+                q = model.encode(warp(images, M, background=model.background))
+                for_z_c, for_z = epsilon.split([out.z_c.shape[1], out.z.shape[1]], -1)
+                z_c = q.cluster.loc + q.cluster.scale * for_z_c
+                z = q.variation.loc + q.variation.scale * for_z
+                parts.append((q.cluster.loc, q.variation.loc, model.canonical(z_c, z)))
+        cluster, variation, canonical = (torch.cat(part) for part in zip(*parts, strict=True))
+        shape = (self.config.draws, len(x))
+        return (
+            cluster.unflatten(0, shape),
+            variation.unflatten(0, shape),
+            canonical.unflatten(0, shape),
+        )
+
+
+def standardised(z: Float[Tensor, "B D"], q: Normal) -> Float[Tensor, "B D"]:
+    """The standard normal noise that turns the posterior into this draw, eq. (17)."""
+    return (z - q.loc) / q.scale

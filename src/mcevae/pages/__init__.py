@@ -1,0 +1,1 @@
+"""Pages that show a run: figures, the report, the explorer."""

@@ -1,0 +1,121 @@
+"""Many small pictures and many numbers in a page: sheets of pictures as WebP, arrays as base64."""
+
+import base64
+import math
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from mcevae.images.arrays import to_bytes, to_float
+
+COLUMNS = 40
+"""Pictures side by side on a sheet."""
+ROWS = 40
+QUALITY = 60
+"""Of WebP, for sheets of thumbnails."""
+THUMB = 32
+"""Longest side of a thumbnail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheets:
+    """Pictures of one size, in order, row by row and sheet by sheet.
+
+    Attributes:
+        width, height: of a picture.
+        files: encoded sheets.
+    """
+
+    width: int
+    height: int
+    files: list[bytes]
+
+    def to_dict(self) -> dict[str, object]:
+        """What a page needs to show them; the sheets are inside."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "columns": COLUMNS,
+            "each": COLUMNS * ROWS,
+            "files": [data_uri(file, "webp") for file in self.files],
+        }
+
+
+def thumbnails(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
+    """Images of at most `THUMB` pixels a side."""
+    factor = math.ceil(max(pixels.shape[-2:]) / THUMB)
+    if factor == 1:
+        return pixels
+    parts = [
+        to_bytes(F.avg_pool2d(to_float(part), factor, ceil_mode=True, count_include_pad=False))
+        for part in pixels.split(1000)
+    ]
+    return torch.cat(parts)
+
+
+def sheets_of(pictures: UInt8[Tensor, "n c h w"], quality: int = QUALITY) -> Sheets:
+    """Lay pictures out; the last sheet is as high as it has to be."""
+    _, channels, height, width = pictures.shape
+    files = []
+    for part in pictures.split(COLUMNS * ROWS):
+        rows = math.ceil(len(part) / COLUMNS)
+        sheet = torch.zeros(rows * COLUMNS, channels, height, width, dtype=torch.uint8)
+        sheet[: len(part)] = part
+        # (rows COLUMNS, C, H, W) -> (rows H, COLUMNS W, C)
+        grid = sheet.view(rows, COLUMNS, channels, height, width).permute(0, 3, 1, 4, 2)
+        files.append(webp(grid.reshape(rows * height, COLUMNS * width, channels), quality))
+    return Sheets(width=width, height=height, files=files)
+
+
+def webp(pixels: UInt8[Tensor, "h w c"], quality: int) -> bytes:
+    """An image as WebP; quality 100 keeps every pixel."""
+    buffer = BytesIO()
+    picture(pixels).save(buffer, "webp", quality=quality, lossless=quality == 100, method=2)
+    return buffer.getvalue()
+
+
+def png(image: UInt8[Tensor, "c h w"]) -> bytes:
+    """An image as PNG."""
+    buffer = BytesIO()
+    picture(image.permute(1, 2, 0)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def picture(pixels: UInt8[Tensor, "h w c"]) -> Image.Image:
+    """An image for Pillow, grey or in colour."""
+    array = pixels.contiguous().numpy()
+    return Image.fromarray(array if array.shape[-1] == 3 else array[..., 0])
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture as an address that holds it."""
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
+
+
+def strips(
+    x: Float[Tensor, "n c h w"],
+    canonical: Float[Tensor, "n c h w"],
+    reconstruction: Float[Tensor, "n c h w"],
+) -> UInt8[Tensor, "n c h wide"]:
+    """Image, canonical image, reconstruction and residual side by side.
+
+    The residual is grey where the two agree, brighter where the image is brighter than it was
+    drawn, darker where it is darker.
+    """
+    residual = (x - reconstruction) / 2 + 0.5
+    return to_bytes(torch.cat([x, canonical, reconstruction, residual], dim=-1).cpu())
+
+
+def packed(values: np.ndarray) -> dict[str, str]:
+    """Numbers for a page: their kind and little-endian bytes as base64."""
+    little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<")))
+    return {
+        "kind": values.dtype.name,
+        "data": base64.b64encode(little.tobytes()).decode("ascii"),
+    }

@@ -1,0 +1,1 @@
+"""A run over any number of new images, into tables."""

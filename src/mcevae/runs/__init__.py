@@ -1,0 +1,1 @@
+"""A trained run: its files, and its answers."""

@@ -1,0 +1,162 @@
+"""Images to numbers: a trained model over a whole data set, and the table people read."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pyarrow import csv, parquet
+from torch import Tensor
+
+from mcevae.models.registry import Model
+from mcevae.base.errors import UserError
+from mcevae.base.files import atomic
+from mcevae.geometry.groups import MatrixGroup
+from mcevae.images.arrays import to_float
+from mcevae.models.paper import Output
+from mcevae.geometry.warp import side
+
+Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
+
+
+def default_device() -> torch.device:
+    """CUDA if there is one, then MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def outputs(model: Model, pixels: Tensor, batch_size: int = 500) -> Iterator[tuple[Tensor, Output]]:
+    """Batches of images (B, C, H, W) from 0 to 1 and what the model says of them.
+
+    Latents are posterior means, so that the same images give the same answer.
+
+    Args:
+        model: in evaluation mode.
+        pixels: (N, C, H, W) uint8.
+        batch_size: images at a time.
+    """
+    device = next(model.parameters()).device
+    for chunk in pixels.split(batch_size):
+        x = to_float(chunk.to(device))
+        with torch.inference_mode():
+            out = model(x, sample=False)
+        yield x, out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """Latents of N images at the posterior mean, on the CPU.
+
+    Attributes:
+        responsibilities: (N, K), rows sum to 1.
+        z_c: (N, K), cluster latent.
+        z: (N, V), variation.
+        tau: (N, T), pose in the Lie algebra, units as `group.units`.
+        element: (N, 3, 3), exp(tau).
+        canonical: (N, C, H, W), values from 0 to 1.
+    """
+
+    responsibilities: Tensor
+    z_c: Tensor
+    z: Tensor
+    tau: Tensor
+    element: Tensor
+    canonical: Tensor
+
+    @property
+    def cluster(self) -> Tensor:
+        """(N,) the most probable cluster of each image."""
+        return self.responsibilities.argmax(-1)
+
+
+def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
+    """Latents and canonical images of (N, C, H, W) uint8 images.
+
+    Args:
+        model: in evaluation mode.
+        pixels: (N, C, H, W) uint8.
+        batch_size: images at a time.
+        track: wraps the batches, a progress bar say.
+    """
+    return joined([taken(out) for _, out in track(outputs(model, pixels, batch_size))])
+
+
+def taken(out: Output) -> Embedding:
+    """What is kept of a model's output, on the CPU."""
+    return Embedding(**{one.name: getattr(out, one.name).cpu() for one in fields(Embedding)})
+
+
+def joined(parts: Sequence[Embedding]) -> Embedding:
+    """The embeddings of some images after those of others."""
+    names = [one.name for one in fields(Embedding)]
+    return Embedding(**{name: torch.cat([getattr(one, name) for one in parts]) for name in names})
+
+
+def table(
+    embedding: Embedding, group: MatrixGroup, shape: tuple[int, int, int], first: int = 0
+) -> pa.Table:
+    """One row per image, numbered from `first`.
+
+    Columns: id (place in the source, from 0), cluster, probability_K for each cluster, the pose in
+    units that people know (rotation_deg, shift_x_px, ...; where the image's centre lands), tau in
+    the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), and z_V.
+    """
+    columns: dict[str, np.ndarray] = {
+        "id": first + np.arange(len(embedding.tau)),
+        "cluster": embedding.cluster.numpy().astype(np.int32),
+    }
+    for k, values in enumerate(embedding.responsibilities.T.numpy()):
+        columns[f"probability_{k}"] = values
+    parameters = group.to_parameters(embedding.element)
+    for i, (name, unit) in enumerate(zip(group.coordinates, group.units, strict=True)):
+        human_unit, factor = human(unit, shape)
+        columns[f"{name}_{human_unit}"] = parameters[:, i].numpy() * np.float32(factor)
+        columns[f"tau_{name}_{unit}"] = embedding.tau[:, i].numpy()
+    for v, values in enumerate(embedding.z.T.numpy()):
+        columns[f"z_{v}"] = values
+    return pa.table(columns)
+
+
+def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
+    """The unit that people read a coordinate in, and the factor that leads to it."""
+    return {"rad": ("deg", 180 / np.pi), "side": ("px", float(side(*shape[1:])))}.get(
+        unit, (unit, 1.0)
+    )
+
+
+TABLE_WRITERS = {".parquet": parquet.ParquetWriter, ".csv": csv.CSVWriter}
+
+
+def check_table_path(path: Path) -> None:
+    """Refuse what `write_tables` could not write, before any work is done.
+
+    Raises:
+        UserError: the ending is neither .parquet nor .csv.
+    """
+    if path.suffix not in TABLE_WRITERS:
+        raise UserError(f"{path}: tables end in .parquet or .csv.")
+
+
+def write_tables(parts: Iterable[pa.Table], path: Path) -> None:
+    """Write tables of the same columns as one by the file's ending, .parquet or .csv, atomically.
+
+    Args:
+        parts: at least one; only one at a time is in memory.
+        path: of the file.
+
+    Raises:
+        UserError: another ending, or the file cannot be written.
+    """
+    check_table_path(path)
+    rest = iter(parts)
+    one = next(rest)
+    with (
+        atomic(path) as temporary,
+        TABLE_WRITERS[path.suffix](str(temporary), one.schema) as writer,
+    ):
+        writer.write_table(one)
+        for one in rest:
+            writer.write_table(one)

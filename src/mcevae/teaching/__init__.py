@@ -1,0 +1,1 @@
+"""First clusters and poses from images alone, without a network."""

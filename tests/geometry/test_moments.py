@@ -1,0 +1,50 @@
+"""Moments of images: where the content lies, how large it is, whether it is all there."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mcevae.geometry.groups import get_group
+from mcevae.geometry.moments import RADIUS, centroid, moments, radius, whole
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
+from mcevae.images.datasets import Splits
+
+
+def test_centroid_of_a_dot() -> None:
+    images = torch.zeros(2, 3, 10, 20)
+    images[0, :, 2, 14] = 7.0  # the second image stays black
+    assert_close(centroid(images), torch.tensor([[4.5 / 20, -2.5 / 20], [0.0, 0.0]]))
+
+
+def test_radius_of_two_dots_and_of_nothing() -> None:
+    images = torch.zeros(2, 1, 20, 20)
+    images[0, 0, 5, 3] = images[0, 0, 5, 11] = 0.5
+    assert_close(radius(images), torch.tensor([4 / 20, RADIUS]))
+
+
+@pytest.mark.parametrize("name", ["so2", "se2", "sim2", "aff2"])
+def test_moments_follow_the_motion(name: str, small_data: Splits) -> None:
+    group = get_group(name)
+    assert small_data.train.upright is not None
+    x = to_float(small_data.train.upright[:20])
+    p = torch.tensor([0.5, 0.03, -0.02, -0.2, 0.0, 0.0])[: group.dim]
+    moved = warp(x, group.from_parameters(p.expand(20, -1)))
+    before, after = moments(x, group), moments(moved, group)
+    assert before.shape == after.shape == (20, group.dim - 1)
+    if group.dim > 3:
+        assert_close(after[:, 2] - before[:, 2], p[3].expand(20), atol=0.02, rtol=0)
+    if group.dim > 1:
+        turn = math.cos(0.5), math.sin(0.5)
+        scale = math.exp(-0.2) if group.dim > 3 else 1.0
+        x0, y0 = before[:, 0] * scale, before[:, 1] * scale
+        expected = [turn[0] * x0 - turn[1] * y0 + p[1], turn[1] * x0 + turn[0] * y0 + p[2]]
+        assert_close(after[:, :2], torch.stack(expected, -1), atol=0.01, rtol=0)
+
+
+def test_whole_images_do_not_touch_their_border() -> None:
+    x = torch.zeros(2, 1, 10, 10)
+    x[0, 0, 5, 5] = x[1, 0, 0, 5] = 1
+    assert whole(x).tolist() == [True, False]

@@ -1,0 +1,304 @@
+"""Peers: all keep the contract and learn; and each is what its paper says it is."""
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
+
+from mcevae.base.config import DataConfig
+from mcevae.images.datasets import Splits
+from mcevae.models.config import PRESETS, READ_BY, Config
+from mcevae.models.objective import bce
+from mcevae.models.peers import PEERS
+from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
+from mcevae.models.peers.factor_vae import FactorVAE, permuted
+from mcevae.models.peers.gmvae import GMVAE
+from mcevae.models.peers.vade import VaDE
+from mcevae.models.registry import build
+from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.runs.metrics import evaluate
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
+from mcevae.training.trainer import Trainer
+from tests.conftest import changed
+
+ALL = pytest.mark.parametrize("kind", list(PEERS))
+SMALL = {"channels": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
+
+
+def few(kind: str, **changes: object) -> Config:
+    """A peer's preset that trains in seconds."""
+    config = dataclasses.replace(PRESETS[kind](), data=DataConfig(source="mnist-mini", limit=400))
+    sizes = {k: v for k, v in SMALL.items() if kind in READ_BY.get(f"model.{k}", (kind,))}
+    return changed(config, sizes | {"epochs": 6, "batch_size": 50, "clusters": 4} | changes)
+
+
+@ALL
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 41)])
+def test_every_peer_keeps_the_contract(kind: str, shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(1)  # with 0, rounding decides between two paths of affine-vae's search
+    model = build(few(kind), shape).eval()
+    x = torch.rand(3, *shape)
+    out = model(x, sample=False)
+    assert out.canonical.shape == out.reconstruction.shape == x.shape
+    assert out.responsibilities.sum(-1).allclose(torch.ones(3), atol=1e-5)
+    assert out.element.allclose(model.group.exp(out.tau), atol=1e-5)
+    again = model(x[1:2], sample=False)
+    assert again.reconstruction.allclose(out.reconstruction[1:2], atol=1e-4)
+    assert model.canonical(out.z_c, out.z).shape == x.shape
+    assert model.decode(out.z_c, out.z, out.tau).allclose(out.reconstruction, atol=1e-4)
+
+
+@ALL
+def test_every_peer_learns_and_is_scored(kind: str, tmp_path: Path, small_data: Splits) -> None:
+    config = few(kind, lr=5e-3)
+    assert fit(config, small_data, tmp_path / "run")
+    errors = [r["reconstruction"] for r in read_log(tmp_path / "run") if r["split"] == "train"]
+    assert errors[-1] < 0.8 * errors[0]
+    model, found, _ = load_model(tmp_path / "run")
+    assert found == config
+    scores = evaluate(model, config, small_data)
+    assert {"bce", "kmeans_accuracy", "rotation_error_median"} <= set(scores)
+
+
+def test_beta_weighs_the_divergence(small_data: Splits) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(8, 1, 28, 28)
+    for kind, beta in (("vae", 1.0), ("beta-vae", 2.0)):
+        model = build(few(kind), (1, 28, 28)).train()
+        terms = model.terms(model, x, {})
+        assert terms.loss.allclose(terms.reconstruction + beta * terms.kl_cluster)
+        assert terms.negative_elbo.allclose(terms.reconstruction + terms.kl_cluster)
+
+
+def codes(correlation: float, n: int = 1000) -> torch.Tensor:
+    """Standard normal pairs of numbers."""
+    first, other = torch.randn(2, n)
+    return torch.stack([first, correlation * first + (1 - correlation**2) ** 0.5 * other], -1)
+
+
+@pytest.mark.parametrize(("correlation", "low", "high"), [(0.0, -0.05, 0.05), (0.95, 0.4, 1.2)])
+def test_beta_tcvae_splits_the_divergence(correlation: float, low: float, high: float) -> None:
+    torch.manual_seed(0)
+    q = Normal(codes(correlation), 0.3)
+    z = q.sample()
+    information, total_correlation, dimensions = decompose(q, z)
+    log_p = Normal(0.0, 1.0).log_prob(z).sum(-1)
+    whole = (q.log_prob(z).sum(-1) - log_p).mean()
+    assert (information + total_correlation + dimensions).allclose(whole, atol=1e-5)
+    assert low < total_correlation < high  # -log(1 - r^2) / 2 of the sum: 0.80
+    pair = torch.stack([Normal(q.loc[:, 0], 0.3).log_prob(one).exp().mean() for one in z[:, 0]])
+    other = torch.stack([Normal(q.loc[:, 1], 0.3).log_prob(one).exp().mean() for one in z[:, 1]])
+    assert dimensions.allclose((pair.log() + other.log() - log_p).mean(), atol=1e-4)
+
+
+def test_beta_tcvae_weighs_the_total_correlation_alone() -> None:
+    config = few("beta-tcvae")
+    model = build(config, (1, 28, 28))
+    assert isinstance(model, BetaTCVAE) and config.objective.beta == 6
+    x = torch.rand(8, 1, 28, 28)
+    torch.manual_seed(1)
+    terms = model.terms(model, x, {})
+    torch.manual_seed(1)
+    out = model(x, sample=True)
+    information, correlation, dimensions = decompose(out.posterior, out.z_c)
+    weighed = information + 6 * correlation + dimensions
+    assert (terms.loss - terms.reconstruction).allclose(weighed, rtol=1e-3)
+    plain = terms.reconstruction + model.code.kl(out.posterior).mean()
+    assert terms.negative_elbo.allclose(plain)
+
+
+def gradients(gamma: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Gradients of FactorVAE's loss: the discriminator's, and all others."""
+    torch.manual_seed(0)
+    model = build(few("factor-vae", gamma=gamma), (1, 28, 28)).train()
+    torch.manual_seed(1)
+    model.terms(model, torch.rand(8, 1, 28, 28), {}).loss.backward()
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert len(found) == len(list(model.parameters()))
+    own = {k: v for k, v in found.items() if k.startswith("discriminator.")}
+    return own, {k: v for k, v in found.items() if k not in own}
+
+
+def test_factor_vae_and_its_discriminator_learn_apart() -> None:
+    own, vae = gradients(gamma=10.0)
+    own_without, vae_without = gradients(gamma=0.0)
+    assert all(own[k].equal(own_without[k]) for k in own)  # none from the total correlation
+    assert any(not vae[k].allclose(vae_without[k]) for k in vae)
+    torch.manual_seed(0)
+    model = build(few("factor-vae", gamma=0.0), (1, 28, 28)).train()
+    torch.manual_seed(1)
+    model.terms(model, torch.rand(8, 1, 28, 28), {}).negative_elbo.backward()
+    parameters = dict(model.named_parameters())
+    for name, gradient in vae_without.items():  # none from the discriminator's loss
+        assert gradient.allclose(parameters[name].grad, atol=1e-5)  # pyright: ignore
+
+
+def test_permuting_keeps_each_coordinate() -> None:
+    z = codes(0.9)
+    shuffled = permuted(z)
+    assert shuffled.sort(0).values.equal(z.sort(0).values)
+    assert abs(torch.corrcoef(shuffled.T)[0, 1]) < 0.1 < torch.corrcoef(z.T)[0, 1]
+
+
+@pytest.mark.parametrize(("correlation", "low", "high"), [(0.0, -0.05, 0.05), (0.95, 0.7, 1.5)])
+def test_the_discriminator_measures_total_correlation(
+    correlation: float, low: float, high: float
+) -> None:
+    torch.manual_seed(0)
+    model = build(few("factor-vae", code=2), (1, 28, 28))
+    assert isinstance(model, FactorVAE)
+    optimizer = torch.optim.Adam(model.discriminator.parameters(), lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model.discrimination(codes(correlation), codes(correlation)).backward()
+        optimizer.step()
+    assert low < model.total_correlation(codes(correlation, 5000)) < high  # true: 0 and 1.16
+
+
+def mixed() -> VaDE:
+    """A VaDE with a mixture of its own, in training."""
+    torch.manual_seed(0)
+    model = build(few("vade", code=3), (1, 28, 28)).train()
+    assert isinstance(model, VaDE)
+    for parameter in (model.logits, model.means, model.log_variances):
+        torch.nn.init.normal_(parameter)
+    model.started.fill_(1.0)
+    return model
+
+
+def test_vade_responsibilities_follow_bayes_rule() -> None:
+    model, z = mixed(), torch.randn(5, 3)
+    joint = torch.empty(5, 4)
+    for k in range(4):
+        sigma = model.log_variances[k].exp().sqrt()
+        density = Normal(model.means[k], sigma).log_prob(z).sum(-1).exp()
+        joint[:, k] = model.logits.softmax(0)[k] * density
+    expected = joint / joint.sum(1, keepdim=True)
+    assert model.responsibilities(z).allclose(expected, atol=1e-5)
+
+
+def test_vade_bounds_the_divergence_from_the_mixture() -> None:
+    model, x = mixed(), torch.rand(4, 1, 28, 28)
+    out = model(x, sample=True)
+    q = out.posterior
+    z = q.sample((4000,)).flatten(0, 1)  # (4000 B, D)
+    mixture = MixtureSameFamily(
+        Categorical(logits=model.logits), Independent(model.components(), 1)
+    )
+    true = q.log_prob(z.unflatten(0, (4000, 4))).sum(-1).mean() - mixture.log_prob(z).mean()
+    repeated = dataclasses.replace(
+        out, z_c=z, posterior=Normal(q.loc.repeat(4000, 1), q.scale.repeat(4000, 1))
+    )
+    bound = sum(model.divergences(repeated))
+    assert true - 0.02 < bound
+    for parameter in (model.means, model.log_variances):
+        parameter.data[:] = parameter.data[:1]
+    one = Normal(model.means[0], (model.log_variances[0] / 2).exp())
+    kl_cluster, kl_code = model.divergences(out)  # exact where all components are one
+    assert kl_cluster.abs() < 1e-5
+    assert kl_code.allclose(kl_divergence(q, one).sum(-1).mean())
+    terms = model.terms(model, x, {})
+    kl = terms.kl_cluster + terms.kl_variation
+    assert terms.loss.allclose(terms.reconstruction + kl)
+
+
+def test_vade_starts_as_an_autoencoder_and_then_fits_the_mixture(
+    tmp_path: Path, small_data: Splits
+) -> None:
+    config = few("vade", epochs=5, pretrain=0.4, code=3)
+    trainer = Trainer(config, small_data, tmp_path)
+    model, pixels = trainer.inner, small_data.train.images.pixels
+    assert isinstance(model, VaDE)
+    x = torch.rand(4, 1, 28, 28)
+    model.train()
+    terms = model.terms(model, x, {})
+    assert terms.loss.equal(terms.reconstruction) and terms.negative_elbo > terms.loss
+    assert model(x, sample=True).z_c.equal(model(x, sample=False).z_c)
+    for epoch, started in enumerate([0, 0, 1]):
+        trainer.position.epoch = epoch
+        assert bool(trainer.teach()) == (epoch in (0, 2))
+        assert model.started == started and model.training
+    model.eval()
+    with torch.no_grad():
+        z = model(pixels / 255, sample=False).z_c
+        mean = model.logits.softmax(0) @ model.means
+        assert mean.allclose(z.mean(0), atol=0.05 * z.std().item())
+        assert model.responsibilities(z).argmax(-1).unique().numel() == 4
+    model.train()
+    terms = model.terms(model, x, {})
+    assert terms.loss.allclose(terms.negative_elbo)
+    before = model.means.detach().clone()
+    assert model.before(3, 5, pixels) == "" and model.means.equal(before)
+
+
+@pytest.mark.parametrize("step", [3, 13, 23])  # of 8 training + 2 validation batches an epoch
+def test_a_stopped_vade_resumes_exactly(
+    tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    config = few("vade", epochs=3, pretrain=0.34)
+    assert fit(config, small_data, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        original, calls = Trainer.terms, []
+
+        def terms(self: Trainer, batch: object) -> object:
+            calls.append(1)
+            if len(calls) == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(self, batch)
+
+        patch.setattr(Trainer, "terms", terms)
+        assert not fit(config, small_data, tmp_path / "stopped")
+    assert fit(config, small_data, tmp_path / "stopped", resume=True)
+    whole, stopped = (load(run_file(tmp_path / run, "last"))[0] for run in ("whole", "stopped"))
+    assert whole["model.started"] == 1
+    assert whole.keys() == stopped.keys() and all(whole[k].equal(stopped[k]) for k in whole)
+
+
+def test_gmvae_sums_over_the_clusters() -> None:
+    torch.manual_seed(0)
+    model = build(few("gmvae", beta=0.5), (1, 28, 28)).eval()
+    assert isinstance(model, GMVAE)
+    x = torch.rand(3, 1, 28, 28)
+    torch.manual_seed(1)
+    terms = model.terms(model, x, {})
+    torch.manual_seed(1)
+    q = model.encode(x, sample=True)
+    sums = torch.zeros(3)  # reconstruction, KL of the cluster, KL of the code
+    for y in range(4):
+        weight = q.log_y[:, y].exp()
+        code = Normal(q.code.loc[:, y], q.code.scale[:, y])
+        prior = Normal(model.means[y], (model.log_variances[y] / 2).exp())
+        errors = bce(model.canonical(q.z[:, y], q.z[:, y, :0]), x)
+        parts = errors, (weight * 4).log(), kl_divergence(code, prior).sum(-1)
+        sums = sums + torch.stack([(weight * part).mean() for part in parts])
+    found = torch.stack([terms.reconstruction, terms.kl_cluster, terms.kl_variation])
+    assert found.allclose(sums, rtol=1e-4, atol=1e-5)
+    kl = terms.kl_cluster + terms.kl_variation
+    assert terms.negative_elbo.allclose(terms.reconstruction + kl)
+    assert terms.loss.allclose(terms.reconstruction + 0.5 * kl)
+    out = model(x, sample=False)
+    likeliest = out.responsibilities.argmax(-1)
+    assert out.z_c.equal(torch.stack([out.posterior.z[i, y] for i, y in enumerate(likeliest)]))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_gmvae_separates_two_kinds_of_images(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = build(few("gmvae", clusters=2, code=2), (1, 28, 28)).train()
+    kind = torch.arange(64) % 2
+    x = torch.zeros(64, 1, 28, 28)
+    x[kind == 0, :, :, :14] = 1
+    x[kind == 1, :, :, 14:] = 1
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(120):
+        noisy = (x - 0.2 * torch.rand_like(x)).abs()
+        optimizer.zero_grad()
+        model.terms(model, noisy, {}).loss.backward()
+        optimizer.step()
+    found = model.eval()(x, sample=False).responsibilities.argmax(-1)
+    assert found.equal(kind) or found.equal(1 - kind)

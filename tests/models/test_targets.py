@@ -1,0 +1,239 @@
+"""Targets: where they come from, and that training with them learns, repeats and resumes."""
+
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcevae.base.errors import UserError
+from mcevae.images.datasets import Splits
+from mcevae.models.default import targets
+from mcevae.models.default.model import DefaultModel
+from mcevae.models.default.targets import UNKNOWN, SelfTraining
+from mcevae.models.registry import build
+from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.runs.metrics import evaluate
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
+from mcevae.training.trainer import Trainer
+from tests.conftest import taught
+from tests.training.test_loop import interrupt_at, losses
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Path:
+    folder = tmp_path_factory.mktemp("taught") / "run"
+    assert fit(taught(), small_data, folder)
+    return folder
+
+
+def teacher(data: Splits, **changes: object) -> tuple[SelfTraining, DefaultModel]:
+    torch.manual_seed(0)
+    config = taught(**changes)
+    model = build(config, (1, 28, 28))
+    assert isinstance(model, DefaultModel)
+    return SelfTraining(config, data.train.images.pixels, model.group), model
+
+
+def test_stages_come_in_turn(small_data: Splits) -> None:
+    school, model = teacher(small_data)
+    targets = school.targets
+    assert "templates" in school.before(0, model)
+    assert (targets.cluster == UNKNOWN).all()
+    inside = school.group.to_parameters(targets.element)
+    assert inside[:, 0].abs().max() < 1.8
+    assert "3 clusters" in school.before(school.warmup, model)
+    assert targets.cluster.unique().tolist() == [UNKNOWN, 0, 1, 2]  # 300 of 400 images
+    before = targets.cluster.clone()
+    assert "kept" in school.before(school.warmup + school.interval, model)  # it knows nothing yet
+    assert targets.cluster.equal(before)
+
+
+def test_redrawing_takes_what_the_network_is_sure_of(
+    small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school, model = teacher(small_data, frames="common")
+    n = len(small_data.train)
+    joint = torch.zeros(n, model.clusters, len(model.angles))
+    joint[:40, 2, 4] = joint[40:, 1, 4] = 1
+    shift = torch.full((n, 2), 0.05)
+    sure = (joint, school.targets.element, torch.ones(n), shift)
+    monkeypatch.setattr(school, "posterior", lambda *_: [sure])
+    school.targets.cluster.fill_(0)
+    assert "kept" in school.redraw(model)
+    school.targets.cluster.fill_(1)
+    school.targets.cluster[:50] = 2
+    assert "new clusters" in school.redraw(model)
+    assert school.targets.cluster.equal(joint.sum(-1).argmax(-1))
+    found = school.group.to_parameters(school.targets.element)
+    assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5
+    assert found[:, 1:].allclose(shift, atol=1e-5)
+
+
+def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
+    small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school, model = teacher(small_data)
+    n, own = len(small_data.train), 80
+    for known in (school.targets.cluster, school.targets.first):
+        known.copy_((torch.arange(n) >= own).long())  # 80 images in cluster 0
+
+    def posterior(_: object, rows: slice | Tensor = slice(None)) -> list[tuple[Tensor, ...]]:
+        joint = torch.zeros(n, model.clusters, len(model.angles))
+        joint[left:, 1, 2] = joint[:left, 0, 2] = 1  # so many are left to it by the network
+        joint[left:own, 0, 4] = 1e-9  # which would have the others of it at angle 4
+        parts = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
+        return [tuple(part[rows] for part in parts)]
+
+    monkeypatch.setattr(school, "posterior", posterior)
+    for left in (70, 60):
+        assert "brought back" not in school.redraw(model)
+        assert (school.targets.cluster == 0).sum() == left
+    left = 50
+    assert "80 brought back" in school.redraw(model)
+    assert (school.targets.cluster == 0).sum() == own
+    assert school.targets.first[:own].eq(0).all() and school.targets.first[own:].eq(1).all()
+
+
+def test_images_that_were_given_no_cluster_at_first_are_not_brought_back(
+    small_data: Splits,
+) -> None:
+    school, model = teacher(small_data)
+    school.targets.first[:30], school.targets.cluster[:30] = 0, 0
+    cluster = torch.ones_like(school.targets.cluster)
+    assert school.swallowed(cluster, model.clusters).nonzero()[:, 0].tolist() == list(range(30))
+
+
+def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Splits) -> None:
+    config = taught(clusters="auto")
+    assert fit(config, small_data, tmp_path / "run")
+    model, found, _ = load_model(tmp_path / "run")
+    assert isinstance(model, DefaultModel)
+    assert found.model.clusters == "auto"
+    assert 2 <= model.clusters < 30
+    scores = evaluate(model, config, small_data)
+    assert sum(name.startswith("occupancy_") for name in scores) == model.clusters
+
+
+@pytest.mark.parametrize("clusters", [3, "auto"])
+def test_a_run_trained_longer_keeps_its_clusters(
+    tmp_path: Path, small_data: Splits, clusters: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
+    assert fit(taught(clusters=clusters), small_data, tmp_path / "run")
+    monkeypatch.setattr(targets, "start_clusters", lambda *_, **__: pytest.fail("again"))
+    assert fit(taught(clusters=clusters, epochs=20), small_data, tmp_path / "run", resume=True)
+    assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ({"epochs": 1}, "--epochs 2"),
+        ({"neighbours": 300}, "300 images are too few.*give 301"),
+        ({"clusters": 301}, "300 images are too few for 301 clusters"),
+    ],
+)
+def test_what_cannot_be_clustered_is_refused_before_training(
+    setting: dict[str, object], complaint: str, small_data: Splits, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        fit(taught(**setting), small_data, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> list[dict[str, Any]]:
+    """Losses of a run that redraws before the network has learned anything."""
+    folder = tmp_path_factory.mktemp("hasty") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "AGREEMENT", 0.0)
+        assert fit(taught(), small_data, folder)
+    return losses(folder)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"poses": "moments"}, {"grouping": "kmeans"}, {"draw": "mode"}, {"frames": "common"},
+     {"redraws": 0}, {"encode": "image"}, {"group": "sim2"}, {"group": "aff2"}],
+    ids=str,
+)  # fmt: skip
+def test_every_switch_changes_what_is_learned(
+    setting: dict[str, object],
+    hasty: list[dict[str, Any]],
+    small_data: Splits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(targets, "AGREEMENT", 0.0)
+    assert fit(taught(**setting), small_data, tmp_path / "run")
+    found = losses(tmp_path / "run")
+    assert found != hasty
+    assert all(math.isfinite(row["loss"]) for row in found)
+
+
+def test_it_trains_and_is_scored(run: Path, small_data: Splits) -> None:
+    model, config, _ = load_model(run)
+    assert isinstance(model, DefaultModel) and config == taught()
+    rows = [row["invariance"] for row in read_log(run) if row["split"] == "train"]
+    assert rows[-1] < rows[1]  # the first epoch asks for rotations alone
+    scores = evaluate(model, config, small_data)
+    assert {"accuracy", "rotation_error_median", "same_cluster", "bce"} <= set(scores)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])  # first poses, clusters, first redraw
+def test_new_targets_are_stopped_amid_and_resumed_exactly(
+    tmp_path: Path,
+    small_data: Splits,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+) -> None:
+    before = SelfTraining.before
+    last = run_file(tmp_path / "run", "last")
+    held = []
+
+    def interrupted(school: SelfTraining, now: int, *given: Any) -> str:
+        if now == epoch:
+            held.append(last.read_bytes())
+            os.kill(os.getpid(), signal.SIGINT)
+        return before(school, now, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SelfTraining, "before", interrupted)
+        assert not fit(taught(), small_data, tmp_path / "run")
+    assert [last.read_bytes()] == held  # it was amid, and half of it is not kept
+    assert fit(taught(), small_data, tmp_path / "run", resume=True)
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (tmp_path / "run", run))
+    assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
+
+
+@pytest.mark.parametrize("step", [3, 20])
+def test_a_stopped_run_resumes_exactly(
+    tmp_path: Path, small_data: Splits, run: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step, 2)
+        assert not fit(taught(), small_data, tmp_path / "run")
+    assert fit(taught(), small_data, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(run)
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (tmp_path / "run", run))
+    assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
+
+
+def test_the_rate_rises_and_falls(tmp_path: Path, small_data: Splits) -> None:
+    trainer = Trainer(taught(epochs=10), small_data, tmp_path)
+    rates = []
+    for epoch in range(10):
+        trainer.position.epoch = epoch
+        trainer.set_rate()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    warmup = trainer.teacher.warmup
+    assert warmup == 2
+    assert rates[1] < trainer.config.train.lr > rates[9]  # the fall of the first cycle, the second
+    assert rates.index(max(rates)) > warmup
+    assert rates[9] < 0.1 * max(rates)

@@ -1,0 +1,316 @@
+"""The explorer: what it answers, what it refuses, and its page in a real browser."""
+
+import io
+import json
+import re
+import socket
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as parquet
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from mcevae.base.errors import UserError
+from mcevae.cli import main
+from mcevae.images import datasets
+from mcevae.images.datasets import Splits
+from mcevae.pages.explorer import Explorer
+from mcevae.pages.guard import MOST_JSON
+from mcevae.pages.listen import bind, bracketed
+from mcevae.pages.serve import application
+from mcevae.runs.confidence import Calibration
+from mcevae.runs.infer import embed
+from mcevae.runs.metrics import Score
+
+
+def png_of(explorer: Explorer, image: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(explorer.gallery.pixels[image, 0].numpy()).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_groups_are_changed_kept_and_undone(client: TestClient, explorer: Explorer) -> None:
+    sizes = [one["size"] for one in client.get("/api/groups").json()["groups"]]
+    merged = client.post("/api/groups/merge", json={"groups": [2, 0]}).json()["groups"]
+    assert merged[1]["size"] == sizes[0] + sizes[2] and len(merged) == len(sizes) - 1
+    named = client.post("/api/groups/rename", json={"group": 1, "name": "both"}).json()["groups"]
+    assert named[1]["name"] == "both"
+    kept = json.loads((explorer.run / "groups.json").read_text())
+    assert kept["groups"][1] == {"name": "both", "units": ["2", "0"]}
+    table = pyarrow.csv.read_csv(io.BytesIO(client.get("/api/table.csv").content))
+    assert table["group"].to_pylist().count("both") == sizes[0] + sizes[2]
+    for left in (1, 0):
+        assert client.post("/api/groups/undo").json()["undo"] == left
+    assert [one["size"] for one in client.get("/api/groups").json()["groups"]] == sizes
+    assert client.post("/api/groups/undo").status_code == 422
+
+
+def test_a_group_is_split_in_two(client: TestClient) -> None:
+    groups = client.get("/api/groups").json()["groups"]
+    largest = max(range(len(groups)), key=lambda i: groups[i]["size"])
+    split = client.post("/api/groups/split", json={"group": largest}).json()["groups"]
+    parts = [one["size"] for one in split[largest : largest + 2]]
+    assert min(parts) > 0 and sum(parts) == groups[largest]["size"]
+
+
+def test_a_dropped_image_gets_what_the_model_says(client: TestClient, explorer: Explorer) -> None:
+    answer = client.post("/api/look?name=new.PNG", content=png_of(explorer, 3))
+    found = answer.json()
+    expected = embed(explorer.model, explorer.gallery.pixels[3:4])
+    assert found["cluster"] == int(expected.cluster)
+    assert np.allclose(found["probability"], expected.responsibilities[0], atol=1e-5)
+    assert np.allclose(found["pose"], explorer.gallery.pose[3], atol=1e-3)
+    assert 0 <= found["confidence"] <= 1 and found["strip"].startswith("data:image/png")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.png", b"no picture", "a.png is not an image"), ("a.exe", b"x", "a.exe")],
+)
+def test_what_is_no_image_is_refused(
+    client: TestClient, name: str, content: bytes, said: str
+) -> None:
+    answer = client.post("/api/look", params={"name": name}, content=content)
+    assert answer.status_code == 422 and said in answer.json()["detail"]
+
+
+def test_names_of_dropped_files_lead_nowhere(client: TestClient, explorer: Explorer) -> None:
+    answer = client.post("/api/look?name=../../../etc/x.png", content=png_of(explorer, 0))
+    assert answer.json()["name"] == "x.png"
+
+
+def test_drawings_follow_the_latents(client: TestClient, explorer: Explorer) -> None:
+    start = client.get("/api/images/5/latents").json()
+    assert np.allclose(start["z"], explorer.gallery.z[5], atol=1e-5)
+    there = client.post("/api/draw", json=start).json()
+    turned = client.post("/api/draw", json={**start, "tau": [90.0, 0.0, 0.0]}).json()
+    assert turned["canonical"] == there["canonical"] and turned["moved"] != there["moved"]
+    other = client.post("/api/draw", json={**start, "z": [v + 2 for v in start["z"]]}).json()
+    assert other["canonical"] != there["canonical"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cluster": 99}, {"z": []}, {"tau": [1.0]}, {"tau": [1e999, 0, 0]}]
+)
+def test_latents_that_cannot_be_are_refused(client: TestClient, wrong: dict[str, Any]) -> None:
+    start = client.get("/api/images/5/latents").json()
+    body = json.dumps({**start, **wrong})
+    assert client.post("/api/draw", content=body).status_code == 422
+
+
+def test_pictures_and_tables_are_handed_out(client: TestClient, explorer: Explorer) -> None:
+    strip = Image.open(io.BytesIO(client.get("/api/images/0/strip.png").content))
+    assert strip.size == (4 * 28, 28)
+    assert client.get("/api/images/600/strip.png").status_code == 404
+    table = parquet.read_table(io.BytesIO(client.get("/api/table.parquet").content))
+    assert table.num_rows == 600
+    with zipfile.ZipFile(io.BytesIO(client.get("/api/canonical.zip").content)) as archive:
+        assert len(archive.namelist()) == 600
+    assert client.get("/api/table.exe").status_code == 404
+
+
+def test_other_sites_and_hosts_are_refused(client: TestClient, explorer: Explorer) -> None:
+    merge = {"url": "/api/groups/merge", "json": {"groups": [0, 1]}}
+    assert client.post(**merge, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert client.post(**merge, headers={"Host": "evil.example"}).status_code == 400
+    assert not (explorer.run / "groups.json").exists()
+    assert client.post(**merge, headers={"Origin": "http://127.0.0.1"}).status_code == 200
+
+
+def test_large_requests_are_refused(client: TestClient) -> None:
+    assert client.post("/api/draw", content=b"x" * (MOST_JSON + 1)).status_code == 413
+    assert client.post("/api/draw", content=iter([b"x"])).status_code == 411
+
+
+@pytest.mark.parametrize("path", ["/static/..%2f..%2fserve.py", "/static/page.html.j2"])
+def test_only_named_files_are_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/docs"):
+        answer = client.get(path)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert 'src="http' not in answer.text and 'href="http' not in answer.text
+    listed = client.get("/docs").text
+    assert all(path in listed for path in client.get("/openapi.json").json()["paths"])
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `mcevae serve` says when it refuses, before it reads any images."""
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", *arguments])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_taken_port_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: Path
+) -> None:
+    monkeypatch.setattr(datasets, "prepare_for", None)  # the port comes first
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal(capsys, str(trained), "--port", str(port))
+    assert re.search(rf"127\.0\.0\.1:{port}: cannot listen there .*; give another --port\.", said)
+
+
+@pytest.mark.parametrize("host", ["no.such.invalid", "x" * 300, "a..b", "1::2::3", "203.0.113.7"])
+def test_a_host_that_is_not_of_this_machine_is_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path, host: str
+) -> None:
+    assert "give another --host" in refusal(capsys, str(trained), "--host", host, "--port", "0")
+
+
+def test_a_number_that_is_no_port_is_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path
+) -> None:
+    assert "0 to 65535" in refusal(capsys, str(trained), "--port", "99999")
+
+
+def test_a_run_that_is_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "no such run" in refusal(capsys, str(tmp_path / "none"))
+
+
+def test_an_address_of_ipv6_is_listened_at(explorer: Explorer, small_data: Splits) -> None:
+    try:
+        listening = bind("::1", 0)
+    except UserError:
+        pytest.skip("this machine has no IPv6")
+    listening.close()
+    app = application(explorer, small_data, {}, (bracketed("::1"),))
+    client = TestClient(app, base_url="http://[::1]:8765")
+    assert client.get("/api/groups").status_code == 200
+    assert client.get("/api/groups", headers={"Host": "[::2]:8765"}).status_code == 400
+
+
+def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: Explorer) -> None:
+    page.goto(address)
+    cards = page.locator(".group")
+    expect(cards.first).to_be_visible()
+    before = cards.count()
+    name = cards.first.get_by_role("textbox")
+    name.fill("the largest")
+    name.press("Enter")
+    expect(page.get_by_role("heading", name="Group the largest")).to_be_visible()
+    cards.first.get_by_role("button", name="Split").click()
+    expect(cards).to_have_count(before + 1)
+    for part in ("the largest a", "the largest b"):
+        page.get_by_role("checkbox", name=f"mark group {part}").check()
+    page.get_by_role("button", name="Merge the marked groups").click()
+    expect(cards).to_have_count(before)
+    assert "the largest a" in (explorer.run / "groups.json").read_text()
+    page.get_by_role("button", name="Undo").click()
+    expect(cards).to_have_count(before + 1)
+
+
+def test_an_image_is_dropped_and_its_latents_moved(
+    page: Page, errors: list[str], address: str, explorer: Explorer, tmp_path: Path
+) -> None:
+    (tmp_path / "new.png").write_bytes(png_of(explorer, 7))
+    page.goto(address)
+    expect(page.locator("#file")).to_be_enabled()
+    page.set_input_files("#file", tmp_path / "new.png")
+    expect(page.locator("#found h3")).to_have_text("new.png")
+    assert page.locator("#found .strip figure").count() == 4
+    page.locator("#found").get_by_role("button", name="Move its latents").click()
+    moved, canonical = page.locator("#bench-moved"), page.locator("#bench-canonical")
+    drawn = page.locator("#bench-pictures[aria-busy=false]")
+    expect(drawn).to_be_visible()  # or these are the pictures of the first image still
+    before = moved.get_attribute("src"), canonical.get_attribute("src")
+    page.get_by_role("slider", name="tau: rotation").fill("40.5")
+    expect(drawn).to_be_visible()
+    assert moved.get_attribute("src") != before[0]
+    assert canonical.get_attribute("src") == before[1]
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    page.set_input_files("#file", tmp_path / "broken.png")
+    expect(page.get_by_role("alert")).to_contain_text("broken.png is not an image")
+    errors.clear()  # the browser counts the refused request as one
+
+
+def test_images_are_walked_through_by_keys(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator(".group .thumb").first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog#image")
+    expect(dialog).to_be_visible()
+    name = dialog.get_by_role("heading").inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("heading")).not_to_have_text(name)
+    assert dialog.locator(".strip figure").count() == 4
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_no_label_of_a_rose_is_cut(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".group svg").first).to_be_visible()
+    beyond = """() => [...document.querySelectorAll(".group svg text")].filter((text) => {
+        const [own, all] = [text, text.ownerSVGElement].map((one) => one.getBoundingClientRect());
+        return own.left < all.left || own.right > all.right || own.bottom > all.bottom;
+    }).map((text) => text.textContent)"""
+    assert page.evaluate(beyond) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_refused_is_seen_wherever_one_is(
+    page: Page, errors: list[str], address: str, explorer: Explorer, scheme: Any
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 700})
+    page.goto(address)
+    expect(page.locator("#said")).to_be_hidden()
+    for button in ("Merge the marked groups", "Undo"):
+        expect(page.get_by_role("button", name=button)).to_have_css("opacity", "0.45")
+    last = page.locator(".group").last
+    last.scroll_into_view_if_needed()
+    last.get_by_role("textbox").fill("\N{ZERO WIDTH SPACE}")
+    last.get_by_role("button", name="Name").click()
+    said = page.locator("#said")
+    expect(said).to_contain_text("printable characters")
+    expect(said).to_be_in_viewport(ratio=1)
+    paper = page.evaluate("getComputedStyle(document.getElementById('said')).backgroundColor")
+    assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
+    tops = [one.bounding_box() for one in last.locator(".tools > *").all()]
+    middles = [box["y"] + box["height"] / 2 for box in tops if box]
+    assert max(middles) - min(middles) < 10  # all in one line
+    errors.clear()  # the browser counts the refused request as one
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone(page: Page, address: str, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 700})
+    page.goto(address)
+    expect(page.locator(".group").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, paper[4:-1].split(","))) < 200) == (scheme == "dark")
+
+
+def test_the_report_needs_no_server(
+    page: Page, explorer: Explorer, small_data: Splits, calibration: Calibration
+) -> None:
+    from mcevae.pages.report import write_report
+
+    scores = {"bce": Score(value=100.0, unit="nats", n=100)}
+    report = write_report(
+        explorer.run, explorer.model, explorer.config, small_data, scores, calibration
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    expect(page.locator(".group").first).to_be_visible()
+    page.locator("#map").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#tip")).to_be_visible()
+    page.locator("#colour").select_option("rotation")
+    page.keyboard.press("Tab")
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)

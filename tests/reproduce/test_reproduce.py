@@ -1,0 +1,218 @@
+"""`mcevae reproduce`: cells are made once, go on where they were, and are drawn and tabulated."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from mcevae.base.errors import TrainingError, UserError
+from mcevae.cli import main
+from mcevae.images.datasets import load
+from mcevae.models.config import PRESETS
+from mcevae.reproduce import cells as cells_module
+from mcevae.reproduce import grid
+from mcevae.reproduce.cells import run_cell, splits
+from mcevae.reproduce.floors import fit_floor
+from mcevae.reproduce.grid import FLOORS, MODELS, NEEDS, Budget, Cell, budget_of, cells_for
+from mcevae.reproduce.tables import comma_separated, markdown, rows
+
+TINY = Budget(name="tiny", split="standard", limit=200, minutes=0.001, scored=100)
+QUIET = Console(quiet=True)
+
+
+def cell(out: Path, model: str = "vae", **changes: object) -> Cell:
+    whole = Cell(model=model, group="se2", seed=0, budget=TINY, source="mnist-mini", out=out)
+    return dataclasses.replace(whole, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_models_are_presets_and_every_peer_is_there() -> None:
+    for entry in MODELS.values():
+        PRESETS[entry.preset]().changed(**entry.changes)
+    assert {entry.preset for entry in MODELS.values()} == set(PRESETS)
+
+
+def test_full_budget_is_the_papers() -> None:
+    full = dataclasses.replace(
+        cell(Path(), "mce-vae"), budget=budget_of("full"), source="mnist"
+    ).config()
+    assert (full.train.epochs, full.train.batch_size, full.train.lr) == (60, 100, 1e-3)
+    assert (full.data.split, full.data.limit, full.train.minutes) == ("paper", None, None)
+
+
+def test_minutes_are_the_same_for_all(tmp_path: Path) -> None:
+    budget = budget_of(7.0)
+    for model in MODELS:
+        train = cell(tmp_path, model, budget=budget).config().train
+        assert train.minutes == 7
+        assert (train.epochs > 1000) == (train.schedule == "constant")  # no end but the clock's
+    assert cell(tmp_path, budget=budget).folder == tmp_path / "7-minutes" / "se2" / "vae-0"
+    for bad in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="give minutes above 0, or full"):
+            budget_of(bad)
+
+
+def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
+    def needed(*experiments: str, **chosen: object) -> set[tuple[str, str]]:
+        options = {"models": (), "groups": ("so2", "se2"), "seeds": (0,)} | chosen
+        found = cells_for(
+            experiments,  # pyright: ignore[reportArgumentType]
+            budget=TINY,
+            source="mnist",
+            out=tmp_path,
+            **options,  # pyright: ignore[reportArgumentType]
+        )
+        assert len({cell.folder for cell in found}) == len(found)
+        return {(cell.model, cell.group) for cell in found}
+
+    assert needed("figure3") == {
+        (model, group) for model in ("mce-vae", "mce-vae-supervised") for group in ("so2", "se2")
+    }
+    assert len(needed(*NEEDS)) == 2 * (len(MODELS) + len(FLOORS))
+    assert needed("table", models=("gmvae",), groups=("so2",)) == {("gmvae", "so2")}
+    with pytest.raises(UserError, match="'nothing' is not one of default, mce-vae"):
+        needed("table", models=("nothing",))
+    with pytest.raises(UserError, match="needs none of the chosen"):
+        needed("figure3", models=("gmvae",))
+    with pytest.raises(UserError, match="--seeds has no numbers"):
+        needed("table", seeds=())
+    assert len(needed("figure4a", seeds=(1, 1))) == len(MODELS)
+
+
+def test_a_cell_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run_cell(cell(tmp_path), QUIET)
+    assert first and first["parameters"] > 1e6 and first["scores"]["bce"]["n"] == 100
+    assert first["images"] == {"train": 200, "validation": 100, "test": 100}
+    with monkeypatch.context() as patch:
+        patch.setattr(cells_module, "trained", None)
+        assert run_cell(cell(tmp_path), QUIET) == first
+    with pytest.raises(UserError, match="made with other settings"):
+        run_cell(cell(tmp_path, budget=dataclasses.replace(TINY, limit=150)), QUIET)
+
+
+def test_a_stopped_cell_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        original = cells_module.fit
+        patch.setattr(cells_module, "fit", lambda *a, **k: original(*a, **k) and False)
+        assert run_cell(cell(tmp_path), QUIET) is None
+    assert not (cell(tmp_path).folder / "cell.json").exists()
+    resumed = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            cells_module, "fit", lambda *a, **k: resumed.append(k["resume"]) or original(*a, **k)
+        )
+        assert run_cell(cell(tmp_path), QUIET)
+    assert resumed == [True]
+
+
+def test_a_diverged_training_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object, **__: object) -> bool:
+        raise TrainingError("the loss is not finite")
+
+    monkeypatch.setattr(cells_module, "fit", diverge)
+    found = run_cell(cell(tmp_path), QUIET)
+    assert found and found["failed"] == "the loss is not finite" and found["scores"] == {}
+    assert run_cell(cell(tmp_path), QUIET) == found  # not tried again
+    (row,) = rows([found])
+    assert row["bce"] is None and "seed 0 diverged" in row["notes"]
+
+
+def test_files_of_labelled_images_are_posed(tmp_path: Path) -> None:
+    whole = load("mnist-mini").train
+    assert whole.labels is not None
+    path = tmp_path / "some.npz"
+    np.savez(path, images=whole.pixels[:400, 0].numpy(), labels=whole.labels[:400].numpy())
+    data = splits(cell(tmp_path, source=str(path)))
+    assert not data.test.images.pixels.equal(data.test.upright)
+    assert data.test.images.labels is not None
+    found = run_cell(cell(tmp_path, "k-means", source=str(path)), QUIET)
+    assert found and 0.1 < found["scores"]["accuracy"]["value"] < 1
+
+
+def test_floors_say_that_images_are_too_few() -> None:
+    with pytest.raises(UserError, match="5 training images cannot make 10 clusters"):
+        fit_floor("pca", torch.zeros(5, 1, 20, 20, dtype=torch.uint8), 10, seed=0)
+
+
+@pytest.mark.parametrize("name", list(FLOORS))
+def test_floors_sort_images_better_than_chance(name: str) -> None:
+    data = splits(cell(Path(), name))
+    predict = fit_floor(name, data.train.upright, 10, seed=0)
+    found = predict(data.test.upright)
+    assert found.shape == (100,) and set(found) <= set(range(10))
+    labels = data.test.images.labels
+    assert labels is not None
+    chance = np.random.default_rng(0).permutation(found)
+    measured, shuffled = (
+        cells_module.matched_accuracy(one, labels.numpy()) for one in (found, chance)
+    )
+    assert measured > shuffled + 0.1
+    assert (predict(data.test.upright) == found).all()
+
+
+def test_tables_give_means_and_spreads() -> None:
+    def one(seed: int, model: str, bce: float, clusters: int, level: float | None) -> dict:
+        scores = {"bce": bce, "accuracy": 0.5, "clusters": clusters}
+        return {
+            "model": model,
+            "group": "se2",
+            "seed": seed,
+            "parameters": 1234567,
+            "seconds_to_level": level,
+            "scores": {key: {"value": value} for key, value in scores.items()},
+        }
+
+    results = [
+        one(0, "vae", 100.0, 1, 3.0),
+        one(1, "vae", 104.0, 1, None),
+        one(0, "gmvae", 90.0, 10, 2.0),
+    ]
+    first, second = rows(results)
+    assert (first["bce"], first["seeds"]) == (102.0, 2)
+    assert first["bce_sd"] == pytest.approx(8**0.5)
+    assert first["accuracy"] is None and second["accuracy"] == 0.5  # one cluster is no clustering
+    assert first["seconds_to_level"] is None and second["seconds_to_level"] == 2.0
+    assert "| VAE | 2 | 102 ± 3 |" in markdown(results) and "1,234,567" in markdown(results)
+    read = list(csv.DictReader(comma_separated(results).splitlines()))
+    assert [row["bce"] for row in read] == ["102.0", "90.0"]
+
+
+def test_the_command_draws_and_tabulates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["mce-vae", "mce-vae-supervised", "affine-vae-stn", "beta-vae", "pca"]
+    asked = []
+    monkeypatch.setattr(grid, "budget_of", lambda given: asked.append(given) or TINY)
+    options = ["--source", "mnist-mini", "--budget", "0.5", "--out", str(tmp_path)]
+    main(["reproduce", "all", *options, "--models", *chosen])
+    assert asked == [0.5]
+    folder = tmp_path / "tiny"
+    for name in ("figure3", "figure4a", "figure4b", "figure5"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (folder / f"{name}.svg").read_bytes()
+    found = json.loads((folder / "table.json").read_text())["cells"]
+    assert {(one["model"], one["group"]) for one in found} == {
+        (model, group) for model in chosen for group in ("so2", "se2")
+    }
+    assert str(folder / "table.md") in capsys.readouterr().out
+
+
+def test_the_command_refuses_what_it_cannot_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "some.npy", np.zeros((20, 20, 20), np.uint8))
+    for arguments, sentence in (
+        (["table", "--models", "nobody"], "'nobody' is not one of"),
+        (["figure3", "--models", "k-means"], "needs none of the chosen"),
+        (["table", "--source", str(tmp_path / "some.npy")], "has no labels"),
+        (["table", "--budget", "0"], "--budget is 0; give minutes above 0, or full"),
+        (["table", "--seeds", "-3"], "seed is -3"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["reproduce", *arguments, "--out", str(tmp_path / "out")])
+        assert stopped.value.code == 2
+        assert sentence in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,221 @@
+"""Scores on made-up answers whose right score is known."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mcevae.models.registry import build
+from mcevae.images.datasets import Splits
+from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.models.default.model import DefaultModel
+from mcevae.runs.infer import Embedding, embed
+from mcevae.runs.metrics import (
+    Score,
+    circular,
+    clustering,
+    coverage,
+    evaluate,
+    frame,
+    frames,
+    invariance,
+    matched_accuracy,
+    poses,
+    repose,
+)
+from mcevae.models.paper import PaperModel
+
+from tests.conftest import taught, tiny
+
+SUPPORT = (math.pi / 2, 0.25, 0.25)
+
+
+def embedding(clusters: torch.Tensor, element: torch.Tensor | None = None, k: int = 3) -> Embedding:
+    """An embedding that is sure of the given clusters."""
+    n = len(clusters)
+    one_hot = torch.nn.functional.one_hot(clusters, k).float()
+    element = torch.eye(3).repeat(n, 1, 1) if element is None else element
+    return Embedding(
+        responsibilities=one_hot,
+        z_c=one_hot * 5,
+        z=torch.zeros(n, 2),
+        tau=get_group("se2").log(element),
+        element=element,
+        canonical=one_hot[:, None, None, :].repeat(1, 1, 3, 1),
+    )
+
+
+def test_k_means_looks_for_as_many_clusters_as_it_is_told() -> None:
+    """A code of 3 numbers may hold 6 groups; without a number it is the model's own K."""
+    truth = torch.arange(6).repeat(20)
+    code = torch.stack([truth % 2, truth // 2 % 2, truth // 4], 1).float()
+    one = dataclasses.replace(embedding(torch.zeros(120, dtype=torch.long)), z_c=code)
+    assert clustering(one, truth, clusters=6)["kmeans_accuracy"].value == 1
+    assert clustering(one, truth)["kmeans_accuracy"].value == 0.5
+
+
+def test_accuracy_is_that_of_the_best_matching() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    assert matched_accuracy(np.array([2, 2, 0, 0, 1, 1]), labels) == 1
+    assert matched_accuracy(np.array([0, 0, 0, 0, 0, 1]), labels) == 0.5
+    assert (
+        matched_accuracy(np.array([0, 1, 2, 3, 4, 5]), labels) == 0.5
+    )  # more clusters than labels
+
+
+def test_clustering_scores_of_perfect_and_of_collapsed_clusters() -> None:
+    labels = torch.arange(3).repeat(20)
+    perfect = clustering(embedding((labels + 1) % 3), labels)
+    for name in ("accuracy", "nmi", "ari", "kmeans_accuracy", "kmeans_nmi"):
+        assert perfect[name].value == pytest.approx(1)
+    assert perfect["effective_clusters"].value == pytest.approx(3)
+    collapsed = clustering(embedding(torch.zeros(60, dtype=torch.long)), labels=None)
+    assert collapsed["effective_clusters"].value == pytest.approx(1)
+    assert collapsed["empty_clusters"].value == 2
+    assert [collapsed[f"occupancy_{k}"].value for k in range(3)] == [1, 0, 0]
+    assert "accuracy" not in collapsed
+
+
+@pytest.mark.parametrize("name", ["so2", "se2", "sim2"])
+def test_frame_is_a_robust_mean(name: str) -> None:
+    group = get_group(name)
+    center = group.from_parameters(torch.tensor([2.9, 0.1, -0.2, 0.3])[: group.dim])
+    generator = torch.Generator().manual_seed(0)
+    near = group.sample(200, (0.1, 0.02, 0.02, 0.05)[: group.dim], generator=generator)
+    anywhere = group.sample(40, (3.0, 0.2, 0.2, 0.3)[: group.dim], generator=generator)
+    found = frame(group.compose(center, torch.cat([near, anywhere])), group)
+    error = group.distance(found, center)
+    assert error["rotation_deg"].item() < 2
+    assert all(value.item() < 0.02 for key, value in error.items() if key != "rotation_deg")
+
+
+def aligned(
+    found: Embedding,
+    truth: torch.Tensor,
+    held: Embedding,
+    held_truth: torch.Tensor,
+    group: MatrixGroup,
+) -> dict[str, Score]:
+    return poses(found, truth, frames(held, held_truth, group), group, 28)
+
+
+def test_poses_are_right_up_to_each_clusters_own_frame(model: PaperModel) -> None:
+    """Aligned error is zero for a model that is right but for its frames; raw error is not."""
+    group = model.group
+    generator = torch.Generator().manual_seed(0)
+    own = group.from_parameters(torch.tensor([[3, 0.1, 0.2], [-1, 0, 0.1], [1, -0.2, 0]]))
+    clusters = torch.arange(3).repeat(30)
+    answers = []
+    for _ in range(2):
+        truth = group.sample(90, SUPPORT, generator=generator)
+        found = group.compose(truth, group.inverse(own[clusters]))
+        answers += [embedding(clusters, found), truth]
+    scores = aligned(*answers, group)
+    assert scores["rotation_error_median"].value < 0.1
+    assert scores["shift_error_mean"].value < 0.05
+    assert scores["raw_rotation_error_median"].value > 5
+    assert scores["rotation_correlation"].value > 0.999
+    assert scores["rotation_spread"].value < 0.1
+    assert scores["rotation_error_median"].n == 90
+
+
+def test_frames_are_not_estimated_on_the_images_that_are_scored(model: PaperModel) -> None:
+    """Poses that have nothing to do with the truth stay wrong, however many clusters there are."""
+    group = model.group
+    generator = torch.Generator().manual_seed(0)
+    clusters = torch.arange(60) % 20
+    answers = []
+    for _ in range(2):
+        answers.append(embedding(clusters, group.sample(60, SUPPORT, generator=generator), 20))
+        answers.append(group.sample(60, SUPPORT, generator=generator))
+    assert aligned(*answers, group)["rotation_error_median"].value > 25
+
+
+def test_a_cluster_with_few_images_takes_the_common_frame(model: PaperModel) -> None:
+    group = model.group
+    common = group.from_parameters(torch.tensor([0.4, 0.1, 0.0]))
+    clusters = torch.tensor([0] * 20 + [1])
+    truth = common.repeat(21, 1, 1)
+    found = frames(embedding(clusters), truth, group)
+    assert found[1].allclose(common, atol=1e-4)
+    assert found[2].allclose(common, atol=1e-4)
+
+
+def test_circular_statistics_do_not_see_the_seam() -> None:
+    truth = torch.linspace(-3, 3, 50)
+    wrapped = torch.atan2(torch.sin(truth + 3), torch.cos(truth + 3))
+    scores = circular(wrapped, truth)
+    assert scores["rotation_correlation"].value == pytest.approx(1, abs=1e-4)
+    assert scores["rotation_spread"].value == pytest.approx(0, abs=0.1)
+    shuffled = truth[torch.randperm(50, generator=torch.Generator().manual_seed(0))]
+    assert abs(circular(shuffled, truth)["rotation_correlation"].value) < 0.5
+
+
+def test_invariance_of_a_model_that_is_and_of_one_that_is_not() -> None:
+    clusters = torch.arange(60) % 3
+    same = invariance(embedding(clusters), embedding(clusters))
+    assert same["same_cluster"].value == 1
+    assert same["same_cluster_chance"].value == pytest.approx(1 / 3)
+    one = torch.zeros(60, dtype=torch.long)
+    assert "same_cluster" not in invariance(embedding(one, k=1), embedding(one, k=1))
+    assert same["canonical_change"].value == 0
+    other = invariance(embedding(clusters), embedding((clusters + 1) % 3))
+    assert other["same_cluster"].value == 0
+    assert other["canonical_change"].value == pytest.approx(1.5, rel=0.2)  # 1 / P(different)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_repose_gives_the_same_images_another_pose(small_data: Splits, split: str) -> None:
+    posed = getattr(small_data, split)
+    moved = repose(posed, tiny())
+    assert moved.upright.equal(posed.upright)
+    assert get_group("se2").distance(moved.elements, posed.elements)["rotation_deg"].min() > 1e-4
+    unknown = dataclasses.replace(posed, upright=None, elements=None)
+    assert not repose(unknown, tiny()).images.pixels.equal(unknown.images.pixels)
+
+
+def test_repose_follows_the_group_of_the_data(small_data: Splits) -> None:
+    moved = repose(small_data.test, tiny(group="so2", pose="se2"))
+    assert moved.elements[:, :2, 2].abs().max() > 0.1
+
+
+def test_evaluate_leaves_out_what_cannot_be_known(model: PaperModel, small_data: Splits) -> None:
+    full = evaluate(model, tiny(), small_data)
+    assert {"accuracy", "bce", "mse", "rotation_error_median", "same_cluster"} <= set(full)
+    assert all(math.isfinite(score.value) and score.n == 100 for score in full.values())
+    images = dataclasses.replace(small_data.test.images, labels=None)
+    bare = dataclasses.replace(small_data.test, images=images, upright=None, elements=None)
+    scores = evaluate(model, tiny(), dataclasses.replace(small_data, test=bare))
+    assert not {"accuracy", "rotation_error_median"} & set(scores)
+    assert {"bce", "same_cluster", "effective_clusters"} <= set(scores)
+
+
+def test_embedding_does_not_depend_on_the_batch_size(model: PaperModel, small_data: Splits) -> None:
+    pixels = small_data.test.images.pixels
+    assert embed(model, pixels, 7).z_c.allclose(embed(model, pixels, 100).z_c, atol=1e-5)
+
+
+def test_coverage_is_that_of_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truths drawn from the posterior itself are covered as often as it says."""
+    hypotheses = build(taught(rotations=72), (1, 28, 28)).eval()
+    assert isinstance(hypotheses, DefaultModel)
+    group, n = hypotheses.group, 600
+    torch.manual_seed(0)
+    p = torch.softmax(3 * torch.randn(n, 1, 72), -1)
+    joint = torch.cat([p, torch.zeros(n, 2, 72)], 1)
+    drawn = hypotheses.angles[torch.multinomial(p[:, 0], 1)]
+    own = group.from_parameters(torch.tensor([[0.4, 0.0, 0.0]])).repeat(3, 1, 1)
+    parameters = torch.nn.functional.pad(drawn, (0, 2))
+    truth = group.compose(group.from_parameters(parameters), own[:1])
+    parts = iter(joint.split(500))
+
+    def infer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return next(parts), torch.zeros(len(x), 2)
+
+    monkeypatch.setattr(hypotheses, "infer", infer)
+    pixels = torch.zeros(n, 1, 28, 28, dtype=torch.uint8)
+    scores = coverage(hypotheses, pixels, truth, own)
+    assert scores["rotation_coverage_50"].value > 0.5  # a set has at least one rotation
+    assert 0.87 < scores["rotation_coverage_90"].value < 0.99

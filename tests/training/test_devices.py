@@ -1,0 +1,179 @@
+"""Several processes train what one would, stop together, and what they leave goes on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcevae.models.config import PRESETS, Config
+from mcevae.runs.checkpoint import load, part, run_file
+from mcevae.runs.data import prepare_for
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
+from mcevae.training.trainer import Trainer
+from tests.conftest import tiny
+from tests.training.ranks_worker import few, work
+
+HERE = Path(__file__).parent
+AFTER = 8 + 17
+"""Calls of the loss an epoch: 400 images by 2 ranks of 25, and half of 833 to validate."""
+FIT = ("-m", "tests.training.ranks_fit")
+TINY = (
+    *("mnist-mini", "--limit", "400", "--preset", "paper", "--channels", "4", "8", "8", "8"),
+    *("--hidden", "32", "--pose-hidden", "16", "--decoder-hidden", "32", "--clusters", "4"),
+    *("--lr", "3e-3", "--epochs", "2", "--batch-size", "25"),
+)
+
+
+def start(*command: str, ranks: int = 2) -> subprocess.Popen[str]:
+    """Start a command as torchrun would."""
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    return subprocess.Popen(
+        [sys.executable, "-m", *launcher, *command],
+        cwd=HERE.parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What a process says until its end, which must come."""
+    said, _ = process.communicate(timeout=120)
+    return said
+
+
+@pytest.fixture(scope="module")
+def without_noise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict]]:
+    """What `ranks_worker` found of a preset: one process of batches of 50, then two of 25."""
+    folder = tmp_path_factory.mktemp("still")
+    process = start(str(HERE / "ranks_worker.py"), str(folder), "25")
+    for preset in PRESETS:
+        work(preset, few(), folder, 50)
+    said = ended(process)
+    assert process.returncode == 0, said
+
+    @cache
+    def found(preset: str) -> list[dict[str, Tensor]]:
+        places = ("0-of-1", "0-of-2", "1-of-2")
+        return [load(folder / f"{preset}-{place}.safetensors")[0] for place in places]
+
+    return found
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_two_processes_learn_what_one_would(
+    without_noise: Callable[[str], list[dict[str, Tensor]]], preset: str
+) -> None:
+    """The same images a step, no noise. Sums in another order then change a gradient by 2e-3 of
+    its size at most, where a ReLU is at its kink, and losses by 4e-5, but for preset paper, whose
+    last weights change them by 6e-4; batch norm by each rank for itself changes gradients by 0.02
+    to 0.5 and losses by up to 4e-4.
+    """
+    one, first, second = without_noise(preset)
+    assert all(first[name].equal(second[name]) for name in first)
+    assert part(one, "gradient").keys() == part(first, "gradient").keys()
+    own, averaged = (
+        torch.cat([v.flatten() for v in part(found, "gradient").values()]) for found in (one, first)
+    )
+    if preset != "beta-tcvae":  # estimates its total correlation within the batch of a rank
+        assert (own - averaged).norm() < 5e-3 * own.norm()
+    for split, most in (("train", 1e-4), ("validation", 1e-3 if preset == "paper" else 1e-4)):
+        assert (first[split] - one[split]).abs().max() < most * one[split].abs().max()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of two ranks from the command line, and what it said."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    process = start("-m", "mcevae", "fit", *TINY, "--out", str(run))
+    said = ended(process)
+    assert process.returncode == 0, said
+    return run, said
+
+
+def terms_of(run: Path, split: str) -> list[float]:
+    return [row["reconstruction"] for row in read_log(run) if row["split"] == split]
+
+
+def test_the_command_line_trains_and_reports_once(whole: tuple[Path, str], tmp_path: Path) -> None:
+    run, said = whole
+    assert Config.read(run / "settings.toml") == tiny(batch_size=25)
+    assert (
+        said.count("epoch   1  loss") == said.count("epoch   2  loss") == said.count("Open ") == 1
+    )
+    assert len(list(run.rglob("events.out.tfevents.*"))) == 1
+    assert (run / "report.html").exists() and (run / "metrics.json").exists()
+    assert len(read_log(run)) == 4
+    one = tmp_path / "one"  # of the same images a step and other noise: 5 % apart, not the 25 %
+    assert fit(tiny(batch_size=50), prepare_for(tiny()), one)  # that an epoch brings
+    for split in ("train", "validation"):
+        assert terms_of(run, split) == pytest.approx(terms_of(one, split), rel=0.05)
+
+
+def test_a_signal_to_one_rank_stops_all_and_the_run_resumes_exactly(
+    whole: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(
+        "-m", "tests.training.ranks_fit", str(run), "--send", "SIGINT", "1", str(AFTER + 3)
+    )
+    said = ended(process)  # torchrun's own exit code is always 1
+    assert "exitcode  : 130" in said, said
+    state = load(run_file(run, "last"))[1]
+    assert (state["position"]["epoch"], state["position"]["step"]) == (1, 3)
+    shutil.copytree(run, tmp_path / "alone")
+    process = start(*FIT, str(run), "--resume")
+    said = ended(process)
+    assert process.returncode == 0, said
+    assert (run / "rank-0").read_text() == (run / "rank-1").read_text()
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (run, whole[0]))
+    assert all(resumed[name].equal(unbroken[name]) for name in unbroken)
+    assert terms_of(run, "train") == pytest.approx(terms_of(whole[0], "train"), rel=1e-6)
+    # One process, with twice the batch, goes on at the same image; its noise is another.
+    assert fit(tiny(batch_size=50), prepare_for(tiny()), tmp_path / "alone", resume=True)
+    for split in ("train", "validation"):
+        assert terms_of(tmp_path / "alone", split) == pytest.approx(
+            terms_of(whole[0], split), rel=0.05
+        )
+
+
+def test_a_dead_rank_ends_the_job_and_one_process_goes_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(
+        "-m", "tests.training.ranks_fit", str(run), "--send", "SIGKILL", "1", str(AFTER + 3)
+    )
+    said = ended(process)
+    assert process.returncode == 1 and "rank 0: another process of this training has ended" in said
+    config = tiny(batch_size=25)
+    position = load(run_file(run, "last"))[1]["position"]
+    assert (position["epoch"], position["step"]) == (1, 0)
+    trainer = Trainer(config, prepare_for(config), run)
+    trainer.restore()
+    assert fit(config, prepare_for(config), run, resume=True)
+    assert len(read_log(run)) == 4
+
+
+@pytest.mark.parametrize(
+    ("ranks", "batch_size", "step"), [(1, 50, 3), (1, 25, 6), (1, 20, 7), (1, 400, 0)]
+)
+def test_another_number_of_ranks_goes_on_at_the_same_image(
+    tmp_path: Path, ranks: int, batch_size: int, step: int
+) -> None:
+    """After 3 steps of 2 ranks by 25."""
+    config = tiny(batch_size=batch_size)
+    trainer = Trainer(config, prepare_for(config), tmp_path)
+    trainer.save()
+    tensors, _ = load(run_file(tmp_path, "last"))
+    trainer.position.step, trainer.position.sums = 3, [6.0] * 7
+    trainer.take_place(tensors, 2, 50)
+    assert trainer.position.step == step
+    assert trainer.position.sums == [2.0 * step] * 7

@@ -1,0 +1,265 @@
+"""Training learns, repeats, resumes exactly, and stops with a reason."""
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mcevae.base.errors import TrainingError, UserError
+from mcevae.images.datasets import Posed, Splits
+from mcevae.models.config import Config
+from mcevae.runs import checkpoint
+from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.training.log import read_log
+from mcevae.training.loop import fit
+from mcevae.training.trainer import Trainer
+from tests.conftest import taught, tiny
+
+SPLITS = ("train", "validation", "test")
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """Rows of the log without times."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(run)]
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(4.0, 4), (40.0, 3), (0.01, 16)])
+def test_a_budget_in_minutes_holds_all_stages(
+    tmp_path: Path, small_data: Splits, seconds: float, epochs: int
+) -> None:
+    trainer = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
+    assert trainer.teacher
+    trainer.position.start_seconds = 7.0  # twice that of 30, the rest for epochs
+    steps = len(trainer.loader)
+    trainer.position.step = min(20, steps)
+    trainer.position.seconds = 7.0 + seconds * trainer.position.step / steps
+    said = trainer.plan()
+    assert trainer.position.epochs == epochs
+    assert ("give more" in said) == (epochs == 3)
+    assert trainer.teacher.warmup == max(1, round(epochs / 4))
+    trainer.save()
+    again = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
+    again.restore()
+    assert again.position.epochs == epochs and again.teacher
+    assert again.teacher.warmup == trainer.teacher.warmup
+
+
+def test_it_learns(tmp_path: Path, small_data: Splits) -> None:
+    fit(tiny(epochs=6, lr=1e-2), small_data, tmp_path / "run")
+    reconstruction = [r["reconstruction"] for r in read_log(tmp_path / "run")]
+    assert reconstruction[-1] < 0.75 * reconstruction[0]
+
+
+def test_supervised_canonical_images_approach_the_upright_ones(
+    tmp_path: Path, small_data: Splits
+) -> None:
+    fit(tiny(epochs=6, lr=1e-2, mode="supervised"), small_data, tmp_path / "run")
+    rows = [row for row in read_log(tmp_path / "run") if row["split"] == "validation"]
+    assert rows[-1]["invariance"] < 0.8 * rows[0]["invariance"]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"latent": "gaussian"},
+        {"likelihood": "mse"},
+        {"draws": 3},
+        {"invariance_noise": "own"},
+        {"group": "so2"},
+        {"group": "aff2"},
+        {"alpha": 0.0, "beta": 2.0},
+        {"precision": "bf16"},
+        {"prior_weights": (0.4, 0.3, 0.2, 0.1)},
+    ],
+    ids=str,
+)
+def test_every_variant_trains(
+    tmp_path: Path, small_data: Splits, variant: dict[str, object]
+) -> None:
+    fit(tiny(epochs=2, **variant), small_data, tmp_path / "run")
+    rows = [row["reconstruction"] for row in losses(tmp_path / "run") if row["split"] == "train"]
+    assert rows[1] < rows[0]
+    assert load_model(tmp_path / "run")[1] == tiny(epochs=2, **variant)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    tmp_path: Path, small_data: Splits, trained: Path
+) -> None:
+    fit(tiny(), small_data, tmp_path / "again")
+    assert losses(tmp_path / "again") == losses(trained)
+    again, first = (load(run_file(run, "best"))[0] for run in (tmp_path / "again", trained))
+    assert all(again[key].equal(first[key]) for key in first)
+    fit(tiny(seed=1), small_data, tmp_path / "other")
+    assert losses(tmp_path / "other") != losses(trained)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
+    """Send this process a signal at the given call of the loss."""
+    original, calls = Trainer.terms, []
+
+    def terms(self: Trainer, batch: Any) -> Any:
+        calls.append(1)
+        if len(calls) == step:
+            os.kill(os.getpid(), number)
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "terms", terms)
+
+
+@pytest.mark.parametrize("step", [3, 8, 13])  # of 8 training + 2 validation batches an epoch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_resumes_exactly(
+    tmp_path: Path,
+    small_data: Splits,
+    trained: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    number: signal.Signals,
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step, number)
+        assert not fit(tiny(), small_data, tmp_path / "run")
+    assert fit(tiny(), small_data, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(trained)
+    resumed, unbroken = (load(run_file(r, "last"))[0] for r in (tmp_path / "run", trained))
+    assert all(resumed[key].equal(unbroken[key]) for key in unbroken)
+
+
+def test_a_finished_run_can_be_trained_longer(tmp_path: Path, small_data: Splits) -> None:
+    fit(tiny(epochs=1), small_data, tmp_path / "run")
+    fit(tiny(epochs=3), small_data, tmp_path / "run", resume=True)
+    fit(tiny(epochs=3), small_data, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_a_budget_in_minutes_ends_training_with_a_scored_model(
+    tmp_path: Path, small_data: Splits
+) -> None:
+    assert fit(tiny(epochs=1000, minutes=1e-4), small_data, tmp_path / "run")
+    assert len(read_log(tmp_path / "run")) == 2
+    best, last = (load(run_file(tmp_path / "run", which))[1] for which in ("best", "last"))
+    assert last["position"]["best"] == best["position"]["best"] < float("inf")
+    assert fit(tiny(epochs=1000, minutes=1e-4), small_data, tmp_path / "run", resume=True)
+    assert load(run_file(tmp_path / "run", "last"))[1]["position"] == last["position"]
+
+
+def test_a_longer_budget_goes_on_within_the_epoch(tmp_path: Path, small_data: Splits) -> None:
+    steps = len(Trainer(tiny(), small_data, tmp_path / "run").loader)
+    assert fit(tiny(epochs=2, minutes=1e-6), small_data, tmp_path / "run")
+    position = load(run_file(tmp_path / "run", "last"))[1]["position"]
+    assert (position["epoch"], position["step"]) == (0, 1) and steps > 1
+    fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "run", resume=True)
+    fit(tiny(epochs=2, minutes=10.0), small_data, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_epochs_are_foreseen_by_the_time_they_take(tmp_path: Path, small_data: Splits) -> None:
+    trainer = Trainer(tiny(epochs=50, minutes=1.0), small_data, tmp_path)
+    assert trainer.expected_epochs() == 50
+    trainer.position.epoch, trainer.position.seconds = 4, 12.0
+    assert trainer.expected_epochs() == 20
+    trainer.position.seconds = 70.0
+    assert trainer.expected_epochs() == 5
+
+
+def test_labels_do_not_enter_training(tmp_path: Path, small_data: Splits, trained: Path) -> None:
+    def unlabelled(posed: Posed) -> Posed:
+        return dataclasses.replace(posed, images=dataclasses.replace(posed.images, labels=None))
+
+    data = Splits(**{name: unlabelled(getattr(small_data, name)) for name in SPLITS})
+    fit(tiny(), data, tmp_path / "run")
+    assert losses(tmp_path / "run") == losses(trained)
+
+
+def test_a_run_knows_its_images(tmp_path: Path, small_data: Splits, trained: Path) -> None:
+    other = dataclasses.replace(small_data, train=small_data.train.subset(slice(1, None)))
+    with pytest.raises(UserError, match="source has changed"):
+        fit(tiny(epochs=3), other, trained, resume=True)
+
+
+def test_the_best_checkpoint_has_the_lowest_validation_elbo(trained: Path) -> None:
+    rows = [row for row in read_log(trained) if row["split"] == "validation"]
+    _, state = load(run_file(trained, "best"))
+    assert state["position"]["best"] == min(row["negative_elbo"] for row in rows)
+    assert rows[state["position"]["best_epoch"]]["negative_elbo"] == state["position"]["best"]
+
+
+def test_validation_is_repeatable_and_leaves_the_noise_alone(small_data: Splits, tmp_path: Path):
+    trainer = Trainer(tiny(), small_data, tmp_path)
+    before = torch.get_rng_state()
+    assert trainer.validate() == trainer.validate()
+    assert torch.get_rng_state().equal(before)
+    assert trainer.model.training
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, small_data: Splits) -> None:
+    """The last checkpoint stays as it was, and the log has no row that is not a number."""
+    run = tmp_path / "run"
+    fit(tiny(epochs=1), small_data, run)
+    before = run_file(run, "last").read_bytes()
+    with pytest.raises(TrainingError, match=r"epoch 2, step .*--lr"):
+        fit(tiny(epochs=3, lr=1e30), small_data, run, resume=True)
+    assert len(losses(run)) == 2
+    assert run_file(run, "last").read_bytes() == before
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path: Path, small_data: Splits) -> None:
+    """One step an epoch: the training loss is still finite when the weights no longer are."""
+    with pytest.raises(TrainingError, match="epoch 1"):
+        fit(tiny(lr=1e30, batch_size=400), small_data, tmp_path / "run")
+    assert read_log(tmp_path / "run") == []
+    assert not run_file(tmp_path / "run", "best").exists()
+    weights = load(run_file(tmp_path / "run", "last"))[0]["model.encoder.0.weight"]
+    assert weights.isfinite().all()
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, {"a": torch.ones(3)}, {"n": 1})
+
+    def half(_: Any, temporary: Path, *__: Any) -> None:
+        temporary.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", half)
+    with pytest.raises(UserError, match="No space left"):
+        checkpoint.save(path, {"a": torch.zeros(3)}, {"n": 2})
+    tensors, state = load(path)
+    assert tensors["a"].tolist() == [1, 1, 1] and state["n"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "pickle", "format"])
+def test_unreadable_checkpoints_are_named(tmp_path: Path, damage: str, trained: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    content = run_file(trained, "best").read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "foreign":
+        path.write_bytes(b"PNG" + content)
+    elif damage == "pickle":
+        torch.save({"a": 1}, path)
+    elif damage == "format":
+        checkpoint.save(path, {}, {})
+        path.write_bytes(path.read_bytes().replace(b'"format\\": 1', b'"format\\": 9'))
+    with pytest.raises(UserError, match=r"best\.safetensors"):
+        load_model(tmp_path)
+
+
+def test_settings_survive_a_file(trained: Path) -> None:
+    assert Config.read(trained / "settings.toml") == tiny()
+    assert json.loads(json.dumps(tiny().to_dict())) == tiny().to_dict()
+
+
+def test_tensorboard_gets_every_term(trained: Path) -> None:
+    events = list(trained.rglob("events.out.tfevents.*"))
+    assert len(events) == 1
+    content = events[0].read_bytes()
+    assert b"validation/kl_pose" in content and b"train/reconstruction" in content
