@@ -23,7 +23,7 @@ from mcevae.images.packing import write_pack
 from mcevae.images.packs import is_pack, open_pack
 from mcevae.images.readers import Frame, frames_of
 from mcevae.models.config import Config
-from mcevae.models.default import targets
+from mcevae.models.default import selftraining
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.data import prepare_for, settle
 from mcevae.training.loop import fit
@@ -126,7 +126,7 @@ def test_labels_and_settings_come_with_the_pack(packed: Path) -> None:
 def test_training_goes_through_the_windows_and_resumes_exactly(
     kind: str, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(targets, "AGREEMENT", 0.0)  # so little is not learned well
+    monkeypatch.setattr(selftraining, "AGREEMENT", 0.0)  # so little is not learned well
     config = windowed(tiny(epochs=6) if kind == "paper" else taught(epochs=6), packed)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     data = prepare_for(config)
