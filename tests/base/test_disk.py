@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from tests.cli.test_cli import fails, fit_arguments
 from tests.conftest import tiny
+from tests.training.test_loop import interrupt_at
 
 ANY = Calibration(temperature=1.0, misfits=tuple(float(i) for i in range(101)), n=100)
 NOBODY = 2**22 + 1
@@ -105,11 +107,13 @@ def test_training_on_a_full_disk(disk: Path, run: Path, capsys: pytest.CaptureFi
 
 
 def test_training_where_a_checkpoint_does_not_fit(
-    tmp_path: Path, small_data: Splits, trained: Path
+    tmp_path: Path, small_data: Splits, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somewhere within the first write after a while: the old checkpoint is gone on from."""
     out = tmp_path / "run"
-    fit(tiny(epochs=1), small_data, out)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 11, signal.SIGINT)  # the first step of the second epoch
+        assert not fit(tiny(), small_data, out)
     before = contents(out)
     with (
         no_file_longer_than(len(before["last.safetensors"]) // 2),

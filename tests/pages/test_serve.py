@@ -23,9 +23,9 @@ from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import MOST_JSON
 from mcevae.pages.listen import bind, bracketed
 from mcevae.pages.serve import application
-from mcevae.runs import data as run_data
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import Score
+from mcevae.runs.run import TrainedRun
 
 
 def png_of(explorer: Explorer, image: int) -> bytes:
@@ -152,7 +152,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_taken_port_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: Path
 ) -> None:
-    monkeypatch.setattr(run_data, "prepare_for", None)  # the port comes first
+    monkeypatch.setattr(TrainedRun, "data", None)  # the port comes first
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refusal(capsys, str(trained), "--port", str(port))
