@@ -267,7 +267,7 @@ def test_exports_do_not_write_over_anything(
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(SystemExit) as stop:
         export(trained, "fiftyone", tmp_path)
-    assert stop.value.code == 2 and "exists already" in capsys.readouterr().err
+    assert stop.value.code == 2 and "already exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

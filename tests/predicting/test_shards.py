@@ -236,7 +236,7 @@ def test_ray_makes_all_shards_and_does_not_double_what_is_there(
         with pytest.raises(UserError, match="of 3 shards, not 2"):
             next(make_on_ray(order, 2))
         (source / "b00.png").unlink()  # which only the workers see
-        with pytest.raises(UserError, match=r"part-0000\d-of-00003.parquet: exists already"):
+        with pytest.raises(UserError, match=r"part-0000\d-of-00003.parquet: already exists"):
             list(make_on_ray(order, 3))
     finally:
         ray.shutdown()

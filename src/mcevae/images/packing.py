@@ -46,7 +46,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
     if not source.packable or source.survey is None:
         raise UserError(f"{source.name}: has one form already; give files, or a folder of them.")
     if folder.exists():
-        raise UserError(f"{folder}: exists already; choose another --out, or move it away.")
+        raise UserError(f"{folder}: already exists; choose another --out, or move it away.")
     recipe = source.survey.recipe
     channels, (height, width) = recipe.channels, recipe.shape
     rng = np.random.default_rng(seed)

@@ -115,7 +115,7 @@ class Maker:
 
 def exists(out: Path) -> UserError:
     """What to say of a table that is there already."""
-    return UserError(f"{out}: exists already; choose another --out, or add --overwrite.")
+    return UserError(f"{out}: already exists; choose another --out, or add --overwrite.")
 
 
 def make_here(
