@@ -187,7 +187,7 @@ def as_set(
     alike = train.shape == test.shape
     require(
         alike,
-        f"{name}: x_train has images of {train.shape}, x_test of {test.shape}; give both one shape.",
+        f"{name}: x_train has images of {train.shape}, x_test of {test.shape}; give one shape.",
     )
     return ImageSet(train=train, test=test)
 

@@ -39,7 +39,7 @@ class Posed:
         return Posed(images=self.images.subset(indices), upright=upright, elements=elements)
 
     def own(self) -> "Posed":
-        """Copy the pixels, so that they can be overwritten. Labels, names, elements are left out."""
+        """Copy the pixels, so that they can be changed. Leave out labels, names and elements."""
         images = Images(name=self.images.name, pixels=self.images.pixels.clone())
         return Posed(images=images, upright=None if self.upright is None else self.upright.clone())
 

@@ -174,7 +174,7 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     workers = min(shards, max(1, int(ray.cluster_resources().get(unit(), 1))))
-    # Items in memory: to read items from disk, Ray would wait for a core, but workers hold them all.
+    # Items in memory: to read items, Ray would wait for a core, but workers hold all of them.
     numbers = ray.data.from_items([{"id": i} for i in range(shards)], override_num_blocks=shards)
     made = numbers.map_batches(
         RayMaker,
