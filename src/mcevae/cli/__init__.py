@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> None:
         rank, count = place()
         if count > 1 and name not in SHARED:
             raise UserError(
-                f"mcevae {name} needs one process, not {count}; start it without torchrun."
+                f"{count} processes cannot share this work; start mcevae {name} without torchrun."
             )
         screen.quiet = rank > 0 and name != "predict"
         tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])

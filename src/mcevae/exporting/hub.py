@@ -44,7 +44,7 @@ MISSING = "the hub needs huggingface_hub; pip install 'mcevae[hub]'"
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What an estimator has learned. The estimator's attributes have these names and `_` at the end.
+    """What an estimator has learned. Its attributes have these names, with `_` at the end.
 
     Attributes:
         model: model in evaluation mode.
@@ -115,7 +115,7 @@ def write(
 
 
 def as_json(content: dict[str, Any]) -> str:
-    """Write content as JSON. NumPy numbers become plain ones, a user's own group becomes a table."""
+    """Write content as JSON. NumPy numbers become plain ones, and your own group a table."""
 
     def plain(value: Any) -> Any:
         return asdict(value) if isinstance(value, OwnGroup) else value.item()
