@@ -303,7 +303,7 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
         say(sentence)
     return found or [
         {
-            "text": "No problems found: the model is sure of the groups, and their sizes are similar.",
+            "text": "No problems found: the model is sure of its groups, and their sizes are alike.",
             "group": None,
         }
     ]
