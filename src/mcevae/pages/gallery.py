@@ -303,7 +303,7 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
         say(sentence)
     return found or [
         {
-            "text": "No problems found: the model is sure of its groups, and their sizes are alike.",
+            "text": "No problems found: groups are sure and similar in size.",
             "group": None,
         }
     ]
