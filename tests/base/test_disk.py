@@ -219,14 +219,14 @@ def test_no_byte_of_a_checkpoint_can_be_altered_unnoticed(tmp_path: Path, traine
         try:
             now, known = load(path)
         except UserError as error:
-            assert str(path) in str(error) and "bring back a copy" in str(error)
+            assert str(path) in str(error) and "restore it from a copy" in str(error)
         else:
             assert place in header, f"byte {place} of the tensors"
             assert known == state and now.keys() == tensors.keys(), place
             assert all(now[key].equal(tensors[key]) for key in tensors), place
     for cut in (0, 4, length // 2, length, length + 1, len(content) - 1):
         path.write_bytes(content[:cut])
-        with pytest.raises(UserError, match="bring back a copy"):
+        with pytest.raises(UserError, match="restore it from a copy"):
             load(path)
 
 
@@ -239,7 +239,7 @@ def test_resuming_from_an_altered_checkpoint_leaves_the_run(
     altered[-100] ^= 64
     last.write_bytes(altered)
     before = contents(out)
-    assert "was altered since it was written" in fails(capsys, "resume", str(out), "--epochs", "3")
+    assert "was altered after it was written" in fails(capsys, "resume", str(out), "--epochs", "3")
     assert contents(out) == before
 
 

@@ -273,11 +273,11 @@ def test_nothing_is_overwritten(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = run_file(run, "best").read_bytes()
-    assert "exists already" in fails(capsys, *fit_arguments(run))
+    assert "already exists" in fails(capsys, *fit_arguments(run))
     assert run_file(run, "best").read_bytes() == before
     table = tmp_path / "table.csv"
     table.write_text("mine")
-    assert "exists already" in fails(capsys, "predict", str(run), "digits", "--out", str(table))
+    assert "already exists" in fails(capsys, "predict", str(run), "digits", "--out", str(table))
     assert table.read_text() == "mine"
     wrong = str(tmp_path / "table.xlsx")
     assert ".parquet or .csv" in fails(capsys, "predict", str(run), "digits", "--out", wrong)

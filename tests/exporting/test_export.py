@@ -196,7 +196,7 @@ def test_other_models_have_graphs(preset: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_a_peer_that_onnx_has_no_words_for_is_refused(tmp_path: Path) -> None:
     pixels = torch.randint(0, 256, (5, 1, 28, 28)).byte()
-    with pytest.raises(UserError, match=r"this model cannot be a graph"):
+    with pytest.raises(UserError, match=r"this model cannot be written as a graph"):
         write_graphs(untrained("affine-vae-stn", tmp_path), pixels, tmp_path / "graphs")
 
 
@@ -206,7 +206,7 @@ def test_models_that_cannot_be_graphs_are_refused(tmp_path: Path) -> None:
             return (image * 2 if image.sum() > 0 else image,)
 
     graph = Looking(build(PRESETS["vae"](), (1, 28, 28)))
-    with pytest.raises(UserError, match=r"encode\.onnx: this model cannot be a graph"):
+    with pytest.raises(UserError, match=r"encode\.onnx: this model cannot be written as a graph"):
         graphs.write_graph(graph, [torch.rand(3, 1, 28, 28)], tmp_path / "encode.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -267,7 +267,7 @@ def test_exports_do_not_write_over_anything(
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(SystemExit) as stop:
         export(trained, "fiftyone", tmp_path)
-    assert stop.value.code == 2 and "exists already" in capsys.readouterr().err
+    assert stop.value.code == 2 and "already exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

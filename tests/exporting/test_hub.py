@@ -130,7 +130,9 @@ def test_paths_are_not_published(run: Path, X: np.ndarray, tmp_path: Path) -> No
 
 
 def test_runs_of_other_presets_are_refused(trained: Path) -> None:
-    with pytest.raises(ValueError, match="of preset paper, but the estimator is of preset default"):
+    with pytest.raises(
+        ValueError, match="has preset paper, but the estimator reads runs of preset default"
+    ):
         MCEVAE.from_pretrained(trained)
 
 
@@ -153,11 +155,14 @@ def flip(folder: Path) -> None:
     ("harm", "message"),
     [
         (lambda folder: (folder / hub.CONFIG).unlink(), "holds no model"),
-        (lambda folder: (folder / hub.WEIGHTS).unlink(), "missing, damaged or of another model"),
-        (flip, "missing, damaged or of another model"),
-        (lambda folder: (folder / hub.CONFIG).write_text('{"model_type": "bert"}'), "not of a"),
-        (lambda folder: (folder / hub.CONFIG).write_text("[1]"), "not of a model that mcevae"),
-        (lambda folder: (folder / hub.CONFIG).write_bytes(b"\xff{"), "not of a model that mcevae"),
+        (lambda folder: (folder / hub.WEIGHTS).unlink(), "missing, damaged or from another model"),
+        (flip, "missing, damaged or from another model"),
+        (
+            lambda folder: (folder / hub.CONFIG).write_text('{"model_type": "bert"}'),
+            "was not saved by",
+        ),
+        (lambda folder: (folder / hub.CONFIG).write_text("[1]"), "was not saved by mcevae"),
+        (lambda folder: (folder / hub.CONFIG).write_bytes(b"\xff{"), "was not saved by mcevae"),
         (edit(mcevae_format=2), "format 2, this one reads 1"),
         (edit(settings={"preset": "default", "model": {"size": 3}}), "no setting model.size"),
         (edit(settings={"preset": "default"}), "damaged"),

@@ -164,7 +164,7 @@ def test_unfit_arrays_of_a_named_set_are_refused_in_one_sentence(array, message,
 
 def test_parts_of_a_named_set_have_images_of_one_shape(folder):
     np.savez(folder / "mnist.npz", x_train=bytes_of(5, 16, 16), x_test=bytes_of(2, 16, 18))
-    with pytest.raises(UserError, match=re.escape("mnist: x_train is of (1, 16, 16)")):
+    with pytest.raises(UserError, match=re.escape("mnist: x_train has images of (1, 16, 16)")):
         load("mnist")
 
 

@@ -286,7 +286,7 @@ def test_labels_come_from_folders_or_a_table(pictures: Path, tmp_path: Path) -> 
     table.write_text("name,kind\na/00.png,1\n")
     with pytest.raises(UserError, match="has no columns file and label"):
         read(pictures, settings(pictures, labels=str(table)))
-    with pytest.raises(UserError, match="lies in no folder"):
+    with pytest.raises(UserError, match="is not in a folder"):
         read(pictures / "a", settings(pictures / "a", labels="folders"))
 
 

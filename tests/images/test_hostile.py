@@ -259,7 +259,7 @@ def edited(path: Path, change: Callable[[Any], Any]) -> None:
         ({"clusters": 10**12}, "clusters"),
         ({"clusters": 1e999}, "infinity"),
         ({"clusters": 0, "groups": [], "centres": {}}, "clusters"),
-        ({"centres": {"99": [[0.0], [1.0]]}}, "clusters that there are not|units"),
+        ({"centres": {"99": [[0.0], [1.0]]}}, "clusters that do not exist|units"),
         ({"centres": {"1": [[0.0], [float("nan")]]}}, "not finite"),
         ({"groups": {"name": 3}}, "indices"),
     ],
@@ -294,7 +294,7 @@ def test_calibrations_that_cannot_be_are_refused(
     if change == {"temperature": "1"}:  # a number all the same
         assert Calibration.read(tmp_path).temperature == 1.0
     else:
-        with pytest.raises(UserError, match="make it anew with mcevae report"):
+        with pytest.raises(UserError, match="make it again with mcevae report"):
             Calibration.read(tmp_path)
 
 

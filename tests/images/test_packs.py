@@ -213,7 +213,7 @@ def test_what_stops_halfway_leaves_nothing(
     assert not list(tmp_path.iterdir())
     monkeypatch.undo()
     write_pack(open_source(str(pictures), DataConfig()), tmp_path / "pack")
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         write_pack(open_source(str(pictures), DataConfig()), tmp_path / "pack")
 
 

@@ -155,7 +155,7 @@ def test_odd_bodies_are_refused_in_words(client: TestClient, body: bytes) -> Non
 )
 def test_odd_names_of_files_are_refused(client: TestClient, explorer: Explorer, name: str) -> None:
     answer = client.post(LOOK, params={"name": name}, content=png_of(explorer, 0))
-    assert answer.status_code == 422 and "is of a kind that is not read" in answer.json()["detail"]
+    assert answer.status_code == 422 and "is not a known type of file" in answer.json()["detail"]
 
 
 def test_bad_files_are_told_by_their_own_names_to_runs_that_stop_at_them_too(

@@ -179,7 +179,7 @@ def test_confidence_keeps_the_cluster_and_outliers_are_ranked(
     found.write(tmp_path)
     assert Calibration.read(tmp_path) == found
     (tmp_path / "calibration.json").write_text("{}")
-    with pytest.raises(UserError, match="make it anew with mcevae report"):
+    with pytest.raises(UserError, match="make it again with mcevae report"):
         Calibration.read(tmp_path)
 
 

@@ -145,7 +145,7 @@ def test_a_killed_shard_goes_on_after_its_last_whole_part(
     maker.make(Shard(1, 2))
     before = {path: path.stat().st_mtime_ns for path in order.out.iterdir()}
     again = maker.make(Shard(0, 2))
-    assert again.before and again.rows == first.rows and "as before" in again.in_words()
+    assert again.before and again.rows == first.rows and "made earlier" in again.in_words()
     assert {path: path.stat().st_mtime_ns for path in order.out.iterdir()} == before
     alike(union(order.out), whole(run, source, tmp_path))
 
@@ -236,7 +236,7 @@ def test_ray_makes_all_shards_and_does_not_double_what_is_there(
         with pytest.raises(UserError, match="of 3 shards, not 2"):
             next(make_on_ray(order, 2))
         (source / "b00.png").unlink()  # which only the workers see
-        with pytest.raises(UserError, match=r"part-0000\d-of-00003.parquet: exists already"):
+        with pytest.raises(UserError, match=r"part-0000\d-of-00003.parquet: already exists"):
             list(make_on_ray(order, 3))
     finally:
         ray.shutdown()

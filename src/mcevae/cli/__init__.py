@@ -1,6 +1,6 @@
-"""Command line: `fit`, `predict`, `report` and the others that `mcevae --help` lists, a file each.
+"""The command line. Each command that `mcevae --help` lists has its own file here.
 
-Modules that need torch are imported in the commands, so that `--help` is quick.
+The commands import the modules that need torch only when they run. This keeps `--help` fast.
 """
 
 import errno
@@ -25,22 +25,22 @@ from mcevae.cli.serve import serve
 from mcevae.cli.shared import screen
 
 SHARED = ("fit", "resume", "predict")
-"""Commands that several processes share."""
+"""Commands that several processes can run together."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
-"""What a full, read-only or failing disk says."""
-DESCRIPTION = """Sort unlabelled images by what they show, however they are turned or shifted.
+"""Error numbers of a full, read-only or failing disk."""
+DESCRIPTION = """Sort unlabelled images by what they show, even if they are turned or shifted.
 
 Start with: mcevae fit mnist-mini --epochs 40 --out runs/first"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exit code 2 for what the user can mend, 1 for failed training."""
+    """Run the command line. Exit code 2: an error that the user can fix; 1: training failed."""
     with naming(as_flag):
         run_or_say_why(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def run_or_say_why(arguments: list[str]) -> None:
-    """Run a command; where it cannot be, say why in one sentence and leave."""
+    """Run a command. If it fails, print the reason in one sentence and exit."""
     try:
         run(arguments)
     except UserError as error:
@@ -50,7 +50,7 @@ def run_or_say_why(arguments: list[str]) -> None:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        fail("there is not enough memory; use a smaller --batch-size, --limit or --hidden.", 1)
+        fail("not enough memory; use a smaller --batch-size, --limit or --hidden.", 1)
     except OSError as error:
         if error.errno not in DISK:
             raise
@@ -60,7 +60,7 @@ def run_or_say_why(arguments: list[str]) -> None:
 
 
 def run(arguments: list[str]) -> None:
-    """Hand the arguments to their command."""
+    """Find the command that the arguments name, and run it with the rest of them."""
     commands: dict[str, Callable[..., Any]] = {
         "fit": fit_from(starting_point(arguments)),
         "resume": resume,
@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> None:
         rank, count = place()
         if count > 1 and name not in SHARED:
             raise UserError(
-                f"{count} processes would all do the same; start mcevae {name} without torchrun."
+                f"{count} processes cannot share this work; start mcevae {name} without torchrun."
             )
         screen.quiet = rank > 0 and name != "predict"
         tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
@@ -94,12 +94,12 @@ def run(arguments: list[str]) -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch says so in words only, on every kind of device."""
+    """Whether memory ran out. Torch has no error type for this, so its message is checked."""
     return isinstance(error, MemoryError) or "tried to allocate" in str(error).lower()
 
 
 def fail(sentence: str, code: int) -> NoReturn:
-    """Say what is wrong, and in which of several processes, and leave."""
+    """Print what is wrong (and in which process, if there are several), then exit."""
     rank, count = place()
     who = f"mcevae (rank {rank})" if count > 1 else "mcevae"
     Console(stderr=True, soft_wrap=True).print(f"{who}: {sentence}", markup=False, highlight=False)

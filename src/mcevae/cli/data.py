@@ -1,4 +1,4 @@
-"""`mcevae data`: the built-in image sets."""
+"""`mcevae data`: list the built-in image sets."""
 
 from rich.table import Table
 
@@ -6,13 +6,13 @@ from mcevae.cli.shared import screen
 
 
 def data() -> None:
-    """List the built-in image sets and what each needs.
+    """List the built-in image sets, and what you need to use each of them.
 
     Example: mcevae data
     """
     from mcevae.images.datasets import DATASETS
 
-    shown = Table(title="Built-in sets; a .npy or .npz file can be given in place of a name")
+    shown = Table(title="Built-in sets. Instead of a name you can give a .npy or .npz file.")
     for column in ("name", "images", "needs", "licence"):
         shown.add_column(column)
     for name, dataset in DATASETS.items():

@@ -1,4 +1,4 @@
-"""`mcevae evaluate` and `mcevae report`: what a run is worth, and what it has found."""
+"""`mcevae evaluate` and `mcevae report`: score a run, and show what it found."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -19,14 +19,14 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     checkpoint: Literal["best", "last"] = "best",
 ) -> None:
-    """Score a run: clusters, poses, reconstruction, invariance; writes metrics.json.
+    """Score a run's clusters, poses, reconstructions and invariance. Writes metrics.json.
 
     Example: mcevae evaluate runs/first
 
     Args:
         run: Folder that `mcevae fit` made.
-        split: Images to score; other scores than the default's go to files of their own.
-        checkpoint: best has the lowest negative ELBO on the validation images.
+        split: Images to score. Each choice but the default writes a scores file with another name.
+        checkpoint: best: lowest negative ELBO on the validation images. last: end of training.
     """
     from mcevae.runs.run import TrainedRun
 
@@ -35,7 +35,7 @@ def evaluate(
 
 
 def report(run: RunFolder, /) -> None:
-    """Score a run and write its report.html anew.
+    """Score a run and write its report.html again.
 
     Example: mcevae report runs/first
 
@@ -49,7 +49,7 @@ def report(run: RunFolder, /) -> None:
 
 
 def score(run: "TrainedRun", data: "Splits", split: str = "test") -> "Scores":
-    """Score a run, print the table, write metrics.json."""
+    """Score a run, print the scores as a table and write metrics.json."""
     with screen.status("scoring"):
         scores = run.scores(data, split)
     run.keep(scores, split)

@@ -1,4 +1,4 @@
-"""`mcevae export`: a run for other programs."""
+"""`mcevae export`: write a run in a form that other programs read."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,19 +14,23 @@ def export(
     to: Literal["onnx", "embedding-atlas", "tensorboard", "fiftyone"],
     out: Path,
 ) -> None:
-    """Write a run for other programs: its networks as graphs, or its images as tables.
+    """Write a run for other programs: its networks as ONNX graphs, or its images as tables.
 
     Example: mcevae export runs/first --to onnx --out graphs
 
     Args:
         run: Folder that `mcevae fit` made.
-        to: onnx: encode.onnx, canonical.onnx and reconstruct.onnx for programs without torch,
-            compared with torch in onnxruntime (pip install 'mcevae[onnx]'). Others: all images
-            with groups, poses and a map, as that program reads them.
-        out: Folder to make.
+        to: onnx: writes encode.onnx, canonical.onnx and reconstruct.onnx, for programs without
+            torch, and checks in onnxruntime that they give the same numbers as torch (needs
+            pip install 'mcevae[onnx]'). The other choices write all images with their groups,
+            poses and a map, in the format of that program.
+        out: Folder to create. It must be new or empty.
+
+    Raises:
+        UserError: `out` exists and is not an empty folder, or a package is missing.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: exists already; choose another --out, or move it away.")
+        raise UserError(f"{out}: already exists; choose another --out, or move it away.")
     from mcevae.exporting.graphs import need_onnx, write_graphs
     from mcevae.exporting.interchange import write_for
     from mcevae.pages.gallery import hang
@@ -38,13 +42,13 @@ def export(
     data = images_of(opened)
     if to == "onnx":
         with screen.status("writing graphs and comparing them with torch"):
-            found = write_graphs(opened, data.validation.images.pixels, out)
-        for name, gap in found.items():
+            gaps = write_graphs(opened, data.validation.images.pixels, out)
+        for name, gap in gaps.items():
             screen.print(f"{name}: differs from torch by at most {gap:.1e}", highlight=False)
-        screen.print(f"Graphs and model.json in {out}")
+        screen.print(f"Wrote the graphs and model.json to {out}")
         return
-    with screen.status("looking at the images"):
+    with screen.status("computing groups and poses of the images"):
         gallery = hang(opened, data)
     with screen.status(f"writing {len(gallery)} images"):
-        said = write_for(to, gallery, opened.collections, out)
-    screen.print(f"{len(gallery)} images in {out}. Look at them with: {said}", highlight=False)
+        hint = write_for(to, gallery, opened.collections, out)
+    screen.print(f"Wrote {len(gallery)} images to {out}. View them with: {hint}", highlight=False)

@@ -1,4 +1,4 @@
-"""`mcevae fit` and `mcevae resume`: train, then score and report."""
+"""`mcevae fit` and `mcevae resume`: train a model, score it and write its report."""
 
 import dataclasses
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def starting_point(arguments: Sequence[str]) -> Config:
-    """Defaults of `fit`'s flags: the settings file or preset that the arguments name."""
+    """The defaults of `fit`'s flags, from the settings file or preset that the arguments name."""
     named = dict(pairwise(arguments))
     for argument in arguments:
         if argument.startswith("--") and "=" in argument:
@@ -38,7 +38,7 @@ def starting_point(arguments: Sequence[str]) -> Config:
 
 
 def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> None:
-    """Say which preset has a flag that is not among those of these settings.
+    """Refuse a flag that only other presets have, and say which presets have it.
 
     Raises:
         UserError: there is such a flag.
@@ -53,7 +53,7 @@ def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> No
 
 
 def fit_from(start: Config) -> Callable[..., None]:
-    """The command `fit`, its flags' defaults taken from `start`."""
+    """Make the command `fit`. `start` gives the defaults of its flags."""
 
     def fit(
         config: tyro.conf.OmitArgPrefixes[Config] = start,
@@ -61,25 +61,28 @@ def fit_from(start: Config) -> Callable[..., None]:
         out: Path,
         settings: Path | None = None,  # read by `starting_point`, before the flags
     ) -> None:
-        """Learn clusters and poses from images; ends with scores and report.html.
+        """Learn clusters and poses from images, then write scores and report.html.
 
         Example: mcevae fit mnist-mini --group se2 --clusters 10 --epochs 40 --out runs/first
 
-        Ctrl-C saves; `mcevae resume RUN` goes on.
+        To stop, press Ctrl-C: the run is saved. To continue it, use `mcevae resume RUN`.
 
         Args:
-            out: Folder to make for the run.
-            settings: TOML file to take settings from, such as a run's settings.toml; flags win.
+            out: Folder to create for the run. It must be new or empty.
+            settings: TOML file to read settings from, such as a run's settings.toml. A flag on the
+                command line replaces the file's value.
         """
         from mcevae.base.files import is_stale
         from mcevae.images.sources.registry import open_source
         from mcevae.runs.data import settle
 
         begun = out.exists() and not (out.is_dir() and all(map(is_stale, out.iterdir())))
-        if begun and place()[0] == 0:  # other ranks may find what rank 0 has written by then
-            raise UserError(f"{out}: exists already; choose another --out, or `mcevae resume`.")
+        if begun and place()[0] == 0:  # rank 0 may write there before the other ranks look
+            raise UserError(
+                f"{out}: already exists; choose another --out, or continue it with `mcevae resume`."
+            )
 
-        with screen.status("looking at the images"):
+        with screen.status("listing the images"):
             source = open_source(config.data.source, config.data)
             config = settle(config, source)
         if source.survey:
@@ -97,19 +100,22 @@ def resume(
     minutes: float | None = None,
     batch_size: int | None = None,
 ) -> None:
-    """Go on with a run that was stopped, or train it longer.
+    """Continue a run that was stopped, or train a finished run longer.
 
     Example: mcevae resume runs/first --epochs 40
 
-    A run that was stopped goes on exactly. A finished run keeps its weights alone, and goes on from
-    the last ones with a new optimizer.
+    A stopped run continues as if it had never stopped. A finished run has saved only its weights:
+    it continues from the last ones, with a new optimizer.
 
     Args:
         run: Folder that `mcevae fit` made.
-        epochs: Train until this many epochs in all. Unset: as the run was started.
-        minutes: Train until this many minutes in all. Unset: as the run was started.
-        batch_size: Images per step and device from here on, for another number of devices say.
-            Unset: as the run was started.
+        epochs: Total number of epochs, including those already done. Default: the run's own.
+        minutes: Total minutes of training, including those already done. Default: the run's own.
+        batch_size: Images per step and device from now on. Change it, for example, if the number
+            of devices changes. Default: the run's own.
+
+    Raises:
+        UserError: there is no such run, or a setting is out of range.
     """
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
@@ -124,7 +130,14 @@ def resume(
 
 
 def train(config: Config, run: Path, *, resume: bool, source: "Source | None" = None) -> None:
-    """Train, then score and report, which is rank 0's; `source` is open already for a new run."""
+    """Train; then rank 0 scores the run and writes the report.
+
+    Args:
+        config: Settings of the run.
+        run: Folder of the run.
+        resume: Continue a run, instead of starting a new one.
+        source: The images, if they are open already.
+    """
     from mcevae.base.machine import keep_memory
     from mcevae.runs.checkpoint import check_source
     from mcevae.runs.data import prepare_for
@@ -137,11 +150,11 @@ def train(config: Config, run: Path, *, resume: bool, source: "Source | None" = 
         check_source(run, config)
     with reading() as bar:
         data = prepare_for(config, bar.track, source)
-    said = advice(config, len(data.train))
-    if said and not resume:
-        screen.print(said, highlight=False)
+    hint = advice(config, len(data.train))
+    if hint and not resume:
+        screen.print(hint, highlight=False)
     if not fit(config, data, run, resume=resume, console=screen):
-        screen.print(f"Stopped and saved. Go on with: mcevae resume {run}")
-        sys.exit(0 if place()[0] else 130)  # or the launcher would end rank 0 before it says so
+        screen.print(f"Stopped and saved. Continue with: mcevae resume {run}")
+        sys.exit(0 if place()[0] else 130)  # any code but 0 makes the launcher end rank 0 too early
     if place()[0] == 0:
         show_and_report(TrainedRun.open(run), data)

@@ -1,4 +1,4 @@
-"""`mcevae groups`: the clusters as people name, merge and split them."""
+"""`mcevae groups`: name, merge and split the clusters of a run."""
 
 from collections import Counter
 
@@ -17,18 +17,23 @@ def groups(
     split: str | None = None,
     reset: bool = False,
 ) -> None:
-    """List a run's groups; name, merge or split them, for `predict` and `report` to honour.
+    """List the groups of a run. Rename, merge or split them.
 
     Example: mcevae groups runs/first --merge 3 7
 
-    Kept in groups.json of the run. Groups are given by their names, at first the clusters' numbers.
+    Groups are saved in groups.json of the run; `predict` and `report` use them. Give groups by
+    name. At first every cluster is a group, and its number is the name.
 
     Args:
         run: Folder that `mcevae fit` made.
-        rename: A group's name, and the one it shall have.
-        merge: Groups to make one of; it keeps the first one's name.
-        split: A group to take apart: a merged one into its parts, any other in two by z.
-        reset: Go back to one group for each cluster first; the old file is kept as groups.json.old.
+        rename: Name of a group, and its new name.
+        merge: Names of two or more groups to merge. The result has the first name.
+        split: Name of a group to split: a merged group into its parts, any other into two halves
+            that differ in their variation z.
+        reset: First go back to one group for each cluster. The old file is kept as groups.json.old.
+
+    Raises:
+        UserError: there is no such group, or the change is not possible.
     """
     from mcevae.runs.collections import FILE
     from mcevae.runs.infer import embed
@@ -38,7 +43,7 @@ def groups(
     if reset and (run / FILE).exists():
         (run / FILE).replace(run / f"{FILE}.old")
     data = images_of(opened)
-    with screen.status("looking at the images"):
+    with screen.status("finding the cluster of each image"):
         embedding = embed(opened.model, data.train.images.pixels)
     made = before = opened.collections
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()

@@ -1,4 +1,4 @@
-"""`mcevae pack`: images on disk in one form and in random order."""
+"""`mcevae pack`: copy images into one folder, in one form and in random order."""
 
 import dataclasses
 from pathlib import Path
@@ -17,17 +17,23 @@ def pack(
     like: Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Lay images on disk in one form and in random order, for sources larger than memory.
+    """Make a pack: a copy of all images in one form and in random order.
 
     Example: mcevae pack folder --out packed
 
-    `mcevae fit packed` then learns from one window of them after another, and `mcevae predict RUN
-    packed` reads them quicker than files. Memory does not grow with the number of images.
+    Use a pack if your images do not fit into memory. `mcevae fit packed` loads one part of it (a
+    window) at a time. `mcevae predict RUN packed` reads a pack faster than single files. Memory use
+    does not grow with the number of images.
 
     Args:
-        out: Folder to make.
-        like: Run whose images' form these shall have, to predict them with it.
-        seed: Seed of the order.
+        files: The images, and how to read them.
+        out: Folder to create.
+        like: Give the images the same form as those of this run, so that you can predict them
+            with it.
+        seed: Seed of the random order.
+
+    Raises:
+        UserError: the images cannot be read, or the run in `like` takes images that are not square.
     """
     from mcevae.images.packing import write_pack
     from mcevae.images.sources.registry import open_source
@@ -38,7 +44,9 @@ def pack(
         known = TrainedRun.open(like, device="cpu")
         _, height, width = known.shape
         if height != width:
-            raise UserError(f"{like}: takes images of {height} x {width}, not of one side.")
+            raise UserError(
+                f"{like}: takes images of {height} x {width}; packs have square images only."
+            )
         config = dataclasses.replace(
             known.settings.data, source=config.source, size=height, labels=config.labels
         )
@@ -46,5 +54,5 @@ def pack(
     with reading() as bar:
         made = write_pack(source, out, seed=seed, track=bar.track)
     _, height, width = made.shape
-    screen.print(f"{made.count} images of {height} x {width} in {out}", highlight=False)
+    screen.print(f"Wrote {made.count} images of {height} x {width} to {out}", highlight=False)
     tell_faults(made.faults, out / "skipped.csv")

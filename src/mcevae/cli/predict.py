@@ -1,4 +1,4 @@
-"""`mcevae predict`: a table of new images, whole or in shards."""
+"""`mcevae predict`: write a table about new images, in one file or in shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,27 +27,33 @@ def predict(
     ray: int | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a table with cluster, confidence, pose and latents of every image.
+    """Write a table with the cluster, confidence, pose and latents of every image.
 
     Example: mcevae predict runs/first folder --out table.parquet
 
-    Files are read as those that the run was trained on. A stopped command goes on where it was when
-    it is given again; memory does not grow with the number of images. Several processes write a
-    shard of the images each, and need not know of each other: torchrun, job arrays, Ray.
+    Files are read in the same way as the run's training images. If the command is stopped, give it
+    again: it continues where it stopped. Memory use does not grow with the number of images.
+    Several processes can share the work, each writing one shard. They need no contact with each
+    other, so torchrun, job arrays and Ray all work.
 
     Args:
         run: Folder that `mcevae fit` made.
-        source: Folder of images, a file or a list of some (see `mcevae fit --help`), or a built-in
-            set. Images are taken as they lie.
-        out: Table to write, .parquet or .csv; one row per image. Files that could not be used are
-            named in a .skipped.csv beside it. Or a folder for shards, each a table
-            part-I-of-N.parquet.
-        canonical: Folder for PNGs of every image: canonical (what the model draws of it, free of
-            pose) and upright (the image itself, moved back by its pose).
-        part: Which images of a source that has training and test images.
-        shard: I/N: only the I-th of N shards, from 0. Unset: as torchrun numbers this process.
-        ray: Have a Ray cluster (or this machine) make so many shards: pip install 'mcevae[ray]'.
+        source: A folder of images, a file, a list of files (see `mcevae fit --help`), or a
+            built-in set. Images are not moved at random.
+        out: Table to write (.parquet or .csv), with one row per image. Files that could not be
+            used are listed beside it, in a file that ends in .skipped.csv. To write shards, give a
+            folder: each shard becomes a table part-I-of-N.parquet.
+        canonical: Folder for two PNG files per image: canonical (what the model draws for it,
+            without pose) and upright (the image itself, moved back by its pose).
+        part: Which images to use, if the source has training and test images.
+        shard: I/N: write only shard I of N, counted from 0. Default: this process's number under
+            torchrun.
+        ray: Number of shards to make on a Ray cluster, or with Ray on this machine (needs
+            pip install 'mcevae[ray]').
         overwrite: Replace the table if it exists.
+
+    Raises:
+        UserError: the flags contradict each other, or the run or the images cannot be used.
     """
     from mcevae.predicting.engines import Order, make_here, make_on_ray
 
@@ -55,10 +61,12 @@ def predict(
     if shard is None and count > 1:
         shard = f"{rank}/{count}"
     if ray and shard:
-        raise UserError(f"--ray {ray} makes all shards; leave out --shard and torchrun.")
+        raise UserError(f"--ray {ray} makes all shards itself; leave out --shard and torchrun.")
     whole = out.suffix != "" and not (shard or ray)
     if out.suffix and not whole:
-        raise UserError(f"{out}: shards go into a folder; give an --out without {out.suffix}.")
+        raise UserError(
+            f"{out}: shards are written to a folder; give an --out without {out.suffix}."
+        )
     order = Order(
         run=run, source=source, out=out, canonical=canonical, part=part, overwrite=overwrite
     )
@@ -79,6 +87,6 @@ def predict(
 
 
 def tell_made(made: "Made") -> None:
-    """Say what table there is, and what is not in it."""
+    """Print which table was written, and which files are not in it."""
     screen.print(made.in_words(), highlight=False)
     tell_faults(made.faults, made.skipped)

@@ -1,4 +1,4 @@
-"""`mcevae reproduce`: the paper's experiments."""
+"""`mcevae reproduce`: repeat the paper's experiments."""
 
 import sys
 from pathlib import Path
@@ -22,25 +22,25 @@ def reproduce(
     seeds: tuple[int, ...] = (0,),
     source: str = "mnist",
 ) -> None:
-    """Remake the paper's experiments beside its rivals, on the same data, budgets and scores.
+    """Repeat the paper's experiments, and compare with peers on the same data, budget and scores.
 
     Example: mcevae reproduce all --source mnist-mini --out runs/reproduction
 
-    A cell is a model, a group and a seed. Those that are done are not run again, a stopped one
-    goes on where it was; delete a cell's folder to have it made anew. Figures (PNG, SVG) and
-    tables (Markdown, CSV, JSON) are written to OUT/BUDGET.
+    A cell is one training: one model, one group and one seed. A finished cell is not run again. A
+    stopped cell continues where it stopped. To run a cell again, delete its folder. Figures (PNG,
+    SVG) and tables (Markdown, CSV, JSON) are written to OUT/BUDGET.
 
     Args:
-        what: A figure of the paper, the table of all models, or all of them.
-        out: Folder of the cells, figures and tables; may exist.
-        budget: Minutes of training for each model, on at most 10,000 images, scored on 2,000 test
-            images; the whole of `all` has 30 trainings. full: all images pooled and split 6:1, as
-            in the paper, and as many epochs as a preset says (60, as in the paper, but for preset
-            default).
-        models: Only these; unset: all that WHAT needs.
-        groups: Only images moved by these groups.
+        what: A figure of the paper, the table of all models, or all of these.
+        out: Folder for cells, figures and tables. It may exist.
+        budget: Minutes of training for each model. Each trains on at most 10,000 images and is
+            scored on 2,000 test images; `all` has 30 trainings. full: trains as in the paper, on
+            all images, pooled and split 6:1, for the epochs of the preset (60 as in the paper,
+            except for preset default).
+        models: Run only these models. Default: all that WHAT needs.
+        groups: Use only images that were moved by these groups.
         seeds: Seeds of the trainings.
-        source: Labelled built-in set or .npz file.
+        source: Built-in set with labels, or .npz file with labels.
     """
     from mcevae.reproduce.grid import NEEDS, Experiment, budget_of, cells_for
     from mcevae.reproduce.run import reproduce
@@ -57,7 +57,7 @@ def reproduce(
     )
     made = reproduce(experiments, cells, screen)
     if made is None:
-        screen.print("Stopped and saved. Give the same command to go on.")
+        screen.print("Stopped and saved. Give the same command again to continue.")
         sys.exit(130)
     for path in made.files:
         screen.print(f"{path}", highlight=False)

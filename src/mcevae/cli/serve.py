@@ -1,4 +1,4 @@
-"""`mcevae serve`: a run in a browser."""
+"""`mcevae serve`: show a run in a browser."""
 
 from contextlib import suppress
 
@@ -9,19 +9,22 @@ from mcevae.cli.shared import RunFolder, images_of, screen
 def serve(
     run: RunFolder, /, *, host: str = "127.0.0.1", port: int = 8765, open_browser: bool = False
 ) -> None:
-    """Look around in a run with a browser, and name, merge or split its groups.
+    """Explore a run in a browser, and name, merge or split its groups.
 
     Example: mcevae serve runs/first
 
-    The report's page over live data: drop a new image on it, move its latents, correct the groups,
-    download tables. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
+    The page shows the report, and more: drop a new image on it, change its latents, correct the
+    groups, download tables. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
 
     Args:
         run: Folder that `mcevae fit` made.
-        host: Address to listen at. Others than the default can be reached from other machines,
-            by anyone: there is no password.
-        port: Number of the port; 0 takes any that is free.
+        host: Network address to listen on. With the default only this machine can open the page.
+            With any other address everybody who can reach this machine can: there is no password.
+        port: Port number. 0: any free port.
         open_browser: Open the page in the default browser.
+
+    Raises:
+        UserError: a package is missing, the port is in use, or the run cannot be read.
     """
     try:
         import fastapi  # noqa: F401
@@ -38,17 +41,17 @@ def serve(
     from mcevae.runs.run import TrainedRun
 
     opened = TrainedRun.open(run)
-    with bind(host, port) as listening:  # first, since all that follows takes its time
+    with bind(host, port) as listening:  # first, because the next steps are slow
         data = images_of(opened)
-        with screen.status("looking at the images"):
+        with screen.status("computing groups and poses of the images"):
             explorer = Explorer(run=opened, gallery=hang(opened, data))
-        everywhere = host in ("0.0.0.0", "::")  # by whatever name this machine is known
+        everywhere = host in ("0.0.0.0", "::")  # under any name of this machine
         hosts = ("*",) if everywhere else (*LOOPBACK, bracketed(host))
         app = application(explorer, data, read_scores(run), hosts)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
         screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
         if open_browser:
             webbrowser.open(address)
-        with suppress(KeyboardInterrupt):  # the way it is meant to end
+        with suppress(KeyboardInterrupt):  # the normal way to end
             server(app).run(sockets=[listening])
-    screen.print("Ended. The groups are kept in the run.")
+    screen.print("Stopped. The groups are saved in the run.")

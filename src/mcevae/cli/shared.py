@@ -1,4 +1,4 @@
-"""What several commands share: the screen, reading a source, naming what cannot be used."""
+"""Parts that several commands use: the screen, progress bars, the list of unusable files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,20 +20,22 @@ RunFolder = tyro.conf.Positional[Path]
 
 
 def reading() -> Progress:
-    """A bar for files that are read, which goes when they are."""
+    """A progress bar for reading files. It disappears at the end."""
     return Progress(TextColumn("reading images"), BarColumn(), console=screen, transient=True)
 
 
 def images_of(run: "TrainedRun") -> "Splits":
-    """The images that a run was trained on, with a bar while they are read."""
+    """Read the images that a run was trained on, and show a progress bar meanwhile."""
     with reading() as bar:
         return run.data(bar.track)
 
 
 def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:
-    """Name the first few of the files that could not be used, and the table of them all."""
+    """Print the first files that could not be used, and the table that lists all of them."""
     if not faults:
         return
-    screen.print(f"{len(faults)} could not be used, all named in {path}:", highlight=False)
+    screen.print(
+        f"{len(faults)} could not be used (all of them are listed in {path}):", highlight=False
+    )
     for fault in faults[:FAULTS_SHOWN]:
         screen.print(f"  {fault.name} {fault.reason}", highlight=False, markup=False)

@@ -1,1 +1,1 @@
-"""A run for other programs and other people."""
+"""Share a run with other programs and other people."""

@@ -1,4 +1,4 @@
-"""The model card: what a shared model is, how to load it, its images and settings."""
+"""Write the model card: what a shared model is, how to load it, its images and settings."""
 
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import Config
@@ -15,31 +15,31 @@ tags:
 
 # Clusters and poses of images
 
-An mcevae model, learned without labels. Of each image it tells the cluster ({clusters}), the pose
-in the group {group} ({reach}), and the canonical image: what it looks like free of its pose.
+An mcevae model, trained without labels. For each image it finds the cluster ({clusters}), the pose
+in the group {group} ({reach}), and the canonical image: what the image looks like without its pose.
 
 ```python
 from mcevae import MCEVAE  # pip install 'mcevae[hub]'
 
 model = MCEVAE.from_pretrained("{name}")
 model.predict(images)    # (n,) clusters
-model.pose(images)       # (n, 3, 3) what moves each canonical image onto its image
+model.pose(images)       # (n, 3, 3) moves each canonical image onto its image
 model.canonical(images)  # (n, {picture}), 0 to 1
 model.confidence(images), model.outlier(images)
 ```
 
 ## Images
 
-{images}. The network sees {width} x {height} pixels, {recipe}; images are brought to this form as
-those that it was fitted to.
+{images}. The network sees {width} x {height} pixels, {recipe}. New images are converted to this
+form in the same way as the training images.
 
-Confidence and outlier score were calibrated on {n} of those images, which were held out. Clusters
-are numbered as they were found; what they show is for people to say. No scores come with the model:
-measure it on images of your own kind.
+Confidence and outlier score were calibrated on {n} images that were not used for training. Clusters
+have numbers only; look at their images to see what they show. The model comes without scores:
+measure it on your own kind of images.
 
 ## Settings
 
-All are in `config.json`; those of the estimator:
+All settings are in `config.json`. The parameters of the estimator are:
 
 ```json
 {parameters}
@@ -56,21 +56,23 @@ def card(
     shape: tuple[int, ...] | None,
     calibrated_on: int,
 ) -> str:
-    """The card as Markdown.
+    """Make the card as Markdown.
 
     Args:
-        name: by which the model is loaded.
-        parameters: of the estimator, as JSON.
+        name: name with which the model is loaded.
+        parameters: parameters of the estimator, as JSON.
         settings: all settings.
-        recipe: how images are brought to the form that the network takes.
-        shape: of an image that it takes; None: any.
-        calibrated_on: images that confidence and outlier score were calibrated on.
+        recipe: how images are converted to the form that the network takes.
+        shape: shape of an image that the estimator takes; None: any.
+        calibrated_on: number of images that confidence and outlier score were calibrated on.
     """
     height, width = recipe.shape
     sizes = ", ".join(map(str, shape or ()))
     clusters, group = settings.model.clusters, settings.model.group
     return TEXT.format(
-        clusters="their number chosen by the images" if clusters == "auto" else f"of {clusters}",
+        clusters="their number was chosen from the images"
+        if clusters == "auto"
+        else f"of {clusters}",
         group=group if isinstance(group, str) else group.name,
         reach=reach(settings),
         name=name,

@@ -1,8 +1,8 @@
-"""A run's networks as ONNX graphs, for programs that have no torch.
+"""Write a run's networks as ONNX graphs, for programs without torch.
 
-Three graphs take any number of images: encode (image to latents and pose), canonical (latents to
-the pose-free image) and reconstruct (latents and pose to the image). model.json beside them says
-what goes in and out and how an image file becomes an input.
+There are three graphs for any number of images: encode (image to latents and pose), canonical
+(latents to canonical image) and reconstruct (latents and pose to image). model.json beside them
+describes their inputs and outputs, and how to make an input from an image file.
 """
 
 import json
@@ -30,18 +30,18 @@ from mcevae.runs.run import TrainedRun
 FILE = "model.json"
 FORMAT = 1
 OPSET = 20
-"""Of ONNX; the first whose GridSample is what torch's is."""
+"""Version of the ONNX operators: the first whose GridSample equals torch's."""
 MOST = 2**16
-"""Images that a graph takes at once."""
+"""Largest number of images that a graph takes at once."""
 CHECKED = 32
-"""Images by which graphs are compared with torch."""
+"""Number of images on which graphs are compared with torch."""
 TOLERANCE = 1e-4
-"""Largest difference of pixels and probabilities, which run from 0 to 1, and of the entries of a
-pose; of other latents, as a share of their largest value. Both sides work in float32."""
+"""Largest allowed difference from torch, as a share of an output's largest value (at least 1).
+Both sides work in float32."""
 
 
 class Encode(nn.Module):
-    """Images to responsibilities, z_c, z and pose (a 3 x 3 group element)."""
+    """Graph from images to responsibilities, z_c, z and pose (a 3 x 3 group element)."""
 
     inputs = ("image",)
     outputs = ("probability", "z_c", "z", "pose")
@@ -51,13 +51,13 @@ class Encode(nn.Module):
         self.model = model
 
     def forward(self, image: Float[Tensor, "B C H W"]) -> tuple[Tensor, ...]:
-        """At the posterior mean."""
+        """Compute the outputs at the posterior mean."""
         out = self.model(image, sample=False)
         return out.responsibilities, out.z_c, out.z, out.element
 
 
 class Canonical(nn.Module):
-    """Latents to the pose-free image."""
+    """Graph from latents to the canonical image."""
 
     inputs = ("z_c", "z")
     outputs = ("canonical",)
@@ -69,12 +69,12 @@ class Canonical(nn.Module):
     def forward(
         self, z_c: Float[Tensor, "B D"], z: Float[Tensor, "B V"]
     ) -> tuple[Float[Tensor, "B C H W"]]:
-        """Values from 0 to 1."""
+        """Draw the canonical image, with values from 0 to 1."""
         return (self.model.canonical(z_c, z),)
 
 
 class Reconstruct(nn.Module):
-    """Latents and pose to the image."""
+    """Graph from latents and pose to the image."""
 
     inputs = ("z_c", "z", "pose")
     outputs = ("reconstruction",)
@@ -86,7 +86,7 @@ class Reconstruct(nn.Module):
     def forward(
         self, z_c: Float[Tensor, "B D"], z: Float[Tensor, "B V"], pose: Float[Tensor, "B 3 3"]
     ) -> tuple[Float[Tensor, "B C H W"]]:
-        """Values from 0 to 1."""
+        """Draw the image, with values from 0 to 1."""
         return (warp(self.model.canonical(z_c, z), pose, background=self.background),)
 
 
@@ -94,10 +94,10 @@ Graph = Encode | Canonical | Reconstruct
 
 
 def need_onnx() -> None:
-    """Refuse to begin without the packages of the extra.
+    """Check that the packages for ONNX are installed.
 
     Raises:
-        UserError: one is not installed.
+        UserError: a package is missing.
     """
     try:
         import onnx  # noqa: F401
@@ -111,15 +111,15 @@ def write_graphs(run: TrainedRun, pixels: Tensor, folder: Path) -> dict[str, flo
     """Write encode.onnx, canonical.onnx, reconstruct.onnx and model.json, and check the graphs.
 
     Args:
-        run: on the CPU; its groups.json, if there is one, goes into model.json.
-        pixels: (N, C, H, W) uint8 images by which the graphs are compared with torch.
-        folder: to make; nothing is in it unless all is well.
+        run: run on the CPU. Its groups are written to model.json.
+        pixels: (N, C, H, W) uint8 images on which the graphs are compared with torch.
+        folder: folder to create. Nothing is written if a step fails.
 
     Returns:
-        The largest difference from torch of each output, as `TOLERANCE` has it.
+        The largest difference from torch of each output, measured as for `TOLERANCE`.
 
     Raises:
-        UserError: the model cannot be graphs, or a graph does not give what torch gives.
+        UserError: the model cannot be written as graphs, or a graph gives other numbers than torch.
     """
     images, model = to_float(pixels[:CHECKED]), run.model
     with torch.no_grad():  # tensors of inference mode cannot be traced
@@ -140,8 +140,9 @@ def write_graphs(run: TrainedRun, pixels: Tensor, folder: Path) -> dict[str, flo
         worst = max(found, key=lambda name: found[name])
         if found[worst] > TOLERANCE:
             raise UserError(
-                f"{folder}: is not written, since {worst} differs from torch by {found[worst]:.2g},"
-                f" more than {TOLERANCE:g}; tell us of the versions of onnxruntime and torch."
+                f"{folder}: was not written, since {worst} differs from torch by "
+                f"{found[worst]:.2g}, more than {TOLERANCE:g}; please report this with your "
+                "versions of onnxruntime and torch."
             )
         about["difference_from_torch"] = found
         write_text(half / FILE, json.dumps(about, indent=1) + "\n")
@@ -149,8 +150,12 @@ def write_graphs(run: TrainedRun, pixels: Tensor, folder: Path) -> dict[str, flo
 
 
 def write_graph(graph: Graph, given: Sequence[Tensor], path: Path) -> None:
-    """Write one graph, whose batch may be of any size."""
-    few = tuple(one[:3] for one in given)  # a batch of 1 would be taken for a constant
+    """Write one graph that takes batches of any size.
+
+    Raises:
+        UserError: the model cannot be written as a graph.
+    """
+    few = tuple(one[:3] for one in given)  # torch takes a batch size of 1 for a constant
     sizes = tuple({0: torch.export.Dim("batch", min=1, max=MOST)} for _ in few)
     with quietly():
         try:
@@ -164,10 +169,10 @@ def write_graph(graph: Graph, given: Sequence[Tensor], path: Path) -> None:
                 opset_version=OPSET,
                 verbose=False,
             )
-        except Exception as error:  # of many kinds: whatever tracing met
+        except Exception as error:  # tracing raises many types
             raise UserError(
-                f"{path.name}: this model cannot be a graph ({type(error).__name__} while tracing "
-                "it); use `mcevae predict`."
+                f"{path.name}: this model cannot be written as a graph ({type(error).__name__} "
+                "while tracing it); use `mcevae predict`."
             ) from error
     assert program is not None
     with atomic(path) as temporary:
@@ -176,7 +181,7 @@ def write_graph(graph: Graph, given: Sequence[Tensor], path: Path) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without torch's words on packages that are not needed, and on its own deprecations."""
+    """Hide torch's warnings about packages that are not needed and its own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -189,7 +194,7 @@ def quietly() -> Iterator[None]:
 
 
 def differences(graph: Graph, given: Sequence[Tensor], path: Path) -> dict[str, float]:
-    """How far a written graph's outputs are from torch's, for one image and for many."""
+    """Compare a written graph's outputs with torch's, for one image and for many."""
     from onnxruntime import InferenceSession
 
     session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -207,7 +212,7 @@ def differences(graph: Graph, given: Sequence[Tensor], path: Path) -> dict[str, 
 
 
 def describe(run: TrainedRun) -> dict[str, Any]:
-    """What model.json says, but for the sizes of the latents."""
+    """The content of model.json, without the sizes of the latents."""
     recipe = run.recipe
     channels, height, width = run.shape
     return {

@@ -1,6 +1,6 @@
-"""Fitted estimators in a folder of their own, which people can share, and on the Hugging Face hub.
+"""Save fitted estimators to a folder or to the Hugging Face hub, and read them back.
 
-Weights are safetensors and all else is JSON: reading a folder runs no code of its own.
+Weights are safetensors and everything else is JSON, so reading a folder runs no code from it.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from mcevae.runs.run import TrainedRun
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 1
-"""Raised when config.json changes so that older versions of mcevae cannot read it."""
+"""Increase this when config.json changes and older versions of mcevae cannot read it."""
 PARAMETERS = {
     ("model", "clusters"): "n_clusters",
     ("model", "group"): "group",
@@ -38,22 +38,22 @@ PARAMETERS = {
     ("train", "seed"): "random_state",
     ("data", "background"): "background",
 }
-"""Settings by part and name that the estimator has parameters for."""
+"""Settings (part, name) for which the estimator has a parameter, and the parameter's name."""
 MISSING = "the hub needs huggingface_hub; pip install 'mcevae[hub]'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What an estimator has learned; its attributes are called like these, with `_` at the end.
+    """What an estimator has learned. Its attributes have these names, with `_` at the end.
 
     Attributes:
-        model: in evaluation mode.
+        model: model in evaluation mode.
         config: all settings.
-        recipe: how images are brought to the form that the network takes.
-        calibration: of confidence and outlier score.
-        image_shape: of an image of X; None: any.
-        n_features_in: numbers of an image of X; None: any.
-        feature_names_in: names of the columns of X, where it had some.
+        recipe: how images are converted to the form that the network takes.
+        calibration: calibration of confidence and outlier score.
+        image_shape: shape of an image of X; None: any.
+        n_features_in: how many numbers an image of X has; None: any.
+        feature_names_in: names of the columns of X, if it had names.
     """
 
     model: Model
@@ -70,19 +70,22 @@ def write(
 ) -> None:
     """Write model.safetensors, config.json and the model card README.md.
 
-    Paths of this machine are left out. Files of these names are written over.
+    Paths of this machine are left out. Existing files with these names are replaced.
 
     Args:
-        folder: is made if need be.
-        parameters: of the estimator, numbers and names that JSON has, or NumPy's.
-        fitted: what it has learned.
-        name: by which the card says it is loaded; None: that of the folder.
+        folder: folder to write to; it is created if it does not exist.
+        parameters: parameters of the estimator: values of JSON, or NumPy numbers.
+        fitted: what the estimator has learned.
+        name: name in the card with which the model is loaded; None: the name of the folder.
 
     Raises:
         UserError: a file cannot be written.
     """
     config, names = fitted.config, fitted.feature_names_in
-    parameters = {**parameters, "group": config.model.group}  # what it is, not where it was read
+    parameters = {
+        **parameters,
+        "group": config.model.group,
+    }  # the group itself, not the path of its file
     source = "X" if config.data.is_file else config.data.source
     config = config.changed(data={"source": source, "labels": None})
     save(folder / WEIGHTS, fitted.model.state_dict(), {})
@@ -106,11 +109,13 @@ def write(
         calibrated_on=fitted.calibration.n,
     )
     write_text(folder / CARD, about)
-    write_text(folder / CONFIG, as_json(content) + "\n")  # last: it vouches for the weights
+    write_text(
+        folder / CONFIG, as_json(content) + "\n"
+    )  # last, since it has the digest of the weights
 
 
 def as_json(content: dict[str, Any]) -> str:
-    """JSON, with NumPy's numbers as plain ones, and a group of your own as a table."""
+    """Write content as JSON. NumPy numbers become plain ones, and your own group a table."""
 
     def plain(value: Any) -> Any:
         return asdict(value) if isinstance(value, OwnGroup) else value.item()
@@ -119,13 +124,13 @@ def as_json(content: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Fitted]:
-    """Parameters of an estimator and what it has learned.
+    """Read the parameters of an estimator and what it has learned.
 
     Args:
-        folder: that `write` filled, or a run of `mcevae fit`.
+        folder: folder that `write` filled, or a run of `mcevae fit`.
 
     Raises:
-        UserError: it is neither, or damaged, or of another version.
+        UserError: the folder is neither of these, is damaged, or needs another version.
     """
     if (folder / CONFIG).is_file():
         return saved(folder)
@@ -133,13 +138,13 @@ def read(folder: Path) -> tuple[dict[str, Any], Fitted]:
     if best.is_file():
         return trained(folder)
     raise UserError(
-        f"{folder}: holds no model; give a folder with {CONFIG}, as save_pretrained makes, or with "
-        f"{best.name}, as `mcevae fit` does."
+        f"{folder}: holds no model; give a folder that save_pretrained made (with {CONFIG}), or a "
+        f"run of `mcevae fit` (with {best.name})."
     )
 
 
 def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
-    """As `read`, of a folder that `write` filled."""
+    """Read a folder that `write` filled, see `read`."""
     path, weights = folder / CONFIG, folder / WEIGHTS
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -150,7 +155,7 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
             )
         if not weights.is_file() or digest(weights) != content["weights"]:
             raise UserError(
-                f"{weights}: is missing, damaged or of another model; save or download it again."
+                f"{weights}: is missing, damaged or from another model; save or download it again."
             )
         config = Config.from_dict(content["settings"], str(path))
         recipe = Recipe(**{k: as_tuple(v) for k, v in content["recipe"].items()})
@@ -166,24 +171,23 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
         )
     except (RuntimeError, *DAMAGE) as error:
         raise UserError(
-            f"{path}: is damaged, or not of a model that mcevae saved "
-            f"({type(error).__name__}: {error})."
+            f"{path}: is damaged, or was not saved by mcevae ({type(error).__name__}: {error})."
         ) from error
 
 
 def as_tuple(value: Any) -> Any:
-    """JSON's lists as the tuples that they were."""
+    """Convert a list from JSON back to a tuple. Other values do not change."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def trained(run: Path) -> tuple[dict[str, Any], Fitted]:
-    """As `read`, of a run; its images may have any size, as those of its source."""
+    """Read a run, see `read`. New images may have any size, like the images of its source."""
     opened = TrainedRun.open(run)
     config = opened.settings
     if config.preset != "default":
         raise UserError(
-            f"{run}: is a run of preset {config.preset}, but the estimator is of preset default; "
-            "open it with mcevae.open_run."
+            f"{run}: has preset {config.preset}, but the estimator reads runs of preset default "
+            "only; open it with mcevae.open_run."
         )
     return parameters_of(config), Fitted(
         model=opened.model,
@@ -194,7 +198,7 @@ def trained(run: Path) -> tuple[dict[str, Any], Fitted]:
 
 
 def parameters_of(config: Config) -> dict[str, Any]:
-    """Parameters by which the estimator would be fitted as a run of these settings was."""
+    """The parameters with which the estimator trains in the same way as a run of these settings."""
     parameters: dict[str, Any] = {}
     settings: dict[str, dict[str, Any]] = {}
     usual = Config()
@@ -208,22 +212,23 @@ def parameters_of(config: Config) -> dict[str, Any]:
 
 
 def fetch(name: str | Path, revision: str | None = None, token: str | None = None) -> Path:
-    """The folder of a model: a local one as it is, else downloaded from the hub or its cache.
+    """Find the folder of a model: on this machine, else in the hub's cache, else on the hub.
 
     Args:
         name: path of a folder, or owner/name of a model on the hub.
-        revision: branch, tag or commit there.
-        token: for private models; None: the one that the hub's own login keeps.
+        revision: branch, tag or commit on the hub.
+        token: token for private models; None: the one that `hf auth login` saved.
 
     Raises:
-        UserError: it is neither, the hub cannot be reached, or huggingface_hub is not installed.
+        UserError: there is no such model, the hub cannot be reached, or huggingface_hub is not
+            installed.
     """
     if Path(name).is_dir():
         return Path(name)
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise UserError(f"{name}: is no folder here, and {MISSING}.") from None
+        raise UserError(f"{name}: is not a folder here, and {MISSING}.") from None
     wanted = [CONFIG, WEIGHTS, run_file(Path(), "best").name, CALIBRATION]
     try:
         return Path(
@@ -231,8 +236,8 @@ def fetch(name: str | Path, revision: str | None = None, token: str | None = Non
         )
     except Exception as error:  # names, the hub and the network raise many types
         raise UserError(
-            f"{name}: is no folder here, and the hub does not give it ({in_short(error)}); check "
-            "the name and the network."
+            f"{name}: is not a folder here, and cannot be downloaded from the hub "
+            f"({in_short(error)}); check the name and the network."
         ) from error
 
 
@@ -244,20 +249,20 @@ def push(
     private: bool | None = None,
     token: str | None = None,
 ) -> str:
-    """Upload what `write` writes as one commit to a model of the hub, which is made if need be.
+    """Upload the files of `write` to the hub, in one commit. Create the model if it is new.
 
     Args:
-        repo_id: owner/name.
-        parameters: of the estimator.
-        fitted: what it has learned.
-        private: whether a new one is; None: as its owner has it.
-        token: None: the one that the hub's own login keeps.
+        repo_id: owner/name of the model.
+        parameters: parameters of the estimator.
+        fitted: what the estimator has learned.
+        private: whether a new model is private; None: the owner's default.
+        token: token of the hub; None: the one that `hf auth login` saved.
 
     Returns:
-        Its address.
+        The address of the model.
 
     Raises:
-        UserError: the hub refuses or cannot be reached, or huggingface_hub is not installed.
+        UserError: the hub refuses, it cannot be reached, or huggingface_hub is not installed.
     """
     try:
         from huggingface_hub import HfApi
@@ -282,6 +287,6 @@ def push(
 
 
 def in_short(error: Exception) -> str:
-    """Type and first line of an error."""
+    """The type and the first line of an error."""
     first, *_ = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {first}"

@@ -1,7 +1,7 @@
-"""A run's images, groups and latents in the forms that other programs for looking read.
+"""Write a run's images, groups and latents for other programs that show images.
 
-Embedding Atlas: one Parquet table with pictures inside. TensorBoard: the projector's vectors, words
-and sprites. FiftyOne: a folder of pictures with labels.json.
+Embedding Atlas reads one Parquet table with pictures inside. TensorBoard's projector reads vectors,
+metadata and sprites. FiftyOne reads a folder of pictures with labels.json.
 """
 
 import json
@@ -23,10 +23,10 @@ ATLAS = "images.parquet"
 
 
 def write_atlas(gallery: Gallery, collections: Collections, folder: Path) -> str:
-    """Write images.parquet: a row for each image, its PNG in the column `image`.
+    """Write images.parquet: a row for each image, with its PNG in the column `image`.
 
     Returns:
-        What to do with it.
+        The command that shows the images.
     """
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     names = gallery.names or [f"{i}.png" for i in range(len(gallery))]
@@ -41,10 +41,10 @@ def write_atlas(gallery: Gallery, collections: Collections, folder: Path) -> str
 
 
 def write_projector(gallery: Gallery, collections: Collections, folder: Path) -> str:
-    """Write vectors of z_c and z with words and sprites, as TensorBoard's projector has them.
+    """Write vectors of z_c and z with metadata and sprites for TensorBoard's projector.
 
     Returns:
-        What to do with it.
+        The command that shows the images.
     """
     rows = gallery.table(collections)
     words = [[str(value) for value in row.values()] for row in rows.to_pylist()]
@@ -64,10 +64,10 @@ def write_projector(gallery: Gallery, collections: Collections, folder: Path) ->
 def write_fiftyone(gallery: Gallery, collections: Collections, folder: Path) -> str:
     """Write data/ID.png and labels.json (a `FiftyOneImageClassificationDataset`).
 
-    An image's label is its group; its pose, scores and place on the map are attributes.
+    The label of an image is its group. Its pose, scores and place on the map are attributes.
 
     Returns:
-        What to do with it.
+        The Python call that opens the images.
     """
     labels = {}
     for image, row in zip(gallery.pixels, gallery.table(collections).to_pylist(), strict=True):
@@ -76,7 +76,7 @@ def write_fiftyone(gallery: Gallery, collections: Collections, folder: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(image))
         attributes = {key: row[key] for key in row if key not in ("id", "group", "confidence")}
-        if "label" in attributes:  # a name that FiftyOne has for the group here
+        if "label" in attributes:  # FiftyOne uses this name for the group
             attributes["known_label"] = attributes.pop("label")
         labels[name] = {
             "label": row["group"],
@@ -96,19 +96,19 @@ WRITERS: dict[str, Callable[[Gallery, Collections, Path], str]] = {
 
 
 def write_for(program: str, gallery: Gallery, collections: Collections, folder: Path) -> str:
-    """Write a run's images for a program; what a stop left half written is not taken for whole.
+    """Write a run's images for another program. If writing is interrupted, no folder is left.
 
     Args:
         program: a key of `WRITERS`.
         gallery: the images.
-        collections: their groups.
-        folder: to make.
+        collections: groups of the images.
+        folder: folder to create.
 
     Returns:
-        What to do with it.
+        The command that shows the images.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the folder cannot be written.
     """
     with atomic_folder(folder) as half:
         said = WRITERS[program](gallery, collections, half)

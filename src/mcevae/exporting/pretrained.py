@@ -1,4 +1,4 @@
-"""An estimator that can be saved, shared and read back, and what its errors call its parameters."""
+"""Save, share and read back an estimator, and name its parameters in errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ E = TypeVar("E", bound="Pretrained")
 
 
 def parameter_of(setting: str) -> str:
-    """What the estimator calls a setting: max_epochs, or settings["train"]["lr"]."""
+    """The estimator's name for a setting, such as max_epochs or settings["train"]["lr"]."""
     for (_, name), parameter in hub.PARAMETERS.items():
         if name == setting:
             return parameter
@@ -30,10 +30,10 @@ def parameter_of(setting: str) -> str:
 
 @contextmanager
 def value_errors() -> Iterator[None]:
-    """Errors that users can mend, as scikit-learn wants them.
+    """Turn errors that users can correct into ValueError, as scikit-learn expects.
 
     Raises:
-        ValueError: something cannot be; settings are called by the estimator's names.
+        ValueError: the error, with the estimator's names for settings.
     """
     with naming(parameter_of):
         try:
@@ -43,7 +43,7 @@ def value_errors() -> Iterator[None]:
 
 
 class Pretrained(BaseEstimator):
-    """An estimator whose fitted attributes are those of `hub.Fitted`, each with `_` at its end."""
+    """An estimator with the fitted attributes of `hub.Fitted`, each with `_` at its end."""
 
     config_: Config
 
@@ -51,17 +51,17 @@ class Pretrained(BaseEstimator):
     def from_pretrained(
         cls: type[E], name: str | Path, *, revision: str | None = None, token: str | None = None
     ) -> E:
-        """A fitted estimator that gives the same numbers as the one that was saved.
+        """Load a fitted estimator. It gives the same numbers as the one that was saved.
 
         Args:
-            name: a folder that `save_pretrained` filled, a run of `mcevae fit` (whose images are
-                given as its files have them, in any size), or owner/name on the Hugging Face hub
-                (extra `hub`). Reading them runs no code of theirs.
-            revision: on the hub: branch, tag or commit.
-            token: on the hub: for private models, if `hf auth login` keeps none.
+            name: a folder that `save_pretrained` filled; a run of `mcevae fit` (give it images as
+                they are in the files, in any size); or owner/name on the Hugging Face hub (extra
+                `hub`). Loading runs no code from there.
+            revision: branch, tag or commit on the hub.
+            token: token for private models on the hub; None: the one that `hf auth login` saved.
 
         Raises:
-            ValueError: there is no such model, or it is damaged, or of another version.
+            ValueError: there is no such model, it is damaged, or it needs another version.
         """
         with value_errors():
             parameters, found = hub.read(hub.fetch(name, revision, token))
@@ -77,11 +77,14 @@ class Pretrained(BaseEstimator):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model.safetensors, config.json and a model card README.md for `from_pretrained`.
 
-        The parameter `run`, paths and `labels_` are left out; a generator in `random_state` becomes
-        the seed that was drawn.
+        The parameter `run`, paths and `labels_` are left out. A generator in `random_state` is
+        replaced by the seed that was drawn from it.
+
+        Args:
+            folder: folder to write to; it is created if it does not exist.
 
         Raises:
-            ValueError: they cannot be written.
+            ValueError: the files cannot be written.
         """
         with value_errors():
             hub.write(Path(folder), *self._learned())
@@ -92,12 +95,12 @@ class Pretrained(BaseEstimator):
         """Upload what `save_pretrained` writes to the Hugging Face hub (extra `hub`).
 
         Args:
-            repo_id: owner/name; is made if need be.
-            private: whether a new one is; None: as its owner has it.
-            token: None: the one that `hf auth login` keeps.
+            repo_id: owner/name of the model. It is created if it does not exist.
+            private: whether a new model is private; None: the owner's default.
+            token: token of the hub; None: the one that `hf auth login` saved.
 
         Returns:
-            Its address.
+            The address of the model.
 
         Raises:
             ValueError: the hub refuses or cannot be reached.
@@ -106,7 +109,7 @@ class Pretrained(BaseEstimator):
             return hub.push(repo_id, *self._learned(), private=private, token=token)
 
     def _learned(self) -> tuple[dict[str, Any], hub.Fitted]:
-        """Parameters and attributes that another machine can use."""
+        """The parameters and attributes that also work on another machine."""
         check_is_fitted(self)
         parameters = self.get_params(deep=False)
         parameters.pop("run", None)

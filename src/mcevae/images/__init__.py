@@ -1,1 +1,1 @@
-"""Images from anywhere, in one form."""
+"""Read images from any source and bring them to one form."""

@@ -1,6 +1,6 @@
-"""Images in memory, and people's own files: checked, and brought to one form.
+"""Images in memory, all checked and in one form.
 
-Pixels are kept as uint8, (N, C, H, W), 0 to 255. Labels are only ever used for scoring.
+Pixels are uint8, (N, C, H, W), 0 to 255. Labels are used for scores only.
 """
 
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from torch import Tensor
 from mcevae.base.errors import UserError
 from mcevae.images.readers.frames import Fault
 
-MIN_SIDE, MAX_SIDE = 16, 256  # what the networks are built for
+MIN_SIDE, MAX_SIDE = 16, 256  # sides that the networks can take
 
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Images of one shape, with labels where they are known."""
+    """Images of one shape, with labels if they are known."""
 
     name: str
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"] | None = None
     """For scoring only; no model sees them."""
     label_names: tuple[str, ...] | None = None
-    """What label 0, 1, ... is called."""
+    """Names of label 0, 1, ..."""
     names: np.ndarray | None = None
-    """(n,) what each image is called, where they come from files."""
+    """(n,) name of each image, if the images come from files."""
 
     def __len__(self) -> int:
         """Count the images."""
@@ -41,7 +41,7 @@ class Images:
         return channels, height, width
 
     def subset(self, indices: Tensor | slice) -> "Images":
-        """Keep the images that `indices` picks, in that order."""
+        """Return the images at `indices`, in that order."""
         positions = indices if isinstance(indices, slice) else indices.numpy()
         return replace(
             self,
@@ -53,18 +53,18 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Images as published or saved; `test` is None where no part was set aside for testing."""
+    """Images as they were published or saved. `test` is None if there is no test part."""
 
     train: Images
     test: Images | None = None
     faults: tuple[Fault, ...] = ()
-    """What could not be used, of files."""
+    """Files that could not be used, and why."""
 
 
 def shrink(images: Float[Tensor, "n c h w"], longest: int = 28) -> Float32[Tensor, "n c h2 w2"]:
-    """Images of at most `longest` pixels a side, as float32; finer detail tells little of a pose.
+    """Shrink images to at most `longest` pixels a side, as float32. A pose needs no finer detail.
 
-    Those that are small enough are kept as they are.
+    Images that are small enough keep their size.
     """
     height, width = images.shape[-2:]
     ratio = longest / max(height, width)
@@ -75,7 +75,7 @@ def shrink(images: Float[Tensor, "n c h w"], longest: int = 28) -> Float32[Tenso
 
 
 def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Scale bytes to floats from 0 to 1."""
+    """Convert bytes to floats from 0 to 1."""
     return pixels.float() / 255
 
 
@@ -85,11 +85,15 @@ def to_bytes(pixels: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
 
 
 def pick(tensor: Tensor | None, indices: Tensor | slice) -> Tensor | None:
-    """Index a tensor that may be missing."""
+    """Index a tensor. Return None if there is no tensor."""
     return None if tensor is None else tensor[indices]
 
 
 def require(condition: bool, sentence: str) -> None:
-    """Raise UserError with the sentence unless the condition holds."""
+    """Check a condition.
+
+    Raises:
+        UserError: the condition is false; `sentence` is the message.
+    """
     if not condition:
         raise UserError(sentence)

@@ -1,6 +1,6 @@
-"""Image sets by name: what each is, what may be done with it, and how it is loaded.
+"""The built-in image sets: description, licence, and how to load each of them.
 
-Pixels are uint8, (N, C, H, W), 0 to 255. Labels are only ever used for scoring.
+Pixels are uint8, (N, C, H, W), 0 to 255. Labels are used for scores only.
 """
 
 import gzip
@@ -42,23 +42,34 @@ FASHION_SHA256 = {
 
 
 def _local(filename: str) -> Path | None:
-    """The file in the folder that MCEVAE_DATA names, None where there is none."""
+    """Find a file in the folder MCEVAE_DATA. None: the folder is not set or has no such file."""
     folder = os.environ.get("MCEVAE_DATA")
     if not folder:
         return None
-    require(Path(folder).is_dir(), f"MCEVAE_DATA is {folder}, no folder; correct or unset it.")
+    require(Path(folder).is_dir(), f"MCEVAE_DATA is {folder}, not a folder; correct or unset it.")
     path = Path(folder) / filename
     return path if path.is_file() else None
 
 
 def _download(url: str, sha256: str, *, instead: str) -> Path:
-    """Fetch a file once into the user's cache; `instead` is what would do in MCEVAE_DATA."""
+    """Download a file once, into the user's cache.
+
+    Args:
+        url: address of the file.
+        sha256: expected SHA-256 digest.
+        instead: file that the user may put into MCEVAE_DATA instead.
+
+    Raises:
+        UserError: the download failed, or the digest is wrong.
+    """
     try:
         cache = pooch.os_cache("mcevae")
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=cache))
     except (ValueError, OSError) as error:  # a wrong digest; the network or the disk
         wrong = isinstance(error, ValueError)
-        fault = "its SHA-256 is wrong" if wrong else f"no download ({type(error).__name__})"
+        fault = (
+            "its SHA-256 is wrong" if wrong else f"cannot be downloaded ({type(error).__name__})"
+        )
         raise UserError(
             f"{url}: {fault}; try again, or put {instead} in a folder and set MCEVAE_DATA to it."
         ) from error
@@ -100,7 +111,7 @@ def _digits() -> ImageSet:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named set: what it is, what may be done with it, what using it takes, how to load it."""
+    """A built-in set: description, licence, what you need to use it, and its loader."""
 
     description: str
     licence: str
@@ -118,13 +129,15 @@ DATASETS = {
 
 
 def as_images(pixels: np.ndarray, labels: np.ndarray | None = None, *, name: str) -> Images:
-    """Check arrays and bring them to uint8 (N, C, H, W).
+    """Check arrays and convert them to uint8 (N, C, H, W).
 
-    `pixels` is (n, H, W) or (n, H, W, C) with C 1 or 3 and sides of 16 to 256, uint8 or floats in
-    [0, 1]; `labels` (n,) integers; `name` is what tables and errors call them.
+    Args:
+        pixels: (n, H, W) or (n, H, W, C), C 1 or 3, sides of 16 to 256, uint8 or floats in [0, 1].
+        labels: (n,) integers.
+        name: name of the images in tables and errors.
 
     Raises:
-        UserError: An array breaks one of these rules.
+        UserError: an array breaks one of these rules.
     """
     it = f"{name}: images"
     kind, shape = pixels.dtype, pixels.shape
@@ -158,7 +171,11 @@ def as_images(pixels: np.ndarray, labels: np.ndarray | None = None, *, name: str
 def as_set(
     arrays: dict[str, np.ndarray], name: str, label_names: tuple[str, ...] | None = None
 ) -> ImageSet:
-    """Arrays by the names of `ARRAYS`, checked, as one set."""
+    """Check arrays, given by the names in `ARRAYS`, and make one set of them.
+
+    Raises:
+        UserError: an array is missing or does not fit.
+    """
 
     def part(images: str, labels: str) -> Images:
         part = as_images(arrays[images], arrays.get(labels), name=name)
@@ -168,12 +185,15 @@ def as_set(
         require(key in arrays, f"{name}: has no array {key}; add it.")
     train, test = part("x_train", "y_train"), part("x_test", "y_test")
     alike = train.shape == test.shape
-    require(alike, f"{name}: x_train is of {train.shape}, x_test of {test.shape}; make them alike.")
+    require(
+        alike,
+        f"{name}: x_train has images of {train.shape}, x_test of {test.shape}; give one shape.",
+    )
     return ImageSet(train=train, test=test)
 
 
 def read_numpy(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a .npz by the names of `ARRAYS`, those that there are.
+    """Read the arrays of a .npz that have a name in `ARRAYS`.
 
     Raises:
         UserError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Labels of images, for scores alone: from folders, a table, or the arrays of a .npz."""
+"""Read labels from folder names, from a table or from a .npz. They are used for scores only."""
 
 import csv
 from collections.abc import Callable
@@ -15,16 +15,17 @@ from mcevae.images.readers.frames import Unreadable
 
 
 def labelled(images: Images, source: Path, labels: str | None) -> Images:
-    """Images with labels from the names of their folders, a table, or the array of a .npz.
+    """Add labels to images, from folder names, a table, or the array of a .npz.
 
     Args:
-        images: with names.
-        source: where they came from.
-        labels: "folders": the first folder of each image's path below the source; the path of a
-            .csv with the columns file and label; None: those of a .npz, if it has any.
+        images: images with names.
+        source: path that the images were read from.
+        labels: "folders": the label is the first folder in the image's path below the source. Or
+            the path of a .csv with the columns file and label. None: the labels in the .npz, if
+            it has any.
 
     Raises:
-        UserError: labels are asked for and not there.
+        UserError: labels were asked for and are missing.
     """
     assert images.names is not None
     if labels is None:
@@ -38,19 +39,19 @@ def labelled(images: Images, source: Path, labels: str | None) -> Images:
 
 
 def labeller(labels: str) -> Callable[[str], str]:
-    """What gives the label of an image by its name.
+    """Make a function that returns the label of an image, given the image's name.
 
     Args:
-        labels: "folders", or the path of a .csv, as for `labelled`.
+        labels: "folders", or the path of a .csv, as in `labelled`.
 
     Raises:
-        UserError: at once, if there is no such table; when called, if an image has no label.
+        UserError: the table cannot be read. The function raises it if an image has no label.
     """
     known = None if labels == "folders" else label_table(Path(labels))
 
     def label(name: str) -> str:
         if known is None:
-            word, missing = name.split("/")[0] if "/" in name else "", "lies in no folder"
+            word, missing = name.split("/")[0] if "/" in name else "", "is not in a folder"
         else:
             word = known.get(name, known.get(name.split("#")[0], ""))
             missing = f"has no label in {labels}"
@@ -62,7 +63,11 @@ def labeller(labels: str) -> Callable[[str], str]:
 
 
 def archived(images: Images, source: Path) -> Images:
-    """Images of a .npz with its array `labels`, if it has one that fits."""
+    """Add the array `labels` of a .npz to its images, if there is one.
+
+    Raises:
+        UserError: the array cannot be read, or does not fit the images.
+    """
     try:
         labels = from_archive(source, "labels")
     except Unreadable as error:
@@ -74,32 +79,32 @@ def archived(images: Images, source: Path) -> Images:
 
 
 def label_table(path: Path) -> dict[str, str]:
-    """Labels by file name, from a .csv with the columns file and label.
+    """Read labels by file name from a .csv with the columns file and label.
 
     Raises:
-        UserError: it cannot be read, or has not these columns.
+        UserError: the table cannot be read, or these columns are missing.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return {row["file"]: row["label"] for row in csv.DictReader(file)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is not a readable table of labels ({error}).") from error
+        raise UserError(f"{path}: cannot be read as a table of labels ({error}).") from error
     except KeyError:
         raise UserError(
-            f"{path}: has no columns file and label; add a first line file,label."
+            f"{path}: has no columns file and label; make its first line file,label."
         ) from None
 
 
 def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Labels as (n,) int64.
+    """Check labels and convert them to (n,) int64.
 
     Args:
-        labels: as they are stored.
-        count: of the images, n.
-        name: what the error calls them.
+        labels: labels as stored.
+        count: number of images, n.
+        name: name of the labels in the error.
 
     Raises:
-        UserError: they are not one integer for each image.
+        UserError: there is not exactly one integer for each image.
     """
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise UserError(

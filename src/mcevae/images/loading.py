@@ -1,4 +1,4 @@
-"""Images by the name or path of their source: all of them, or split and posed."""
+"""Load all images of a source, or load, split and pose them for training."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,20 @@ from mcevae.images.splits import Posed, Splits
 
 
 def load(source: str, settings: DataConfig | None = None, track: Track = iter) -> ImageSet:
-    """Load a named set (see `DATASETS`) or a user's files.
+    """Load a built-in set (see `DATASETS`) or your own files.
 
-    Files are a folder of images, one image file, a .txt that lists some, a .npy, or a .npz. A .npz
-    has `images` (and `labels`), or `x_train`, `x_test` (and `y_train`, `y_test`). `readers` and
-    `recipe` say how they are read.
+    Files can be a folder of images, one image file, a .txt that lists image files, a .npy, or a
+    .npz. A .npz has `images` (and `labels`), or `x_train`, `x_test` (and `y_train`, `y_test`).
+    See `readers` and `recipe` for how files are read.
 
     Args:
-        source: name or path.
-        settings: how files are read; None: as the files suggest.
-        track: wraps the files, a progress bar say.
+        source: name of the set, or path.
+        settings: how to read files. None: chosen from the files.
+        track: wraps the list of files, for example to show a progress bar.
 
     Raises:
-        UserError: Unknown name, failed download, or files that are missing, damaged or unfit.
+        UserError: the name is unknown, the download failed, or files are missing, damaged or do
+            not fit.
     """
     return open_source(source, settings).load(track)
 
@@ -41,21 +42,21 @@ def prepare(
     background: float = 0.0,
     track: Track = iter,
 ) -> Splits:
-    """Load, split and, if `posed`, move images: all that training and scoring need.
+    """Load and split images, and move them if `posed`, for training and scoring.
 
     Args:
-        source: of the images, opened.
+        source: the opened source of the images.
         group: Lie group of the poses.
-        support: half-widths of the poses, as ``group.support(...)`` gives them.
-        posed: whether images are moved; otherwise they are taken as they lie.
+        support: half-widths of the poses, as ``group.support(...)`` returns them.
+        posed: whether to move the images by random poses.
         split: standard or paper, as in `split_images`.
-        limit: keep only the first so many training images: a fair sample, since they are shuffled.
-        seed: of the poses; every seed and split has a random stream of its own.
-        background: what comes in from outside the frame, 0 (black) to 1 (white).
-        track: wraps the files, a progress bar say.
+        limit: keep only this many training images. They are shuffled, so this is a fair sample.
+        seed: seed of the poses. Each seed and split has its own random stream.
+        background: brightness of what comes in from outside the image, 0 (black) to 1 (white).
+        track: wraps the list of files, for example to show a progress bar.
 
     Raises:
-        UserError: As in `load` and `split_images`, or `limit` below 2.
+        UserError: as in `load` and `split_images`, or `limit` is below 2.
     """
     require(limit is None or limit > 1, f"limit is {limit}; use 2 or more.")
 

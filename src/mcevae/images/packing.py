@@ -1,8 +1,7 @@
-"""Any source as a pack: brought to one form, shuffled and laid on disk.
+"""Make a pack from any source: bring images to one form, shuffle them and write them to disk.
 
-Shuffling N images takes two passes over the disk and the memory of one bucket: every image is
-thrown into a bucket drawn at random, and each bucket is then shuffled by itself, which together is
-a uniform shuffle.
+The shuffle passes over the disk twice and needs the memory of one bucket. First every image goes
+into a random bucket, then each bucket is shuffled. Together this is a uniform shuffle.
 """
 
 import hashlib
@@ -25,28 +24,28 @@ from mcevae.images.sources.contract import Source, Track
 from mcevae.images.sources.frames import no_image
 
 BUCKET_BYTES = 2**28
-"""Size of a bucket that is aimed at."""
+"""Desired size of a bucket."""
 MOST_BUCKETS = 512
-"""Files that are open at once."""
+"""Largest number of buckets, since their files are all open at once."""
 
 
 def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = iter) -> Pack:
-    """Bring all images of a source to one form, in random order, in a folder.
+    """Write a pack: all images of a source, in one form and in random order.
 
     Args:
-        source: of files.
-        folder: to make; what a stop leaves half written is not taken for a pack.
-        seed: of the order.
-        track: wraps the files, a progress bar say.
+        source: source of image files.
+        folder: folder to create. If writing is interrupted, no pack is left there.
+        seed: seed of the random order.
+        track: wraps the list of files, for example to show a progress bar.
 
     Raises:
-        UserError: the source cannot be packed, nothing can be read, or `folder` exists or cannot
+        UserError: the source cannot be packed, no image can be read, or `folder` exists or cannot
             be written.
     """
     if not source.packable or source.survey is None:
         raise UserError(f"{source.name}: cannot be packed; give files, or a folder of them.")
     if folder.exists():
-        raise UserError(f"{folder}: exists already; choose another --out, or move it away.")
+        raise UserError(f"{folder}: already exists; choose another --out, or move it away.")
     recipe = source.survey.recipe
     channels, (height, width) = recipe.channels, recipe.shape
     rng = np.random.default_rng(seed)
@@ -86,13 +85,13 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
 
 
 def bucket_count(source: Source) -> int:
-    """Buckets of about `BUCKET_BYTES`, as far as the sizes of a source's files tell."""
+    """How many buckets of about `BUCKET_BYTES` to use, estimated from the sizes of the files."""
     size = sum(path.stat().st_size for path in source.files() if path.exists())
     return min(MOST_BUCKETS, 1 + size // BUCKET_BYTES)
 
 
 class Bucket:
-    """Images, and their names a line each, in the order in which they came."""
+    """Two files: images in the order in which they were added, and their names, one per line."""
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self.path, self.count = path, 0
@@ -100,13 +99,13 @@ class Bucket:
         self.names: TextIO = stack.enter_context(path.with_suffix(".txt").open("w"))
 
     def add(self, pixels: np.ndarray, name: str) -> None:
-        """Put an image of bytes in."""
+        """Add an image of bytes."""
         self.pixels.write(pixels.tobytes())
         self.names.write(json.dumps(name) + "\n")
         self.count += 1
 
     def empty(self, form: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
-        """All that is in it, (n, ...) and n names; its files are removed."""
+        """Return all images, (n, ...), and their n names. Then delete the files."""
         pixels = np.fromfile(self.path.with_suffix(".raw"), np.uint8).reshape(-1, *form)
         names = list(map(json.loads, self.path.with_suffix(".txt").read_text().splitlines()))
         for ending in (".raw", ".txt"):
@@ -122,7 +121,22 @@ def join(
     rng: np.random.Generator,
     labels: str | None,
 ) -> tuple[tuple[str, ...], str]:
-    """Write pixels and index from buckets, each shuffled; returns label names and the digest."""
+    """Shuffle each bucket and write all of them to one file of pixels and one index.
+
+    Args:
+        buckets: buckets to read and delete.
+        folder: folder of the pack.
+        form: shape of one image, (H, W) or (H, W, 3).
+        count: number of all images.
+        rng: source of the random order.
+        labels: where labels come from, as in `labeller`; None: no labels.
+
+    Returns:
+        The names of the labels, and the digest of the pixels.
+
+    Raises:
+        UserError: an image has no label.
+    """
     digest = hashlib.blake2b(digest_size=16)
     label_of = labeller(labels) if labels else None
     numbers: dict[str, int] = {}

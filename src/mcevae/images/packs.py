@@ -1,9 +1,9 @@
-"""More images than memory holds: a pack of images of one form, in random order, on disk.
+"""Read packs: images of one form, in random order on disk, for more images than fit into memory.
 
-A pack is a folder: pixels.npy (N, H, W) or (N, H, W, 3) bytes, index.parquet (the file and the
-label of each row) and pack.json (how they were read). `packing` makes it. Since its rows are in
-random order, any run of them is a fair sample, read in one go: training takes one window of rows
-after another, and memory holds one.
+A pack is a folder. It holds pixels.npy, bytes of shape (N, H, W) or (N, H, W, 3); index.parquet,
+the file and the label of each row; and pack.json, which says how the images were read. `packing`
+makes packs. Because the rows are in random order, any consecutive rows are a fair sample. Training
+reads one window of rows after another and holds one of them in memory.
 """
 
 import json
@@ -30,13 +30,13 @@ class Pack:
     """A pack on disk.
 
     Attributes:
-        folder: where it lies.
-        count: N.
+        folder: folder of the pack.
+        count: number of images, N.
         shape: (C, H, W) of every image.
-        digest: fingerprint of its pixels.
-        recipe: settings of `DataConfig` that its images were read by.
-        label_names: what label 0, 1, ... is called; empty without labels.
-        faults: what could not be used.
+        digest: fingerprint of the pixels.
+        recipe: settings of `DataConfig` with which the images were read.
+        label_names: names of label 0, 1, ...; empty without labels.
+        faults: files that could not be used, and why.
     """
 
     folder: Path
@@ -48,11 +48,12 @@ class Pack:
     faults: tuple[Fault, ...]
 
     def rows(self, start: int, stop: int, *, labelled: bool = True) -> Images:
-        """Images of some rows, read into memory.
+        """Read rows `start` to `stop` into memory.
 
         Args:
-            start, stop: first row, and the one after the last.
-            labelled: with labels and names, where they are known.
+            start: first row.
+            stop: the row after the last.
+            labelled: whether to add labels and names, if they are known.
         """
         channels, height, width = self.shape
         held = np.load(self.folder / PIXELS, mmap_mode="r")[start:stop]
@@ -69,15 +70,15 @@ class Pack:
 
 
 def open_pack(path: Path) -> Pack:
-    """A pack that `write_pack` made.
+    """Open a pack that `write_pack` made.
 
     Raises:
-        UserError: it is damaged, or of a format not known here.
+        UserError: the pack is damaged, or this version cannot read its format.
     """
     try:
         about = json.loads((path / ABOUT).read_text("utf-8"))
         known = about.pop("format")
-        require(known == FORMAT, f"{path}: is a pack of format {known}, not {FORMAT}; pack anew.")
+        require(known == FORMAT, f"{path}: has pack format {known}, not {FORMAT}; pack again.")
         faults = tuple(Fault(*one) for one in about.pop("faults"))
         shape, names = tuple(about.pop("shape")), tuple(about.pop("label_names"))
         channels, height, width = shape
@@ -89,7 +90,7 @@ def open_pack(path: Path) -> Pack:
         rows = parquet.read_metadata(path / INDEX).num_rows
         colours = (3,) if channels == 3 else ()
         if held != (pack.count, height, width, *colours) or rows != pack.count:
-            raise ValueError(f"{PIXELS} is of shape {held}, {INDEX} of {rows} rows")
+            raise ValueError(f"{PIXELS} has shape {held}, {INDEX} has {rows} rows")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        raise UserError(f"{path}: is a damaged pack ({error}); pack its images anew.") from error
+        raise UserError(f"{path}: is a damaged pack ({error}); pack the images again.") from error
     return pack

@@ -1,4 +1,4 @@
-"""Posed sets: every image moved by a known random element, so that poses can be scored."""
+"""Move every image by a known random pose, so that the poses that a model finds can be scored."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +21,16 @@ def pose(
     *,
     background: float = 0.0,
 ) -> Posed:
-    """Move every image by an element of its own, drawn uniformly over the support.
+    """Move every image by its own random group element, uniform over the support.
 
-    `support` holds half-widths as ``group.support(...)`` gives them; `background`, 0 (black) to
-    1 (white), fills what comes in from outside the frame. The same seed gives the same bytes.
+    The same seed gives the same bytes.
+
+    Args:
+        images: images to move.
+        group: Lie group of the poses.
+        support: half-widths, as ``group.support(...)`` returns them.
+        seed: seed of the poses.
+        background: brightness of what comes in from outside the image, 0 (black) to 1 (white).
     """
     generator = torch.Generator().manual_seed(seed)
     elements = group.sample((len(images),), support, generator=generator)
@@ -37,5 +43,5 @@ def pose(
 
 
 def pose_seed(seed: int, stream: str) -> int:
-    """Seed of the poses of one split, or of a second pose ("again"): all four differ."""
+    """The seed for the poses of one split, or for a second pose ("again"). All four differ."""
     return 4 * seed + ("train", "validation", "test", "again").index(stream)

@@ -1,7 +1,7 @@
-"""How frames of any size, kind and brightness become images that a model takes.
+"""Convert frames of any size, type and brightness to images that a model takes.
 
-A recipe is found once, from the images a model is trained on (`survey`), recorded in the settings
-of the run, and used as it is on all images that come later.
+`survey` chooses a recipe once, from the images that a model is trained on. The settings of the run
+record the recipe, and all later images are converted with it.
 """
 
 import math
@@ -23,34 +23,35 @@ from mcevae.images.readers.frames import Frame, Unreadable
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 TAILS = (0.1, 99.9)
-"""Percentiles that are taken for black and white where intensities are stretched."""
+"""Percentiles that become black and white when intensities are stretched."""
 SIDE = 64
-"""Side of the images where no other is asked for; cost grows with its square."""
+"""Default side of the images. The cost grows with its square."""
 LEAST = 4
-"""Pixels of the shorter side of a frame."""
+"""Smallest allowed side of a frame in pixels."""
 SAMPLED = 4096
-"""Values that a frame gives to the percentiles of its set."""
+"""About how many values of each frame are used for the percentiles of a set."""
 ABSURD = 1e30
-"""Intensities that differences and quotients of could overflow."""
+"""Intensities beyond this could overflow in differences and quotients."""
 UNEVEN = 0.2
-"""Quartile distance of the borders' medians that is worth a warning."""
+"""Warn if the quartile distance of the borders' medians is larger than this."""
 COLOURED = 0.02
-"""Difference of channels, as a share of the range, that counts as colour."""
+"""A larger difference between channels, as a share of the range, counts as colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is done to every frame, in this order.
+    """The steps that every frame goes through, in this order.
 
     Attributes:
-        normalise: whole numbers are taken as shares of their kind's largest, floats as they are;
-            then, none: that is all; set: `levels` become black and white; image: each frame's own
-            percentiles 0.1 and 99.9 do.
+        normalise: first, integers are divided by the largest value of their type. Then: none does
+            nothing; set makes `levels` black and white; image makes each frame's own
+            percentiles 0.1 and 99.9 black and white.
         levels: black and white of "set".
         channels: 1 or 3.
-        background: 0 to 1; what is put behind transparent pixels and around padded frames.
-        fit: pad: the whole frame, its longer side fills the image; crop: its shorter side does.
-        shape: height and width.
+        background: 0 to 1; brightness behind transparent pixels and around padded frames.
+        fit: pad: the longer side of the frame fills the image, so all of it is kept; crop: the
+            shorter side fills the image.
+        shape: height and width of the image.
     """
 
     normalise: Literal["none", "set", "image"]
@@ -62,19 +63,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
-            raise ValueError(f"there is no recipe {self.normalise}, {self.fit}")
+            raise ValueError(f"normalise is {self.normalise} and fit is {self.fit}, not known here")
         if self.normalise == "set" and not (self.levels and self.levels[0] <= self.levels[1]):
-            raise ValueError(f"levels of a set are {self.levels}")
+            raise ValueError(f"levels are {self.levels}; give black, then white")
         if self.channels not in (1, 3) or not 0 <= self.background <= 1:
-            raise ValueError(f"{self.channels} channels on a background of {self.background}")
+            raise ValueError(
+                f"channels are {self.channels} and background is {self.background}; use 1 or 3, "
+                "and 0 to 1"
+            )
         if not all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in self.shape):
-            raise ValueError(f"images of {self.shape} pixels; sides go up to {MAX_SIDE}")
+            raise ValueError(f"images have {self.shape} pixels; sides go up to {MAX_SIDE}")
 
     def __call__(self, frame: Frame) -> UInt8[Tensor, "C H W"]:
-        """The frame as an image for the model.
+        """Convert a frame to an image for the model.
 
         Raises:
-            Unreadable: its values or its shape do not fit.
+            Unreadable: the frame's values or shape do not fit.
         """
         if self.keeps(frame.pixels):
             pixels = torch.from_numpy(np.array(frame.pixels))
@@ -87,12 +91,12 @@ class Recipe:
         return to_bytes(fitted(image.expand(self.channels, -1, -1), self))
 
     def keeps(self, pixels: np.ndarray) -> bool:
-        """Whether a frame is bytes that its steps would not change, and would take their time."""
+        """Whether a frame already has the right form, so that the slow steps can be left out."""
         shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
         return self.normalise == "none" and pixels.dtype == np.uint8 and pixels.shape in shapes
 
     def in_words(self) -> str:
-        """Colours, intensities and background, for people."""
+        """Describe colours, intensities and background in words."""
         rule = {"none": "as they are", "image": "stretched image by image"}.get(self.normalise, "")
         if self.levels:
             rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
@@ -107,10 +111,10 @@ def floats(
     normalise: Literal["none", "set", "image"],
     levels: tuple[float, float] | None,
 ) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
-    """A frame's intensities from 0 to 1 with 1 or 3 channels, and its opacity.
+    """Intensities of a frame from 0 to 1, with 1 or 3 channels, and its opacity.
 
     Raises:
-        Unreadable: its shape or its values do not fit.
+        Unreadable: the frame's shape or values do not fit.
     """
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -119,7 +123,7 @@ def floats(
     if min(pixels.shape[:2]) < LEAST:
         raise Unreadable(f"is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small")
     if pixels.dtype.kind not in "buif":
-        raise Unreadable(f"holds {pixels.dtype}, no numbers of intensity")
+        raise Unreadable(f"holds {pixels.dtype} values, which are not intensities")
     full = np.float32(np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1)
     with np.errstate(over="ignore"):
         values = pixels[..., :3].astype(np.float32) / full
@@ -127,7 +131,7 @@ def floats(
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
     if not -ABSURD < values.min() <= values.max() < ABSURD:  # nor is NaN
-        raise Unreadable(f"holds NaN or infinite values, or some beyond {ABSURD:g}")
+        raise Unreadable(f"holds NaN, infinite values, or values beyond {ABSURD:g}")
     low, high = 0.0, 1.0
     if normalise == "none" and not low <= values.min() <= values.max() <= high:
         seen = f"{pixels.min():g} to {pixels.max():g}"
@@ -137,13 +141,13 @@ def floats(
         low, high = levels
     elif normalise == "image":
         low, high = np.percentile(values, TAILS).tolist()
-    if high <= low:  # a constant frame, which shows nothing
+    if high <= low:  # the frame has one value only and shows nothing
         return np.zeros_like(values), opacity
     return ((values - low) / (high - low)).clip(0, 1), opacity
 
 
 def fitted(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H W"]:
-    """Scale an image, its aspect kept, to the recipe's shape, and pad or crop what differs."""
+    """Scale an image to the recipe's shape, keeping its aspect ratio, then pad or crop it."""
     height, width = recipe.shape
     ratios = height / image.shape[1], width / image.shape[2]
     ratio = min(ratios) if recipe.fit == "pad" else max(ratios)
@@ -156,13 +160,13 @@ def fitted(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H 
 
 
 def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
-    """The recipe of a run, from its settled settings and the shape (C, H, W) of its model.
+    """The recipe of a run, from its settings and the shape (C, H, W) that its model takes.
 
     Raises:
-        UserError: the settings are not settled.
+        UserError: the settings have no levels, although they need them.
     """
     if settings.normalise == "set" and settings.levels is None:
-        raise UserError("the run's settings have no levels to --normalise its images by.")
+        raise UserError("the run's settings have no levels, which --normalise set needs.")
     channels, height, width = shape
     return Recipe(
         normalise="none" if settings.normalise == "auto" else settings.normalise,
@@ -176,13 +180,13 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a sample of frames is like.
+    """What was learned from a sample of frames.
 
     Attributes:
-        recipe: chosen for them.
-        alike: whether they keep their size.
+        recipe: the recipe chosen for them.
+        alike: whether the frames keep their size.
         sizes: smallest and largest (width, height).
-        spread: how much the borders differ from frame to frame: quartile distance of their medians.
+        spread: how much the borders differ between frames: quartile distance of their medians.
     """
 
     recipe: Recipe
@@ -191,7 +195,7 @@ class Survey:
     spread: float
 
     def settled(self) -> dict[str, Any]:
-        """Settings of `DataConfig` that lead to the same recipe, for a run to record."""
+        """Settings of `DataConfig` that give the same recipe. A run records them."""
         recipe = self.recipe
         return {
             "size": None if self.alike else recipe.shape[0],
@@ -202,7 +206,7 @@ class Survey:
         }
 
     def in_words(self) -> str:
-        """What was found and what will be done, for people, with a warning where it is due."""
+        """Describe the frames and what will be done to them, with a warning if needed."""
         recipe, (least, most) = self.recipe, self.sizes
         height, width = recipe.shape
         size = f"{least[0]} x {least[1]}" + (f" to {most[0]} x {most[1]}" if least != most else "")
@@ -227,19 +231,19 @@ def survey(
     background: float | None = None,
     levels: tuple[float, float] | None = None,
 ) -> Survey:
-    """Choose what is not given.
+    """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
 
-    The size: that of the frames if they are alike and 16 to `most` pixels a side, else 64 x 64.
-    Colours if any frame has them. Intensities: as they are for bytes and for floats from 0 to 1,
-    else stretched by the percentiles of the set. The background: the median of frames' borders.
+    Size: that of the frames if they all have one size of 16 to `most` pixels a side, else 64 x 64.
+    Colour: if any frame has colours. Intensities: unchanged for bytes and for floats from 0 to 1,
+    else stretched by the percentiles of the set. Background: the median of the frames' borders.
 
     Args:
-        frames: a sample, of which none is unfit.
+        frames: a sample of frames that can all be used.
         size: side of the images.
         most: largest side that is kept.
         fit: as in `Recipe`.
-        channels: 1 (grey) or 3 (rgb).
-        normalise: as in `Recipe`.
+        channels: grey (1 channel), rgb (3 channels) or auto (as the frames are).
+        normalise: as in `Recipe`, or auto.
         background: 0 to 1.
         levels: black and white of "set".
     """
@@ -284,7 +288,7 @@ def is_coloured(pixels: np.ndarray) -> bool:
 
 
 def levels_of(frames: Sequence[Frame]) -> tuple[float, float]:
-    """Percentiles of the values of a set, each frame giving as many."""
+    """Percentiles `TAILS` of a set of frames. Each frame gives about the same number of values."""
     parts = []
     for frame in frames:
         values = frame.pixels[..., :3].ravel() if frame.pixels.ndim == 3 else frame.pixels.ravel()
@@ -300,7 +304,17 @@ def border(
     levels: tuple[float, float] | None,
     background: float | None,
 ) -> float:
-    """Median grey of a frame's outermost pixels; transparent ones are white, or `background`."""
+    """Median grey of a frame's outermost pixels. Transparent pixels count as `background`.
+
+    Args:
+        pixels: the frame.
+        normalise: as in `Recipe`.
+        levels: as in `Recipe`.
+        background: 0 to 1; None: white.
+
+    Raises:
+        Unreadable: the frame's shape or values do not fit.
+    """
     values, opacity = floats(pixels, normalise, levels)
     grey = values @ np.asarray(LUMA, np.float32) if values.shape[-1] == 3 else values[..., 0]
     clear = 1.0 if background is None else background

@@ -1,4 +1,4 @@
-"""Disjoint images to learn from, to choose a model by, and to score it on."""
+"""Split images into three separate parts: training, validation and test."""
 
 import hashlib
 import math
@@ -16,51 +16,51 @@ from mcevae.images.readers.frames import Fault
 
 SPLIT_SEED = 0
 WINDOW, WINDOW_BYTES = 100_000, 2**29  # images of a pack that are in memory at once
-HELD_OUT = 10_000  # images of a pack that are for testing, at most; half as many for validation
+HELD_OUT = 10_000  # most test images of a pack; at most half as many are for validation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Posed:
-    """Images as the model sees them; where we moved them, images = warp(upright, elements)."""
+    """Images as the model sees them. If we moved them, images = warp(upright, elements)."""
 
     images: Images
     upright: UInt8[Tensor, "n c h w"] | None = None
-    """None, as `elements`, for images that come as they lie, such as a user's own."""
+    """The images before we moved them. None, like `elements`, if we did not move them."""
     elements: Float[Tensor, "n 3 3"] | None = None
-    """What moved each image: x to the right, y down, shifts in fractions of the side."""
+    """Group element that moved each image: x right, y down, shifts in fractions of the side."""
 
     def __len__(self) -> int:
         """Count the images."""
         return len(self.images)
 
     def subset(self, indices: Tensor | slice) -> "Posed":
-        """Keep the images that `indices` picks, in that order."""
+        """Return the images at `indices`, in that order."""
         upright, elements = pick(self.upright, indices), pick(self.elements, indices)
         return Posed(images=self.images.subset(indices), upright=upright, elements=elements)
 
     def own(self) -> "Posed":
-        """Pixels of its own, to be changed, and nothing that is true of these images alone."""
+        """Copy the pixels, so that they can be changed. Leave out labels, names and elements."""
         images = Images(name=self.images.name, pixels=self.images.pixels.clone())
         return Posed(images=images, upright=None if self.upright is None else self.upright.clone())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Disjoint images to learn from, to choose a model by, and to score it on."""
+    """Images in three separate parts: to train on, to choose the best model, and to score it."""
 
     train: Posed
     validation: Posed
     test: Posed
     faults: tuple[Fault, ...] = ()
-    """What could not be used, of files."""
+    """Files that could not be used, and why."""
     window: Callable[[int], Posed] | None = None
-    """The n-th part, of equal size, of training images that are more than memory holds; `train` is
-    the first. None: there are no others."""
+    """Reads window n of the training images, if they do not fit into memory. All windows have the
+    same size; `train` is the first. None: `train` has all images."""
     known: str | None = None
-    """Fingerprint, where the source has one."""
+    """Fingerprint of the images, if the source has one."""
 
     def digest(self) -> str:
-        """Fingerprint of all pixels, by which a run knows the images it was trained on."""
+        """Fingerprint of all pixels. A run uses it to recognise its training images."""
         if self.known is not None:
             return self.known
         fingerprint = hashlib.blake2b(digest_size=16)
@@ -70,17 +70,17 @@ class Splits:
 
 
 Place = Callable[..., Posed]
-"""Poses the images of a split, given them, the name of their stream, and the number of the window
-of a source that is larger than memory."""
+"""Poses the images of a split. Arguments: images, name of the random stream, number of the window
+(for a source that is larger than memory)."""
 
 
 def shuffled(count: int) -> Tensor:
-    """One fixed order; RandomState, since its streams are promised never to change."""
+    """A fixed random order. NumPy promises that the streams of RandomState never change."""
     return torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
 
 
 def _hold_out(images: Images, share: int) -> tuple[Images, Images]:
-    """Shuffle; return the images but one in `share`, and that one (at least one image)."""
+    """Shuffle and hold out one image in `share`, at least one. Return the rest and the held out."""
     order, held = shuffled(len(images)), max(1, len(images) // share)
     return images.subset(order[held:]), images.subset(order[:held])
 
@@ -95,15 +95,15 @@ def split_images(
 ) -> tuple[Images, Images, Images]:
     """Split images the same way every time, each part in a fixed shuffled order.
 
-    "standard" scores on `test`; "paper" pools all images and splits them 6:1 into training and
-    test (MCE-VAE paper, section 4), as happens to any images without a `test`. Then one in twelve
-    training images (5,000 of 60,000) becomes validation, for choosing a model only.
+    "standard" scores on `test`. "paper" pools all images and splits them 6:1 into training and
+    test (MCE-VAE paper, section 4). Images without a `test` are always split 6:1. Then one in
+    twelve training images (5,000 of 60,000) becomes validation, only used to choose a model.
 
     Returns:
         Training, validation and test images.
 
     Raises:
-        UserError: Unknown `kind`, or too few images for one in each split.
+        UserError: `kind` is unknown, or there are too few images for three parts.
     """
     require(kind in ("standard", "paper"), f"split is {kind}; use standard or paper.")
     if kind == "paper" and test is not None:
@@ -115,16 +115,18 @@ def split_images(
 
 
 def split_pack(pack: Pack, place: Place, limit: int | None, window: int | None) -> Splits:
-    """Test, validation and training images of a pack, in this order; they are shuffled already.
+    """Split a pack: its first rows are for test, the next for validation, the rest for training.
+
+    The rows of a pack are already in random order.
 
     Args:
-        pack: of the images.
-        place: poses images of a stream (and of a window of it).
-        limit: training images that are used, at most.
-        window: images of a window; None: `WINDOW`, as far as memory allows.
+        pack: the pack.
+        place: poses images, see `Place`.
+        limit: largest number of training images.
+        window: images in a window. None: `WINDOW`, or fewer if they would take too much memory.
 
     Raises:
-        UserError: it has too few images.
+        UserError: the pack has too few images.
     """
     test = min(HELD_OUT, max(1, pack.count // 7))
     first = test + min(HELD_OUT // 2, max(1, (pack.count - test) // 12))

@@ -1,1 +1,1 @@
-"""Pages that show a run: figures, the report, the explorer."""
+"""Web pages and figures that show a run: the report and the explorer."""

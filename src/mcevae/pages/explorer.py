@@ -1,6 +1,6 @@
-"""A run that people look around in and correct: what the explorer's page asks for.
+"""The explorer: answers the requests of the page on which people look at a run and correct it.
 
-Everything here is plain Python; `serve` is the web server around it.
+Everything here is plain Python. `serve` is the web server around it.
 """
 
 import threading
@@ -27,20 +27,20 @@ from mcevae.runs.infer import human, outputs
 from mcevae.runs.run import TrainedRun
 
 HISTORY = 100
-"""Changes of groups that can be undone."""
+"""Number of changes of groups that can be undone."""
 FARTHEST = 1e6
-"""Latents that are drawn."""
+"""Largest size of a latent that is drawn."""
 Z_REACH = 3.0
-"""How far the sliders of z go to both sides, at least."""
+"""Smallest range of the sliders of z, to each side."""
 
 
 @dataclass(kw_only=True)
 class Explorer:
-    """A run, opened.
+    """An open run that people explore.
 
     Attributes:
-        run: groups.json in its folder is read at first and written at every change.
-        gallery: its images.
+        run: the run. groups.json in its folder is read at the start and written at every change.
+        gallery: images of the run.
     """
 
     run: TrainedRun
@@ -59,7 +59,7 @@ class Explorer:
         return self._collections
 
     def images(self) -> dict[str, Any]:
-        """All images, and how the latents can be moved."""
+        """All images, and the ranges of the sliders that change latents."""
         _, height, width = self.run.shape
         reach = np.abs(self.gallery.z).max(0, initial=Z_REACH)
         bench = {
@@ -76,10 +76,10 @@ class Explorer:
             return {**made, "undo": len(self._before)}
 
     def change(self, how: Callable[[Collections], Collections]) -> dict[str, Any]:
-        """Change the groups, keep them in the run, and return them.
+        """Change the groups, save them in the run, and return them.
 
         Raises:
-            ValueError: they cannot be changed so.
+            ValueError: this change is not possible.
         """
         with self._lock:
             made = how(self._collections)
@@ -90,15 +90,15 @@ class Explorer:
             return self.groups()
 
     def split(self, group: int) -> dict[str, Any]:
-        """Take a group apart, see `Collections.split`."""
+        """Split a group, see `Collections.split`."""
         found = self.gallery
         return self.change(lambda old: old.split(group, found.cluster, found.z))
 
     def undo(self) -> dict[str, Any]:
-        """Take the last change back.
+        """Undo the last change.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no change to undo.
         """
         with self._lock:
             if not self._before:
@@ -117,7 +117,7 @@ class Explorer:
         return png(strips(x, out.canonical, out.reconstruction)[0])
 
     def latents(self, image: int) -> dict[str, Any]:
-        """Cluster, z and tau of an image, from where sliders start.
+        """Cluster, z and tau of an image: the start values of the sliders.
 
         Raises:
             IndexError: there is no such image.
@@ -126,15 +126,18 @@ class Explorer:
         return self._latents(out)
 
     def look(self, name: str, content: bytes) -> dict[str, Any]:
-        """What the model says of an image file that is new to it; its first frame, of several.
+        """Run the model on a new image file. If the file has several frames, use the first.
 
         Raises:
-            ValueError: it cannot be read as an image.
+            ValueError: the file cannot be read as an image.
         """
         name, ending = Path(name).name, Path(name).suffix.lower()
         if ending not in READERS:
-            raise ValueError(f"{name} is of a kind that is not read; use {', '.join(READERS)}")
-        with self._decoding, TemporaryDirectory() as folder:  # one may take gigabytes
+            raise ValueError(f"{name} is not a known type of file; use {', '.join(READERS)}")
+        with (
+            self._decoding,
+            TemporaryDirectory() as folder,
+        ):  # one file at a time: it may take gigabytes
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
             image = prepared(next(frames_of(path, name)), self.run.recipe, name, "skip")
@@ -157,15 +160,16 @@ class Explorer:
         }
 
     def draw(self, cluster: int, z: list[float], tau: list[float]) -> dict[str, str]:
-        """The canonical image of a cluster and z, and the same moved by exp(tau).
+        """Draw the canonical image of a cluster and z, and the same image moved by exp(tau).
 
         Args:
-            cluster: which.
-            z: V numbers.
-            tau: T tangent coordinates, in the units of the gallery's coordinates.
+            cluster: number of the cluster.
+            z: variation, V numbers.
+            tau: pose, T tangent coordinates, in the units of the gallery's coordinates.
 
         Raises:
-            ValueError: there is no such cluster, or numbers are too many, too few or too large.
+            ValueError: there is no such cluster, or there are too many or too few numbers, or one
+                is too large.
         """
         found, model = self.gallery, self.run.model
         if not 0 <= cluster < found.clusters:
@@ -187,7 +191,7 @@ class Explorer:
         return {k: data_uri(png(to_bytes(v)[0].cpu()), "png") for k, v in pictures.items()}
 
     def write_canonical(self, file: IO[bytes]) -> None:
-        """Write a zip of every canonical image, as PNG by its number in the table."""
+        """Write a zip with every canonical image, as a PNG named by its number in the table."""
         number = 0
         with ZipFile(file, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
             for _, out in outputs(self.run.model, self.gallery.pixels):

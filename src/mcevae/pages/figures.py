@@ -1,4 +1,4 @@
-"""Pictures of a run, as matplotlib figures. Nothing here opens a window or keeps global state."""
+"""Draw a run as matplotlib figures. Nothing here opens a window or keeps global state."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ TERM_TITLES = {
 
 
 def show(axes: Any, image: Tensor) -> None:
-    """Draw one image (C, H, W) from 0 to 1 without ticks."""
+    """Draw one image (C, H, W), from 0 to 1, without ticks."""
     pixels = image.permute(1, 2, 0).clamp(0, 1).numpy()
     grey = pixels.shape[-1] == 1
     axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1)
@@ -34,7 +34,7 @@ def show(axes: Any, image: Tensor) -> None:
 
 
 def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
-    """Rows of images, each a title and (n, C, H, W)."""
+    """Make a figure of rows of images. Each row is a title and images (n, C, H, W)."""
     columns = max(len(images) for _, images in rows)
     figure = Figure(figsize=(1.5 + 0.75 * columns, 0.8 * len(rows)), layout="constrained")
     fill_grid(figure, rows)
@@ -59,9 +59,9 @@ def reconstructions(
     """Rows of figure 3 of the paper: input, reconstruction, ground truth (if known), canonical.
 
     Args:
-        model: in evaluation mode.
-        pixels: (n, C, H, W) uint8, one column each.
-        upright: the same images before they were moved.
+        model: model in evaluation mode.
+        pixels: (n, C, H, W) uint8; each image gets a column.
+        upright: the same images before they were moved, if known.
     """
     (x, out), *_ = outputs(model, pixels, len(pixels))
     rows = [("input x", x.cpu()), ("reconstruction", out.reconstruction.cpu())]
@@ -73,14 +73,14 @@ def reconstructions(
 def scatter_tsne(
     axes: Any, z_c: Tensor, colours: Tensor, names: Sequence[str], seed: int = 0
 ) -> None:
-    """Draw figure 5 of the paper, t-SNE of the cluster latent, on axes, without titles or legend.
+    """Draw figure 5 of the paper, a t-SNE of the cluster latent, without title or legend.
 
     Args:
-        axes: of matplotlib.
-        z_c: (n, K).
-        colours: (n,) integers, an index into `names`.
-        names: for a legend.
-        seed: of t-SNE.
+        axes: matplotlib axes to draw on.
+        z_c: (n, K) cluster latents.
+        colours: (n,) integers, each an index into `names`.
+        names: labels for a legend.
+        seed: seed of t-SNE.
     """
     perplexity = min(30.0, (len(z_c) - 1) / 3)
     where = TSNE(perplexity=perplexity, random_state=seed).fit_transform(z_c.numpy())
@@ -91,7 +91,7 @@ def scatter_tsne(
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Learning curves from the rows of metrics.jsonl: one panel per term of the loss."""
+    """Draw learning curves from the rows of metrics.jsonl, with a panel for each loss term."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots(2, 3).ravel()
     for cell, term in zip(axes, TERM_TITLES, strict=True):

@@ -1,6 +1,6 @@
-"""A run's images as people look at them: numbers, a map, groups and what to look at first.
+"""Collect what a page shows of a run's images: numbers, a map, groups, and what to look at first.
 
-Labels, where there are any, are shown and counted only.
+If there are labels, they are only shown and counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,27 +26,27 @@ from mcevae.training import health
 from mcevae.training.schedule import advice
 
 MOST = 60_000
-"""Images of a gallery; of more, as many are taken evenly."""
+"""Largest number of images in a gallery. Of a larger run, images at even distances are taken."""
 SHOWN = 8
-"""Typical and doubtful members of a group."""
+"""Number of typical, and of doubtful, members that are shown of a group."""
 ODD = 24
-"""Outliers."""
+"""Number of outliers that are shown."""
 COLLAPSED = 0.9
-"""Share of the images in one cluster from which on the clusters count as collapsed."""
+"""If one cluster has this share of the images or more, the clusters have collapsed."""
 SURE = 0.9
-"""Confidence from which on an image counts as sure."""
+"""An image with this confidence or more counts as sure."""
 OUTLIER = 0.99
-"""Outlier score from which on an image should be looked at."""
+"""People should look at images with this outlier score or more."""
 SIDE = 14
-"""Pixels a side of the canonical images that the map is laid out by."""
+"""Side in pixels of the canonical images that decide the layout of the map."""
 STRIP_QUALITY = 80
-"""Of WebP."""
+"""Quality of WebP for strips."""
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinate:
-    """A coordinate of the pose in the unit that people read, and its support."""
+    """A coordinate of the pose: name, the unit that people read, and its support."""
 
     name: str
     unit: str
@@ -55,12 +55,12 @@ class Coordinate:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """N images of a run.
+    """N images of a run, and what the model found in them.
 
     Attributes:
         pixels: (N, C, H, W).
-        names: of each image, where they come from files.
-        labels: (N,) index into `label_names`, where they are known.
+        names: name of each image, if the images come from files.
+        labels: (N,) index into `label_names`, if labels are known.
         split: (N,) index into `SPLITS`.
         cluster: (N,).
         clusters: K.
@@ -69,9 +69,9 @@ class Gallery:
         pose: (N, T) in the units of `coordinates`.
         z: (N, V).
         where: (N, 2) on the map, from 0 to 1.
-        total: images of the run, of which N are here.
-        signs: of poses and units, see `health`.
-        advice: on the number of steps, where they were few, see `schedule`.
+        total: number of images of the run, of which N are here.
+        signs: signs of problems in poses and units, see `health`.
+        advice: advice if there were too few steps, see `schedule`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -97,7 +97,7 @@ class Gallery:
         return len(self.pixels)
 
     def table(self, collections: Collections) -> pa.Table:
-        """One row per image: what the page shows, by name."""
+        """Make a table with one row per image, with all that the page shows."""
         groups = [group.name for group in collections.entries]
         columns: dict[str, Any] = {"id": np.arange(len(self))}
         if self.names is not None:
@@ -118,12 +118,12 @@ class Gallery:
 
 
 def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
-    """Work a run's images into a gallery.
+    """Run the model on a run's images and make a gallery.
 
     Args:
-        run: with a calibration.
-        data: its images, all splits.
-        most: images of the gallery.
+        run: run with a calibration.
+        data: images of the run, all splits.
+        most: largest number of images in the gallery.
 
     Raises:
         UserError: the run has no calibration.
@@ -175,13 +175,13 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
 
 
 def even(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Features of total variance 1, so that none outweighs the others."""
+    """Scale features to total variance 1, so that all kinds of features count equally."""
     centred = features - features.mean(0)
     return centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-9)
 
 
 def known_names(images: Sequence[Images], keep: Int[np.ndarray, " n"]) -> list[str] | None:
-    """Names of the kept images, where they come from files."""
+    """Names of the kept images. None: they do not come from files."""
     names = [one.names for one in images if one.names is not None]
     return np.concatenate(names)[keep].tolist() if len(names) == len(images) else None
 
@@ -189,7 +189,7 @@ def known_names(images: Sequence[Images], keep: Int[np.ndarray, " n"]) -> list[s
 def known_labels(
     images: Sequence[Images],
 ) -> tuple[tuple[str, ...], Int[np.ndarray, " n"] | None]:
-    """Names of the labels, and each image's as an index into them, where all have one."""
+    """Names of the labels, and each image's label as an index. None: some image has no label."""
     labels = [one.labels.numpy() for one in images if one.labels is not None]
     if len(labels) < len(images):
         return (), None
@@ -199,7 +199,7 @@ def known_labels(
 
 
 def images_of(gallery: Gallery) -> dict[str, Any]:
-    """What a page needs of the images, whatever their groups."""
+    """The data about images that a page needs. They do not depend on the groups."""
     grid = (gallery.where * 65535).round().astype(np.uint16)
     return {
         "count": len(gallery),
@@ -222,7 +222,7 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
 
 
 def collections_of(gallery: Gallery, collections: Collections, model: Model) -> dict[str, Any]:
-    """What a page needs of the groups: the group of each image, and each group's members."""
+    """The data about groups that a page needs: each image's group, and members to show."""
     of = collections.assign(gallery.cluster, gallery.z)
     groups = []
     for i, group in enumerate(collections.entries):
@@ -257,7 +257,7 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
 
 
 def drawn(model: Model, gallery: Gallery, mine: Int[np.ndarray, " m"]) -> UInt8[Tensor, "c h w"]:
-    """The canonical image of a group: at the mean latents of its largest cluster."""
+    """Draw the canonical image of a group, from the mean latents of its largest cluster."""
     cluster = np.bincount(gallery.cluster[mine]).argmax()
     chosen = torch.from_numpy(mine[gallery.cluster[mine] == cluster])
     device = next(model.parameters()).device
@@ -268,7 +268,7 @@ def drawn(model: Model, gallery: Gallery, mine: Int[np.ndarray, " m"]) -> UInt8[
 
 
 def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What to look at first, the worst first: sentences, each with the group it is about."""
+    """Sentences about what to look at, the worst first, each with the group that it is about."""
     found: list[dict[str, Any]] = []
 
     def say(text: str, group: int | None = None) -> None:
@@ -278,18 +278,21 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
     empty = len(groups) - len(filled)
     largest = np.bincount(gallery.cluster).max() / len(gallery)
     if largest >= COLLAPSED and gallery.clusters > 1:
-        more = gallery.advice or "Train anew with more --epochs."
+        more = gallery.advice or "Train again with more --epochs."
         say(f"One cluster has {largest:.0%} of the images: train longer. {more}")
     elif empty:
         say(f"{empty} of {len(groups)} groups are empty: ask for fewer clusters.")
     odd = int((gallery.outlier >= OUTLIER).sum())
     expected = (1 - OUTLIER) * len(gallery)
     if odd > max(3, 2 * expected):
-        say(f"{odd} images are drawn worse than 99 % of those held out: see the outliers.")
+        say(f"The model draws {odd} images worse than 99 % of validation images: see the outliers.")
     doubtful = sorted(filled, key=lambda pair: pair[1]["sure"])
     for i, one in doubtful[:3]:
         if one["sure"] < SURE:
-            say(f"Group {one['name']}: only {one['sure']:.0%} of its images are sure of it.", i)
+            say(
+                f"Group {one['name']}: the model is sure of only {one['sure']:.0%} of its images.",
+                i,
+            )
     usual = float(np.median([one["size"] for _, one in filled]))
     for i, one in filled:
         if one["size"] > 1.7 * usual and len(filled) > 2:
@@ -298,11 +301,16 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
             say(f"Group {one['name']} is small ({one['size']} images).", i)
     for sentence in health.findings(gallery.signs).values():
         say(sentence)
-    return found or [{"text": "Nothing stands out: groups are sure and even.", "group": None}]
+    return found or [
+        {
+            "text": "No problems found: groups are sure and similar in size.",
+            "group": None,
+        }
+    ]
 
 
 def strip_sheets(gallery: Gallery, groups: dict[str, Any], model: Model) -> dict[str, Any]:
-    """Image, canonical image, reconstruction and residual of the images that groups name."""
+    """Strips (image, canonical image, reconstruction, residual) of the images that groups show."""
     wanted: Iterable[int] = {
         i for one in groups["groups"] for i in (*one.get("typical", ()), *one.get("doubtful", ()))
     } | set(groups["outliers"])

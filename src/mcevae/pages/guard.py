@@ -1,4 +1,4 @@
-"""What the explorer's server refuses before anything else sees it: other sites, and too much."""
+"""Refuse requests that come from other sites or are too large, before the explorer reads them."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -7,14 +7,14 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 PAGES = ("/", "/docs")
-"""What other sites may link to."""
+"""Pages that other sites may link to."""
 LOOK = "/api/look"
 MOST_BYTES = 32 * 2**20
-"""Of an image file that is dropped on the page."""
+"""Largest size of an image file that is dropped on the page."""
 MOST_JSON = 2**20
-"""Bytes of any other request."""
+"""Largest size of any other request, in bytes."""
 MOST_HELD = 16 * MOST_BYTES
-"""Of all requests that are being received."""
+"""Largest total size of all requests that are being received."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -27,11 +27,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Of every answer: the page loads and sends nothing elsewhere, and no other page embeds it."""
+"""Headers of every answer. The page may not use other sites, and they may not embed it."""
 
 
 class Guard:
-    """Between the server and the application: refuses, counts what is held, sets headers."""
+    """Stands before the application: refuses requests, limits memory and sets headers."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -39,7 +39,7 @@ class Guard:
     async def __call__(
         self, request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        """Answer, or refuse to."""
+        """Answer a request, or refuse it."""
         refusal = foreign(request) or shapeless(request)
         size = 0 if refusal else length(request)
         if not refusal and self.held + size > MOST_HELD:
@@ -57,10 +57,11 @@ class Guard:
 
 
 def foreign(request: Request) -> tuple[int, str] | None:
-    """Status and reason for which a request of another site's page is refused.
+    """Refuse a request from another site's page: return status and reason, or None.
 
-    Browsers tell whose page asks: by Origin, and, all but the oldest, by Sec-Fetch-Site. Programs
-    that are no browsers tell nothing, and are trusted as the person who runs them.
+    Browsers say which site a request comes from: in the header Origin and, except in very old
+    browsers, in Sec-Fetch-Site. Other programs do not say it; they are trusted like the person who
+    runs them.
     """
     said = request.headers
     follows_link = said.get("sec-fetch-mode") == "navigate" and request.url.path in PAGES
@@ -69,14 +70,14 @@ def foreign(request: Request) -> tuple[int, str] | None:
         return 403, "another site may not ask this"
     try:
         own = "origin" not in said or urlsplit(said["origin"]).netloc == said.get("host")
-    except ValueError:  # no address at all
+    except ValueError:  # not a valid address
         own = False
     return None if own else (403, "another site may not ask this")
 
 
 def shapeless(request: Request) -> tuple[int, str] | None:
-    """Status and reason for which a body is refused: its length is not told, or too much."""
-    if "transfer-encoding" in request.headers:  # whatever length is told beside it
+    """Refuse a body of unknown or too large length: return status and reason, or None."""
+    if "transfer-encoding" in request.headers:  # even if a length is given too
         return 411, "the length of the request is missing"
     if request.method == "POST" and not request.headers.get("content-length", "").isdecimal():
         return 411, "the length of the request is missing"
@@ -85,6 +86,6 @@ def shapeless(request: Request) -> tuple[int, str] | None:
 
 
 def length(request: Request) -> int:
-    """Bytes of the body; the server takes no more than are told."""
+    """Length of the body in bytes, as the request says. The server reads no more than that."""
     told = request.headers.get("content-length", "")
     return int(told) if told.isdecimal() else 0

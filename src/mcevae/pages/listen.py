@@ -1,7 +1,8 @@
-"""A server that slow and many clients cannot block: bounded connections, each with its time.
+"""A web server that slow clients, or very many clients, cannot block.
 
-uvicorn gives clients as long as they like to send a request or to take an answer; here a client
-whose turn it has been for too long is cut off. The server's own work is not timed.
+uvicorn lets clients take any time to send a request or to receive an answer. This server ends the
+connection if a client takes too long, and limits the number of connections. It sets no limit on
+the time of its own work.
 """
 
 import asyncio
@@ -16,33 +17,33 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from mcevae.base.errors import UserError
 
 CONNECTIONS = 500
-"""At a time; clients beyond these are answered 503."""
+"""Largest number of connections. More clients get the answer 503."""
 PATIENCE = 30.0
-"""Seconds that a client may take to send a whole request, or to take up what waits to be sent."""
+"""Seconds in which a client must send a whole request, or receive what waits to be sent."""
 TICK = 0.5
-"""Seconds between looks at whose turn it is."""
+"""Seconds between checks for slow clients."""
 PORTS_FAULT = (errno.EADDRINUSE, errno.EACCES)
-"""Errors for which another port is the remedy; for all others it is another address."""
+"""Errors that another port solves. All others need another address."""
 
 
 class Patient(H11Protocol):
-    """HTTP/1.1 with a client that is waited for, but not for ever."""
+    """HTTP/1.1 connection that ends if the client is too slow."""
 
     patience = PATIENCE
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Start to look."""
+        """Start the checks."""
         super().connection_made(transport)
         self.waited = 0.0
         self.look = self.loop.call_later(TICK, self.tick)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
+        """Stop the checks."""
         self.look.cancel()
         super().connection_lost(exc)
 
     def tick(self) -> None:
-        """Count the time that the client's turn has lasted, and end it."""
+        """Count how long the server waits for the client. End the connection if it is too long."""
         self.waited = self.waited + TICK if self.is_clients_turn() else 0.0
         if self.waited >= self.patience:
             self.transport.abort()
@@ -50,46 +51,46 @@ class Patient(H11Protocol):
             self.look = self.loop.call_later(TICK, self.tick)
 
     def is_clients_turn(self) -> bool:
-        """Whether a request is not whole, or an answer not taken."""
+        """Whether the server waits for the client to send a request or to receive an answer."""
         cycle = self.cycle
         return cycle is None or cycle.response_complete or cycle.more_body or self.flow.write_paused
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens; clients wait until a server takes it.
+    """Open a socket that listens. Clients wait until a server uses it.
 
     Args:
         host: address or name of this machine.
-        port: its number, 0 for any that is free.
+        port: port number; 0: any free port.
 
     Raises:
-        UserError: there is no such address here, or the port is taken.
+        UserError: this machine has no such address, or the port is in use.
     """
     if not 0 <= port < 2**16:
         raise UserError(f"--port {port}: give a number from 0 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, ValueError) as error:  # ValueError: no name at all
+    except (OSError, ValueError) as error:  # ValueError: not a valid name
         number = getattr(error, "errno", None)
         remedy = "--port" if number in PORTS_FAULT else "--host"
-        reason = os.strerror(number) if number and number > 0 else "no address of this machine"
+        reason = os.strerror(number) if number and number > 0 else "not an address of this machine"
         raise UserError(
             f"{bracketed(host)}:{port}: cannot listen there ({reason}); give another {remedy}."
         ) from error
 
 
 def bracketed(host: str) -> str:
-    """A host as addresses of pages have it, those of IPv6 in brackets."""
+    """Write a host as it is in the address of a page: IPv6 addresses get brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def server(app: Any, patience: float = PATIENCE) -> uvicorn.Server:
-    """A server of an application; `run(sockets=...)` starts it.
+    """Make a server for an application. Start it with `run(sockets=...)`.
 
     Args:
-        app: for ASGI.
-        patience: seconds that clients have, see PATIENCE.
+        app: ASGI application.
+        patience: seconds that clients may take, see PATIENCE.
     """
     protocol = type("Patient", (Patient,), {"patience": patience})
     return uvicorn.Server(

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page of a run, readable without a network."""
+"""Write report.html: one page about a run that needs no other files and no network."""
 
 import base64
 import json
@@ -26,13 +26,13 @@ from mcevae.training.log import read_log
 
 ASSETS = files("mcevae") / "assets" / "page"
 SCRIPTS = ("store.js", "plots.js", "detail.js", "groups.js", "map.js", "report.js")
-"""In the order in which they are loaded."""
+"""Scripts of the report, in loading order."""
 LIVE_SCRIPTS = (*SCRIPTS[:-1], "live.js")
-"""Those of the explorer's page, which asks a server."""
+"""Scripts of the explorer's page, which needs a server."""
 FIGURES = ("reconstructions", "curves")
 TABLE, SKIPPED = "images.parquet", "skipped.csv"
 COLUMNS_SHOWN = 12
-"""Images of the figure of reconstructions."""
+"""Number of images in the figure of reconstructions."""
 
 
 def save_png(figure: Figure, path: Path) -> str:
@@ -45,7 +45,7 @@ def save_png(figure: Figure, path: Path) -> str:
 
 
 def draw(run: TrainedRun, data: Splits) -> dict[str, Figure]:
-    """The figures of a run on its test images, by name."""
+    """Draw the figures of a run, by name: reconstructions of test images, and learning curves."""
     count = min(COLUMNS_SHOWN, len(data.test))
     few = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
     rows = figures.reconstructions(run.model, few.images.pixels, few.upright)
@@ -56,21 +56,21 @@ def draw(run: TrainedRun, data: Splits) -> dict[str, Figure]:
 
 
 def embedded(content: Any) -> Markup:
-    """JSON that can lie in a script element: nothing in it ends the element."""
+    """Write content as JSON for a script element. Nothing in it can end the element."""
     text = json.dumps(content, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c"))
 
 
 def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
-    """Write report.html, the table of a run's images, its figures, and what could not be used.
+    """Write report.html, the table of images, the figures, and the list of unusable files.
 
     Args:
-        run: with a calibration.
-        data: its images.
-        scores: of the test split.
+        run: run with a calibration.
+        data: images of the run.
+        scores: scores of the test split.
 
     Returns:
-        Path of the page; the figures are beside it under figures/.
+        Path of the page. The figures are beside it in figures/.
 
     Raises:
         UserError: the run has no calibration or no log, or a file cannot be written.
@@ -78,7 +78,7 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
     folder = run.folder
     if not read_log(folder):
         raise UserError(
-            f"{folder}: has no metrics.jsonl to draw learning curves from; train it anew."
+            f"{folder}: has no metrics.jsonl, so there are no learning curves; train it again."
         )
     write_faults(data.faults, folder / SKIPPED)
     gallery = hang(run, data)
@@ -111,14 +111,14 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
 
 
 def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
-    """The explorer's page: the report's, which asks a server for what it shows."""
+    """The explorer's page: the page of the report, but with data from a server."""
     drawn = [path.stem for path in (run.folder / "figures").glob("*.png")]
     pictures = {name: f"/figures/{name}.png" for name in FIGURES if name in drawn}
     return page(run, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
 
 
 def page(run: TrainedRun, data: Splits, scores: Scores, **given: Any) -> str:
-    """A run's page; `given` is what the report's and the explorer's do not share."""
+    """Fill the template of a run's page. `given` differs between report and explorer."""
     return (
         environment()
         .get_template("page.html.j2")
@@ -137,5 +137,5 @@ def page(run: TrainedRun, data: Splits, scores: Scores, **given: Any) -> str:
 
 
 def environment() -> Environment:
-    """Where the templates of pages are."""
+    """The Jinja environment that loads the page templates."""
     return Environment(loader=PackageLoader("mcevae", "assets/page"), autoescape=True)

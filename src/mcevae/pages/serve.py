@@ -1,6 +1,6 @@
-"""The explorer's web server: a run's page and what it asks for, on this machine alone.
+"""The explorer's web server: shows a run's page and answers its requests, on this machine only.
 
-No page of another site can use it: names of hosts are checked here, all else by `guard`.
+Pages of other sites cannot use it. Host names are checked here, everything else in `guard`.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from mcevae.runs.metrics import Scores
 
 LOOPBACK = ("127.0.0.1", "localhost")
 PIECE = 2**18
-"""Bytes of a file that are sent at a time."""
+"""Number of bytes of a file that are sent at a time."""
 FORMS = {
     "csv": ("text/csv", csv.write_csv),
     "parquet": ("application/vnd.apache.parquet", parquet.write_table),
@@ -48,13 +48,13 @@ class Naming(Which):
 
 
 class Merging(BaseModel):
-    """Groups to make one of; it keeps the first one's name."""
+    """Groups to merge. The result has the name of the first."""
 
     groups: list[int] = Field(max_length=10_000)
 
 
 class Latents(BaseModel):
-    """A place in the model's latent space; tau in degrees, pixels and so on."""
+    """A point in the model's latent space. tau is in degrees, pixels and so on."""
 
     cluster: int
     z: list[float] = Field(max_length=10_000)
@@ -64,19 +64,19 @@ class Latents(BaseModel):
 def application(
     explorer: Explorer, data: Splits, scores: Scores, hosts: tuple[str, ...] = LOOPBACK
 ) -> FastAPI:
-    """The explorer of a run.
+    """Make the web application of an explorer.
 
     Args:
-        explorer: of the run.
-        data: its images, of which the page gives the counts.
-        scores: of the test images.
-        hosts: names by which this server may be asked.
+        explorer: explorer of the run.
+        data: images of the run. The page shows how many there are.
+        scores: scores of the test images.
+        hosts: host names under which this server answers.
     """
     app = FastAPI(
         title="mcevae explorer",
         version=version("mcevae"),
         description=f"Images, groups and drawings of the run {explorer.run.folder.name}.",
-        docs_url=None,  # they would load scripts from elsewhere
+        docs_url=None,  # it loads scripts from other sites
         redoc_url=None,
     )
     app.middleware("http")(Guard())
@@ -94,29 +94,29 @@ def application(
 
 
 def refused(request: Request, error: Exception) -> JSONResponse:
-    """Why what was asked for cannot be."""
+    """Answer a request that is not possible, with the reason."""
     return JSONResponse({"detail": f"{str(error).rstrip('.')}."}, 422)
 
 
 def unfit(request: Request, error: Exception) -> JSONResponse:
-    """Which part of a request is of another type; what it was is not repeated."""
+    """Answer a request with values of a wrong type. The values are not repeated."""
     assert isinstance(error, RequestValidationError)
     parts = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5]]
     return JSONResponse({"detail": f"{'; '.join(parts)}."}, 422)
 
 
 def not_there(request: Request, error: Exception) -> JSONResponse:
-    """What does not exist."""
+    """Answer a request for something that does not exist."""
     return JSONResponse({"detail": f"{error}."}, 404)
 
 
 def gone(request: Request, error: Exception) -> Response:
-    """An answer for a client that is there no more, which is no fault to log."""
+    """Answer a client that has left. This is not an error and is not logged."""
     return Response(status_code=400)
 
 
 def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
-    """The page, its scripts and figures, and the description of all this."""
+    """Add the page, its scripts and figures, and the description of the API."""
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def show_page() -> str:
@@ -137,12 +137,12 @@ def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
     def show_figure(name: str) -> Response:
         path = explorer.run.folder / "figures" / f"{name}.png"
         if name not in FIGURES or not path.exists():
-            raise HTTPException(404, "no such figure; `mcevae report` draws them")
+            raise HTTPException(404, "there is no such figure; `mcevae report` draws the figures")
         return Response(path.read_bytes(), media_type="image/png")
 
 
 def add_groups(app: FastAPI, explorer: Explorer) -> None:
-    """Groups and their changes, each of which returns all groups."""
+    """Add the requests that list or change groups. Each of them returns all groups."""
 
     @app.get("/api/groups", tags=["groups"])
     def groups() -> dict[str, Any]:
@@ -151,27 +151,27 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
 
     @app.post("/api/groups/rename", tags=["groups"])
     def rename(what: Naming) -> dict[str, Any]:
-        """Name a group."""
+        """Rename a group."""
         return explorer.change(lambda old: old.renamed(what.group, what.name))
 
     @app.post("/api/groups/merge", tags=["groups"])
     def merge(what: Merging) -> dict[str, Any]:
-        """Make one group of several."""
+        """Merge groups into one."""
         return explorer.change(lambda old: old.merged(what.groups))
 
     @app.post("/api/groups/split", tags=["groups"])
     def split(what: Which) -> dict[str, Any]:
-        """Take a group apart: a merged one into its parts, any other in two by z."""
+        """Split a group: a merged group into its parts, any other into two halves by z."""
         return explorer.split(what.group)
 
     @app.post("/api/groups/undo", tags=["groups"])
     def undo() -> dict[str, Any]:
-        """Take the last change back."""
+        """Undo the last change."""
         return explorer.undo()
 
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:
-    """Images, old and new, drawings and tables."""
+    """Add the requests for images, drawings and tables."""
 
     @app.get("/api/images", tags=["images"])
     def images() -> dict[str, Any]:
@@ -192,17 +192,17 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
 
     @app.post(LOOK, tags=["images"], openapi_extra={"requestBody": binary})
     async def look(request: Request, name: Annotated[str, Query(max_length=300)]) -> dict[str, Any]:
-        """What the model says of an image file: its bytes are the body, its name is given."""
+        """Run the model on an image file. The body has its bytes, `name` is its file name."""
         return await run_in_threadpool(explorer.look, name, await request.body())
 
     @app.post("/api/draw", tags=["images"])
     def draw(what: Latents) -> dict[str, str]:
-        """The canonical image of latents, and the same moved, as data URIs."""
+        """Draw the canonical image of latents, and the same image moved, as data URIs."""
         return explorer.draw(what.cluster, what.z, what.tau)
 
     @app.get("/api/table.{form}", tags=["tables"], response_class=Response)
     def table(form: str) -> Response:
-        """A row for each image, with the groups as they are now; form is csv or parquet."""
+        """A table with a row for each image and its present group. form is csv or parquet."""
         if form not in FORMS:
             raise HTTPException(404, "tables are .csv or .parquet")
         kind, write = FORMS[form]
@@ -213,8 +213,8 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/canonical.zip", tags=["tables"], response_class=Response)
     def canonical() -> Response:
-        """Every canonical image as PNG, by its number in the table."""
-        file = TemporaryFile()  # noqa: SIM115  closed and gone with the answer, taken or not
+        """Every canonical image as a PNG, named by its number in the table."""
+        file = TemporaryFile()  # noqa: SIM115  closed and deleted after the answer
         explorer.write_canonical(file)
         size = file.tell()
         file.seek(0)
@@ -223,12 +223,12 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
 
 
 def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """What is left of a file, which is closed at the end, or when no more is wanted."""
+    """Yield the rest of a file in pieces. Close it at the end, or when the reader stops."""
     with file:
         while piece := file.read(PIECE):
             yield piece
 
 
 def attached(name: str) -> dict[str, str]:
-    """Headers of a file to keep."""
+    """Headers that make a browser save the answer as a file."""
     return {"Content-Disposition": f'attachment; filename="{name}"'}

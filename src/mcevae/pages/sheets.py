@@ -1,4 +1,4 @@
-"""Many small pictures and many numbers in a page: sheets of pictures as WebP, arrays as base64."""
+"""Put many pictures and numbers into a page: sheets of pictures as WebP, arrays as base64."""
 
 import base64
 import math
@@ -15,12 +15,12 @@ from torch import Tensor
 from mcevae.images.arrays import to_bytes, to_float
 
 COLUMNS = 40
-"""Pictures side by side on a sheet."""
+"""Number of pictures side by side on a sheet."""
 ROWS = 40
 QUALITY = 60
-"""Of WebP, for sheets of thumbnails."""
+"""Quality of WebP for sheets of thumbnails."""
 THUMB = 32
-"""Longest side of a thumbnail."""
+"""Longest side of a thumbnail in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Sheets:
     """Pictures of one size, in order, row by row and sheet by sheet.
 
     Attributes:
-        width, height: of a picture.
-        files: encoded sheets.
+        width, height: size of a picture in pixels.
+        files: sheets, encoded as WebP.
     """
 
     width: int
@@ -37,7 +37,7 @@ class Sheets:
     files: list[bytes]
 
     def to_dict(self) -> dict[str, object]:
-        """What a page needs to show them; the sheets are inside."""
+        """The data that a page needs to show the pictures, including the sheets."""
         return {
             "width": self.width,
             "height": self.height,
@@ -48,7 +48,7 @@ class Sheets:
 
 
 def thumbnails(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
-    """Images of at most `THUMB` pixels a side."""
+    """Shrink images to at most `THUMB` pixels a side."""
     factor = math.ceil(max(pixels.shape[-2:]) / THUMB)
     if factor == 1:
         return pixels
@@ -60,7 +60,7 @@ def thumbnails(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
 
 
 def sheets_of(pictures: UInt8[Tensor, "n c h w"], quality: int = QUALITY) -> Sheets:
-    """Lay pictures out; the last sheet is as high as it has to be."""
+    """Arrange pictures on sheets. The last sheet may be lower than the others."""
     _, channels, height, width = pictures.shape
     files = []
     for part in pictures.split(COLUMNS * ROWS):
@@ -74,27 +74,27 @@ def sheets_of(pictures: UInt8[Tensor, "n c h w"], quality: int = QUALITY) -> She
 
 
 def webp(pixels: UInt8[Tensor, "h w c"], quality: int) -> bytes:
-    """An image as WebP; quality 100 keeps every pixel."""
+    """Encode an image as WebP. Quality 100 keeps every pixel."""
     buffer = BytesIO()
     picture(pixels).save(buffer, "webp", quality=quality, lossless=quality == 100, method=2)
     return buffer.getvalue()
 
 
 def png(image: UInt8[Tensor, "c h w"]) -> bytes:
-    """An image as PNG."""
+    """Encode an image as PNG."""
     buffer = BytesIO()
     picture(image.permute(1, 2, 0)).save(buffer, "png")
     return buffer.getvalue()
 
 
 def picture(pixels: UInt8[Tensor, "h w c"]) -> Image.Image:
-    """An image for Pillow, grey or in colour."""
+    """Convert an image for Pillow, grey or in colour."""
     array = pixels.contiguous().numpy()
     return Image.fromarray(array if array.shape[-1] == 3 else array[..., 0])
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture as an address that holds it."""
+    """Write a picture as a data URI."""
     return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
 
 
@@ -103,17 +103,17 @@ def strips(
     canonical: Float[Tensor, "n c h w"],
     reconstruction: Float[Tensor, "n c h w"],
 ) -> UInt8[Tensor, "n c h wide"]:
-    """Image, canonical image, reconstruction and residual side by side.
+    """Put image, canonical image, reconstruction and residual side by side.
 
-    The residual is grey where the two agree, brighter where the image is brighter than it was
-    drawn, darker where it is darker.
+    The residual is grey where image and reconstruction agree, brighter where the image is brighter
+    than the reconstruction, and darker where it is darker.
     """
     residual = (x - reconstruction) / 2 + 0.5
     return to_bytes(torch.cat([x, canonical, reconstruction, residual], dim=-1).cpu())
 
 
 def packed(values: np.ndarray) -> dict[str, str]:
-    """Numbers for a page: their kind and little-endian bytes as base64."""
+    """Encode numbers for a page: their type, and their little-endian bytes as base64."""
     little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<")))
     return {
         "kind": values.dtype.name,

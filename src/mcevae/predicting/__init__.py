@@ -1,1 +1,1 @@
-"""A run over any number of new images, into tables."""
+"""Predict any number of new images and write the results as tables."""

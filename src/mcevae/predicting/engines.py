@@ -1,7 +1,7 @@
-"""Who makes the tables of a prediction: this process, or the workers of a Ray cluster.
+"""Make the tables of a prediction, in this process or on the workers of a Ray cluster.
 
-Each table is a `Predictor`'s, whole or not there, so that whoever dies and is started again, every
-image is in one of them once.
+A `Predictor` makes each table. A table is complete or does not exist. So every image is in exactly
+one table, even if a process dies and is started again.
 """
 
 import logging
@@ -28,7 +28,7 @@ from mcevae.runs.run import TrainedRun
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is asked for, as `mcevae predict` takes it: a table, or a folder of shards."""
+    """The arguments of `mcevae predict`: what to predict, and where to write it."""
 
     run: Path
     source: str
@@ -40,13 +40,13 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A table that is there.
+    """A finished table.
 
     Attributes:
-        table: where.
-        rows: of it.
-        faults: what could not be used.
-        before: whether an earlier command had made it.
+        table: path of the table.
+        rows: number of rows.
+        faults: files that could not be used, and why.
+        before: whether an earlier command made the table.
     """
 
     table: Path
@@ -56,22 +56,23 @@ class Made:
 
     @property
     def skipped(self) -> Path:
-        """Where its faults are named."""
+        """Path of the list of files that could not be used."""
         return skipped(self.table)
 
     def in_words(self) -> str:
-        """What came of it, for people."""
-        return f"{self.rows} rows in {self.table}{', as before' if self.before else ''}"
+        """Describe the table in one line."""
+        return f"{self.rows} rows in {self.table}{' (made earlier)' if self.before else ''}"
 
 
 class Maker:
-    """Makes the tables of an order with an opened run."""
+    """Makes the tables of an order with a run that is open."""
 
     def __init__(self, order: Order, run: TrainedRun) -> None:
-        """Get ready.
+        """Open the source and prepare the prediction.
 
         Raises:
-            UserError: the run has no calibration, or its groups are damaged.
+            UserError: the source cannot be read, the run has no calibration, or its groups.json
+                is damaged.
         """
         self.order = order
         self.source = open_source(order.source, run.settings.data)
@@ -86,14 +87,14 @@ class Maker:
         )
 
     def make(self, shard: Shard | None, tell: Callable[[float, int], None] | None = None) -> Made:
-        """Make a table, or go on with it, or find that it is made.
+        """Make a table. Continue it if it was begun; do nothing if it is finished.
 
         Args:
-            shard: share of the source; None: all of it.
-            tell: called with the share that is done and images so far.
+            shard: the shard to make; None: the whole source.
+            tell: called with the share that is done (0 to 1) and the number of images so far.
 
         Raises:
-            UserError: the table is there and of something else, or it cannot be made.
+            UserError: another table is already there, or the table cannot be made.
         """
         order, out = self.order, shard.table(self.order.out) if shard else self.order.out
         asked = self.source, order.part, out, shard
@@ -114,8 +115,8 @@ class Maker:
 
 
 def exists(out: Path) -> UserError:
-    """What to say of a table that is there already."""
-    return UserError(f"{out}: exists already; choose another --out, or add --overwrite.")
+    """The error for a table that already exists."""
+    return UserError(f"{out}: already exists; choose another --out, or add --overwrite.")
 
 
 def make_here(
@@ -127,13 +128,13 @@ def make_here(
     """Make a table in this process.
 
     Args:
-        order: what is asked for.
+        order: what to predict.
         shard: as for `Maker.make`.
         tell: as for `Maker.make`.
-        run: of the order, where it is opened already.
+        run: the run of the order, if it is already open.
 
     Raises:
-        UserError: as `Maker.make`, or the run is missing or unreadable.
+        UserError: as for `Maker.make`, or the run is missing or cannot be read.
     """
     if shard is None:  # before any work is done
         check_table_path(order.out)
@@ -143,20 +144,20 @@ def make_here(
 
 
 def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
-    """Make all shards on a Ray cluster, or on this machine if there is none.
+    """Make all shards on a Ray cluster, or on this machine if there is no cluster.
 
-    Ray Data hands the shards to workers, each with the model in its memory, and hands those of a
-    worker that dies to another, which goes on after the last whole part.
+    Ray Data gives the shards to workers. Each worker has the model in memory. If a worker dies,
+    another one takes over its shard and continues after the last finished part.
 
     Args:
-        order: whose paths all machines see.
-        shards: how many; a few for each worker even out their speeds.
+        order: what to predict. All machines must see its paths.
+        shards: number of shards. A few for each worker balance fast and slow workers.
 
     Yields:
-        Each table as it is made.
+        Each table when it is finished.
 
     Raises:
-        UserError: as `Maker.make`, or Ray is not installed.
+        UserError: as for `Maker.make`, or Ray is not installed.
     """
     try:
         import ray  # pyright: ignore[reportMissingImports]
@@ -167,13 +168,13 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
     Shard(0, shards).check(order.out, overwrite=order.overwrite)
     Maker(
         order, TrainedRun.open(order.run, device="cpu")
-    )  # what is wrong with the run is said before Ray is started
+    )  # shows errors of the run before Ray is started
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     workers = min(shards, max(1, int(ray.cluster_resources().get(unit(), 1))))
-    # Items that are in memory already: reading them would wait for a core, which workers hold.
+    # Items in memory: to read items, Ray would wait for a core, but workers hold all of them.
     numbers = ray.data.from_items([{"id": i} for i in range(shards)], override_num_blocks=shards)
     made = numbers.map_batches(
         RayMaker,
@@ -193,17 +194,17 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
 
 
 def unit() -> str:
-    """What Ray counts workers by."""
+    """The resource that Ray counts workers by."""
     return "GPU" if torch.cuda.is_available() else "CPU"
 
 
 class RayMaker:
-    """A worker of `make_on_ray`."""
+    """A Ray worker, used by `make_on_ray`."""
 
     def __init__(self, order: Order, shards: int) -> None:
-        torch.set_num_threads(1)  # there is a worker for every core
+        torch.set_num_threads(1)  # every core has its own worker
         self.maker, self.shards = Maker(order, TrainedRun.open(order.run)), shards
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Make the shards of these numbers."""
+        """Make the shards with these numbers."""
         return {"made": [self.maker.make(Shard(int(i), self.shards)) for i in batch["id"]]}

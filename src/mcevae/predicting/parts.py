@@ -1,4 +1,4 @@
-"""Parts of a table on disk until it is whole: each is written whole or not at all, and sealed."""
+"""Parts of an unfinished table on disk. Each part is complete, and a fingerprint protects it."""
 
 import hashlib
 import json
@@ -13,24 +13,24 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, write_text
 
 MARK = "identity"
-"""File that tells what the parts of a folder are of."""
+"""File that says which table the parts in a folder belong to."""
 SEAL = 16
 """Bytes of a part's fingerprint."""
 
 
 def parts_folder(out: Path) -> Path:
-    """Where the parts of a table are until it is whole."""
+    """The folder for the parts of a table that is not finished."""
     return out.with_name(f".{out.name}.parts")
 
 
 def is_of(folder: Path, identity: str) -> bool:
-    """Whether the parts of a folder are of this."""
+    """Whether the parts in a folder belong to the table with this identity."""
     mark = folder / MARK
     return mark.exists() and mark.read_text("utf-8") == identity
 
 
 def begin_parts(out: Path, identity: str) -> Path:
-    """Make the folder of the parts; parts that are there and were of something else are dropped."""
+    """Create the folder for the parts. Delete parts in it that belong to another table."""
     folder = parts_folder(out)
     if not is_of(folder, identity):
         shutil.rmtree(folder, ignore_errors=True)
@@ -39,7 +39,7 @@ def begin_parts(out: Path, identity: str) -> Path:
 
 
 def write_part(path: Path, rows: pa.Table, about: dict[str, Any]) -> None:
-    """Write a part with what is known of it, JSON values, as sealed Parquet, atomically."""
+    """Write a part and facts about it (JSON values) as Parquet with a fingerprint, atomically."""
     sink = pa.BufferOutputStream()
     parquet.write_table(rows.replace_schema_metadata({"mcevae": json.dumps(about)}), sink)
     body = sink.getvalue().to_pybytes()
@@ -48,12 +48,12 @@ def write_part(path: Path, rows: pa.Table, about: dict[str, Any]) -> None:
 
 
 def about_part(rows: pa.Table) -> dict[str, Any]:
-    """What `write_part` was told of a part."""
+    """Return the facts that `write_part` stored with a part."""
     return json.loads(rows.schema.metadata[b"mcevae"])
 
 
 def known_part(path: Path) -> pa.Table | None:
-    """What `write_part` wrote; None where nothing is, or not what was written."""
+    """Read a part. None: there is no such file, or it was altered after it was written."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -63,16 +63,16 @@ def known_part(path: Path) -> pa.Table | None:
 
 
 def whole_part(path: Path) -> pa.Table:
-    """A part that is known to be there.
+    """Read a part that was written before.
 
     Raises:
-        UserError: it is not, any more.
+        UserError: the part is missing or was altered.
     """
     if (rows := known_part(path)) is None:
-        raise UserError(f"{path}: went or was altered meanwhile; give the command again.")
+        raise UserError(f"{path}: was deleted or altered meanwhile; give the command again.")
     return rows
 
 
 def sealed(body: bytes) -> bytes:
-    """By which it is noticed that a disk altered a part."""
+    """The fingerprint of a part. It shows whether the part was altered on disk."""
     return hashlib.blake2b(body, digest_size=SEAL).digest()

@@ -1,8 +1,8 @@
-"""A run over any number of new images: a table, and canonical images, written in parts.
+"""Predict any number of new images: write a table and canonical images, part by part.
 
-A part is written whole or not at all and says where the next one begins, so that a stopped run goes
-on where it was, every image once. Memory holds one part, however many images there are. Several
-processes take a shard each (`shards`), which is a table of its own.
+A part is written completely or not at all, and it says where the next part begins. So a prediction
+that was stopped continues where it stopped, and uses every image once. Only one part is in memory,
+for any number of images. Several processes can each write one shard (`shards`), a separate table.
 """
 
 import shutil
@@ -43,11 +43,11 @@ from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import check_table_path, joined, outputs, table, taken, write_tables
 
 STEM = 200
-"""Bytes of an image's name in the name of its picture; file systems take 255."""
+"""Bytes of an image's name that its picture's name keeps; file systems allow 255 in all."""
 
 
 def ahead(parts: Iterator[Part]) -> Iterator[Part]:
-    """The same parts; while one is worked on, the next is read."""
+    """Yield the same parts, but read the next one while the caller works on this one."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(next, parts, None)
         while (part := coming.result()) is not None:
@@ -56,7 +56,7 @@ def ahead(parts: Iterator[Part]) -> Iterator[Part]:
 
 
 class Predictor:
-    """A model over parts of a source, into a table."""
+    """Runs a model on the parts of a source and writes a table."""
 
     def __init__(
         self,
@@ -69,23 +69,27 @@ class Predictor:
         collections: Collections | None = None,
         pictures: Path | None = None,
     ) -> None:
-        """Set up.
+        """Prepare a prediction.
 
         Args:
-            model: in evaluation mode.
-            settings: of its run, for how files are read.
-            shape: (C, H, W) that it takes.
-            calibration: of its run.
-            identity: of the run; parts of another run are not gone on with.
-            collections: groups that people made of the clusters; None: no column for them.
-            pictures: folder for canonical and upright images; None: they are not written.
+            model: model in evaluation mode.
+            settings: data settings of the run: how files are read.
+            shape: (C, H, W) of the images that the model takes.
+            calibration: calibration of the run.
+            identity: fingerprint of the run. Parts that another run wrote are not continued.
+            collections: groups that people made of the clusters. None: the table has no group.
+            pictures: folder for canonical and upright images. None: do not write them.
         """
         self.model, self.settings, self.shape = model, settings, shape
         self.calibration, self.collections, self.pictures = calibration, collections, pictures
         self.identity = identity + (collections.to_json() if collections else "")
 
     def rows(self, part: Part, first: int) -> pa.Table:
-        """The table of a part whose first image has the number `first`; writes its pictures."""
+        """Make the table of a part and write its pictures. `first` numbers its first image.
+
+        Raises:
+            UserError: groups.json is from a run with another number of clusters.
+        """
         kept, misfits = [], []
         names = part.names or [""] * len(part.pixels)
         ids = part.ids or range(first, first + len(part.pixels))
@@ -105,7 +109,7 @@ class Predictor:
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))
         if self.collections is not None:
             if self.collections.clusters != found.responsibilities.shape[1]:
-                raise UserError(f"{FILE}: is of another number of clusters; move it away.")
+                raise UserError(f"{FILE}: was made for another number of clusters; move it away.")
             groups = self.collections.assign(found.cluster.numpy(), found.z.numpy())
             names = [self.collections.entries[i].name for i in groups]
             rows = rows.add_column(2, "group", pa.array(names, pa.string()))
@@ -124,7 +128,7 @@ class Predictor:
                 save(image, folder / kind / name)
 
     def no_rows(self, source: Source) -> pa.Table:
-        """The table of a share that holds no image: columns alone."""
+        """Make the table of a shard without images. It has columns but no rows."""
         blank = torch.zeros(1, *self.shape, dtype=torch.uint8)
         names = [""] if source.named else None
         plain = copy(self)
@@ -133,11 +137,11 @@ class Predictor:
         return plain.rows(part, 0).slice(0, 0)
 
     def known(self, snapshot: Snapshot, part: str, shard: Shard | None) -> str:
-        """By which a table is known: the run, the source and the share of it."""
+        """Identity of a table: made from the run, the source and the shard."""
         return self.identity + snapshot.fingerprint(part) + str(shard or "")
 
     def has_made(self, source: Source, part: str, out: Path, shard: Shard | None) -> bool:
-        """Whether `out` is the whole table of this share already."""
+        """Whether `out` is already the finished table of this shard."""
         try:
             about = parquet.read_schema(out).metadata or {}
         except (OSError, ArrowInvalid):
@@ -147,16 +151,21 @@ class Predictor:
     def __call__(
         self, source: Source, part: str, out: Path, shard: Shard | None = None
     ) -> Iterator[tuple[float, int, list[Fault]]]:
-        """Work through a source; the table is at `out` when the iterator ends.
+        """Predict all images of a source. The table is at `out` when the iterator ends.
 
         Args:
-            source: of the images.
-            part: all, train or test, of a source that has them.
-            out: .parquet or .csv.
-            shard: share of the source; None: all of it. A share may be empty.
+            source: source of the images.
+            part: all, train or test, if the source has training and test images.
+            out: table to write, .parquet or .csv.
+            shard: the shard to predict; it may be empty. None: the whole source.
 
         Yields:
-            The share of the source that is done, images so far, and faults of the last part.
+            After each part: the share of the source that is done (0 to 1), the number of images so
+            far, and the files of this part that could not be used.
+
+        Raises:
+            UserError: no image can be used, the source changed meanwhile, or a file cannot be
+                written.
         """
         check_table_path(out)
         before = source.snapshot()
@@ -185,32 +194,38 @@ class Predictor:
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]
         write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
-        for path in reversed(paths):  # those that are left can be gone on with at any moment
+        for path in reversed(paths):  # last to first, so that a stop leaves parts to continue from
             path.unlink()
         shutil.rmtree(folder)
 
     def has_begun(self, source: Source, part: str, out: Path, shard: Shard | None = None) -> bool:
-        """Whether a stopped prediction of the same has left parts that can be gone on with."""
+        """Whether an earlier prediction of the same table was stopped and can be continued."""
         return is_of(parts_folder(out), self.known(source.snapshot(), part, shard))
 
 
 def skipped(out: Path) -> Path:
-    """Where the files are named that are not in a table.
+    """Path of the list of files that are missing from a table.
 
-    Beside shards it has a name that readers of folders pass by.
+    Beside shards its name begins with _, so that programs that read the folder ignore it.
     """
     hidden = "_" if out.name.startswith("part-") else ""
     return out.with_name(f"{hidden}{out.stem}.skipped.csv")
 
 
 def file_name(number: int, name: str) -> str:
-    """What the picture of an image is called: its number in the table, and its file's stem."""
+    """Name of an image's picture: its number in the table and its file name without ending."""
     stem = Path(name.replace("#", "-")).name.encode()[:STEM].decode(errors="ignore")
     return f"{number:07}{'-' if stem else ''}{stem}.png"
 
 
 def save(image: Tensor, path: Path) -> None:
-    """Write a (C, H, W) uint8 image as PNG; one that a stop cuts short is written again."""
+    """Write a (C, H, W) uint8 image as PNG.
+
+    The file may be incomplete after a stop, but then its part is predicted again.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     pixels = image.permute(1, 2, 0).numpy()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Shards: work that several processes share without a word between them, and a table of each.
+"""Shards: several processes share a prediction, and each writes its own table.
 
-Which process does what follows from its number and their count alone, so that it does not matter
-who started them: torchrun, a job array, or an indexed job.
+The number of a process and the count of all processes decide which images it takes. The processes
+need no contact, so it does not matter what started them: torchrun, a job array or an indexed job.
 """
 
 import re
@@ -12,26 +12,26 @@ from pathlib import Path
 from mcevae.base.errors import UserError
 
 BLOCK = 500
-"""Frames of a stack that go to one shard together."""
+"""Number of consecutive frames of a stack that go to the same shard."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` shares of a source; `index` is from 0."""
+    """One of `count` equal shares of a source. `index` starts at 0."""
 
     index: int
     count: int
 
     def __str__(self) -> str:
-        """I/N, as `parse` reads it."""
+        """Return I/N, which `parse` reads."""
         return f"{self.index}/{self.count}"
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """From I/N.
+        """Read a shard from the text I/N.
 
         Raises:
-            UserError: it is none, or I is not from 0 to N - 1.
+            UserError: the text is not I/N, or I is not from 0 to N - 1.
         """
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         if not found or int(found[1]) >= int(found[2]):
@@ -39,26 +39,26 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def has(self, file: int, frame: int) -> bool:
-        """Whether a frame is of this share: files go round, as do the blocks of a stack."""
+        """Whether a frame belongs to this shard. Files and blocks are dealt out in turn."""
         return (file + frame // BLOCK) % self.count == self.index
 
     def rows(self, n: int) -> range:
-        """This share of n rows, one stretch of them."""
+        """The rows of this shard, out of n: consecutive ones."""
         return range(self.index * n // self.count, (self.index + 1) * n // self.count)
 
     def table(self, folder: Path) -> Path:
-        """Where the table of this share is."""
+        """Path of this shard's table."""
         return folder / f"part-{self.index:05}-of-{self.count:05}.parquet"
 
     def check(self, folder: Path, *, overwrite: bool) -> None:
-        """Refuse a folder that was shared among another number, whose rows would be there twice.
+        """Refuse a folder with tables for another number of shards: it would have rows twice.
 
         Args:
-            folder: of the tables.
-            overwrite: remove them instead.
+            folder: folder of the tables.
+            overwrite: delete those tables instead.
 
         Raises:
-            UserError: it holds tables, or begun ones, of another number.
+            UserError: the folder holds tables, finished or not, for another number of shards.
         """
         for path in folder.iterdir() if folder.is_dir() else ():
             found = re.match(r"[._]?part-\d+-of-(\d+)\.", path.name)
@@ -66,8 +66,9 @@ class Shard:
                 continue
             if not overwrite:
                 raise UserError(
-                    f"{folder}: holds {path.name}, of {int(found[1])} shards, not {self.count}; "
-                    "go on with that number, choose another --out, or add --overwrite."
+                    f"{folder}: holds {path.name}, one of {int(found[1])} shards, not "
+                    f"{self.count}; use the same number of shards, choose another --out, or add "
+                    "--overwrite."
                 )
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

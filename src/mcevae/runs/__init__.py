@@ -1,1 +1,1 @@
-"""A trained run: its files, and its answers."""
+"""Open a trained run: its files, and what its model finds in images."""

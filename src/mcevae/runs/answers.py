@@ -1,4 +1,4 @@
-"""What a trained model says of images, as NumPy arrays, for runs and for the estimator."""
+"""What a trained model finds in images, as NumPy arrays, for runs and for the estimator."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ from mcevae.runs.confidence import Calibration, misfit
 from mcevae.runs.infer import joined, outputs, taken
 
 Pictures = np.ndarray | Tensor | Sequence[np.ndarray]
-"""Images as people have them in memory, see `frames_in`."""
+"""Images in memory, in one of the forms that `frames_in` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What a model says of n images, in their order.
+    """What a model finds in n images, in their order.
 
     Attributes:
         cluster: (n,) the most probable cluster.
-        probability: (n, K) of each cluster; rows sum to 1.
-        confidence: (n,) probability that the thing, seen in another pose, has the same cluster.
+        probability: (n, K) probability of each cluster; rows sum to 1.
+        confidence: (n,) probability that the same thing in another pose gets the same cluster.
         outlier: (n,) share of the validation images that the model draws better.
         pose: (n, 3, 3) moves the canonical image onto the image; x right, y down, image sides.
-        canonical: (n, H, W) or (n, H, W, 3) what the model draws of the image, free of its pose;
+        canonical: (n, H, W) or (n, H, W, 3) what the model draws for the image without its pose,
             from 0 to 1.
         z_c: (n, K) cluster latent.
         z: (n, V) variation.
         tau: (n, T) pose in the Lie algebra: radians, image sides, logarithms.
         misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
-        names: (n,) of files, where the images come from files.
-        faults: what could not be used, and is not among the n images.
+        names: (n,) file names, if the images come from files.
+        faults: files that could not be used, and why. They are not among the n images.
     """
 
     cluster: Int[np.ndarray, " n"]
@@ -59,12 +59,12 @@ class Answers:
 
 
 def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n C H W"]) -> Answers:
-    """What a model says of images that have the form it takes.
+    """Run a model on images that already have the form it takes.
 
     Args:
-        model: in evaluation mode.
-        calibration: of confidence and outlier score.
-        pixels: at least one image.
+        model: model in evaluation mode.
+        calibration: turns the model's numbers into confidence and outlier score.
+        pixels: one image or more.
     """
     parts, misfits = [], []
     for x, out in outputs(model, pixels):
@@ -86,20 +86,20 @@ def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n 
 
 
 def as_pictures(images: Float[Tensor, "n C H W"]) -> Float32[np.ndarray, "n *picture"]:
-    """Images with their channels last, or without channels if there is one."""
+    """Move the channels to the last axis, or drop them if there is only one channel."""
     pictures = images.cpu().movedim(1, -1)
     return (pictures[..., 0] if pictures.shape[-1] == 1 else pictures).numpy()
 
 
 def frames_in(images: Pictures) -> list[Frame]:
-    """Images in memory, one by one, as a file of them would have them.
+    """Split images in memory into single frames, as if they were read from a file.
 
     Args:
         images: an array (n, H, W) or (n, H, W, C), as in a .npy; a list of images (H, W) or
             (H, W, C), which may differ in size; or a tensor (n, C, H, W).
 
     Raises:
-        UserError: the array has another shape, or holds no image.
+        UserError: the array has another shape, or there is no image.
     """
     if isinstance(images, Tensor):
         images = (
@@ -115,10 +115,10 @@ def frames_in(images: Pictures) -> list[Frame]:
 
 
 def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W"]:
-    """Images in the form that a model takes, of which there is at least one.
+    """Convert one frame or more to the form that a model takes.
 
     Raises:
-        UserError: an image cannot be used; it is named.
+        UserError: an image cannot be used. The message names the image.
     """
     prepared = []
     for frame in frames:

@@ -1,6 +1,6 @@
-"""Checkpoints: safetensors whose header carries JSON. Opening one runs no code.
+"""Checkpoints: safetensors files with JSON in the header. Opening a checkpoint runs no code.
 
-One file holds tensors and state, so that moving it into place is one atomic step.
+Tensors and state are in one file, so that it can be moved into place in one atomic step.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from mcevae.models.contract import Model
 from mcevae.models.registry import build
 
 SPARE = 2**20
-"""Numbers that a model may have besides its weights, buffers say."""
+"""Numbers that a model may have in addition to its weights, for example buffers."""
 DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_}
-"""What fills new weights with random numbers, besides the functions of `torch.nn.init`."""
+"""Methods that fill new weights with random numbers, besides the functions of `torch.nn.init`."""
 FORMAT = 1
-"""Raised when the layout of a checkpoint changes so that older files cannot be read."""
+"""Increase this when the layout of a checkpoint changes and older files cannot be read."""
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -44,16 +44,16 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     with atomic(path) as temporary:
         try:
             save_file(whole, temporary, header)
-        except SafetensorError as error:  # it wraps the operating system's error, a full disk say
+        except SafetensorError as error:  # contains the system's error, for example a full disk
             raise UserError(f"{path}: cannot be written ({error}).") from error
 
 
 def fingerprint(text: str, tensors: dict[str, Tensor]) -> str:
-    """Of all that a checkpoint holds, by which it is noticed that a disk or a copy altered it.
+    """Fingerprint of a checkpoint's content. It shows whether the file was altered.
 
     Args:
-        text: its state.
-        tensors: contiguous, on the CPU.
+        text: the state, as JSON.
+        tensors: contiguous tensors on the CPU.
     """
     known = hashlib.blake2b(text.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
@@ -63,10 +63,10 @@ def fingerprint(text: str, tensors: dict[str, Tensor]) -> str:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors (on the CPU) and state of a checkpoint.
+    """Read the tensors (to the CPU) and the state of a checkpoint.
 
     Raises:
-        UserError: the file is missing, damaged, or not a checkpoint of a format known here.
+        UserError: the file is missing or damaged, or this version cannot read its format.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; train with `mcevae fit` first.")
@@ -82,26 +82,26 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, *DAMAGE) as error:
         raise UserError(
-            f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error}); bring "
-            "back a copy, or train anew."
+            f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error}); "
+            "restore it from a copy, or train again."
         ) from error
-    # Those written before there were fingerprints have none.
+    # Old checkpoints have no fingerprint.
     if header.get("blake2b") not in (None, fingerprint(header["mcevae"], tensors)):
         raise UserError(
-            f"{path}: was altered since it was written, by a faulty disk or copy say; bring back a "
-            "copy, or train anew."
+            f"{path}: was altered after it was written, perhaps by a faulty disk or copy; restore "
+            "it from a copy, or train again."
         )
     return tensors, state
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors under `name.`, with that prefix taken off."""
+    """The tensors whose names begin with `name.`, without this prefix."""
     prefix = f"{name}."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def flat(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    """An optimizer's state dict as named tensors and plain parameter groups."""
+    """Split an optimizer's state dict into named tensors and plain parameter groups."""
     tensors = {
         f"{index}.{key}": torch.as_tensor(value)
         for index, entry in optimizer["state"].items()
@@ -111,7 +111,7 @@ def flat(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, A
 
 
 def nested(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
-    """Inverse of `flat`."""
+    """Make an optimizer's state dict: the inverse of `flat`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".", 1)
@@ -120,67 +120,67 @@ def nested(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str
 
 
 def run_file(run: Path, which: str) -> Path:
-    """Path of a run's checkpoint: `which` is best or last."""
+    """Path of a run's checkpoint. `which` is best or last."""
     return run / f"{which}.safetensors"
 
 
 def check_source(run: Path, config: Config) -> None:
-    """Refuse to look for a run's images, or the table of their labels, where they are not.
+    """Check that a run's images, and the table of their labels, still exist.
 
-    Paths are recorded as they were given, so that a project's folder can be moved as a whole, and
-    a run that is shared tells nothing of the machine it was made on.
+    A run records paths as they were given. So a whole project folder can be moved, and a shared run
+    does not reveal anything about the machine it was made on.
 
     Raises:
-        UserError: a path leads nowhere from here.
+        UserError: a path does not exist, seen from the current folder.
     """
     data = config.data
     tables = [data.labels] if data.labels not in (None, "folders") else []
     missing = [] if is_there(data.source) else [data.source]
-    # os.path.exists says no to names that are too long to be any
+    # os.path.exists returns False for names that are too long
     missing += [table for table in tables if not os.path.exists(table)]
     for path in map(Path, missing):
         where = "there any more" if path.is_absolute() else f"in {Path.cwd()}"
-        remedy = "" if path.is_absolute() else "give the command where the run was started, or "
-        raise UserError(f"{run}: its source {path} is not {where}; {remedy}bring it back.")
+        remedy = "" if path.is_absolute() else "start the command where you started the run, or "
+        raise UserError(f"{run}: its source {path} is not {where}; {remedy}put it back.")
 
 
 def check_data(run: Path, data: Splits, state: dict[str, Any]) -> None:
-    """Refuse images other than those the run was trained on, which would mix its splits.
+    """Refuse images that the run was not trained on. They would mix training and test images.
 
     Raises:
-        UserError: the fingerprint in the checkpoint's state is another.
+        UserError: the images have another fingerprint than the one in the checkpoint.
     """
     if state["data"] != data.digest():
         raise UserError(
-            f"{run}: its source has changed since it was trained; bring the old images back, "
-            "train anew, or use `mcevae predict` for new images."
+            f"{run}: its source has changed since it was trained; put the old images back, "
+            "train again, or use `mcevae predict` for new images."
         )
 
 
 def checked_shape(shape: Any) -> tuple[int, int, int]:
-    """(C, H, W) of images, as JSON has it.
+    """Check the shape (C, H, W) of images that was read from JSON.
 
     Raises:
-        ValueError: it is none that a model here has.
+        ValueError: no model takes images of this shape.
     """
     channels, height, width = shape
     sides = all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in (height, width))
     if channels not in (1, 3) or not sides:
-        raise ValueError(f"images of shape {shape}")
+        raise ValueError(f"no model takes images of shape {shape}")
     return channels, height, width
 
 
 class Undrawn(TorchFunctionMode):
-    """Within it, a model is built without drawing its first weights, which a file will replace.
+    """A mode in which models are built without random first weights, to save time.
 
-    The weights have their shapes and layouts, but whatever values the memory held; the random
-    generators stay as they are.
+    Use it if a file replaces the weights afterwards. The weights have the right shapes and
+    layouts, but arbitrary values. Random generators do not advance.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Pass over what fills weights; run all else."""
+        """Skip functions that fill weights, and run all others."""
         kwargs = kwargs or {}
         if func is torch.randn:
             return torch.empty(*args, **kwargs)
@@ -195,16 +195,16 @@ def filled(
     tensors: dict[str, Tensor],
     device: torch.device | str = "cpu",
 ) -> Model:
-    """The model that the settings describe, with known weights, in evaluation mode.
+    """Build the model that the settings describe, in evaluation mode, and load its weights.
 
     Args:
         config: settings of the run.
         shape: (C, H, W) of the images.
-        tensors: the weights by name.
-        device: where to put the model.
+        tensors: weights by name.
+        device: device for the model.
 
     Raises:
-        RuntimeError: the weights are of another model, a much smaller one say.
+        RuntimeError: the weights belong to another model, for example a much smaller one.
     """
     try:
         with Undrawn():
@@ -218,15 +218,15 @@ def filled(
 def load_model(
     run: Path, which: str = "best", device: torch.device | str = "cpu"
 ) -> tuple[Model, Config, dict[str, Any]]:
-    """The trained model of a run in evaluation mode, its settings and the checkpoint's state.
+    """Load a run: the model in evaluation mode, its settings and the checkpoint's state.
 
     Args:
         run: folder that `mcevae fit` made.
         which: best (lowest negative ELBO on validation images) or last.
-        device: where to put the model.
+        device: device for the model.
 
     Raises:
-        UserError: the run is missing or unreadable.
+        UserError: the run is missing or cannot be read.
     """
     path = run_file(run, which)
     if not run.is_dir():
@@ -236,7 +236,7 @@ def load_model(
         config = Config.from_dict(state["config"], str(path))
         shape = checked_shape(state["shape"])
         if not isinstance(state["data"], str) or state["position"]["epoch"] < 0:
-            raise ValueError("no fingerprint of its images, or no epoch")
+            raise ValueError("the fingerprint of its images, or the epoch, is missing")
         model = filled(config, shape, part(tensors, "model"), device)
     except (RuntimeError, *DAMAGE) as error:
         raise UserError(f"{path}: does not fit its own settings ({error}).") from error

@@ -1,7 +1,8 @@
-"""Collections: what people make of a run's clusters. They name, merge and split them.
+"""Collections: a run's clusters after people have named, merged or split them.
 
-A collection is one or more units. A unit is a cluster, "3", or a part of a split cluster, "3.1".
-The parts of a cluster differ in z: an image belongs to the part whose centre is nearest.
+A collection has one or more units. A unit is a cluster, such as "3", or a part of a split cluster,
+such as "3.1". The parts of a cluster differ in z: an image belongs to the part with the nearest
+centre.
 
 On screen and in groups.json a collection is called a group. In code a group is a Lie group.
 """
@@ -22,12 +23,12 @@ FILE = "groups.json"
 FORMAT = 1
 NAME_LENGTH = 80
 SEED = 0
-"""Of the two means that split a cluster."""
+"""Seed of the k-means with two means that splits a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Units that belong together, and what people call them."""
+    """Units that belong together, and the name of the collection."""
 
     name: str
     units: tuple[str, ...]
@@ -35,12 +36,12 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True)
 class Collections:
-    """The collections of a run, which hold all its clusters.
+    """All collections of a run. Every cluster is in them.
 
     Attributes:
-        clusters: K.
-        entries: the collections; every unit is in one of them.
-        centres: of the split clusters, one list of z for each part.
+        clusters: number of clusters, K.
+        entries: the collections; every unit is in exactly one of them.
+        centres: for each split cluster, the z of the centre of each part.
     """
 
     clusters: int
@@ -50,18 +51,22 @@ class Collections:
     def __post_init__(self) -> None:
         units = [unit for collection in self.entries for unit in collection.units]
         if not 1 <= self.clusters <= len(units):
-            raise ValueError(f"groups of {len(units)} units cannot be of {self.clusters} clusters")
+            raise ValueError(
+                f"groups have {len(units)} units, too few for {self.clusters} clusters"
+            )
         if not all(0 <= k < self.clusters for k in self.centres):
-            raise ValueError("centres are of clusters that there are not")
+            raise ValueError("there are centres of clusters that do not exist")
         if sorted(units) != sorted(self.units):
             raise ValueError(f"groups hold the units {', '.join(units)}; each must be in one group")
         names = [collection.name for collection in self.entries]
         for name in names:
             check_name(name)
         if len(set(names)) < len(names):
-            raise ValueError(f"two groups of {', '.join(names)} have one name; merge or rename")
+            raise ValueError(
+                f"two groups of {', '.join(names)} have the same name; merge or rename them"
+            )
         if any(len(parts) < 2 for parts in self.centres.values()):
-            raise ValueError("a split cluster has at least two centres")
+            raise ValueError("a split cluster needs at least two centres")
         if len({len(centre) for parts in self.centres.values() for centre in parts}) > 1:
             raise ValueError("centres of split clusters have different lengths")
         if not np.isfinite([x for parts in self.centres.values() for c in parts for x in c]).all():
@@ -69,7 +74,7 @@ class Collections:
 
     @classmethod
     def plain(cls, clusters: int) -> "Collections":
-        """A collection for each of K clusters, called by its number."""
+        """Make one collection for each of K clusters. Its name is the cluster's number."""
         return cls(
             clusters=clusters,
             entries=tuple(Collection(name=str(k), units=(str(k),)) for k in range(clusters)),
@@ -77,7 +82,7 @@ class Collections:
 
     @property
     def units(self) -> list[str]:
-        """All units, in the order of their clusters."""
+        """All units, ordered by cluster."""
         return [
             unit
             for k in range(self.clusters)
@@ -89,10 +94,10 @@ class Collections:
     def assign(
         self, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
     ) -> Int[np.ndarray, " n"]:
-        """The collection of each image, an index into `entries`.
+        """Find the collection of each image, as an index into `entries`.
 
         Raises:
-            ValueError: centres are of another length than z.
+            ValueError: centres do not have the same length as z.
         """
         home = {unit: i for i, entry in enumerate(self.entries) for unit in entry.units}
         found = np.array([home.get(str(k), -1) for k in range(self.clusters)])[cluster]
@@ -107,19 +112,19 @@ class Collections:
         return found
 
     def renamed(self, index: int, name: str) -> "Collections":
-        """With another name for a collection.
+        """Rename a collection. Returns changed collections.
 
         Raises:
-            ValueError: there is no such collection, or the name cannot be.
+            ValueError: there is no such collection, or the name is not allowed or in use.
         """
         changed = replace(self._at(index), name=name.strip())
         return replace(self, entries=(*self.entries[:index], changed, *self.entries[index + 1 :]))
 
     def merged(self, indices: Sequence[int]) -> "Collections":
-        """With some collections made one, which keeps the name and place of the first.
+        """Merge collections into one, with the name and place of the first. Returns all.
 
         Raises:
-            ValueError: there are fewer than two, one is given twice, or there is no such one.
+            ValueError: fewer than two are given, one is given twice, or one does not exist.
         """
         doubles = sorted({index for index in indices if indices.count(index) > 1})
         if doubles:
@@ -138,12 +143,14 @@ class Collections:
     def split(
         self, index: int, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
     ) -> "Collections":
-        """With a collection taken apart: into its units, or its only unit in two by z (two means).
+        """Split a collection into its units. If it has only one unit, split that in two by z.
+
+        K-means with two means finds the two halves.
 
         Args:
-            index: of the collection.
-            cluster: of all images.
-            z: of all images.
+            index: index of the collection.
+            cluster: cluster of each image.
+            z: variation of each image.
 
         Raises:
             ValueError: there is no such collection, or its images do not differ in z.
@@ -159,7 +166,7 @@ class Collections:
         k, _, part = unit.partition(".")
         mine = z[self.assign(cluster, z) == index]
         if len(np.unique(mine, axis=0)) < 2:
-            raise ValueError(f"group {old.name} has no two images that differ in z")
+            raise ValueError(f"group {old.name} cannot be split: no two of its images differ in z")
         means = KMeans(2, random_state=SEED).fit(mine).cluster_centers_
         rounded = [[round(float(value), 5) for value in centre] for centre in means]
         centres = [list(centre) for centre in self.centres.get(int(k), [])]
@@ -179,10 +186,10 @@ class Collections:
         )
 
     def named(self, name: str) -> int:
-        """The collection of a name, an index into `entries`.
+        """Find a collection by its name, as an index into `entries`.
 
         Raises:
-            ValueError: there is none.
+            ValueError: no collection has this name.
         """
         names = [entry.name for entry in self.entries]
         if name not in names:
@@ -195,7 +202,7 @@ class Collections:
         return self.entries[index]
 
     def to_json(self) -> str:
-        """As groups.json has it."""
+        """The content of groups.json."""
         content = {
             "format": FORMAT,
             "clusters": self.clusters,
@@ -205,15 +212,15 @@ class Collections:
         return json.dumps(content, indent=1) + "\n"
 
     def write(self, run: Path) -> None:
-        """Keep it in a run's folder, where `mcevae predict` finds it."""
+        """Save the collections in a run's folder, where `mcevae predict` reads them."""
         write_text(run / FILE, self.to_json())
 
     @classmethod
     def read(cls, run: Path, clusters: int) -> "Collections":
-        """The collections of a run with K clusters; `plain` ones if people made none.
+        """Read the collections of a run with K clusters; `plain` ones if none were saved.
 
         Raises:
-            UserError: as `kept`, or they are of a run with other clusters.
+            UserError: groups.json is damaged, or was made for another number of clusters.
         """
         found = cls.kept(run) or cls.plain(clusters)
         if found.clusters != clusters:
@@ -225,7 +232,7 @@ class Collections:
 
     @classmethod
     def kept(cls, run: Path) -> "Collections | None":
-        """The collections that people made of a run's clusters, None if they made none.
+        """Read the saved collections of a run. None: none were saved.
 
         Raises:
             UserError: the file is damaged.
@@ -250,15 +257,15 @@ class Collections:
             return None
         except DAMAGE as error:
             raise UserError(
-                f"{path}: does not fit this run ({error}); mend it, or move it away."
+                f"{path}: does not fit this run ({error}); correct it, or move it away."
             ) from error
 
 
 def check_name(name: str) -> None:
-    """Refuse names that no table or page could show.
+    """Refuse names that a table or page cannot show.
 
     Raises:
-        ValueError: empty, longer than 80 characters, or with line breaks.
+        ValueError: the name is empty, longer than 80 characters, or has line breaks.
     """
     if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
-        raise ValueError(f"a group's name has 1 to {NAME_LENGTH} printable characters")
+        raise ValueError(f"a group's name must have 1 to {NAME_LENGTH} printable characters")

@@ -1,5 +1,6 @@
-"""How sure a model is of an image's cluster, and how well it can draw it, on scales that mean
-something: both are measured on validation images, without labels.
+"""Confidence and outlier score: how sure a model is of a cluster, and how well it draws an image.
+
+Both scales are measured on validation images, without labels.
 """
 
 import json
@@ -25,26 +26,26 @@ from mcevae.runs.infer import outputs
 
 FILE = "calibration.json"
 LEVELS = 101
-"""Quantiles of the misfit that are kept."""
+"""Number of saved quantiles of the misfit."""
 SEED = 0
-"""Of the poses of the second views."""
+"""Seed of the second poses."""
 SMALLEST = 1e-6
-"""Probabilities below this count as this."""
+"""Smaller probabilities are raised to this value."""
 
 
 def misfit(x: Float[Tensor, "B C H W"], drawn: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
-    """How far images are from their reconstructions, nats: BCE less the least that x allows."""
+    """How far images are from their reconstructions, nats: BCE minus its smallest value for x."""
     return bce(drawn, x) - bce(x, x)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What turns a model's own numbers into confidence and outlier score.
+    """Turns a model's own numbers into confidence and outlier score.
 
     Attributes:
-        temperature: that responsibilities are flattened by.
+        temperature: flattens the responsibilities, see `flattened`.
         misfits: (LEVELS,) quantiles, from 0 to 1, of the misfit of validation images.
-        n: validation images.
+        n: number of validation images.
     """
 
     temperature: float
@@ -52,29 +53,29 @@ class Calibration:
     n: int
 
     def confidence(self, responsibilities: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-        """Probability that the thing in an image, seen in another pose, has the same cluster.
+        """Probability that the same thing, seen in another pose, gets the same cluster.
 
-        It says how firm a decision is, not whether people would agree with the clusters.
+        It does not say whether people would agree with the cluster.
         """
         return flattened(responsibilities, self.temperature).max(-1).values
 
     def outlier(self, misfits: Float[Tensor, " B"]) -> Float[np.ndarray, " B"]:
         """Share of validation images that the model draws better, from 0 to 1.
 
-        0.99 and more: one in a hundred of the images it learned from looked as odd.
+        At 0.99, only one validation image in a hundred looks as odd.
         """
         return np.interp(misfits.numpy(), self.misfits, np.linspace(0, 1, LEVELS))
 
     def write(self, run: Path) -> None:
-        """Keep it in a run's folder."""
+        """Save the calibration in a run's folder."""
         write_text(run / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
-        """Inverse of `asdict`, from what JSON gives.
+        """Read a calibration from JSON values: the inverse of `asdict`.
 
         Raises:
-            Exception: one of `DAMAGE`; it is none.
+            Exception: one of the types in `DAMAGE`: the values are not a calibration.
         """
         misfits = tuple(float(one) for one in values["misfits"])
         if len(misfits) != LEVELS:
@@ -83,42 +84,42 @@ class Calibration:
             raise ValueError("misfits are not finite, or not in order")
         temperature, n = float(values["temperature"]), int(values["n"])
         if not SMALLEST <= temperature <= 1 / SMALLEST or n < 0:
-            raise ValueError(f"temperature {temperature:g}, measured on {n} images")
+            raise ValueError(f"temperature is {temperature:g}, measured on {n} images")
         return cls(**{**values, "temperature": temperature, "misfits": misfits, "n": n})
 
     @classmethod
     def read(cls, run: Path) -> "Calibration":
-        """The calibration of a run.
+        """Read the calibration of a run.
 
         Raises:
-            UserError: it has none, or a damaged one.
+            UserError: the calibration is missing or damaged.
         """
         path = run / FILE
         try:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
-            raise UserError(f"{path}: is not there; make it with mcevae report {run}.") from None
+            raise UserError(f"{path}: is missing; make it with mcevae report {run}.") from None
         except DAMAGE as error:
             raise UserError(
-                f"{path}: is not readable ({error}); make it anew with mcevae report {run}."
+                f"{path}: cannot be read ({error}); make it again with mcevae report {run}."
             ) from error
 
 
 def flattened(responsibilities: Tensor, temperature: float) -> Tensor:
-    """Responsibilities with their logarithms divided by a temperature, rows summing to 1."""
+    """Divide the logarithms of responsibilities by a temperature. Rows still sum to 1."""
     return (responsibilities.clamp_min(SMALLEST).log() / temperature).softmax(-1)
 
 
 def calibrate(model: Model, config: Config, pixels: Tensor) -> Calibration:
-    """Measure a model on validation images.
+    """Measure the calibration of a model on validation images.
 
-    Every image is moved back by the pose that was found and on to a random one inside the support;
-    the temperature is the one under which the first view's responsibilities best predict the
-    second view's cluster (least cross-entropy).
+    Every image gets a second pose: it is moved back by the pose that the model found, then moved
+    by a random pose inside the support. The temperature is chosen so that the responsibilities in
+    the first pose best predict the cluster in the second pose (least cross-entropy).
 
     Args:
-        model: in evaluation mode.
-        config: the run's settings.
+        model: model in evaluation mode.
+        config: settings of the run.
         pixels: (N, C, H, W) uint8 validation images.
     """
     group: MatrixGroup = model.group

@@ -1,4 +1,4 @@
-"""The images that the settings of a run describe."""
+"""Load the images that the settings of a run describe."""
 
 from mcevae.images.loading import prepare
 from mcevae.images.sources.contract import Source, Track
@@ -9,31 +9,31 @@ from mcevae.models.own_group import group_of
 
 
 def settle(config: Config, source: Source | None = None) -> Config:
-    """Settings with everything chosen that the images of the source decide.
+    """Fill in the settings that depend on the images, such as their size and colours.
 
-    Settings that are settled already come back as they are.
+    Settings that are already filled in do not change.
 
     Args:
-        config: settings.
-        source: of `config.data`, if it is open already.
+        config: settings to fill in.
+        source: the source that `config.data` describes, if it is already open.
 
     Raises:
-        UserError: there is no such source, or no image of it can be used.
+        UserError: there is no such source, or none of its images can be used.
     """
     source = source or open_source(config.data.source, config.data)
     return config.changed(data=source.settled())
 
 
 def prepare_for(config: Config, track: Track = iter, source: Source | None = None) -> Splits:
-    """The posed splits that the settings of a run describe.
+    """Load, split and pose the images that the settings of a run describe.
 
     Args:
-        config: settings; `settle` fills in what files decide.
-        track: wraps the files, a progress bar say.
-        source: of `config.data`, if it is open already.
+        config: settings, filled in by `settle`.
+        track: wraps the list of files, for example to show a progress bar.
+        source: the source that `config.data` describes, if it is already open.
 
     Raises:
-        UserError: as in `prepare`.
+        UserError: as for `prepare`.
     """
     group = group_of(config.data_group or config.model.group)
     return prepare(

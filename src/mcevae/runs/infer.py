@@ -1,4 +1,4 @@
-"""Images to numbers: a trained model over a whole data set, and the table people read."""
+"""Run a trained model on many images, and write what it finds as a table."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -21,21 +21,21 @@ Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Outpu
 
 
 def default_device() -> torch.device:
-    """CUDA if there is one, then MPS, then the CPU."""
+    """The best device of this machine: CUDA, else MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def outputs(model: Model, pixels: Tensor, batch_size: int = 500) -> Iterator[tuple[Tensor, Output]]:
-    """Batches of images (B, C, H, W) from 0 to 1 and what the model says of them.
+    """Yield batches of images (B, C, H, W), from 0 to 1, with the model's outputs for them.
 
-    Latents are posterior means, so that the same images give the same answer.
+    Latents are posterior means, so that the same images always give the same outputs.
 
     Args:
-        model: in evaluation mode.
+        model: model in evaluation mode.
         pixels: (N, C, H, W) uint8.
-        batch_size: images at a time.
+        batch_size: images in a batch.
     """
     device = next(model.parameters()).device
     for chunk in pixels.split(batch_size):
@@ -72,28 +72,28 @@ class Embedding:
 
 
 def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
-    """Latents and canonical images of (N, C, H, W) uint8 images.
+    """Compute latents and canonical images of (N, C, H, W) uint8 images.
 
     Args:
-        model: in evaluation mode.
+        model: model in evaluation mode.
         pixels: (N, C, H, W) uint8.
-        batch_size: images at a time.
-        track: wraps the batches, a progress bar say.
+        batch_size: images in a batch.
+        track: wraps the batches, for example to show a progress bar.
     """
     return joined([taken(out) for _, out in track(outputs(model, pixels, batch_size))])
 
 
 def taken(out: Output) -> Embedding:
-    """What is kept of a model's output, on the CPU."""
+    """The parts of a model's output that an embedding keeps, on the CPU."""
     return Embedding(**{one.name: getattr(out, one.name).cpu() for one in fields(Embedding)})
 
 
 def latent_sizes(model: Model, shape: tuple[int, int, int]) -> dict[str, int]:
-    """How many numbers a model's responsibilities, z_c, tau and z have, by name.
+    """The lengths of a model's responsibilities, z_c, tau and z, by name.
 
     Args:
-        model: in evaluation mode.
-        shape: (C, H, W) of its images.
+        model: model in evaluation mode.
+        shape: (C, H, W) of the model's images.
     """
     blank = embed(model, torch.zeros(1, *shape, dtype=torch.uint8))
     names = ("responsibilities", "z_c", "tau", "z")
@@ -101,7 +101,7 @@ def latent_sizes(model: Model, shape: tuple[int, int, int]) -> dict[str, int]:
 
 
 def joined(parts: Sequence[Embedding]) -> Embedding:
-    """The embeddings of some images after those of others."""
+    """Join embeddings of several batches into one."""
     names = [one.name for one in fields(Embedding)]
     return Embedding(**{name: torch.cat([getattr(one, name) for one in parts]) for name in names})
 
@@ -109,11 +109,17 @@ def joined(parts: Sequence[Embedding]) -> Embedding:
 def table(
     embedding: Embedding, group: MatrixGroup, shape: tuple[int, int, int], first: int = 0
 ) -> pa.Table:
-    """One row per image, numbered from `first`.
+    """Make a table with one row per image.
 
     Columns: id (place in the source, from 0), cluster, probability_K for each cluster, the pose in
-    units that people know (rotation_deg, shift_x_px, ...; where the image's centre lands), tau in
-    the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), and z_V.
+    units that people know (rotation_deg, shift_x_px, ...; shifts say where the image's centre
+    lands), tau in the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), and z_V.
+
+    Args:
+        embedding: latents of the images.
+        group: Lie group of the poses.
+        shape: (C, H, W) of the images.
+        first: id of the first image.
     """
     columns: dict[str, np.ndarray] = {
         "id": first + np.arange(len(embedding.tau)),
@@ -132,7 +138,7 @@ def table(
 
 
 def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
-    """The unit that people read a coordinate in, and the factor that leads to it."""
+    """The unit in which people read a coordinate, and the factor that converts to it."""
     return {"rad": ("deg", 180 / np.pi), "side": ("px", float(side(*shape[1:])))}.get(
         unit, (unit, 1.0)
     )
@@ -142,24 +148,24 @@ TABLE_WRITERS = {".parquet": parquet.ParquetWriter, ".csv": csv.CSVWriter}
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse what `write_tables` could not write, before any work is done.
+    """Check that `write_tables` can write this kind of file, before any work is done.
 
     Raises:
-        UserError: the ending is neither .parquet nor .csv.
+        UserError: the path ends neither in .parquet nor in .csv.
     """
     if path.suffix not in TABLE_WRITERS:
-        raise UserError(f"{path}: tables end in .parquet or .csv.")
+        raise UserError(f"{path}: is not a table; give a path that ends in .parquet or .csv.")
 
 
 def write_tables(parts: Iterable[pa.Table], path: Path) -> None:
-    """Write tables of the same columns as one by the file's ending, .parquet or .csv, atomically.
+    """Join tables with the same columns and write them to one file, atomically.
 
     Args:
-        parts: at least one; only one at a time is in memory.
-        path: of the file.
+        parts: one table or more; only one at a time is in memory.
+        path: file to write, .parquet or .csv.
 
     Raises:
-        UserError: another ending, or the file cannot be written.
+        UserError: the path ends in something else, or the file cannot be written.
     """
     check_table_path(path)
     rest = iter(parts)

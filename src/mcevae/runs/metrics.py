@@ -1,4 +1,4 @@
-"""Scores of a trained model. Labels and true poses are read here and nowhere before."""
+"""Score a trained model. Only this step reads labels and true poses; training never does."""
 
 import json
 import math
@@ -27,12 +27,12 @@ from mcevae.models.own_group import group_of
 from mcevae.runs.infer import Embedding, embed, outputs
 
 FRAME_MINIMUM = 5
-"""Images that a cluster must have on the estimation split for a frame of its own."""
+"""Images that a cluster needs, in the split for estimating frames, to get its own frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One figure: its value, unit ("" for a pure number), and how many images it is of."""
+    """One score: value, unit ("" if it has none), and the number of images."""
 
     value: float
     unit: str
@@ -45,8 +45,8 @@ Scores = dict[str, Score]
 def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> float:
     """Share of images whose cluster is their label's, under the best one-to-one matching.
 
-    The Hungarian method (Kuhn, 1955) on the table of counts; clusters left without a label
-    count as wrong.
+    The Hungarian method (Kuhn, 1955) finds the matching from the table of counts. Images in a
+    cluster without a label count as wrong.
     """
     _, labels = np.unique(labels, return_inverse=True)
     counts = np.zeros((clusters.max() + 1, labels.max() + 1), dtype=np.int64)
@@ -57,15 +57,15 @@ def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " 
 def clustering(
     embedding: Embedding, labels: Tensor | None, clusters: int | None = None, seed: int = 0
 ) -> Scores:
-    """Agreement with the labels, by responsibility and by k-means on z_c, and occupancy.
+    """Score how full the clusters are, and how well they agree with labels.
 
-    k-means sees the z_c of the very images that are scored, without labels, 10 starts.
+    Clusters are those of the model, and those of k-means (10 starts) on z_c of the same images.
 
     Args:
-        embedding: of the images.
-        labels: (n,) of the images, None where there are none.
-        clusters: that k-means looks for; None: as many as the model has.
-        seed: of k-means.
+        embedding: latents of the images.
+        labels: (n,) labels of the images, if they are known.
+        clusters: number of clusters for k-means; None: as many as the model has.
+        seed: seed of k-means.
     """
     own = embedding.cluster.numpy()
     n, k = embedding.responsibilities.shape
@@ -95,7 +95,7 @@ def clustering(
 
 
 def reconstruction(model: Model, pixels: Tensor) -> Scores:
-    """Cross-entropy and squared error of reconstructions at the posterior mean."""
+    """Score reconstructions at the posterior mean: cross-entropy and squared error."""
     totals = torch.zeros(2, dtype=torch.float64)
     for x, out in outputs(model, pixels):
         for i, error in enumerate((bce, squared_error)):
@@ -109,10 +109,10 @@ def reconstruction(model: Model, pixels: Tensor) -> Scores:
 
 
 def frame(elements: Float[Tensor, "n 3 3"], group: MatrixGroup) -> Float[Tensor, "3 3"]:
-    """The group element nearest to many: their geometric median.
+    """Find the group element that is nearest to all given ones: their geometric median.
 
-    Weiszfeld's steps in the group's parameters, from the best of up to 64 of the elements, since
-    poses of a half-symmetric shape fall in two heaps and a mean would lie between them.
+    Weiszfeld's method in the group's parameters. It starts from the best of up to 64 elements:
+    poses of a half-symmetric shape form two clouds, and their mean would lie between the clouds.
     """
     candidates = elements[torch.linspace(0, len(elements) - 1, min(64, len(elements))).long()]
     relative = group.compose(group.inverse(candidates)[:, None], elements)  # (candidates, n, 3, 3)
@@ -148,7 +148,14 @@ def pose_errors(
     pixels_per_side: int,
     prefix: str,
 ) -> Scores:
-    """Distances between found and true elements: medians and means, in degrees and pixels."""
+    """Distances between found and true elements: medians and means, in degrees and pixels.
+
+    Args:
+        element, truth: found and true elements.
+        group: Lie group of the poses.
+        pixels_per_side: pixels of an image side.
+        prefix: put before the names of the scores.
+    """
     scores, n = {}, len(element)
     units = {"rotation_deg": ("deg", 1), "shift_side": ("px", pixels_per_side)}
     for key, error in group.distance(element, truth).items():
@@ -183,12 +190,12 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
 
 
 def poses(found: Embedding, truth: Tensor, own: Tensor, group: MatrixGroup, pixels: int) -> Scores:
-    """Pose error, raw and after aligning each cluster's frame.
+    """Score poses: errors before and after each cluster's frame is aligned.
 
     Args:
-        found, truth: the images that are scored, and their true elements (n, 3, 3).
-        own: (K, 3, 3), frames of the clusters, as `frames` gives them for other images.
-        group: of the poses.
+        found, truth: latents of the scored images, and their true elements (n, 3, 3).
+        own: (K, 3, 3), frames of the clusters, estimated by `frames` on other images.
+        group: Lie group of the poses.
         pixels: pixels of an image side.
     """
     aligned = group.compose(found.element, own[found.cluster])
@@ -205,17 +212,17 @@ CREDIBLE = (0.5, 0.9)
 
 @torch.inference_mode()
 def coverage(model: Model, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: Tensor) -> Scores:
-    """How often the true rotation lies in the posterior's credible sets of 50 and of 90 per cent.
+    """How often the true rotation lies in the 50 % and the 90 % credible set of the posterior.
 
-    A set holds the likeliest rotations of the grid, given the image's cluster, up to that much
-    probability, the last of them by lot as far as it is needed; so calibrated posteriors score 0.5
-    and 0.9.
+    A credible set holds the most probable rotations of the grid, given the image's cluster, until
+    their probabilities sum to 50 % or 90 %. Chance decides whether the last one is inside. So
+    calibrated posteriors score 0.5 and 0.9.
 
     Args:
-        model: gives each image a probability for every rotation of a grid (`Model.rotations`).
+        model: model that gives every rotation of a grid a probability (`Model.rotations`).
         pixels: (N, C, H, W) uint8 images.
-        truth: their true elements.
-        own: (K, 3, 3), frames of the clusters, as `frames` gives them.
+        truth: true elements of the images.
+        own: (K, 3, 3), frames of the clusters, as `frames` returns them.
     """
     size, rotations = 500, model.rotations
     levels = []
@@ -239,14 +246,14 @@ def coverage(model: Model, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: T
 
 
 def invariance(before: Embedding, after: Embedding, seed: int = 0) -> Scores:
-    """How little cluster and canonical image change when an image is moved.
+    """Score how little the cluster and the canonical image change when an image is moved.
 
-    `same_cluster` is left out of a model with one cluster, where it says nothing; beside it stands
-    what clusters of the same sizes, drawn at random, would give.
+    `same_cluster` is left out for models with one cluster, because it says nothing there.
+    `same_cluster_chance` is its value for random clusters of the same sizes.
 
     Args:
-        before, after: the same images under two poses, in the same order.
-        seed: of the pairs of different images that give the unit of change.
+        before, after: latents of the same images in two poses, in the same order.
+        seed: seed of the pairs of different images whose difference is the unit of change.
     """
     n = len(before.cluster)
     change = (before.canonical - after.canonical).square().mean()
@@ -259,12 +266,11 @@ def invariance(before: Embedding, after: Embedding, seed: int = 0) -> Scores:
 
 
 def same_cluster(before: Int[Tensor, " n"], after: Int[Tensor, " n"], clusters: int) -> Scores:
-    """How often images keep their cluster when they are moved, and by chance.
+    """How often images keep their cluster when they are moved, and how often by chance.
 
     Args:
-        before: clusters of the images in one pose.
-        after: those in another pose, in the same order.
-        clusters: how many there are.
+        before, after: clusters of the same images in two poses, in the same order.
+        clusters: number of clusters.
     """
     n = len(before)
     same = (before == after).float().mean().item()
@@ -277,10 +283,10 @@ def same_cluster(before: Int[Tensor, " n"], after: Int[Tensor, " n"], clusters: 
 
 
 def repose(posed: Posed, config: Config) -> Posed:
-    """The same images under another random pose, of the group that the data are posed by.
+    """Give images another random pose, from the group that the data are posed by.
 
-    Where the upright images are known they are posed anew, which keeps the second pose inside
-    the support; images without ground truth are moved from where they lie.
+    If the upright images are known, they are posed again, so that the second pose stays inside the
+    support. Otherwise the images are moved from their present pose.
     """
     group = group_of(config.data_group or config.model.group)
     images = posed.images
@@ -296,14 +302,13 @@ def repose(posed: Posed, config: Config) -> Posed:
 
 
 def evaluate(model: Model, config: Config, data: Splits, split: str = "test") -> Scores:
-    """All scores of a model on one split; those that need unknown truths are left out.
+    """Compute all scores of a model on one split that the known labels and poses allow.
 
     Args:
-        model: in evaluation mode.
-        config: the run's settings.
-        data: the run's posed data.
-        split: test or validation. Frames are estimated on validation images, or on training
-            images when validation is scored.
+        model: model in evaluation mode.
+        config: settings of the run.
+        data: posed images of the run.
+        split: test (frames are estimated on validation images) or validation (on training images).
     """
     scored: Posed = getattr(data, split)
     held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
@@ -321,16 +326,16 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
 
 
 def write_scores(scores: Scores, path: Path, **about: object) -> None:
-    """Write scores, each with its unit and n, and what they are of, to a JSON file."""
+    """Write scores with their units and n to a JSON file, and the facts in `about` beside them."""
     content = {**about, "scores": {name: asdict(score) for name, score in scores.items()}}
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_scores(run: Path) -> Scores:
-    """Scores of a run's test images, as its metrics.json has them.
+    """Read the scores of a run's test images from metrics.json.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: the file is missing or damaged.
     """
     path = run / "metrics.json"
     try:
@@ -341,5 +346,5 @@ def read_scores(run: Path) -> Scores:
         }
     except DAMAGE as error:
         raise UserError(
-            f"{path}: cannot be read ({error}); `mcevae report` writes it anew."
+            f"{path}: cannot be read ({error}); `mcevae report` writes it again."
         ) from error

@@ -1,6 +1,6 @@
-"""A trained run, opened: its settings, its model, its images, and what it says of images.
+"""Open a trained run: its settings, its model, its images, and what the model finds in images.
 
-The checkpoint is read once, when the run is opened. All else is read when it is asked for.
+The checkpoint is read once, when the run is opened. Everything else is read when it is needed.
 """
 
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ Device = torch.device | str | None
 
 @dataclass(kw_only=True)
 class TrainedRun:
-    """What `mcevae fit` made, opened.
+    """An open run, made by `mcevae fit`.
 
     Attributes:
-        folder: of the run.
-        checkpoint: which of its checkpoints this is, best or last.
+        folder: folder of the run.
+        checkpoint: which checkpoint was opened, best or last.
         model: the network, in evaluation mode.
         settings: all settings of the run.
-        state: what the checkpoint says besides: shape and fingerprint of the images, position.
+        state: the rest of the checkpoint: shape and fingerprint of the images, position.
     """
 
     folder: Path
@@ -50,15 +50,15 @@ class TrainedRun:
 
     @classmethod
     def open(cls: type[R], folder: Path, checkpoint: str = "best", device: Device = None) -> R:
-        """Read a run's checkpoint.
+        """Open a run and read its checkpoint.
 
         Args:
-            folder: that `mcevae fit` made.
+            folder: folder that `mcevae fit` made.
             checkpoint: best (lowest negative ELBO on validation images) or last.
-            device: where to put the model; None: a GPU if there is one.
+            device: device for the model; None: a GPU if there is one.
 
         Raises:
-            UserError: the run is missing or unreadable.
+            UserError: the run is missing or cannot be read.
         """
         model, settings, state = load_model(folder, checkpoint, device or default_device())
         return cls(
@@ -73,55 +73,55 @@ class TrainedRun:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the checkpoint is of, from 1."""
+        """The epoch in which the checkpoint was written, from 1."""
         position = self.state["position"]
         return position["epoch"] + (position["step"] > 0)  # at step 0 the epoch has not begun
 
     @property
     def recipe(self) -> Recipe:
-        """How images are brought to the form that the model takes.
+        """How images are converted to the form that the model takes.
 
         Raises:
-            UserError: the settings lack the levels of the intensities.
+            UserError: the settings have no levels, although they need them.
         """
         return recipe_for(self.settings.data, self.shape)
 
     @cached_property
     def clusters(self) -> int:
-        """K, also where training found it."""
+        """The number of clusters K, given or found by training."""
         return latent_sizes(self.model, self.shape)["responsibilities"]
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Of confidence and outlier score.
+        """The calibration of confidence and outlier score.
 
         Raises:
-            UserError: the run has none, or a damaged one; `mcevae report` makes it.
+            UserError: the calibration is missing or damaged; `mcevae report` makes it.
         """
         return Calibration.read(self.folder)
 
     @property
     def collections(self) -> Collections:
-        """What people have made of the clusters, as groups.json has it now.
+        """The groups that people made of the clusters, read from groups.json.
 
         Raises:
-            UserError: the file is damaged, or of a run with other clusters.
+            UserError: the file is damaged, or was made for another number of clusters.
         """
         return Collections.read(self.folder, self.clusters)
 
     @cached_property
     def identity(self) -> str:
-        """Fingerprint of the checkpoint's file, by which tables know their run."""
+        """Fingerprint of the checkpoint's file. Tables store it to name their run."""
         return digest(run_file(self.folder, self.checkpoint))
 
     def data(self, track: Track = iter) -> Splits:
-        """The images that the run was trained on, split and posed as they were.
+        """Load the images that the run was trained on, with the same splits and poses.
 
         Args:
-            track: wraps the files, a progress bar say.
+            track: wraps the list of files, for example to show a progress bar.
 
         Raises:
-            UserError: they are not there, or have changed.
+            UserError: the images are missing or have changed.
         """
         check_source(self.folder, self.settings)
         data = prepare_for(self.settings, track)
@@ -129,17 +129,17 @@ class TrainedRun:
         return data
 
     def calibrate(self, data: Splits) -> None:
-        """Measure confidence and outlier score on the validation images, and keep the result."""
+        """Calibrate confidence and outlier score on the validation images, and save the result."""
         pixels = data.validation.images.pixels
         self.calibration = calibrate(self.model, self.settings, pixels)
         self.calibration.write(self.folder)
 
     def scores(self, data: Splits, split: str = "test") -> Scores:
-        """All scores on one split of the run's images, as for `metrics.evaluate`."""
+        """Compute all scores on one split of the run's images, see `metrics.evaluate`."""
         return evaluate(self.model, self.settings, data, split)
 
     def keep(self, scores: Scores, split: str = "test") -> None:
-        """Write scores to metrics.json; those of another split or checkpoint to their own file."""
+        """Write scores to metrics.json. Another split or checkpoint gets a file of its own."""
         parts = ["metrics"]
         parts += [split] if split != "test" else []
         parts += [self.checkpoint] if self.checkpoint != "best" else []
@@ -147,9 +147,9 @@ class TrainedRun:
         write_scores(scores, path, split=split, checkpoint=self.checkpoint, epoch=self.epoch)
 
     def answers(self, pixels: UInt8[Tensor, "n C H W"]) -> Answers:
-        """What the model says of images that `recipe` has prepared.
+        """Run the model on images that `recipe` has prepared.
 
         Raises:
-            UserError: as `calibration`.
+            UserError: the calibration is missing or damaged.
         """
         return answers_of(self.model, self.calibration, pixels)

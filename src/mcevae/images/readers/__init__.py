@@ -1,1 +1,1 @@
-"""Readers of image files: `registry` says which reads what. None changes a pixel."""
+"""Read image files without changing a pixel. `registry` says which reader reads which file."""

@@ -1,4 +1,4 @@
-"""One image as its file has it, and what to say of one that cannot be used."""
+"""Frames: single images as stored in a file, and the reasons why one cannot be used."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ MOST_BYTES = 8 * MOST_PIXELS
 
 @dataclass(frozen=True)
 class Frame:
-    """One image as its file has it.
+    """One image as stored in its file.
 
     Attributes:
         name: path below the source, with `#n` for the n-th frame of a file of several.

@@ -61,7 +61,7 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
         Unreadable: the file is not there, is empty, or is of a kind that nothing here reads.
     """
     if path.suffix.lower() not in READERS:
-        raise Unreadable(f"is of a kind that is not read; use {', '.join(READERS)}")
+        raise Unreadable(f"is not a known type of file; use {', '.join(READERS)}")
     try:
         state = path.stat()
     except (OSError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""Where images come from. `registry` opens any source; `contract` says what they share."""
+"""Sources of images. `registry` opens any source; `contract` says what all sources can do."""

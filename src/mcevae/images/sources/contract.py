@@ -1,4 +1,4 @@
-"""What a source of images is, whatever its images are stored as.
+"""The methods that every source of images has, however its images are stored.
 
 A kind of source is a class with this interface in a file of this folder, and a line in `registry`.
 `FrameSource` and `RowSource` do most of the work for kinds like those that are here.
@@ -22,12 +22,12 @@ from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
 
 Track = Callable[[list[Any]], Iterable[Any]]
-"""Wraps a list of what is read one after another, to show progress."""
+"""Wraps a list of things to read, for example to show a progress bar."""
 
 
 @runtime_checkable
 class Share(Protocol):
-    """Which images of a source one of several processes works on (`predicting.shards`)."""
+    """The images of a source that one of several processes works on (`predicting.shards`)."""
 
     def has(self, file: int, frame: int) -> bool:
         """Whether a frame of a file belongs to this share."""
@@ -58,7 +58,7 @@ START = Position()
 
 @dataclass(kw_only=True)
 class Part:
-    """Images that are worked on together.
+    """Images that are processed together.
 
     Attributes:
         pixels: (N, C, H, W) uint8.
@@ -77,13 +77,13 @@ class Part:
     ids: list[int] | None = None
 
     def about(self) -> dict[str, Any]:
-        """What a command that goes on after this part needs to know of it, as JSON values."""
+        """The facts (JSON values) that a command needs to continue after this part."""
         faults = [(fault.name, fault.reason) for fault in self.faults]
         return {"end": vars(self.end), "done": self.done, "faults": faults}
 
 
 class Source(ABC):
-    """Images as somebody keeps them.
+    """Images in a folder, a file, an array or a pack.
 
     Attributes:
         name: as it was given: a name or a path.
@@ -107,7 +107,7 @@ class Source(ABC):
 
     @cached_property
     def survey(self) -> Survey | None:
-        """What the images are like and what is done to them; None if there is nothing to choose.
+        """How the images look and how they are converted. None: there is nothing to choose.
 
         Raises:
             UserError: no image can be used.
@@ -115,7 +115,7 @@ class Source(ABC):
         return None
 
     def settled(self) -> dict[str, Any]:
-        """Settings of `DataConfig` that the images decide, for a run to record.
+        """The settings of `DataConfig` that depend on the images. A run records them.
 
         Raises:
             UserError: as `survey`.
@@ -172,7 +172,7 @@ class Source(ABC):
         limit: int | None = None,
         track: Track = iter,
     ) -> Splits:
-        """Images to learn from, to choose a model by and to score it on.
+        """Split the images into training, validation and test images.
 
         Args:
             place: poses the images of a split.

@@ -1,4 +1,4 @@
-"""People's files: a folder of images, a list of paths, one image, stack or table."""
+"""Your own files as a source: a folder of images, a list of paths, or one image, stack or table."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ LISTS = ".txt"
 
 
 class FileSource(FrameSource):
-    """Files that `readers` can read; each image is called by its path below the source."""
+    """Files that `readers` can read. The name of an image is its path below the source."""
 
     named: ClassVar[bool] = True
     packable: ClassVar[bool] = True
@@ -41,7 +41,7 @@ class FileSource(FrameSource):
 
     @classmethod
     def takes(cls, name: str) -> bool:
-        """Whatever is no other kind: `files_of` says what is wrong with a name."""
+        """Takes every name that no other kind takes. `files_of` refuses wrong names."""
         return True
 
     def files(self) -> list[Path]:
@@ -131,7 +131,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def name_of(path: Path, source: Path) -> str:
-    """What a file is called: its path below a folder, as a list has it, or its own name.
+    """The name of a file: its path below a folder, its path in a list, or its own name.
 
     Bytes of names that are no UTF-8 are written as \\xNN, since no table could hold them.
     """

@@ -1,4 +1,4 @@
-"""Sources whose images come as frames of any size and kind of number.
+"""Sources whose images are frames of any size and number type.
 
 A recipe brings the frames to one form. `FrameSource.parts` is the only loop that reads, prepares
 and collects them, for images that are loaded, packed or predicted.
@@ -22,7 +22,7 @@ from mcevae.images.recipe import SIDE, Recipe, Survey, floats, survey
 from mcevae.images.sources.contract import START, Part, Position, Share, Source, Track
 
 SAMPLE = 512
-"""Frames that a recipe is found from."""
+"""Number of frames from which a recipe is chosen."""
 FILE_BITS = 32
 """The number of an image is that of its file, shifted by so many bits, plus that of its frame."""
 
@@ -52,7 +52,7 @@ class FrameSource(Source):
 
     @abstractmethod
     def sample(self) -> Iterable[Frame | Fault]:
-        """About `SAMPLE` frames from all over the source, from which a recipe is found."""
+        """About `SAMPLE` frames from the whole source, to choose a recipe from."""
 
     @abstractmethod
     def numbered(
@@ -62,7 +62,7 @@ class FrameSource(Source):
 
     @cached_property
     def survey(self) -> Survey:
-        """What the images are like; found once, keeping to what the settings give.
+        """Look at a sample of the images once and choose what the settings do not give.
 
         Raises:
             UserError: no frame of the sample can be used.
@@ -101,7 +101,7 @@ class FrameSource(Source):
             yield self.collect(collected, recipe, share)
 
     def collect(self, collected: "Collected", recipe: Recipe, share: Share | None) -> Part:
-        """What was collected, as a part; the other arguments are as in `parts`."""
+        """Make a part of what was collected. The other arguments are as in `parts`."""
         empty = torch.empty(0, recipe.channels, *recipe.shape, dtype=torch.uint8)
         return Part(
             pixels=torch.stack(collected.images) if collected.images else empty,
@@ -145,7 +145,7 @@ class Collected:
         self.faults: list[Fault] = []
 
     def add(self, numbered: Numbered, image: Tensor | Fault) -> None:
-        """Put in the image of a frame, or why there is none."""
+        """Add the image of a frame, or the reason why it cannot be used."""
         if isinstance(image, Fault):
             self.faults.append(image)
         else:
@@ -160,7 +160,7 @@ class Collected:
 def prepared(
     frame: Frame | Fault, recipe: Recipe, source: str, on_error: Literal["skip", "stop"]
 ) -> UInt8[Tensor, "C H W"] | Fault:
-    """A frame as an image for the model, or why it cannot be one.
+    """Convert a frame to an image for the model, or return why that is not possible.
 
     Args:
         frame: as its file has it, or why it has none.
@@ -182,7 +182,7 @@ def prepared(
 
 
 def usable(source: str, frames: Iterable[Frame | Fault], normalise: str) -> list[Frame]:
-    """Those frames that can be brought to a form.
+    """The frames that can be used.
 
     Args:
         source: what errors call the source.
@@ -209,7 +209,7 @@ def usable(source: str, frames: Iterable[Frame | Fault], normalise: str) -> list
 
 
 def no_image(source: str, faults: Sequence[Fault]) -> UserError:
-    """What to say when no image of a source can be used."""
+    """The error for a source without any image that can be used."""
     first = faults[0]
     where = "" if first.name == Path(source).name else f"no image can be used; {first.name} "
     return UserError(f"{source}: {where}{first.reason}.")

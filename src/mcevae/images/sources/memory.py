@@ -10,7 +10,7 @@ from mcevae.images.sources.stacks import StackSource
 
 
 class MemorySource(StackSource):
-    """Frames that are in memory. No name stands for them, so that the source is made by hand."""
+    """Frames in memory. They have no name or path, so code must create this source itself."""
 
     def __init__(self, frames: Sequence[Frame], settings: DataConfig, name: str = "X") -> None:
         """Take the frames.

@@ -1,4 +1,4 @@
-"""Packs: more images than memory holds, brought to one form by `mcevae pack`."""
+"""Packs as a source: images in one form, made by `mcevae pack`, that need not fit into memory."""
 
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from mcevae.images.splits import Place, Splits, split_pack
 
 
 class PackSource(RowSource):
-    """A pack on disk; training sees a window of it at a time."""
+    """A pack on disk. Training reads one window of it at a time."""
 
     named: ClassVar[bool] = True
 
@@ -50,7 +50,7 @@ class PackSource(RowSource):
         return [Path(self.name) / file for file in (INDEX, PIXELS)]
 
     def settled(self) -> dict[str, Any]:
-        """The settings that its images were read by."""
+        """The settings with which the images were read."""
         return self.pack.recipe
 
     def load(self, track: Track = iter) -> ImageSet:

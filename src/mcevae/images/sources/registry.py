@@ -1,4 +1,4 @@
-"""Which kind of source a name or path is. A new kind is a file of this folder and a line here."""
+"""Find the kind of source for a name or path. A new kind needs a file here and a line below."""
 
 import os
 
@@ -10,7 +10,7 @@ from mcevae.images.sources.named import NamedSource
 from mcevae.images.sources.pack import PackSource
 
 KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, FileSource]
-"""A name or path is of the first kind that takes it; the last one takes any."""
+"""Kinds of sources. The first kind that takes a name or path is used; the last takes all."""
 
 
 def kind_of(name: str) -> type[Source]:

@@ -1,4 +1,4 @@
-"""Sources whose images have one form already and can be read from any row on."""
+"""Sources whose images already have one form and can be read from any row."""
 
 from abc import abstractmethod
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The state of a source's files at one moment, by which a change of them is noticed."""
+"""Record the state of a source's files, to notice when they change."""
 
 import hashlib
 import os
@@ -41,7 +41,7 @@ class Snapshot:
         return known.hexdigest()
 
     def check_unchanged(self) -> None:
-        """Refuse to make one table of two states of a source.
+        """Check that the files have not changed since the snapshot.
 
         Files that are gone are named as faults, and are no error here.
 

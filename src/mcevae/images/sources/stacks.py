@@ -1,4 +1,4 @@
-"""Sources whose frames are all in memory, so that reading can begin at any of them."""
+"""Sources with all frames in memory, so that reading can start at any frame."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
