@@ -1,6 +1,7 @@
-"""Sort unlabelled images by what they show, and give back each one's pose and canonical image.
+"""Sort images without labels by what they show, and find the pose of each image.
 
-Names are imported when they are first used, so that `import mcevae` is quick.
+Start with `MCEVAE` for arrays, or with `open_run` for a run that `mcevae fit` made. Names are
+imported when they are first used, so `import mcevae` is quick.
 """
 
 from importlib import import_module

@@ -83,7 +83,10 @@ def test_a_kind_alone_has_its_own_settings() -> None:
         ({"baseline": []}, r"peer is \[\]"),
         ({"preset": "vade", "peer": {"pretrain": 2.0}}, "pretrain is 2.0"),
         ({"preset": "factor-vae", "peer": {"code": 0}}, "code is 0"),
-        ({"preset": "spatial-vae", "peer": {"shift_prior": 0.0}}, "shift-prior must be positive"),
+        (
+            {"preset": "spatial-vae", "peer": {"shift_prior": 0.0}},
+            "shift-prior must be more than 0",
+        ),
     ],
 )
 def test_what_a_model_does_not_read_is_refused(values: dict[str, Any], complaint: str) -> None:

@@ -51,12 +51,13 @@ KEPT = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(CodeConfig):
-    """Settings of the search for an image's pose."""
+    """Settings of the search for the pose of an image."""
 
     search_restarts: int = 20
-    """Starts of the search for an image's pose (affine-vae)."""
+    """Number of random poses at which the search for the pose of an image starts (preset
+    affine-vae)."""
     search_steps: int = 10
-    """Gradient steps of that search (affine-vae)."""
+    """Number of gradient steps in the search for the pose of an image (preset affine-vae)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,8 +170,8 @@ class AffineVAE(PosedVAE):
         """
         if "upright" not in batch:
             raise UserError(
-                "affine-vae trains on upright images, which these data do not have; use a built-in "
-                "set, or upright images with --pose, or --preset affine-vae-stn."
+                "affine-vae needs upright images for training, but this source has none; use a "
+                "built-in set, or upright images with --pose, or --preset affine-vae-stn."
             )
         upright = to_float(batch["upright"])
         out: Output[Normal] = model(upright, sample=True, search=False)

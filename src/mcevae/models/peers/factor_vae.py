@@ -41,7 +41,7 @@ class FactorConfig(CodeConfig):
     """Settings of FactorVAE."""
 
     gamma: float = 10.0
-    """Weight of the total correlation (factor-vae)."""
+    """Weight of the total correlation in the loss (preset factor-vae)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

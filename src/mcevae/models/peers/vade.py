@@ -44,11 +44,11 @@ class VaDEConfig(CodeConfig):
     """Settings of VaDE."""
 
     pretrain: float = 0.2
-    """Share of the epochs that train a plain autoencoder first (vade)."""
+    """Share of the epochs that train a plain autoencoder first (preset vade)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(0 < self.pretrain < 1, f"--pretrain is {self.pretrain}; use a share of 0 to 1")
+        ensure(0 < self.pretrain < 1, f"--pretrain is {self.pretrain}; use a share between 0 and 1")
 
 
 class VaDE(VAE):
