@@ -205,7 +205,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return self._answers(X).confidence
 
     def outlier(self, X: Any) -> NDArray[np.float64]:
-        """Return the share, (n,), of validation images that the model draws better than each one."""
+        """Return the share, (n,), of validation images that the model draws better than each."""
         return self._answers(X).outlier
 
     def score(self, X: Any, y: object = None) -> float:
