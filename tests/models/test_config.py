@@ -70,12 +70,12 @@ def test_a_kind_alone_has_its_own_settings() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"peer": {"gamma": 3.0}}, "default does not know this --gamma; use --preset factor-vae"),
-        ({"baseline": {"gamma": 3.0}}, "does not know this --gamma; use --preset factor-vae"),
-        ({"preset": "jrvae", "peer": {"code": 3}}, "jrvae does not know this --code"),
+        ({"peer": {"gamma": 3.0}}, "default does not use this --gamma; use --preset factor-vae"),
+        ({"baseline": {"gamma": 3.0}}, "does not use this --gamma; use --preset factor-vae"),
+        ({"preset": "jrvae", "peer": {"code": 3}}, "jrvae does not use this --code"),
         ({"preset": "vae", "objective": {"alpha": 2.0}}, "use --preset default or paper"),
         ({"preset": "vae", "model": {"clusters": "auto"}}, "know --clusters auto"),
-        ({"preset": "gmvae", "start": {"redraws": 2}}, "gmvae does not know this --redraws"),
+        ({"preset": "gmvae", "start": {"redraws": 2}}, "gmvae does not use this --redraws"),
         ({"model": {"kind": "no-such"}}, "model.kind cannot be 'no-such'"),
         ({"peer": {"nothing": 3}}, "no setting peer.nothing"),
         ({"baseline": {"nothing": 3}}, "no setting peer.nothing"),

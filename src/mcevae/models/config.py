@@ -216,7 +216,7 @@ class Config:
                     raise SettingError(unread(kind, f"{part}.{name}"))
         ensure(
             spec.finds_clusters or self.model.clusters != "auto",
-            f"preset {entry_of(kind).preset} does not know --clusters auto; use --preset default",
+            f"preset {entry_of(kind).preset} lacks --clusters auto; use --preset default",
         )
 
     def changed(self: C, **parts: dict[str, Any]) -> C:

@@ -53,9 +53,7 @@ CHUNK_NUMBERS = 800_000
 
 
 class SelfTraining(Teacher):
-    """Keeps a target for every training image and makes new targets.
-
-    New targets may take minutes. Meanwhile it looks at `stop`.
+    """Keeps a target for every training image, and makes new ones unless `stop` has an entry.
 
     Args:
         config: settings of the run.
