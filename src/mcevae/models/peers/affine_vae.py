@@ -66,7 +66,7 @@ class SearchConfig(CodeConfig):
 
 
 class PosedVAE(VAE):
-    """A VAE between a warp and its inverse."""
+    """A VAE that moves images back by their poses, and moves its reconstructions again."""
 
     def redraw(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "B T"], sample: bool
@@ -118,12 +118,12 @@ class AffineVAE(PosedVAE):
     def cost(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "B T"]
     ) -> Float[Tensor, " B"]:
-        """Negative ELBO of images under given poses, at the mean of the code, nats."""
+        """Return the negative ELBO of images for given poses, at the mean of the code, in nats."""
         out = self.redraw(x, parameters, sample=False)
         return self.likelihood(out.reconstruction, x) + self.code.kl(out.posterior)
 
     def search(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B T"]:
-        """Parameters of the poses, each found without regard to the other images."""
+        """Search for the poses; each pose depends on its own image only."""
         kept = min(KEPT, len(self.starts))
         # Tensors made in inference mode cannot be differentiated; their copies made outside can.
         with torch.inference_mode(False), torch.enable_grad():
@@ -152,8 +152,13 @@ class AffineVAE(PosedVAE):
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, search: bool | None = None
     ) -> Output[Normal]:
-        """See `Model.forward`; without `search`, images count as upright. None: search in
-        evaluation mode only.
+        """See `Model.forward`.
+
+        Args:
+            x: images with values from 0 to 1.
+            sample: see `Model.forward`.
+            search: search for poses; if False, images count as upright. None: search in evaluation
+                mode only.
         """
         draw = self.draws(sample)
         if self.training if search is None else not search:
@@ -163,10 +168,10 @@ class AffineVAE(PosedVAE):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Those of a VAE, for the upright images of the batch.
+        """Compute the terms of a VAE for the upright images of the batch.
 
         Raises:
-            UserError: they are not known.
+            UserError: the source has no upright images.
         """
         if "upright" not in batch:
             raise UserError(
