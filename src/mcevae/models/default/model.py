@@ -55,7 +55,7 @@ class DefaultModel(Model[HypothesisPosterior]):
         clusters: K, the number of clusters in use. `use` can make it smaller than the net allows.
 
     Args:
-        group: of the poses.
+        group: group of the poses.
         support: half-widths of the group's parameters; only rotations inside have any prior mass.
         net: images with masks to logits (B, K, R) and the parameters other than the rotation.
         encoder: images to the parameters of z, given the cluster's weights.

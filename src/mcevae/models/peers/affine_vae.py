@@ -95,7 +95,7 @@ class AffineVAE(PosedVAE):
     Args:
         config: sizes as for `VAE`; starts and steps of the search; support; beta.
         shape: (C, H, W) of the images.
-        group: of the poses.
+        group: group of the poses.
     """
 
     quick = False
@@ -191,7 +191,7 @@ class TransformerVAE(PosedVAE):
     Args:
         config: sizes as for `VAE`; beta.
         shape: (C, H, W) of the images.
-        group: of the poses.
+        group: group of the poses.
     """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:

@@ -31,7 +31,7 @@ class VAE(Model[Normal]):
     Args:
         config: sizes of the code, the encoder, the extractor and the decoder; beta.
         shape: (C, H, W) of the images.
-        group: of the poses, which are all the identity.
+        group: group of the poses, which are all the identity.
     """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
