@@ -62,11 +62,11 @@ def test_inverse_transform_is_the_reconstruction(fitted: MCEVAE, X: np.ndarray) 
 def test_flat_rows_and_images_are_the_same(fitted: MCEVAE, X: np.ndarray) -> None:
     flat = X.reshape(len(X), -1)
     assert np.allclose(fitted.transform(flat), fitted.transform(X))
-    with pytest.raises(ValueError, match="780 features, which are no image; give image_shape"):
+    with pytest.raises(ValueError, match="780 features, which do not make an image; give"):
         tiny().fit(flat[:, :780])
     shaped = tiny(image_shape=(26, 30)).fit(flat[:, :780])
     assert shaped.image_shape_ == (26, 30)
-    with pytest.raises(ValueError, match="fitted to"):
+    with pytest.raises(ValueError, match="as for `fit`"):
         shaped.predict(X)
 
 

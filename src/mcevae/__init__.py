@@ -1,6 +1,13 @@
-"""Sort unlabelled images by what they show, and give back each one's pose and canonical image.
+"""Sort unlabelled images by what they show, and find the pose and the canonical image of each one.
 
-Names are imported when they are first used, so that `import mcevae` is quick.
+Most users need two names:
+
+    MCEVAE     a scikit-learn estimator: `MCEVAE(n_clusters=10).fit(images).labels_`
+    open_run   a run that `mcevae fit` made: `open_run("runs/first").predict("new images")`
+
+For researchers: `Config` and `fit` (settings and training), `load` and `prepare_for` (images),
+`build` (networks), `get_group` and `warp` (Lie groups, and images moved by their elements).
+`help(mcevae.MCEVAE)` describes each. Names are imported when they are first used, so that `import mcevae` is quick.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The default preset as a scikit-learn estimator: arrays in, clusters, poses and pictures out."""
+"""Preset `default` as a scikit-learn estimator: it takes arrays and gives clusters and poses."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,49 +28,53 @@ from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
 LEAST = 4
-"""Images that can be learned from."""
+"""Smallest number of images that `fit` accepts."""
 LATENTS = ("z_c", "tau", "z")
-"""What `transform` gives, in this order."""
+"""The latents that `transform` returns, in this order."""
 
 
 class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Clusters of images, however they are turned, shifted or scaled, with poses.
+    """Sorts images into clusters, however they are turned, shifted or scaled, and finds poses.
 
-    X is (n, H, W), (n, H, W, C) with C of 1 or 3, or flat (n, features): squares of one channel, or
-    of `image_shape`. Images may hold bytes, words or floats; all are brought to one form, as
-    `mcevae fit` does it (`recipe_`).
+    X has shape (n, H, W), or (n, H, W, C) with C of 1 or 3, or (n, features). A row of features is
+    a square image with one channel, unless `image_shape` gives another shape. Images may hold
+    8-bit or 16-bit integers, or floats. All of them are brought to one form, as `mcevae fit` does
+    (`recipe_`).
 
     Args:
         n_clusters: K, or "auto" to find it, from 2 to 30. Default 10.
         group: Lie group of the poses: so2, se2, sim2, aff2, or the path of a .toml file with
             generators. Default "se2".
-        rotation: largest rotation either way, degrees, 0 to 180. Default 90.
+        rotation: largest rotation in each direction, degrees, 0 to 180. Default 90.
         shift: largest shift, as a fraction of the image side. Default 0.25.
-        image_shape: (H, W) or (H, W, C) of flat rows. Default None: squares of one channel.
-        max_epochs: passes over the images, or "auto": more passes over fewer images. Default
-            "auto".
-        minutes: end after so many minutes at most. Default None: there is no limit.
-        background: what lies around the things, 0 (black) to 1 (white). Default None: what the
-            borders of the images show.
-        random_state: seed, or a generator to draw one from. Default 0.
-        settings: further settings by part, such as {"start": {"templates": 64}}; see `Config`.
+        image_shape: (H, W) or (H, W, C) of the images in flat rows. Default None: they are square
+            and have one channel.
+        max_epochs: number of passes over the images. With "auto", fewer images get more passes.
+            Default "auto".
+        minutes: stop after at most this many minutes. Default None: no limit.
+        background: brightness around the things, from 0 (black) to 1 (white). Default None: it is
+            measured at the borders of the images.
+        random_state: a seed, or a generator from which a seed is drawn. Default 0.
+        settings: more settings by part, such as {"start": {"templates": 64}}; see `Config`.
             Default None.
         run: folder for checkpoints, logs and settings. Default None: nothing is kept.
         verbose: show progress. Default False.
 
     Attributes:
-        labels_: (n,) clusters of the images it was fitted to; not kept by `save_pretrained`.
+        labels_: (n,) clusters of the images that `fit` was given; `save_pretrained` leaves them
+            out.
         model_: the network, a torch module in evaluation mode.
         config_: all settings.
         recipe_: how images are brought to the form that the network takes.
-        calibration_: of confidence and outlier score.
-        image_shape_: of an image of X; None (read from a run of the command line): any.
-        n_features_in_: numbers of an image, where its shape is known.
+        calibration_: how the network's numbers become confidence and outlier score.
+        image_shape_: shape of an image of X. It is None if the model comes from a run of the
+            command line; images of any shape are then accepted.
+        n_features_in_: number of values in an image, if its shape is known.
 
     References:
-        "Invariance-based Multi-Clustering of Latent Space Embeddings for Equivariant Learning",
-        the model that preset `paper` follows and that preset `default`, which is used here,
-        improves on.
+        "Invariance-based Multi-Clustering of Latent Space Embeddings for Equivariant Learning".
+        Preset `paper` is the model of this paper. Preset `default`, which is used here, improves
+        on it.
 
         D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
 
@@ -119,13 +123,13 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
 
         Args:
             X: at least 4 images.
-            y: is not read.
+            y: ignored.
 
         Returns:
             The estimator itself.
 
         Raises:
-            ValueError: X or a setting cannot be.
+            ValueError: X or a setting has a value that cannot be used.
             TrainingError: the loss is not finite.
         """
         frames = self._frames(X, reset=True)
@@ -149,20 +153,20 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return self
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """(n,) the most probable cluster of each image."""
+        """Return the most probable cluster of each image, (n,)."""
         return self._answers(X).cluster
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """(n, K) probabilities of the clusters."""
+        """Return the probability of each cluster for each image, (n, K)."""
         return self._answers(X).probability
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """(n, K + T + V) the latents: z_c, tau (radians, sides, logs), z."""
+        """Return the latents z_c, tau (radians, image sides, logarithms) and z, (n, K + T + V)."""
         answers = self._answers(X)
         return np.concatenate([getattr(answers, name) for name in LATENTS], 1)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Names of the columns of `transform`; `input_features` is not read."""
+        """Return the names of the columns of `transform`; `input_features` is ignored."""
         check_is_fitted(self)
         group, (code, _, variation) = self.model_.group, self._sizes()
         names = [f"z_c_{k}" for k in range(code)]
@@ -171,10 +175,10 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return np.asarray([*names, *(f"z_{v}" for v in range(variation))], dtype=object)
 
     def inverse_transform(self, X: Any) -> NDArray[np.float32]:
-        """Images of latents as `transform` gives them, from 0 to 1: (n, H, W) or (n, H, W, C).
+        """Draw images from latents that `transform` gave: (n, H, W) or (n, H, W, C), 0 to 1.
 
         Raises:
-            ValueError: X has another shape than what `transform` gives.
+            ValueError: X does not have the shape that `transform` gives.
         """
         check_is_fitted(self)
         latents = torch.as_tensor(np.asarray(X, np.float32))
@@ -186,43 +190,50 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
             return as_pictures(self.model_.decode(z_c, z, tau))
 
     def canonical(self, X: Any) -> NDArray[np.float32]:
-        """What the model draws of each image free of its pose: (n, H, W) or (n, H, W, C)."""
+        """Draw each image without its pose: (n, H, W) or (n, H, W, C)."""
         return self._answers(X).canonical
 
     def pose(self, X: Any) -> NDArray[np.float32]:
-        """(n, 3, 3) what moves each canonical image onto its image (x right, y down, sides)."""
+        """Return the matrix that moves each canonical image onto its image, (n, 3, 3).
+
+        x points right, y points down, and lengths are image sides.
+        """
         return self._answers(X).pose
 
     def confidence(self, X: Any) -> NDArray[np.float32]:
-        """(n,) probability that each thing in another pose has the same cluster."""
+        """Return the probability, (n,), that each thing in another pose gets the same cluster."""
         return self._answers(X).confidence
 
     def outlier(self, X: Any) -> NDArray[np.float64]:
-        """(n,) share of validation images that the model draws better than each image."""
+        """Return the share, (n,), of validation images that the model draws better than each."""
         return self._answers(X).outlier
 
     def score(self, X: Any, y: object = None) -> float:
-        """Minus the mean misfit of the reconstructions, nats per image; 0 is perfect."""
+        """Return minus the mean error of the reconstructions, in nats per image; 0 is perfect."""
         return -float(self._answers(X).misfit.mean())
 
     def _answers(self, X: Any) -> Answers:
-        """What the network says of X."""
+        """Return what the network finds for X."""
         check_is_fitted(self)
         with value_errors():
             pixels = pixels_by(self.recipe_, self._frames(X, reset=False))
         return answers_of(self.model_, self.calibration_, pixels)
 
     def _sizes(self) -> list[int]:
-        """Numbers of each of the latents."""
+        """Return how many numbers each latent has."""
         sizes = latent_sizes(self.model_, self._shape())
         return [sizes[name] for name in LATENTS]
 
     def _shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the network's images."""
+        """Return the shape (C, H, W) of the images that the network takes."""
         return (self.recipe_.channels, *self.recipe_.shape)
 
     def _frames(self, X: Any, *, reset: bool) -> list[Frame]:
-        """Images of X one by one, checked by scikit-learn's own rules."""
+        """Return the images of X one by one, after the checks that scikit-learn asks for.
+
+        Raises:
+            ValueError: X has a wrong shape, too few images or values that are not numbers.
+        """
         array: Any = check_array(
             X,
             dtype=None,  # pyright: ignore[reportArgumentType]
@@ -245,24 +256,30 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         if reset:
             self.image_shape_ = tuple(array.shape[1:])
         elif self.image_shape_ is not None and array.shape[1:] != self.image_shape_:
-            raise ValueError(f"X has images of {array.shape[1:]}; fitted to {self.image_shape_}")
+            raise ValueError(
+                f"X has images of shape {array.shape[1:]}; use {self.image_shape_}, as for `fit`"
+            )
         return [Frame(f"X[{i}]", image) for i, image in enumerate(array)]
 
     def _laid_out(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """Flat rows as images."""
+        """Reshape flat rows to images.
+
+        Raises:
+            ValueError: the number of features does not fit the shape.
+        """
         side = round(flat.shape[1] ** 0.5)
         shape = tuple(self.image_shape) if self.image_shape is not None else (side, side)
         if int(np.prod(shape)) != flat.shape[1]:
             raise ValueError(
-                f"X has {flat.shape[1]} features, which are no image; give image_shape"
+                f"X has {flat.shape[1]} features, which do not make an image; give the image_shape"
             )
         return flat.reshape(len(flat), *shape)
 
     def _config(self) -> Config:
-        """All settings.
+        """Return all settings.
 
         Raises:
-            UserError: one of them cannot be.
+            UserError: a setting has a value that cannot be used.
         """
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
@@ -280,14 +297,14 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return Config.from_dict({"preset": "default", **values})
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn should know: the latents are float32 whatever X is."""
+        """Tell scikit-learn that the latents are always float32, whatever type X has."""
         tags = super().__sklearn_tags__()
         assert tags.transformer_tags is not None
         tags.transformer_tags.preserves_dtype = []
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """The network as safetensors, so that loading it runs no code of its own."""
+        """Keep the network as safetensors, so that loading the file cannot run code."""
         state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
         if "model_" in state:
             tensors = {k: v.cpu().contiguous() for k, v in state["model_"].state_dict().items()}
@@ -295,7 +312,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Build the network anew and fill it."""
+        """Build the network again and load its weights."""
         super().__setstate__(state)
         if isinstance(self.__dict__.get("model_"), bytes):
             tensors = safetensors.torch.load(self.__dict__["model_"])

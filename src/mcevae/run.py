@@ -1,4 +1,4 @@
-"""A trained run from Python: `open_run`, and all that a `Run` can be asked."""
+"""Use a trained run from Python: `open_run` opens it as a `Run`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +20,8 @@ def open_run(run: str | Path, device: torch.device | str | None = None) -> "Run"
     """Open a run that `mcevae fit` made, with the checkpoint that was best on validation images.
 
     Args:
-        run: its folder.
-        device: where to put the model; None: a GPU if there is one.
+        run: folder of the run.
+        device: where to put the model. None: a GPU if there is one, else the CPU.
 
     Raises:
         UserError: the run is missing or unreadable.
@@ -30,29 +30,31 @@ def open_run(run: str | Path, device: torch.device | str | None = None) -> "Run"
 
 
 class Run(TrainedRun):
-    """A trained run. `open_run` gives one.
+    """A trained run, opened by `open_run`.
 
-    Images are brought to the form that the model takes as those of the run were: by the recipe
-    that the run recorded. So the numbers are those of `mcevae predict`.
+    The run has recorded how its images were prepared. New images are prepared in the same way, so
+    the results are the same as those of `mcevae predict`.
 
     Attributes:
-        folder: of the run.
+        folder: folder of the run.
         model: the network, a torch module in evaluation mode.
         settings: all settings of the run, a `Config`.
-        state: what the checkpoint says besides: shape and fingerprint of the images, position.
+        state: other contents of the checkpoint: shape and fingerprint of the images, and how far
+            training got.
     """
 
     def predict(self, images: str | Path | Pictures, part: str = "all") -> Answers:
-        """Cluster, confidence, pose and canonical image of each image, all in memory.
+        """Find cluster, confidence, pose and canonical image of each image; all must fit in memory.
 
         Args:
             images: a path or a built-in set, as for `mcevae predict`; or images in memory: an array
                 (n, H, W) or (n, H, W, C) of any kind of number, a list of images (H, W) or
                 (H, W, C) of any sizes, or a tensor (n, C, H, W).
-            part: of a source that has training and test images: all, train or test.
+            part: which images to take from a source that has training and test images: all, train
+                or test.
 
         Returns:
-            The answers. Files that cannot be used are left out and named in `faults`.
+            The results. Files that cannot be used are left out; `faults` names them.
 
         Raises:
             UserError: the source cannot be read, an image in memory cannot be used, or the run has
@@ -70,7 +72,14 @@ class Run(TrainedRun):
         return replace(self.answers(pixels), names=names or None, faults=faults)
 
     def canonical(self, images: str | Path | Pictures) -> Float32[np.ndarray, "n *picture"]:
-        """What the model draws of each image, free of its pose; `images` as for `predict`."""
+        """Draw each image without its pose.
+
+        Args:
+            images: as for `predict`.
+
+        Raises:
+            UserError: as for `predict`.
+        """
         return self.predict(images).canonical
 
     def table(
@@ -82,20 +91,23 @@ class Run(TrainedRun):
         part: str = "all",
         overwrite: bool = False,
     ) -> Made:
-        """Write a table of a source, of any size, as `mcevae predict` does.
+        """Write a table of the results for a source of any size, as `mcevae predict` does.
 
         Args:
             source: a path or a built-in set.
-            out: .parquet or .csv.
-            canonical: folder for PNGs of each canonical and upright image; None: none are drawn.
-            part: of a source that has training and test images: all, train or test.
-            overwrite: replace the table if it is there.
+            out: the table to write, .parquet or .csv.
+            canonical: folder for PNG files of each canonical and each upright image. None: no files
+                are drawn.
+            part: which images to take from a source that has training and test images: all, train
+                or test.
+            overwrite: replace the table if it exists.
 
         Returns:
-            Where the table is, its rows, and what could not be used.
+            Where the table is, how many rows it has, and which files could not be used.
 
         Raises:
-            UserError: the source cannot be read, or the table is there or cannot be written.
+            UserError: the source cannot be read, the table cannot be written, or it exists and
+                `overwrite` is False.
         """
         order = Order(
             run=self.folder,
@@ -108,21 +120,21 @@ class Run(TrainedRun):
         return make_here(order, run=self)
 
     def evaluate(self, split: str = "test") -> Scores:
-        """Scores of the run by name, see `mcevae evaluate`; nothing is written.
+        """Compute the scores of the run, as `mcevae evaluate` does, but write no file.
 
         Args:
-            split: of the images that the run was made with: test or validation.
+            split: which images of the run to score: test or validation.
 
         Raises:
-            UserError: the images are not there, or have changed.
+            UserError: the images are missing or have changed.
         """
         return self.scores(self.data(), split)
 
     def report(self) -> Path:
-        """Score the run, calibrate it and write its report.html anew; gives its path.
+        """Score the run, calibrate it and write its report.html again; return the path.
 
         Raises:
-            UserError: the images are not there or have changed, or a file cannot be written.
+            UserError: the images are missing or have changed, or a file cannot be written.
         """
         data = self.data()
         scores = self.scores(data)

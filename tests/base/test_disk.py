@@ -255,7 +255,7 @@ def test_checkpoints_from_before_there_were_fingerprints_load(tmp_path: Path) ->
 def test_a_log_that_is_none_is_named(trained: Path, tmp_path: Path) -> None:
     for text in ("{}", "[1]", '{"epoch": 0', "\x00"):
         (tmp_path / "metrics.jsonl").write_text(text)
-        with pytest.raises(UserError, match=r"metrics\.jsonl: is not a readable log"):
+        with pytest.raises(UserError, match=r"metrics\.jsonl: the log is damaged"):
             read_log(tmp_path)
 
 

@@ -77,7 +77,7 @@ def test_what_is_saved_comes_back_with_the_same_numbers(
         "random_state": 0,
         "image_shape": [28, 28],
     }
-    with pytest.raises(ValueError, match="fitted to"):
+    with pytest.raises(ValueError, match="as for `fit`"):
         again.predict(X[:, :26])
     refitted = again.set_params(random_state=seed).fit(X)
     assert np.array_equal(refitted.transform(X), fitted.transform(X))

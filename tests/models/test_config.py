@@ -70,12 +70,12 @@ def test_a_kind_alone_has_its_own_settings() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"peer": {"gamma": 3.0}}, "default does not know this gamma; use preset factor-vae"),
-        ({"baseline": {"gamma": 3.0}}, "does not know this gamma; use preset factor-vae"),
-        ({"preset": "jrvae", "peer": {"code": 3}}, "jrvae does not know this code"),
+        ({"peer": {"gamma": 3.0}}, "default does not use this gamma; use preset factor-vae"),
+        ({"baseline": {"gamma": 3.0}}, "does not use this gamma; use preset factor-vae"),
+        ({"preset": "jrvae", "peer": {"code": 3}}, "jrvae does not use this code"),
         ({"preset": "vae", "objective": {"alpha": 2.0}}, "use preset default or paper"),
-        ({"preset": "vae", "model": {"clusters": "auto"}}, "know clusters auto"),
-        ({"preset": "gmvae", "start": {"redraws": 2}}, "gmvae does not know this redraws"),
+        ({"preset": "vae", "model": {"clusters": "auto"}}, "lacks clusters auto"),
+        ({"preset": "gmvae", "start": {"redraws": 2}}, "gmvae does not use this redraws"),
         ({"model": {"kind": "no-such"}}, "model.kind cannot be 'no-such'"),
         ({"peer": {"nothing": 3}}, "no setting peer.nothing"),
         ({"baseline": {"nothing": 3}}, "no setting peer.nothing"),
@@ -83,7 +83,10 @@ def test_a_kind_alone_has_its_own_settings() -> None:
         ({"baseline": []}, r"peer is \[\]"),
         ({"preset": "vade", "peer": {"pretrain": 2.0}}, "pretrain is 2.0"),
         ({"preset": "factor-vae", "peer": {"code": 0}}, "code is 0"),
-        ({"preset": "spatial-vae", "peer": {"shift_prior": 0.0}}, "shift_prior must be positive"),
+        (
+            {"preset": "spatial-vae", "peer": {"shift_prior": 0.0}},
+            "shift_prior must be more",
+        ),
     ],
 )
 def test_what_a_model_does_not_read_is_refused(values: dict[str, Any], complaint: str) -> None:

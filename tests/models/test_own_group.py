@@ -75,7 +75,7 @@ def test_settings_hold_the_group_itself(preset: Any, tmp_path: Path) -> None:
         ('name = "slant"', "", "the group has no name; add it"),
         ("half_width = 0.6", "", "a generator has no half_width; add it"),
         ("half_width", "width", "a generator has an entry 'width'; use coordinate"),
-        ('name = "slant"', 'name = "se2"', "'se2' is that of another group"),
+        ('name = "slant"', 'name = "se2"', "'se2' belongs to another group"),
         ('name = "slant"', 'name = "<b>"', "name is '<b>'; use 1 to 30 small letters"),
         ('name = "slant"', f'name = "{"a" * 31}"', "use 1 to 30 small letters"),
         ('coordinate = "slant"', 'coordinate = "../x"', "coordinate is '../x'; use 1 to 30"),

@@ -96,10 +96,10 @@ def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
 
     monkeypatch.setattr(school, "posterior", posterior)
     for left in (70, 60):
-        assert "brought back" not in school.redraw()
+        assert "returned" not in school.redraw()
         assert (school.targets.cluster == 0).sum() == left
     left = 50
-    assert "80 brought back" in school.redraw()
+    assert "80 images returned" in school.redraw()
     assert (school.targets.cluster == 0).sum() == own
     assert school.targets.first[:own].eq(0).all() and school.targets.first[own:].eq(1).all()
 

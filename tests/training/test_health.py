@@ -37,7 +37,7 @@ def test_clusters_that_nothing_is_in_are_named_once(tmp_path: Path, small_data: 
     """The model as published puts posed digits into one of five clusters when it begins."""
     config = tiny(epochs=4, clusters=5)
     text = said(config, small_data, tmp_path / "run")
-    assert text.count("of 5 clusters have next to no images: ask for fewer (--clusters)") == 1
+    assert text.count("of 5 clusters have almost no images: ask for fewer (--clusters)") == 1
     signs = [row["signs"] for row in read_log(tmp_path / "run") if "signs" in row]
     assert len(signs) == 4 and all(one["clusters"] == 5 and one["dead"] > 0 for one in signs)
 
@@ -45,7 +45,7 @@ def test_clusters_that_nothing_is_in_are_named_once(tmp_path: Path, small_data: 
 def test_a_resumed_run_does_not_say_it_again(tmp_path: Path, small_data: Splits) -> None:
     first = said(tiny(epochs=2, clusters=5), small_data, tmp_path / "run")
     again = said(tiny(epochs=4, clusters=5), small_data, tmp_path / "run", resume=True)
-    assert "next to no images" in first and "next to no images" not in again
+    assert "almost no images" in first and "almost no images" not in again
 
 
 def test_a_support_that_is_too_small_is_named(tmp_path: Path, small_data: Splits) -> None:
@@ -86,7 +86,7 @@ def test_a_healthy_run_says_nothing(tmp_path: Path) -> None:
     signs = [row["signs"] for row in read_log(tmp_path / "run") if "signs" in row]
     assert begun([{"signs": one} for one in signs]) == []
     assert signs[-1]["clusters"] == 3 and "border_rotation" in signs[-1]
-    for word in ("next to no images", "border of the support", "saturated"):
+    for word in ("almost no images", "border of the support", "saturated"):
         assert word not in text
 
 

@@ -84,9 +84,9 @@ class DataConfig(FilesConfig):
     """Which images to use, how to move them, and how to split them."""
 
     pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
-    """Before training, move every image by a random element of this group. This turns upright
-    images into a benchmark with known poses. auto: the model's group for built-in sets, none for
-    files."""
+    """For tests only: move every image at random before training, so that the true poses are
+    known. Leave it alone for your own images. auto: moves built-in sets only, in the model's
+    group."""
     split: Literal["standard", "paper"] = "standard"
     """standard: use the set's own test images. paper: put all images together and split them
     6:1."""

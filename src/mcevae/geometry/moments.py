@@ -11,7 +11,7 @@ from mcevae.geometry.warp import side
 RADIUS = 0.22
 """Radius (root mean square distance from the centroid, in image sides) that counts as scale 1."""
 BORDER = 0.005
-"""Largest share of the intensity in the outermost pixels of an image that counts as whole."""
+"""An image shows its whole content if its outermost pixels have at most this share of intensity."""
 
 
 def places(x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The networks of presets `default` and `paper`, put together from settings."""
+"""Build the models of presets `default` and `paper` from settings."""
 
 import math
 
@@ -24,12 +24,12 @@ from mcevae.models.paper import PaperModel
 
 
 def paper(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> PaperModel:
-    """The paper's model.
+    """Build the paper's model.
 
     Args:
         config: settings of the run.
         shape: (C, H, W) of the images.
-        group: of the poses.
+        group: group of the poses.
     """
     sizes = config.model
     cluster = (
@@ -56,7 +56,7 @@ def paper(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> Pa
 
 
 def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> DefaultModel:
-    """The default model; arguments as for `paper`."""
+    """Build the default model; the arguments are those of `paper`."""
     sizes, room = config.model, config.model.room
     support = config.support.half_widths(group)
     variation = GaussianLatent(sizes.variation)
@@ -78,12 +78,12 @@ def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> 
 
 
 def pose_scale(group: MatrixGroup, config: Config) -> Tensor:
-    """Standard deviation of the Gaussian prior of tau, (T,).
+    """Return the standard deviation of the Gaussian prior of tau, (T,).
 
     The paper does not state p(tau). A uniform distribution on the support has standard deviation
-    half-width / sqrt(3); the Gaussian with the same one makes eq. (7) analytic and puts rotation
-    and shift, whose units differ, on one footing. It is kept above 0.01 where the support has
-    no width.
+    half-width / sqrt(3). We use a Gaussian with the same standard deviation: eq. (7) is then
+    analytic, and rotation and shift count alike although their units differ. The value is at least
+    0.01, also if the support has no width.
     """
     half_widths = torch.tensor(config.support.half_widths(group))
     return (half_widths / math.sqrt(3)).clamp_min(0.01)

@@ -1,7 +1,8 @@
-"""Settings of a run: frozen dataclasses, and TOML in and out. Imports no tensors, so it is quick.
+"""Settings of a run, as frozen dataclasses that are read from TOML and written to it.
 
-Every flag of ``mcevae fit`` is a field here, in `base.config`, or in the file of a peer; its
-docstring is the flag's help.
+Every flag of ``mcevae fit`` is a field here, in `base.config`, or in the file of a peer. The
+docstring of the field is the help text of the flag. The module imports no tensors, so it loads
+quickly.
 """
 
 import dataclasses
@@ -37,46 +38,51 @@ else:
 P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
 MOST_ASKED = 10_000  # clusters
-MOST_CLUSTERS = 30  # that `--clusters auto` may find
+MOST_CLUSTERS = 30  # the most that `--clusters auto` can find
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Sizes and components of the model; the defaults are those of preset `default`."""
+    """Sizes and parts of the model. The defaults are those of preset `default`."""
 
     group: Annotated[GroupName | OwnGroup, FLAG] = "se2"
-    """Lie group of the pose: rotation (so2), with shift (se2), with scale (sim2), affine (aff2), or
-    a .toml file with generators of your own."""
+    """How things may be moved. so2: rotations; se2: also shifts; sim2: also scales; aff2: also
+    stretches and shears; or a .toml file with generators of your own group."""
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "hypotheses"
-    """hypotheses: of preset default; mce-vae: the paper's; or a peer, which has a preset of its
-    name."""
+    """Kind of model. hypotheses: the model of preset default; mce-vae: the paper's model; or a
+    peer, whose preset has the same name."""
     rotations: int = 72
-    """Rotations of the grid of hypotheses, over the whole circle."""
+    """Number of rotations that the model compares, over the whole circle. (Not the largest
+    rotation, which is --rotation.)"""
     clusters: int | Literal["auto"] = 10
-    """Number of clusters K, which is also the size of z_c; auto (default preset): as many as the
-    images' neighbourhood graph falls into, 2 to 30."""
+    """Number of clusters, K; it is also the size of z_c. auto (preset default only): find the
+    number, 2 to 30, from the neighbour graph of the images."""
     variation: int = 13
     """Size of z, the variation inside a cluster."""
     encode: Literal["canonical", "image"] = "canonical"
-    """What z is read from (default preset): the image moved back by its pose, or as it lies."""
+    """Which image gives z (preset default). canonical: the image moved back by its pose; image:
+    the image as it is given."""
     latent: Literal["mixture", "gaussian"] = "mixture"
-    """mixture: eqs. (9) to (17); gaussian: a diagonal Gaussian for z_c (the ablation, fig. 5e)."""
+    """Distribution of z_c. mixture: eqs. (9) to (17) of the paper; gaussian: one diagonal Gaussian
+    (the paper's comparison in fig. 5e)."""
     prior_weights: tuple[float, ...] | None = None
-    """Weights p of the prior mixture, eq. (9), one per cluster, summing to 1. Unset: equal."""
+    """Weights p of the prior mixture, eq. (9): one for each cluster, with sum 1. If this is not
+    set, all are equal."""
     posterior_weights: tuple[float, ...] | None = None
-    """Weights pi of the posterior mixture, eq. (10), one per cluster. Unset: equal."""
+    """Weights pi of the posterior mixture, eq. (10): one for each cluster, with sum 1. If this is
+    not set, all are equal."""
     channels: tuple[int, int, int, int] = (32, 64, 128, 128)
-    """Channels of the four convolutions of the encoder."""
+    """Number of channels of each of the encoder's four convolutions."""
     hidden: int = 512
-    """Units of the two hidden layers of the cluster and the variation extractor."""
+    """Number of units in each hidden layer of the networks for clusters and variation."""
     pose_hidden: int = 32
-    """Units of the two hidden layers of the transformation extractor."""
+    """Number of units in each hidden layer of the network for poses."""
     decoder_hidden: int = 300
-    """Units of the gated layers of the invariance decoder."""
+    """Number of units in each hidden layer of the decoder."""
 
     @property
     def room(self) -> int:
-        """Clusters that a network has room for: K, or the most that may be found."""
+        """Number of clusters that the network is built for: K, or the most that auto can find."""
         return MOST_CLUSTERS if self.clusters == "auto" else self.clusters
 
     def __post_init__(self) -> None:
@@ -106,33 +112,38 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StartConfig:
-    """How the default model is started and taught; other models read none of it."""
+    """How the model of preset `default` starts and is taught. Other models do not read this."""
 
     templates: int = 128
-    """Templates of the mixture that gives the first poses."""
+    """Number of templates that are fitted to the images to get the first poses."""
     subset: int = 20_000
-    """Images that templates and neighbourhood graph are made from."""
+    """Number of images from which templates and the neighbour graph are made."""
     poses: Literal["templates", "moments"] = "templates"
-    """First poses: of templates at every angle; or upright, with the shift of the centroid."""
+    """How to find the first poses. templates: compare each image with templates at every angle;
+    moments: start upright, shifted to the centre of the content."""
     grouping: Literal["tangent", "euclidean", "kmeans"] = "tangent"
-    """First clusters: of a graph of neighbours under the tangent distance, or under the plain one;
-    or k-means on the pixels of the canonical images."""
+    """How to find the first clusters. tangent: a neighbour graph with the tangent distance;
+    euclidean: a neighbour graph with the plain distance; kmeans: k-means on the pixels of the
+    canonical images."""
     draw: Literal["posterior", "mode"] = "posterior"
-    """New targets: drawn from the network's sharpened posterior, or its likeliest hypothesis."""
+    """How to make new targets. posterior: draw them from the network's sharpened posterior; mode:
+    take the most probable hypothesis."""
     neighbours: int = 15
-    """Neighbours of an image in the graph that gives the first clusters."""
+    """Number of neighbours of each image in the graph that gives the first clusters."""
     restarts: int = 3
-    """Groupings of the graph, of which the one that agrees best with the others is taken."""
+    """How many times to group the graph. The result that agrees best with the others is used."""
     warmup: float = 0.25
-    """Share of the epochs that teach poses alone."""
+    """Share of the epochs in which the model learns poses only."""
     redraws: int = 5
-    """How often, after the warm-up, targets are drawn anew from the network's own posterior."""
+    """How many times, after the warm-up, new targets are made from the network's posterior."""
     frames: Literal["content", "common"] = "content"
-    """content: a frame for each cluster and look, learned from the poses; common: as found."""
+    """How to choose frames. content: turn images that look alike into one frame; common: keep the
+    poses as they were found."""
     augment_strain: float = 0.1
-    """Standard deviation of the random scale, stretch and shear of taught images, log units."""
+    """Standard deviation of the random scale, stretch and shear of training images, in log
+    units."""
     augment_elastic: float = 0.025
-    """Standard deviation of their elastic deformation, image sides."""
+    """Standard deviation of the random elastic deformation of training images, in image sides."""
 
     def __post_init__(self) -> None:
         for name in ("templates", "subset", "neighbours", "restarts"):
@@ -145,10 +156,11 @@ class StartConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that a run depends on; the defaults are preset `default`."""
+    """All settings of a run. The defaults are those of preset `default`."""
 
     preset: PresetName = "default"
-    """Starting point of all other settings. `mcevae fit --preset NAME --help` shows them."""
+    """A model with all its settings; other flags change them. `mcevae fit --preset NAME --help`
+    shows the settings of a preset."""
     data: DataConfig = field(default_factory=DataConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -159,19 +171,19 @@ class Config:
 
     @property
     def data_group(self) -> GroupName | OwnGroup | None:
-        """The group that the images are moved by before training, or None."""
+        """The group whose elements move the images before training, or None."""
         if self.data.pose == "auto":
             return None if self.data.is_file else self.model.group
         return None if self.data.pose == "none" else self.data.pose
 
     def own(self, kind: type[P]) -> P:
-        """The settings that are the model's own.
+        """Return the settings that belong to the model only.
 
         Args:
-            kind: their class.
+            kind: the class that they should have.
 
         Raises:
-            ValueError: they are of another class.
+            ValueError: they have another class.
         """
         if not isinstance(self.peer, kind):
             raise ValueError(f"peer has {type(self.peer).__name__}, not {kind.__name__}")
@@ -179,21 +191,22 @@ class Config:
 
     def __post_init__(self) -> None:
         own = spec_of(self.model.kind).settings
-        if type(self.peer) is PeerConfig:  # none were given
+        if type(self.peer) is PeerConfig:  # nothing was given
             object.__setattr__(self, "peer", own())
         self.own(own)
         ensure(
             self.objective.mode == "unsupervised" or self.data_group is not None,
-            "supervised mode needs upright images: use a built-in set or --pose",
+            "--mode supervised needs upright images: use a built-in set, or upright images with "
+            "--pose",
         )
         ensure(
             self.model.clusters != "auto" or self.start.grouping != "kmeans",
-            "--clusters auto needs a neighbourhood graph; leave out --grouping kmeans",
+            "--clusters auto needs a neighbour graph; use --grouping tangent or euclidean",
         )
         self._refuse_what_is_not_read()
 
     def _refuse_what_is_not_read(self) -> None:
-        """Settings of other models must not be passed over in silence."""
+        """Refuse settings that this model does not read, instead of ignoring them."""
         kind = self.model.kind
         spec = spec_of(kind)
         for part in ("model", "objective", "start"):
@@ -204,11 +217,11 @@ class Config:
                     raise SettingError(unread(kind, f"{part}.{name}"))
         ensure(
             spec.finds_clusters or self.model.clusters != "auto",
-            f"preset {entry_of(kind).preset} does not know --clusters auto; use --preset default",
+            f"preset {entry_of(kind).preset} lacks --clusters auto; use --preset default",
         )
 
     def changed(self: C, **parts: dict[str, Any]) -> C:
-        """The same with some settings of some parts changed: `changed(train={"epochs": 3})`."""
+        """Return a copy with some settings changed, such as `changed(train={"epochs": 3})`."""
         new: dict[str, Any] = {
             part: dataclasses.replace(getattr(self, part), **settings)
             for part, settings in parts.items()
@@ -216,20 +229,20 @@ class Config:
         return dataclasses.replace(self, **new)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values; settings that are unset (None) are left out, as TOML has no null."""
+        """Return nested plain values. Settings that are None are left out: TOML has no null."""
         return plain(dataclasses.asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], origin: str = "settings") -> "Config":
-        """Inverse of `to_dict`; missing settings come from the preset.
+        """Make settings from what `to_dict` gives. Missing settings come from the preset.
 
         Args:
-            values: settings by part, and the preset. Where it is missing, it is that of the model
-                that is named, else `default`.
-            origin: where they are from, for the message.
+            values: the preset, and the settings of each part. If the preset is missing, it is
+                the preset of the model that `values` names, or else `default`.
+            origin: where the values come from; the error message says it.
 
         Raises:
-            UserError: an unknown or unfitting setting, named with `origin`.
+            UserError: a setting is unknown or has a wrong value.
         """
         values = dict(values)
         name = values.pop("preset", preset_for(values.get("model")))
@@ -238,7 +251,7 @@ class Config:
         config = PRESETS[name]()
         try:
             for part in values.keys() - {"baseline"}:
-                ensure(part in PART_TYPES, f"there is no group of settings {part!r}")
+                ensure(part in PART_TYPES, f"there is no part of the settings named {part!r}")
             model = values.pop("model", {})
             if isinstance(model, dict) and isinstance(model.get("group"), dict):
                 model = {**model, "group": OwnGroup.from_dict(model["group"])}
@@ -259,41 +272,41 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> "Config":
-        """Settings from a TOML file, as `to_toml` makes it.
+        """Read settings from a TOML file such as `to_toml` makes.
 
         Raises:
-            UserError: the file is missing, is not TOML or holds an unknown setting.
+            UserError: the file is missing, is not TOML or has an unknown setting.
         """
         try:
             return cls.from_dict(tomllib.loads(path.read_text("utf-8")), str(path))
         except OSError as error:
             raise UserError(f"{path}: cannot read settings ({error.strerror}).") from error
-        except DAMAGE as error:  # tomllib's own, and what it does not catch
-            raise UserError(f"{path}: is not a TOML file ({error}).") from error
+        except DAMAGE as error:  # errors of tomllib, and errors that tomllib does not catch
+            raise UserError(f"{path}: not a valid TOML file ({error}).") from error
 
     def to_toml(self) -> str:
-        """The settings as TOML text."""
+        """Return the settings as TOML text."""
         return tomli_w.dumps(self.to_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedConfig(Config):
-    """Settings with numbers in place of what "auto" leaves to the number of images."""
+    """Settings in which every "auto" that depends on the number of images is now a number."""
 
     train: PlannedTrain = field(default_factory=PlannedTrain)
 
 
 def preset_for(model: Any) -> str:
-    """The preset of the model that the part `model` of a file names; `default` if it names none."""
+    """Return the preset of the model that a file names in its part `model`, or `default`."""
     kind = model.get("kind") if isinstance(model, dict) else None
     return entry_of(kind).preset if kind in KINDS else "default"
 
 
 def preset(name: str) -> Config:
-    """The settings of a preset.
+    """Return the settings of a preset.
 
     Args:
-        name: one of `PRESETS`.
+        name: a key of `PRESETS`.
     """
     entry = next(entry for entry in ENTRIES if entry.preset == name)
     spec = spec_of(entry.kind)

@@ -1,4 +1,4 @@
-"""What a model must be, so that training, scoring, checkpoints and reports take it as it is."""
+"""What every model must provide, so that training, scoring and reports can use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +14,21 @@ from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 
 P = TypeVar("P")
-"""A model's own kind of posterior."""
+"""The type of a model's posterior."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output(Generic[P]):
-    """What a model says of a batch of images.
+    """What a model finds for a batch of images.
 
     Attributes:
-        posterior: what the latents below come from, of the model's own kind.
+        posterior: the posterior of the latents; its type depends on the model.
         z_c: (B, K), cluster latent.
         z: (B, V), variation.
         tau: (B, T), pose in the Lie algebra, units as `group.units`.
         element: (B, 3, 3), exp(tau), which moves the canonical image onto x.
         responsibilities: (B, K), probability of each cluster; rows sum to 1.
-        canonical: (B, C, H, W), pose-free image, values from 0 to 1.
+        canonical: (B, C, H, W), the image without its pose, values from 0 to 1.
         reconstruction: (B, C, H, W), the canonical image moved by `element`.
     """
 
@@ -46,8 +46,8 @@ class Output(Generic[P]):
 class Terms:
     """The parts of the loss, each a mean over the batch (scalar tensors, nats per image).
 
-    The best epoch is chosen by `negative_elbo`, not by `loss`: the targets of eq. (8) move with the
-    model, so that its invariance term says little across epochs.
+    `negative_elbo`, not `loss`, chooses the best epoch: the targets of eq. (8) change with the
+    model, so the invariance terms of two epochs cannot be compared.
     """
 
     loss: Tensor
@@ -71,9 +71,10 @@ def assemble(
     alpha: float = 1.0,
     elbo_beta: float = 1.0,
 ) -> Terms:
-    """The loss and the negative ELBO from their parts.
+    """Compute the loss and the negative ELBO from their parts.
 
-    loss = reconstruction + penalty + alpha invariance; the penalty is beta times all divergences.
+    loss = reconstruction + penalty + alpha * invariance. Unless given, the penalty is beta times
+    the sum of all divergences.
 
     Args:
         reconstruction: mean error of the reconstructions.
@@ -81,9 +82,9 @@ def assemble(
         kl_variation: that of the variation; None: 0.
         kl_pose: that of the pose; None: 0.
         beta: weight of the divergences in the loss.
-        penalty: what the loss has in place of the weighed divergences, if anything.
+        penalty: replaces beta times the divergences in the loss; None: it does not.
         invariance: mean invariance term; None: 0.
-        alpha: its weight.
+        alpha: weight of the invariance term.
         elbo_beta: weight of the divergences in `negative_elbo`; 1 is the true bound.
     """
     zero = torch.zeros_like(kl_cluster)
@@ -103,17 +104,17 @@ def assemble(
 
 
 class Model(nn.Module, ABC, Generic[P]):
-    """A network, what it minimises, and how it gets ready for an epoch.
+    """A network, its loss, and how it gets ready for an epoch.
 
-    Models without clusters have one, of responsibility 1, and their whole code as z_c, so that it
-    is clustered by k-means. Those without poses leave every image at the identity, and their
-    reconstruction is their canonical image.
+    A model without clusters has a single cluster with responsibility 1, and its whole code is z_c,
+    which k-means then clusters. A model without poses gives every image the identity as its pose,
+    and its reconstruction is its canonical image.
 
     Attributes:
-        group: of the poses.
-        background: value that moves in from outside the frame, from 0 to 1.
-        quick: whether images are inferred in one pass, rather than by a search.
-        rotations: rotations of the grid that it gives probabilities of; 0: it gives none.
+        group: group of the poses.
+        background: value of pixels from outside the image, from 0 to 1.
+        quick: True if it infers images in one pass, False if it searches.
+        rotations: number of rotations of its grid, if it gives their probabilities; else 0.
     """
 
     group: MatrixGroup
@@ -123,7 +124,7 @@ class Model(nn.Module, ABC, Generic[P]):
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[P]:
-        """Infer and redraw images.
+        """Infer the latents of images and reconstruct the images.
 
         Args:
             x: images with values from 0 to 1.
@@ -135,29 +136,30 @@ class Model(nn.Module, ABC, Generic[P]):
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """Pose-free image of a cluster and a variation, values from 0 to 1."""
+        """Draw the canonical image of a cluster and a variation, values from 0 to 1."""
 
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
-        """The canonical image moved by exp(tau), bilinearly."""
+        """Draw the canonical image and move it by exp(tau), with bilinear interpolation."""
         return warp(self.canonical(z_c, z), self.group.exp(tau), background=self.background)
 
     @abstractmethod
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Terms of the loss for a batch.
+        """Compute the terms of the loss for a batch.
 
         Args:
-            model: what this one is called through: itself, or its wrapper for several devices.
+            model: the object to call for a forward pass: this model, or its wrapper for several
+                devices.
             x: images with values from 0 to 1.
-            batch: further columns of the batch, by name: `upright` where it is known, and those of
+            batch: other columns of the batch, by name: `upright` if it is known, and the columns of
                 the teacher.
         """
 
     def teacher(self, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]) -> "Teacher":
-        """What gets the model ready for each epoch.
+        """Make the teacher, which gets the model ready for each epoch.
 
         Args:
             config: settings of the run.
@@ -166,36 +168,40 @@ class Model(nn.Module, ABC, Generic[P]):
         return Teacher(self, pixels)
 
     def rotation_probabilities(self, out: Output[P]) -> Float[Tensor, "B R"]:
-        """Probabilities of the rotations of the grid, given each image's likeliest cluster.
+        """Return the probabilities of the grid's rotations, for each image's most probable cluster.
 
-        The i-th of R rotations turns by 2 pi i / R. Only where `rotations` is not 0.
+        The i-th of R rotations turns by 2 pi i / R. Only models whose `rotations` is not 0 have
+        this.
+
+        Raises:
+            NotImplementedError: `rotations` is 0.
         """
         raise NotImplementedError
 
     def draws(self, sample: bool | None) -> bool:
-        """Whether latents are drawn, as `forward` takes it."""
+        """Return whether latents are drawn, from the argument `sample` of `forward`."""
         return self.training if sample is None else sample
 
 
 class Stopped(Exception):
-    """Somebody asked to stop while a model was got ready; what is half ready is not kept."""
+    """Somebody asked to stop while a model was prepared. The unfinished work is thrown away."""
 
 
 class Teacher:
-    """Gets a model ready for each epoch. This one, of models that need nothing, does nothing.
+    """Gets a model ready for each epoch. This class does nothing; it is for models without stages.
 
-    What it keeps and what it changes in the model is in the checkpoint (`state`, parameters,
-    buffers), since it is not asked again when a run resumes within an epoch. It draws nothing from
-    the global generators, whose states training goes on from.
+    Checkpoints keep all of its results (`state`, parameters, buffers), because it does not run
+    again when a run resumes within an epoch. It must not use the global random generators: training
+    continues from their states.
 
     Args:
-        model: that is trained.
+        model: the model that is trained.
         pixels: (N, C, H, W) uint8 training images.
 
     Attributes:
-        staged: whether training has stages, all of which must fit into a budget of minutes.
-        warmup: epochs of the first stage; 0: there is none.
-        stop: is filled when somebody asks to stop; long work looks at it.
+        staged: whether training has stages that must all fit into a budget of minutes.
+        warmup: number of epochs of the first stage; 0: there is no first stage.
+        stop: gets an entry when somebody asks to stop; long tasks must look at it.
     """
 
     staged: bool = False
@@ -207,59 +213,58 @@ class Teacher:
 
     @property
     def grouped(self) -> bool:
-        """Whether there are clusters yet."""
+        """Whether there are clusters already."""
         return True
 
     @property
     def columns(self) -> Mapping[str, Tensor]:
-        """What batches have besides their images, by name; a row for each training image."""
+        """Columns that batches have besides their images, with a row for each training image."""
         return {}
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
-        """Spread the stages over so many epochs.
+        """Spread the stages over the epochs.
 
         Args:
-            epochs: of the whole run.
-            warmup: epochs that the first stage took, where it is over.
+            epochs: number of epochs of the whole run.
+            warmup: number of epochs that the first stage took; 0: it is not over yet.
         """
 
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
-        """Get the model ready for an epoch, in training mode; says what was done, if anything.
+        """Get the model ready for an epoch, in training mode; return a message, or "".
 
         Args:
-            epoch: that starts, from 0.
-            epochs: of the whole run, as far as is known.
-            move_on: puts other images in the place of these, where there are more than memory
-                holds.
+            epoch: number of the epoch that starts, from 0.
+            epochs: number of epochs of the whole run, as far as it is known.
+            move_on: replaces these images by others, if the source is larger than memory.
 
         Raises:
-            Stopped: `stop` was filled.
+            Stopped: somebody asked to stop.
         """
         if move_on and epoch > 0:
             move_on()
         return self.prepare(epoch, epochs)
 
     def prepare(self, epoch: int, epochs: int) -> str:
-        """As `before`, for images that are there."""
+        """Do what `before` promises, for the images in memory."""
         return ""
 
     def renew(self, *, grouped: bool) -> None:
-        """Make anew, from the trained model alone, what `state` has: a finished run keeps none.
+        """Make new targets from the trained model only, because a finished run keeps none.
 
         Args:
             grouped: whether the model has its clusters.
 
         Raises:
-            Stopped: `stop` was filled.
+            Stopped: somebody asked to stop.
         """
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint must keep of it."""
+        """Return the tensors that a checkpoint must keep."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to what `state` gave.
+        """Load what `state` gave.
 
         Raises:
-            ValueError: it is of other images.
+            ValueError: it belongs to other images.
         """

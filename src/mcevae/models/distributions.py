@@ -1,8 +1,8 @@
-"""Latent variables: what the extractors' numbers mean, and how far a posterior is from its prior.
+"""Latent variables: make posteriors from a network's output, and compare them with their priors.
 
-Each latent is a component with the same verbs: `posterior` turns an extractor's output into a
-distribution, `kl` measures it against the prior, and cluster latents also give
-`responsibilities`. All divergences are analytic.
+Each latent has the same methods: `posterior` turns an extractor's output into a distribution, `kl`
+compares it with the prior, and cluster latents also give `responsibilities`. All divergences are
+analytic.
 """
 
 import torch
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 LOG_VARIANCE = (-10.0, 4.0)
-"""Bounds of every log-variance: wide enough not to be met in training that goes well."""
+"""Bounds of every log-variance. They are so wide that good training does not reach them."""
 
 
 def gaussian(parameters: Float[Tensor, "*B twoD"], scale: Tensor | float = 1.0) -> Normal:
-    """Diagonal Gaussian from an extractor's output.
+    """Make a diagonal Gaussian from an extractor's output.
 
     Args:
         parameters: (*B, 2 D), means beside raw log-variances. These are bounded smoothly to
@@ -53,7 +53,7 @@ class GaussianLatent(nn.Module):
         self.register_buffer("scale", torch.ones(dim) if scale is None else scale)
 
     def posterior(self, parameters: Float[Tensor, "B twoD"]) -> Normal:
-        """Posterior q(. | x) from an extractor's output."""
+        """Make the posterior q(. | x) from an extractor's output."""
         return gaussian(parameters, self.scale)
 
     def kl(self, posterior: Normal) -> Float[Tensor, " B"]:
@@ -62,7 +62,7 @@ class GaussianLatent(nn.Module):
         return kl_divergence(posterior, prior).sum(-1)
 
     def responsibilities(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B 1"]:
-        """One component takes everything: this latent does not cluster."""
+        """Return 1 for a single component, because this latent has no clusters."""
         return torch.ones_like(z[:, :1])
 
 
@@ -97,7 +97,7 @@ class MixtureLatent(nn.Module):
         self.register_buffer("log_pi", torch.tensor(posterior_weights or equal).log())
 
     def posterior(self, parameters: Float[Tensor, "B twoK"]) -> Normal:
-        """The factors mu_k(x), sigma_k(x) of eq. (16) from an extractor's output."""
+        """Make the factors mu_k(x), sigma_k(x) of eq. (16) from an extractor's output."""
         return gaussian(parameters)
 
     def kl(self, posterior: Normal) -> Float[Tensor, " B"]:
@@ -115,7 +115,7 @@ class MixtureLatent(nn.Module):
         return (pi * (self.log_pi - self.log_p)).sum() + (pi * inner).sum(-1)
 
     def responsibilities(self, z: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Probability of each cluster given z_c under the prior mixture, rows summing to 1.
+        """Return the probability of each cluster given z_c, under the prior; rows sum to 1.
 
         `|z - e_k|^2` differs between clusters only by `-2 z_k`, so this is a softmax.
         """

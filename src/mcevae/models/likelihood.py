@@ -1,4 +1,4 @@
-"""How far a reconstruction is from its image."""
+"""Measures of the difference between an image and its reconstruction."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,9 +10,9 @@ EDGE = 1e-6
 def bce(
     prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
 ) -> Float[Tensor, " B"]:
-    """Binary cross-entropy summed over an image's pixels, nats; both from 0 to 1.
+    """Return the binary cross-entropy, summed over pixels, in nats; both images from 0 to 1.
 
-    (torch's own aborts the process on a device when a value is not finite.)
+    (torch's own function ends the process on a GPU if a value is not finite.)
     """
     inside = EDGE + (1 - 2 * EDGE) * prediction
     return -(target * inside.log() + (1 - target) * (1 - inside).log()).sum((1, 2, 3))
@@ -21,7 +21,7 @@ def bce(
 def squared_error(
     prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]
 ) -> Float[Tensor, " B"]:
-    """Squared error summed over an image's pixels: a Gaussian of variance 1/2, up to a constant."""
+    """Return the squared error, summed over pixels: a Gaussian of variance 1/2 up to a constant."""
     return (prediction - target).square().sum((1, 2, 3))
 
 

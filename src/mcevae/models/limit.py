@@ -1,4 +1,4 @@
-"""A limit on the size of a model, checked before memory is taken."""
+"""A limit on the size of a model, checked before memory is used."""
 
 import math
 from typing import Any
@@ -9,11 +9,11 @@ from torch.overrides import TorchFunctionMode
 from mcevae.base.errors import UserError
 
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.arange}
-"""What layers and models take memory by."""
+"""The functions with which layers and models take memory."""
 
 
 class AtMost(TorchFunctionMode):
-    """Within it, tensors can be made of so many numbers in all."""
+    """Within this context, all new tensors together may have at most this many numbers."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -22,14 +22,18 @@ class AtMost(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Count what is made, before it is."""
+        """Count the numbers of a tensor before it is made.
+
+        Raises:
+            UserError: there are too many.
+        """
         kwargs = kwargs or {}
         if func in FACTORIES:
             size = kwargs.get("size", args[0] if args and isinstance(args[0], tuple) else args)
             self.left -= math.prod(int(side) for side in size)
             if self.left < 0:
                 raise UserError(
-                    f"the model of these settings would have more than {self.most:,} weights; use "
-                    "fewer --hidden units, --clusters, --rotations or --channels."
+                    f"with these settings the model has more than {self.most:,} weights; use "
+                    "smaller --hidden, --clusters, --rotations or --channels."
                 )
         return func(*args, **kwargs)

@@ -70,7 +70,7 @@ class GatedDense(nn.Module):
         self.both = nn.Linear(features, 2 * out)
 
     def forward(self, x: Float[Tensor, "B features"]) -> Float[Tensor, "B out"]:
-        """Both maps as one matrix product."""
+        """Compute both maps as one matrix product."""
         value, gate = self.both(x).chunk(2, -1)
         return value * torch.sigmoid(gate)
 
@@ -92,7 +92,7 @@ class GatedDecoder(nn.Sequential):
 
 
 class HypothesisNet(nn.Module):
-    """Image to logits over (cluster, rotation) pairs and the rest of the pose (preset `default`).
+    """Maps an image to logits of (cluster, rotation) pairs and the other parameters of the pose.
 
     Images are averaged down to at most `WORK_SIDE` pixels a side first. Maps (B, C + 1, H, W), the
     image and a mask of where it is known, to (B, K, R) logits and (B, rest) numbers.
@@ -133,7 +133,7 @@ class HypothesisNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "B channels H W"]
     ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:
-        """Logits and the other parameters."""
+        """Return the logits and the other parameters."""
         if self.pool > 1:
             x = nn.functional.avg_pool2d(x, self.pool, ceil_mode=True)
         logits, rest = self.last(self.features(x)).tensor_split([math.prod(self.shape)], -1)
@@ -141,12 +141,12 @@ class HypothesisNet(nn.Module):
 
 
 def dense(inputs: int, outputs: int) -> list[nn.Module]:
-    """A hidden layer with batch norm, which makes code and decoder learn several times faster."""
+    """Make a hidden layer with batch norm; encoder and decoder learn several times faster."""
     return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
 
 
 class CodeEncoder(nn.Sequential):
-    """Canonicalised image and cluster weights, side by side, to z.
+    """Maps an image moved back by its pose, with cluster weights, to the parameters of z.
 
     Maps (B, C H W + K) to (B, 2 V): means and raw log-variances.
     """
@@ -160,7 +160,7 @@ class CodeEncoder(nn.Sequential):
 
 
 class CodeDecoder(nn.Sequential):
-    """Cluster weights and z, side by side, (B, K + V), to canonical images (B, C, H, W), 0 to 1."""
+    """Maps cluster weights and z, (B, K + V), to canonical images (B, C, H, W), 0 to 1."""
 
     def __init__(
         self, dim: int, hidden: int, shape: tuple[int, int, int], background: float = 0.0

@@ -1,4 +1,4 @@
-"""What the paper's model minimises: the negative ELBO of eq. (7) plus the invariance term."""
+"""The loss of the paper's model: the negative ELBO of eq. (7) plus the invariance term."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +23,10 @@ CPU_CHUNK = 200
 
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch norm uses the batch at hand but keeps its running averages to itself.
+    """Let batch norm use the present batch, but not change its running averages.
 
-    The targets of eq. (8) must be computed as the predictions are, yet the moved images lie
-    outside the data and must not enter what evaluation normalises by.
+    The targets of eq. (8) must be computed like the predictions. But the moved images are not part
+    of the data, so they must not change the averages that evaluation uses.
     """
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     tracked = [layer.track_running_stats for layer in layers]
@@ -40,7 +40,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
 
 class Objective:
-    """Eq. (6), to be minimised.
+    """Computes the loss, eq. (6).
 
     Args:
         config: mode, alpha, beta, draws and likelihood.
@@ -63,14 +63,18 @@ class Objective:
         x: Float[Tensor, "B C H W"],
         batch: Mapping[str, Tensor] | None = None,
     ) -> Terms:
-        """Terms of the loss for a batch.
+        """Compute the terms of the loss for a batch.
 
         Args:
-            model: what `inner` is called through (the same, or wrapped for several devices).
+            model: the object to call for a forward pass: `inner`, or its wrapper for several
+                devices.
             inner: the bare model; it encodes the targets of eq. (8), which have no gradients.
             x: images.
-            batch: holds the ground truth x_gt as `upright`, (B, C, H, W) uint8; read in
-                supervised mode only.
+            batch: has the true upright images x_gt as `upright`, (B, C, H, W) uint8; only
+                supervised mode reads it.
+
+        Raises:
+            ValueError: the mode is supervised, and there are no upright images.
         """
         out: Output[Posterior] = model(x, sample=True)
         kl_cluster = inner.cluster.kl(out.posterior.cluster).mean()
@@ -118,7 +122,7 @@ class Objective:
     def targets(
         self, model: PaperModel, x: Float[Tensor, "B C H W"], out: Output[Posterior]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """z_c*, z* and canonical images of Mx, each (D, B, ...) over the draws, no gradients."""
+        """Return z_c*, z* and canonical images of Mx, each (D, B, ...), without gradients."""
         moved = x.repeat(self.config.draws, 1, 1, 1)  # (D B, C, H, W)
         elements = self.group.sample(len(moved), self.support, device=x.device)
         noise = torch.cat(
@@ -152,5 +156,5 @@ class Objective:
 
 
 def standardised(z: Float[Tensor, "B D"], q: Normal) -> Float[Tensor, "B D"]:
-    """The standard normal noise that turns the posterior into this draw, eq. (17)."""
+    """Return the standard normal noise that gives this draw from the posterior, eq. (17)."""
     return (z - q.loc) / q.scale

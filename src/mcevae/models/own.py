@@ -1,4 +1,4 @@
-"""Settings that belong to one model: which model reads them, and how files have them."""
+"""Settings that only some models read: which models these are, and how files hold them."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from mcevae.models.registry import entry_of, readers, spec_of
 
 
 def unread(kind: str, setting: str) -> str:
-    """What is said of a setting that a model does not read, "peer.gamma" say, and others do."""
+    """Write the error for a setting, such as "peer.gamma", that only other models read."""
     flag = setting.split(".")[1].replace("_", "-")
     others = " or ".join(readers(setting))
-    return f"preset {entry_of(kind).preset} does not know this --{flag}; use --preset {others}"
+    return f"preset {entry_of(kind).preset} does not use this --{flag}; use --preset {others}"
 
 
 OLD_PEER_SETTINGS = {
@@ -22,23 +22,23 @@ OLD_PEER_SETTINGS = {
     "search_steps": 10,
     "pretrain": 0.2,
 }
-"""What old files have in a table `baseline`, whatever their model."""
+"""The table `baseline` that every old file has, whatever its model."""
 
 
 def own_settings(given: Any, baseline: Any, kind: str) -> Any:
-    """Settings of a model's own, as a file has them in the table `peer` or, if old, `baseline`.
+    """Read the settings that only some models have from the tables of a file.
 
     Args:
         given: the table `peer`.
-        baseline: the table `baseline`. Its defaults are left out where the model does not read
-            them.
-        kind: of the model.
+        baseline: the table `baseline` of an old file. Defaults that the model does not read are
+            left out.
+        kind: kind of the model.
 
     Raises:
-        SettingError: one is read by other models alone.
+        SettingError: only other models read a setting.
     """
     if not isinstance(given, dict) or not isinstance(baseline, dict):
-        return baseline if isinstance(given, dict) else given  # which `checked` refuses
+        return baseline if isinstance(given, dict) else given  # `checked` will refuse it
     spec = spec_of(kind)
     mine = {
         name: value

@@ -1,4 +1,4 @@
-"""A Lie group of your own, given by its generators; imports no tensors, so it is quick.
+"""A Lie group of your own, given by its generators. This module imports no tensors.
 
 `mcevae fit --group slant.toml` reads a file such as
 
@@ -38,9 +38,9 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 TAKEN = ("rotation", "shift_x", "shift_y", "log_scale", "stretch", "shear", "probability", "z")
 """Coordinates of the named groups, and other columns of the tables."""
 MOST_GENERATORS = 6
-"""Those of the affine group, which holds all others."""
+"""The affine group has 6, and every other group lies in it."""
 MOST_MOTION = 5.0
-"""Largest half-width times entry of its matrix; beyond this, images leave the frame altogether."""
+"""Largest half-width times matrix entry; beyond it, things leave their images completely."""
 MOST_BYTES = 2**16
 
 
@@ -51,7 +51,7 @@ class Generator:
     Attributes:
         coordinate: name of its coordinate of the pose, in tables and figures.
         matrix: G, 3 rows of 3 numbers, the last row zero.
-        half_width: images are moved by up to this much either way, 0.01 to 10.
+        half_width: largest coordinate in each direction, 0.01 to 10.
         unit: of the coordinate; rad is shown in degrees, side in pixels; "1" is a plain number.
     """
 
@@ -65,7 +65,7 @@ class Generator:
         check_name("coordinate", own)
         ensure(
             own not in TAKEN and not own.startswith("tau"),
-            f"coordinate {own!r} is a name that mcevae uses itself; choose another",
+            f"coordinate {own!r} has a name that mcevae uses itself; choose another name",
         )
         ensure(
             0.01 <= self.half_width <= 10,
@@ -82,10 +82,10 @@ class Generator:
 
     @classmethod
     def from_dict(cls, values: Any) -> "Generator":
-        """The generator that plain values describe, as TOML and JSON have them.
+        """Make a generator from plain values, as they come from TOML or JSON.
 
         Raises:
-            ValueError: an entry is missing, unknown, of another type or out of its range.
+            ValueError: an entry is missing or unknown, or has a wrong type or value.
         """
         check_entries("a generator", values, cls)
         own, unit, width = values["coordinate"], values.get("unit", "1"), values["half_width"]
@@ -100,10 +100,10 @@ class Generator:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnGroup:
-    """A group that its generators span.
+    """A group given by its generators.
 
     Attributes:
-        name: what messages and files call it; small letters, digits and underscores.
+        name: name in messages and files; small letters, digits and underscores.
         generators: 1 to 6, linearly independent. Their brackets G_i G_j - G_j G_i must lie in their
             span; `build` checks it.
     """
@@ -115,7 +115,7 @@ class OwnGroup:
         check_name("name", self.name)
         ensure(
             self.name not in get_args(GroupName),
-            f"name {self.name!r} is that of another group; choose another",
+            f"name {self.name!r} belongs to another group; choose another name",
         )
         count = len(self.generators)
         ensure(
@@ -127,10 +127,10 @@ class OwnGroup:
 
     @classmethod
     def from_dict(cls, values: Any) -> "OwnGroup":
-        """The group that plain values describe, as TOML and JSON have them.
+        """Make a group from plain values, as they come from TOML or JSON.
 
         Raises:
-            ValueError: an entry is missing, unknown or out of its range.
+            ValueError: an entry is missing or unknown, or has a wrong value.
         """
         check_entries("the group", values, cls)
         tables = values["generators"]
@@ -140,10 +140,10 @@ class OwnGroup:
 
     @classmethod
     def read(cls, path: Path) -> "OwnGroup":
-        """The group of a TOML file, see the top of this module.
+        """Read a group from a TOML file; the top of this module shows an example.
 
         Raises:
-            UserError: the file cannot be read, or its generators are not those of a group.
+            UserError: the file cannot be read, or its generators do not make a group.
         """
         if not path.is_file():
             raise UserError(f"{path}: no such file; give one with generators, or a group's name.")
@@ -161,7 +161,7 @@ class OwnGroup:
         return group
 
     def build(self) -> "MatrixGroup":
-        """The group itself.
+        """Build the group.
 
         Raises:
             UserError: the generators are linearly dependent, or not closed under the bracket.
@@ -181,7 +181,11 @@ class OwnGroup:
 
 
 def check_name(what: str, name: Any) -> None:
-    """Names go into columns of tables and into pages, so that they are short and plain."""
+    """Check that a name is short and plain, because tables and pages show it.
+
+    Raises:
+        ValueError: it is not.
+    """
     ensure(
         isinstance(name, str) and NAME.fullmatch(name) is not None,
         f"{what} is {name!r}; use 1 to 30 small letters, digits and underscores, a letter first",
@@ -189,7 +193,11 @@ def check_name(what: str, name: Any) -> None:
 
 
 def check_entries(what: str, values: Any, kind: type[OwnGroup] | type[Generator]) -> None:
-    """Whether a table has the entries of a class: all that it needs and no others."""
+    """Check that a table has all entries that a class needs, and no others.
+
+    Raises:
+        ValueError: an entry is missing or unknown.
+    """
     ensure(isinstance(values, dict), f"{what} is {values!r}; use a table")
     known = [field.name for field in fields(kind)]
     for entry in values:
@@ -199,17 +207,17 @@ def check_entries(what: str, values: Any, kind: type[OwnGroup] | type[Generator]
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number; true and false are none."""
+    """Return whether a value is a finite number; True and False do not count as numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_triple(value: Any) -> bool:
-    """Whether it is a tuple of three."""
+    """Return whether a value is a tuple with three entries."""
     return isinstance(value, tuple) and len(value) == 3
 
 
 def is_matrix(rows: Any) -> bool:
-    """Whether it is three tuples of three numbers each."""
+    """Return whether a value is three tuples of three numbers each."""
     return (
         is_triple(rows)
         and all(map(is_triple, rows))
@@ -218,19 +226,19 @@ def is_matrix(rows: Any) -> bool:
 
 
 def as_tuples(value: Any) -> Any:
-    """Lists of lists as tuples."""
+    """Turn nested lists into nested tuples."""
     return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def chosen(group: Any) -> "GroupName | OwnGroup":
-    """The group that a user means: by a name, a TOML file, or generators in a table.
+    """Find the group that a user names, or gives as a TOML file or a table of generators.
 
     Args:
-        group: "so2", "se2", "sim2", "aff2", the path of a .toml file, an `OwnGroup`, or what
-            `OwnGroup.from_dict` takes.
+        group: "so2", "se2", "sim2", "aff2", the path of a .toml file, an `OwnGroup`, or a dict for
+            `OwnGroup.from_dict`.
 
     Raises:
-        UserError: it is none of these, or the file or table is not that of a group.
+        UserError: it is something else, or the file or table does not describe a group.
     """
     if isinstance(group, OwnGroup) or (isinstance(group, str) and group in get_args(GroupName)):
         return group  # pyright: ignore[reportReturnType]
@@ -248,10 +256,10 @@ def chosen(group: Any) -> "GroupName | OwnGroup":
 
 
 def group_of(setting: "GroupName | OwnGroup") -> "MatrixGroup":
-    """The group of a setting.
+    """Return the group that a setting describes.
 
     Raises:
-        UserError: the generators of a group of your own span no group.
+        UserError: the generators do not make a group.
     """
     from mcevae.geometry.groups import get_group
 

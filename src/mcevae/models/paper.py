@@ -30,7 +30,7 @@ class Posterior:
 class PaperModel(Model[Posterior]):
     """Multi-clustering equivariant VAE of Bajaj, Roy and Zhang (figure 2, section 3).
 
-    A variant is another component with the same verbs, handed to this class.
+    To make a variant, give this class another component with the same methods.
 
     Args:
         group: Lie group of the pose.
@@ -42,7 +42,7 @@ class PaperModel(Model[Posterior]):
         extract_variation: z_aug to those of z.
         extract_pose: z_aug to those of tau.
         decoder: (z_c, z) side by side to canonical images.
-        objective: what is minimised, called as `objective.Objective` is.
+        objective: computes the terms of the loss, like `objective.Objective`.
         background: value that moves in from outside the frame, from 0 to 1.
     """
 
@@ -73,7 +73,7 @@ class PaperModel(Model[Posterior]):
         self.background = background
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Posterior:
-        """Posterior of the latents given images with values from 0 to 1."""
+        """Infer the posterior of the latents from images with values from 0 to 1."""
         z_aug = self.encoder(x)
         return Posterior(
             cluster=self.cluster.posterior(self.extract_cluster(z_aug)),
@@ -84,7 +84,7 @@ class PaperModel(Model[Posterior]):
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """Pose-free image of a cluster and a variation, values from 0 to 1."""
+        """Draw the canonical image of a cluster and a variation, values from 0 to 1."""
         return self.decoder(torch.cat([z_c, z], -1)).to(z.dtype)
 
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Posterior]:
@@ -111,5 +111,5 @@ class PaperModel(Model[Posterior]):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Those of the objective; see `Model.terms`."""
+        """Compute the terms of the objective; see `Model.terms`."""
         return self.objective(model, self, x, batch)

@@ -1,6 +1,6 @@
-"""Presets `default` and `paper`: what their models read, and settings. Imports no tensors.
+"""Presets `default` and `paper`: their settings, and which settings their models read.
 
-Peers have theirs in their own files.
+Peers have their presets in their own files. This module imports no tensors.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def build_default(*described: Any) -> "DefaultModel":
-    """The default model; arguments of `assembly.default`."""
+    """Build the default model; the arguments are those of `assembly.default`."""
     from mcevae.models import assembly
 
     return assembly.default(*described)
 
 
 def build_paper(*described: Any) -> "PaperModel":
-    """The paper's model; arguments of `assembly.paper`."""
+    """Build the paper's model; the arguments are those of `assembly.paper`."""
     from mcevae.models import assembly
 
     return assembly.paper(*described)
@@ -35,7 +35,7 @@ PAPER_TRAINING = {
     "schedule": "constant",
     "weight_decay": 0.0,
 }
-"""Section 4 of the paper. Peers are trained for as long."""
+"""Training as in section 4 of the paper. Peers are trained equally long."""
 PAPER_SIZES = {"variation": 3}
 
 DEFAULT = ModelSpec(
@@ -48,7 +48,7 @@ DEFAULT = ModelSpec(
     finds_clusters=True,
     few_steps_hurt=True,
 )
-"""What we recommend: clusters and poses as explicit hypotheses, taught by self-training."""
+"""The model that we recommend: it compares pairs of cluster and pose, and teaches itself."""
 
 PAPER = ModelSpec(
     build=build_paper,
@@ -60,4 +60,4 @@ PAPER = ModelSpec(
     ),
     preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
 )
-"""The paper as written: 60 epochs of batches of 100, Adam 1e-3, alpha 1."""
+"""The model as published: 60 epochs, batches of 100, Adam with rate 1e-3, alpha 1."""

@@ -1,6 +1,7 @@
-"""All models by name. A new model is a file that has its `ModelSpec`, and a line here.
+"""All models by name. To add a model, write a file with its `ModelSpec` and add a line here.
 
-Imports no tensors, so it is quick: the file of a model is imported when that model is asked for.
+The file of a model is imported only when it is needed. This module imports no tensors, so it loads
+quickly.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,21 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PeerConfig:
-    """Settings that only one peer or a few read: none. Peers that have some extend it."""
+    """Base class of the settings that only some peers read. It has no settings itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """What is known of a model before it is built.
+    """Facts about a model that are known before it is built.
 
     Attributes:
         build: makes the model from settings, (C, H, W) of the images, and the group of the poses.
-        reads: which settings of the parts model, objective and start it reads, "objective.beta"
-            say. All models know the group, the kind and the number of clusters.
-        settings: class of the settings that are the model's own.
-        preset: its settings by part, where they differ from the defaults of their classes.
-        finds_clusters: whether it can find the number of clusters (`--clusters auto`).
-        few_steps_hurt: whether people are told when it makes few steps.
+        reads: settings of the parts model, objective and start that the model reads, such as
+            "objective.beta". All models read the group, the kind and the number of clusters.
+        settings: class of the settings that only this model has.
+        preset: settings by part that differ from the defaults of their classes.
+        finds_clusters: whether the model can find the number of clusters (`--clusters auto`).
+        few_steps_hurt: whether to warn people if training has few steps.
     """
 
     build: "Callable[..., Model]"
@@ -41,7 +42,7 @@ class ModelSpec:
     few_steps_hurt: bool = False
 
     def knows(self, setting: str) -> bool:
-        """Whether the model reads a setting, "peer.gamma" say."""
+        """Return whether the model reads a setting, such as "peer.gamma"."""
         part, name = setting.split(".", 1)
         own = {known.name for known in fields(self.settings)}
         return name in own if part == "peer" else setting in self.reads | SHARED
@@ -51,9 +52,9 @@ class Entry(NamedTuple):
     """A line of the registry.
 
     Attributes:
-        preset: name of its settings, as `--preset` has it.
-        kind: name of the model, as `--model` has it.
-        place: where its `ModelSpec` is, module:name in this folder.
+        preset: name for `--preset`.
+        kind: name for `--model`.
+        place: where its `ModelSpec` is, as module:name in this folder.
     """
 
     preset: str
@@ -78,38 +79,41 @@ ENTRIES = (
 KINDS = tuple(entry.kind for entry in ENTRIES)
 PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)
 SHARED = frozenset({"model.group", "model.kind", "model.clusters"})
-"""Settings of the part model that all models know."""
+"""Settings of the part model that all models read."""
 MOST_WEIGHTS = 2**30
-"""Numbers of a model; to train so many takes 16 GiB."""
+"""Largest number of weights in a model; training this many takes 16 GiB."""
 
 
 def entry_of(kind: str) -> Entry:
-    """The line of a model."""
+    """Return the line of a model."""
     return next(entry for entry in ENTRIES if entry.kind == kind)
 
 
 @cache
 def spec_of(kind: str) -> ModelSpec:
-    """What is known of a model; imports its file."""
+    """Import the file of a model and return its `ModelSpec`."""
     module, name = entry_of(kind).place.split(":")
     return getattr(import_module(f"mcevae.models.{module}"), name)
 
 
 def readers(setting: str) -> list[str]:
-    """Presets whose models read a setting, "objective.draws" say; imports all models."""
+    """Return the presets whose models read a setting, such as "objective.draws".
+
+    It imports all models.
+    """
     return [entry.preset for entry in ENTRIES if spec_of(entry.kind).knows(setting)]
 
 
 def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHTS) -> "Model":
-    """The model that the settings describe, with fresh weights.
+    """Build the model that the settings describe, with new random weights.
 
     Args:
         config: settings of the run.
         shape: (C, H, W) of the images.
-        most: how many numbers the model may have.
+        most: largest number of weights that the model may have.
 
     Raises:
-        UserError: it would have more. No memory is taken for them.
+        UserError: the model is larger than that. This is checked before memory is used.
     """
     from mcevae.models.limit import AtMost
     from mcevae.models.own_group import group_of

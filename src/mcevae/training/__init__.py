@@ -1,1 +1,1 @@
-"""Training a model: start with `loop`."""
+"""Training of a model. Start reading with `loop`."""

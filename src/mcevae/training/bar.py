@@ -10,12 +10,12 @@ from mcevae.training.position import Position
 
 
 class Bar:
-    """A bar over all steps of a run, and sentences above it.
+    """A progress bar for all steps of a run, with messages above it.
 
     Args:
-        console: that it is shown on.
-        position: where training stands.
-        steps: of an epoch.
+        console: where the bar is shown.
+        position: how far training has got.
+        steps: number of steps in an epoch.
     """
 
     def __init__(self, console: Console, position: Position, steps: int) -> None:
@@ -28,7 +28,7 @@ class Bar:
         )
 
     def __enter__(self) -> "Bar":
-        """Show it."""
+        """Show the bar."""
         self.progress.start()
         return self
 
@@ -38,20 +38,20 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave it as it is."""
+        """Stop updating the bar."""
         self.progress.stop()
 
     def advance(self) -> None:
-        """A step was taken."""
+        """Count a step."""
         self.progress.advance(self.task)
 
     def say(self, sentence: str) -> None:
-        """Say something of this epoch."""
+        """Print a message about this epoch."""
         text = f"epoch {self.position.epoch + 1:3d}  {sentence}"
         self.progress.console.print(text, highlight=False)
 
     def update(self, means: Mapping[str, float]) -> None:
-        """Show the epoch's mean terms so far, and how long the run is now."""
+        """Show the mean terms of this epoch so far, and the number of steps of the run."""
         kls = "/".join(f"{means[name]:.1f}" for name in ("kl_cluster", "kl_variation", "kl_pose"))
         self.progress.update(
             self.task,

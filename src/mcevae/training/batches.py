@@ -1,4 +1,4 @@
-"""Batches of training images, with what the teacher has for each image."""
+"""Make batches of training images, with the teacher's targets for each image."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from mcevae.models.contract import Teacher
 
 
 class PosedDataset(Dataset):
-    """Whole batches of uint8 images at once, with their upright versions where they exist."""
+    """Gives whole batches of uint8 images, with their upright versions if they are known."""
 
     def __init__(self, posed: Posed, teacher: Teacher | None = None) -> None:
         self.own = {"pixels": posed.images.pixels}
@@ -22,7 +22,7 @@ class PosedDataset(Dataset):
 
     @property
     def columns(self) -> Mapping[str, Tensor]:
-        """All columns by name; the teacher's are those it has now."""
+        """All columns by name, with the teacher's present columns."""
         return {**self.own, **self.teacher.columns} if self.teacher else self.own
 
     def __len__(self) -> int:
@@ -30,24 +30,24 @@ class PosedDataset(Dataset):
         return len(self.own["pixels"])
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """Rows of all columns; images are (B, C, H, W) uint8."""
+        """Return some rows of all columns; images are (B, C, H, W) uint8."""
         rows = torch.tensor(indices)
         return {name: column[rows] for name, column in self.columns.items()}
 
 
 def as_is(batch: Any) -> Any:
-    """Collate nothing: `PosedDataset` yields whole batches."""
+    """Return the batch unchanged, because `PosedDataset` gives whole batches."""
     return batch
 
 
 def loader(posed: Posed, size: int, teacher: Teacher | None = None) -> DataLoader:
-    """Batches of images.
+    """Make a loader of batches.
 
     Args:
         posed: the images.
-        size: of a batch.
-        teacher: what they are trained with, shuffled and in whole batches; None: they are shown in
-            their order.
+        size: number of images in a batch.
+        teacher: gives the targets; images are then shuffled, and only whole batches are made. None:
+            images come in their order.
     """
     return DataLoader(
         PosedDataset(posed, teacher),
@@ -55,5 +55,5 @@ def loader(posed: Posed, size: int, teacher: Teacher | None = None) -> DataLoade
         shuffle=teacher is not None,
         drop_last=teacher is not None,
         collate_fn=as_is,
-        generator=torch.Generator(),  # of its own, or its seeds would be taken from the noise's
+        generator=torch.Generator(),  # else it would take seeds from the noise
     )

@@ -1,6 +1,6 @@
-"""Batch norm over the batches of all ranks, so that N processes learn what one would.
+"""Batch norm over the batches of all ranks, so that N processes learn the same as one process.
 
-On CUDA that is torch's `SyncBatchNorm`, which no other device has; elsewhere it is the class below.
+On CUDA this is torch's `SyncBatchNorm`, which works only there; elsewhere it is the class below.
 """
 
 from typing import Any
@@ -13,19 +13,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Normalised(torch.autograd.Function):
-    """x less its mean over its standard deviation, both of the batches of all ranks.
+    """Computes (x - mean) / standard deviation, both over the batches of all ranks.
 
-    The ranks meet once in either direction, over a few numbers a channel.
+    The ranks exchange a few numbers for each channel, once forward and once backward.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Float[Tensor, "B C *rest"], eps: float
     ) -> tuple[Tensor, Float[Tensor, " C"], Float[Tensor, " C"]]:
-        """What is normalised, mean and variance; the latter two have no gradients."""
-        # Torch's own is the quickest way to both; what else it makes is left.
+        """Return normalised x, mean and variance; mean and variance have no gradients."""
+        # Torch's function is the fastest way to both; its other results are not used.
         _, own, inverse = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
-        own = own.double()  # squares are taken from each other
+        own = own.double()  # because squares are subtracted
         mean, square = over_all(torch.stack([own, inverse.double() ** -2 - eps + own.square()]))
         variance = (square - mean.square()).float().clamp_min(0)
         scale = torch.rsqrt(variance + eps)
@@ -39,7 +39,7 @@ class Normalised(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, gradient: Float[Tensor, "B C *rest"], *_: Tensor
     ) -> tuple[Tensor, None]:
-        """Of the mean of all ranks' losses, as `DistributedDataParallel` has it."""
+        """Return the gradient of the mean loss of all ranks, as `DistributedDataParallel` does."""
         x, mean, variance, scale, shift = ctx.saved_tensors
         # As if mean and variance were given, with the sums over gradient times output and gradient.
         fixed, along, alone = torch.ops.aten.native_batch_norm_backward(
@@ -51,7 +51,7 @@ class Normalised(torch.autograd.Function):
 
 
 def over_all(values: Tensor) -> Tensor:
-    """Mean over the ranks, the same bits on each."""
+    """Return the mean over the ranks, with the same bits on each rank."""
     total = values.clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
@@ -60,16 +60,16 @@ def over_all(values: Tensor) -> Tensor:
 def moved(
     x: Float[Tensor, "B C *rest"], scale: Float[Tensor, " C"], shift: Float[Tensor, " C"]
 ) -> Float[Tensor, "B C *rest"]:
-    """Each channel times its scale, plus its shift."""
+    """Multiply each channel by its scale and add its shift."""
     shape = [-1, *[1] * (x.ndim - 2)]
     return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
 class RankBatchNorm(_BatchNorm):
-    """Batch norm whose mean and variance are those of all ranks' batches, of one size each."""
+    """Batch norm with mean and variance over the batches of all ranks, which have equal sizes."""
 
     def forward(self, input: Float[Tensor, "B C *rest"]) -> Float[Tensor, "B C *rest"]:
-        """As `nn.BatchNorm2d`: running averages in evaluation, the batch's statistics else."""
+        """Normalise as `nn.BatchNorm2d` does: by the batch in training, else by the averages."""
         if not self.training:
             return nn.functional.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
@@ -81,7 +81,7 @@ class RankBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def follow(self, mean: Float[Tensor, " C"], variance: Float[Tensor, " C"], count: int) -> None:
-        """Move the running averages; the variance is that of the population, as torch has it."""
+        """Update the running averages, with the unbiased variance, as torch does."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked.add_(1)
@@ -90,7 +90,7 @@ class RankBatchNorm(_BatchNorm):
 
 
 def over_ranks(model: nn.Module, device: torch.device) -> None:
-    """Give every batch norm of a model the statistics of all ranks; names of weights are kept."""
+    """Make every batch norm of a model use the statistics of all ranks; weights keep names."""
     for module in list(model.modules()):
         for name, layer in module.named_children():
             if not isinstance(layer, _BatchNorm):

@@ -1,7 +1,7 @@
-"""Signs that training goes wrong: dead clusters, poses at the border of their support, units that
-are stuck. What it means and what to try, for people.
+"""Find signs that training goes wrong, and tell people what to try.
 
-`position.check_finite` looks for a loss that is not finite.
+The signs are clusters without images, poses at the border of the support, and units that no longer
+learn. `position.check_finite` looks for a loss that is not finite.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +19,21 @@ from mcevae.models.nets import Extractor, GatedDense
 from mcevae.runs.infer import outputs
 
 EXAMINED = 1000
-"""Images that are looked at."""
+"""Number of images to examine."""
 ENOUGH = 20
-"""Images for each cluster, without which nothing is said of empty ones."""
+"""Images for each cluster that are needed to judge whether clusters are empty."""
 DEAD = 0.1
-"""Share of the images of an even cluster below which one counts as dead."""
+"""A cluster is dead if it has less than this share of the images that even clusters would have."""
 MARGIN = 0.05
-"""Share of the support's half-width that counts as its border."""
+"""This share of the support's half-width, at its end, is its border."""
 AT_BORDER = 0.2
-"""Share of poses there that is too large; evenly spread ones have `MARGIN`."""
+"""If more than this share of poses lies at the border, we warn. Even poses have `MARGIN` there."""
 FLAT = 0.04
-"""Share of the steepest slope below which a unit is saturated: a sigmoid below 0.01, over 0.99."""
+"""A unit with less than this share of its steepest slope is saturated (sigmoids: 0.01 or 0.99)."""
 NEARLY_ALL = 0.99
-"""Share of the images for which a stuck unit is saturated."""
+"""A unit is stuck if it is saturated for more than this share of the images."""
 MANY = 0.5
-"""Share of stuck units that is too large for a layer."""
+"""If more than this share of a layer's units is stuck, we warn."""
 FLAGS = {
     "rotation": "--rotation",
     "shift_x": "--shift",
@@ -44,20 +44,20 @@ FLAGS = {
 }
 
 Signs = dict[str, float]
-"""clusters and dead; border_C, the share of poses at the border of coordinate C; stuck_N, the share
-of stuck units in the layer of network N that has the most."""
+"""Numbers by name. clusters and dead: how many there are; border_C: share of poses at the border of
+coordinate C; stuck_N: share of stuck units in the worst layer of network N."""
 
 
 def examine(
     model: Model, pixels: Tensor, support: Sequence[float], *, clustered: bool = True
 ) -> Signs:
-    """Look for signs in what a model says of some images; it draws no random numbers.
+    """Look for signs of trouble in the model's results for some images, without random numbers.
 
     Args:
-        model: in evaluation mode.
-        pixels: (N, C, H, W) uint8, validation images; the first `EXAMINED` are enough.
+        model: the model, in evaluation mode.
+        pixels: (N, C, H, W) uint8, validation images; only the first `EXAMINED` are used.
         support: half-widths of the group's parameters.
-        clustered: whether it has clusters yet.
+        clustered: whether the model has clusters already.
     """
     with stuck_units(model) as signs:
         found = [
@@ -72,18 +72,18 @@ def examine(
 
 
 def dead(cluster: Int[Tensor, " n"], clusters: int) -> int:
-    """How many clusters have next to no images."""
+    """Count the clusters that have almost no images."""
     counts = cluster.bincount(minlength=clusters)
     return int((counts < DEAD * len(cluster) / clusters).sum())
 
 
 def at_border(pose: Float[Tensor, "n T"], group: MatrixGroup, support: Sequence[float]) -> Signs:
-    """Share of poses within the margin of the ends of each coordinate's support, or beyond them.
+    """Compute, for each coordinate, the share of poses near the ends of the support or outside.
 
     Args:
-        pose: parameters of the group.
-        group: of the poses.
-        support: half-widths; coordinates without one are passed over.
+        pose: the poses as parameters of the group.
+        group: the group of the poses.
+        support: half-widths; coordinates whose half-width is 0 are left out.
     """
     return {
         f"border_{name}": (values.abs() > (1 - MARGIN) * width).float().mean().item()
@@ -94,10 +94,10 @@ def at_border(pose: Float[Tensor, "n T"], group: MatrixGroup, support: Sequence[
 
 @contextmanager
 def stuck_units(model: nn.Module) -> Iterator[Signs]:
-    """Watch the units of a model while images go through it; the signs are there at the end.
+    """Watch the units of a model while it processes images; the signs are complete at the end.
 
-    A unit whose slope is next to nothing for nearly all images passes no gradient and says nothing:
-    a saturated gate, sigmoid or tanh, a ReLU that is always zero.
+    A unit is stuck if its slope is almost 0 for nearly all images: a saturated gate, sigmoid or
+    tanh, or a ReLU that is always zero. It passes on no gradient and no information.
     """
     flat: dict[str, list[Tensor]] = {}  # of each layer, the share of images by unit and batch
     signs: Signs = {}
@@ -124,7 +124,7 @@ def stuck_units(model: nn.Module) -> Iterator[Signs]:
 
 
 def hidden_units(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Layers of units that can be stuck, by name; sigmoids that give pixels are meant to be."""
+    """Find layers of units that can be stuck. Sigmoids that give pixels may be saturated."""
     for name, module in model.named_modules():
         if isinstance(module, GatedDense | nn.Tanh | nn.ReLU):
             yield name, module
@@ -134,7 +134,10 @@ def hidden_units(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def slope(module: nn.Module, out: Tensor) -> Tensor:
-    """Slope of units at what they gave, as a share of the steepest; for gated ones of the gate."""
+    """Return the slope of units at their output, as a share of the steepest slope.
+
+    For gated units it is the slope of the gate.
+    """
     if isinstance(module, nn.ReLU):
         return (out > 0).float()
     if isinstance(module, nn.Tanh):
@@ -144,11 +147,11 @@ def slope(module: nn.Module, out: Tensor) -> Tensor:
 
 
 def findings(signs: Mapping[str, float]) -> dict[str, str]:
-    """What is wrong and what to try, a sentence by the name of each sign that is out of bounds."""
+    """Write a sentence for each sign of trouble: what is wrong and what to try."""
     found = {}
     if signs.get("dead"):
         found["dead"] = (
-            f"{signs['dead']:.0f} of {signs['clusters']:.0f} clusters have next to no images: ask "
+            f"{signs['dead']:.0f} of {signs['clusters']:.0f} clusters have almost no images: ask "
             "for fewer (--clusters) or train longer (--epochs)."
         )
     for name, share in signs.items():
@@ -162,19 +165,19 @@ def findings(signs: Mapping[str, float]) -> dict[str, str]:
         elif name.startswith("stuck_") and share > MANY:
             found[name] = (
                 f"{share:.0%} of the units of a layer of {what} are saturated for nearly all "
-                "images and learn nothing: train anew with a smaller --lr (a third) or some "
+                "images and learn nothing: train again with a third of the --lr, or with more "
                 "--weight-decay."
             )
     return found
 
 
 def begun(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the last epoch of a log has for the second time running, and never had before.
+    """Find the warnings to show now: seen in the last two epochs, and not shown before.
 
-    Once may be chance; what was said once need not be said again.
+    A sign that is seen only once may be chance, and no warning is repeated.
 
     Args:
-        rows: of metrics.jsonl; those of validation images have `signs`.
+        rows: rows of metrics.jsonl; the rows of validation images have `signs`.
     """
     epochs = [findings(row["signs"]) for row in rows if "signs" in row]
     lasting = [before.keys() & now.keys() for before, now in pairwise(epochs)]

@@ -1,4 +1,4 @@
-"""What is written of every epoch."""
+"""Write the results of every epoch to files and to the screen."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ LOG = "metrics.jsonl"
 
 
 class Log:
-    """metrics.jsonl, TensorBoard, and one line an epoch on the screen."""
+    """Writes metrics.jsonl, TensorBoard files, and one line for each epoch on the screen."""
 
     def __init__(self, run: Path, accelerator: Accelerator, console: Console, epoch: int) -> None:
         self.path = run / LOG
@@ -28,7 +28,14 @@ class Log:
     def epoch(
         self, position: Position, train: dict[str, float], valid: dict[str, float], signs: Signs
     ) -> None:
-        """Record an epoch that has ended, and say what has begun to go wrong."""
+        """Record an epoch that has ended, and print new warnings.
+
+        Args:
+            position: how far training has got.
+            train: mean of each term over the training images.
+            valid: mean of each term over the validation images.
+            signs: signs of trouble, from `health.examine`.
+        """
         common = {"epoch": position.epoch, "seconds": round(position.seconds, 3)}
         for split, terms in (("train", train), ("validation", valid)):
             self.rows.append({**common, "split": split, **terms})
@@ -49,13 +56,17 @@ class Log:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """Rows of a run's metrics.jsonl, one per epoch and split; empty before the first epoch."""
+    """Read a run's metrics.jsonl: one row for each epoch and split, none before the first epoch.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = run / LOG
     if not path.exists():
         return []
     try:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        for row in rows:  # that these are there is counted on
+        for row in rows:  # other code needs these entries
             if row["split"] not in ("train", "validation") or not row["epoch"] >= 0:
                 raise ValueError(f"split {row['split']}, epoch {row['epoch']}")
             for name in ("epoch", "seconds", *TERMS):
@@ -63,4 +74,4 @@ def read_log(run: Path) -> list[dict[str, Any]]:
                     raise ValueError(f"{name} of epoch {row['epoch']} is {row[name]!r:.20}")
         return rows
     except DAMAGE as error:
-        raise UserError(f"{path}: is not a readable log ({error}); bring back a copy.") from error
+        raise UserError(f"{path}: the log is damaged ({error}); restore it from a copy.") from error

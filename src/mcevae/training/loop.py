@@ -4,8 +4,9 @@ One process:            mcevae fit mnist --out runs/a
 One machine, N devices: accelerate launch --num-processes N -m mcevae fit mnist --out runs/a
 Many machines:          torchrun --nnodes M --nproc-per-node N -m mcevae fit mnist --out runs/a
 
-Each process (rank) holds the model and takes its share of every step's images. They decide together
-at each step whether to stop; rank 0 alone makes new targets, writes and speaks.
+Each process (rank) has its own copy of the model and takes its share of every step's images. At
+each step, all ranks decide together whether to stop. Only rank 0 makes new targets, writes files
+and prints.
 """
 
 import time
@@ -34,25 +35,25 @@ from mcevae.training.trainer import CHECK_EVERY, Trainer
 def fit(
     config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
 ) -> bool:
-    """Train a model; the run folder gets settings, logs and checkpoints.
+    """Train a model, and write settings, logs and checkpoints into the run folder.
 
-    With several processes all of them call this, and see the same folder.
+    With several processes, each of them calls this function, with the same folder.
 
     Args:
-        config: settings; recorded as settings.toml.
-        data: posed images; validation chooses best.safetensors, test is not touched.
+        config: settings; they are written to settings.toml.
+        data: the images. Validation images choose best.safetensors; test images are not used.
         run: folder of the run.
-        resume: go on from last.safetensors, or from the start where there is none yet; the losses
-            are those of an unbroken run if there are as many processes. What the run chose for
-            settings that are "auto" is kept. A finished run has kept its weights alone, and goes
-            on from the last ones with a new optimizer.
-        console: where progress is shown.
+        resume: continue from last.safetensors, or begin if there is no such file yet. With the same
+            number of processes, the losses are the same as without the break. Settings that are
+            "auto" keep what the run chose. A finished run has kept only its weights; it continues
+            from the last ones with a new optimizer.
+        console: where progress is shown. None: nothing is shown.
 
     Returns:
-        Whether training ended; False if it was stopped and can be resumed.
+        True if training has ended, False if it was stopped and can be resumed.
 
     Raises:
-        TrainingError: the loss is not finite, or another process is gone.
+        TrainingError: the loss is not finite, or another process has ended.
         UserError: files cannot be written, or there is nothing to resume.
     """
     resume = resume and has_begun(run)
@@ -78,19 +79,19 @@ def fit(
 
 
 def has_begun(run: Path) -> bool:
-    """Whether a run came further than its settings, before which a kill leaves nothing to lose."""
+    """Return whether a run has a checkpoint or a log, so that there is something to continue."""
     files = (*(run_file(run, which) for which in ("last", "best")), run / LOG)
     return any(file.exists() for file in files)
 
 
 def goes_on(trainer: Trainer) -> bool:
-    """Whether there is time for another epoch, or steps that are not in the log yet."""
+    """Return whether there is time for another epoch, or there are steps not logged yet."""
     position = trainer.position
     return position.epoch < position.epochs and not (trainer.out_of_time() and closed(trainer))
 
 
 def closed(trainer: Trainer) -> bool:
-    """Whether no steps are left that were taken but not validated and logged, as a stop leaves."""
+    """Return whether all steps so far are validated and logged. After a stop they may not be."""
     position = trainer.position
     return trainer.ranks.said(
         position.step == 0 or any(row["epoch"] == position.epoch for row in read_log(trainer.run))
@@ -98,12 +99,12 @@ def closed(trainer: Trainer) -> bool:
 
 
 def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
-    """An epoch, or the rest of one. Returns whether it came to its end.
+    """Train for an epoch, or for the rest of it. Return whether the epoch was completed.
 
     Args:
         trainer: the model in training.
-        log: gets the epoch's terms.
-        stop: is filled when somebody asks to stop.
+        log: records the epoch.
+        stop: gets an entry when somebody asks to stop.
         bar: shows the progress.
 
     Raises:
@@ -129,12 +130,12 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
         save_weights(trainer, "best")
     if ended:
         position.turn_to_next_epoch()
-    save(trainer)  # where time is up, again, since it knows of the best checkpoint now
+    save(trainer)  # again if time is up: now the best epoch is known
     return ended
 
 
 def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
-    """The rest of an epoch's steps. Returns whether its end was reached.
+    """Take the remaining steps of an epoch. Return whether its end was reached.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -172,7 +173,11 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
 
 
 def look(trainer: Trainer, sums: Tensor, bar: Bar) -> None:
-    """Bring the ranks' running sums to the host, show them, and stop if they are not finite."""
+    """Collect the sums of all ranks, show the means, and stop if the loss is not finite.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
     position = trainer.position
     together: Any = trainer.accelerator.reduce(sums, "mean")
     position.sums = together.tolist()

@@ -1,11 +1,11 @@
-"""The random numbers that training draws, as a checkpoint keeps them."""
+"""Save and restore the state of the random numbers that training draws."""
 
 import torch
 from torch import Tensor
 
 
 def noise_state() -> dict[str, Tensor]:
-    """States of the random generators that training draws from, by device."""
+    """Return the state of each device's random generator."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -15,12 +15,12 @@ def noise_state() -> dict[str, Tensor]:
 
 
 def noise_name(rank: int) -> str:
-    """Under which a checkpoint has the state of a rank's noise."""
+    """Return the name of a rank's noise in a checkpoint."""
     return f"noise-{rank}" if rank else "noise"
 
 
 def set_noise_state(state: dict[str, Tensor]) -> None:
-    """Put back what `noise_state` gave; states of devices that are not here are passed over."""
+    """Restore the states that `noise_state` gave; devices that are missing here are left out."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])

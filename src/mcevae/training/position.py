@@ -1,4 +1,4 @@
-"""Where a training stands, and the mean terms of its epoch."""
+"""How far training has got, and the mean terms of the loss in this epoch."""
 
 import dataclasses
 import math
@@ -17,39 +17,39 @@ TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 
 @dataclass(kw_only=True)
 class Position:
-    """Where training stands; with the tensors, all that a resumed run needs."""
+    """How far training has got. With the tensors, this is all that a resumed run needs."""
 
-    epochs: int  # of the whole run: the settings', or fewer if a time budget holds no more
-    warmup: int = 0  # epochs of the warm-up of a taught model, once it is over
-    start_seconds: float = 0.0  # that a taught model's first targets took
+    epochs: int  # of the whole run: as in the settings, or fewer if the time is too short
+    warmup: int = 0  # epochs that the warm-up took; 0 until it is over
+    start_seconds: float = 0.0  # time that the first targets took
     epoch: int = 0
-    step: int = 0  # within the epoch
+    step: int = 0  # steps done in this epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
-    seconds: float = 0.0  # of training, validation aside
+    seconds: float = 0.0  # time of training, without validation
     best: float = math.inf  # lowest negative ELBO on validation images so far
     best_epoch: int = -1
-    window: int = 0  # of a source that is larger than memory
+    window: int = 0  # number of the window, if the source is larger than memory
 
     def means(self) -> dict[str, float]:
-        """Mean of each term over the epoch's steps so far."""
+        """Return the mean of each term over the steps of this epoch so far."""
         return {name: s / max(self.step, 1) for name, s in zip(TERMS, self.sums, strict=True)}
 
     def turn_to_next_epoch(self) -> None:
-        """Stand at the beginning of the next epoch."""
+        """Go to the beginning of the next epoch."""
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0] * len(TERMS)
 
 
 def stacked(terms: Terms) -> Tensor:
-    """The terms as one tensor without gradients, in the order of `TERMS`."""
+    """Return the terms as one tensor without gradients, in the order of `TERMS`."""
     return torch.stack([getattr(terms, name).detach() for name in TERMS])
 
 
 def check_finite(means: dict[str, float], position: Position, run: Path) -> None:
-    """Stop a training that went astray, saying what to try.
+    """Stop training if the loss is not finite, and say what to try.
 
     Args:
-        means: of the terms.
-        position: where training stands.
+        means: mean of each term.
+        position: how far training has got.
         run: folder of the run.
 
     Raises:
@@ -60,6 +60,6 @@ def check_finite(means: dict[str, float], position: Position, run: Path) -> None
     parts = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
     raise TrainingError(
         f"the loss is not finite at epoch {position.epoch + 1}, step {position.step} ({parts}); "
-        f"{run_file(run, 'last')} is from before. Train anew with a smaller --lr (a "
-        "third), --precision no or a smaller --alpha, and check the images for odd values."
+        f"{run_file(run, 'last')} was saved before. Train again with a third of the --lr, "
+        "--precision no or a smaller --alpha, and check the images for odd values."
     )

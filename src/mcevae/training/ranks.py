@@ -1,8 +1,9 @@
-"""The processes of one training: what they agree on, share, and draw by themselves.
+"""The processes that train together: how they agree, share values, and draw random numbers.
 
-`torchrun` and `accelerate launch` start them, number them by rank, and end all when one dies. What
-passes between them here is small and lies on the host, in a group of its own, so that no device
-waits for it; gradients are `DistributedDataParallel`'s, statistics of batches `batchnorm`'s.
+`torchrun` and `accelerate launch` start the processes, number them by rank, and end all of them
+when one dies. This file exchanges small values in the memory of the host, through a process group
+of its own, so that no device waits. `DistributedDataParallel` exchanges gradients, and `batchnorm`
+exchanges the statistics of batches.
 """
 
 import signal
@@ -22,16 +23,16 @@ from mcevae.base.errors import TrainingError
 
 T = TypeVar("T")
 PATIENCE = timedelta(hours=2)
-"""How long ranks wait for the first, which makes new targets alone, or for one that hangs."""
+"""How long ranks wait for rank 0, which makes new targets alone, or for a rank that hangs."""
 
 
 class Ranks:
-    """All processes of a training; there may be one.
+    """All processes of a training; there may be only one.
 
     Attributes:
         index: rank of this process.
-        count: of all of them.
-        first: whether this is rank 0, which alone writes and speaks.
+        count: number of processes.
+        first: whether this is rank 0, the only one that writes files and prints.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -44,7 +45,7 @@ class Ranks:
             self.group = group
 
     def most(self, *values: float) -> list[float]:
-        """The largest of each value over the ranks, by which all of them go."""
+        """Return the largest of each value over all ranks, so that all of them act alike."""
         if self.group is None:
             return list(values)
         agreed = torch.tensor(values, dtype=torch.float64)
@@ -52,11 +53,11 @@ class Ranks:
         return agreed.tolist()
 
     def any(self, condition: object) -> bool:
-        """Whether it holds on any rank."""
+        """Return whether the condition is true on any rank."""
         return bool(self.most(bool(condition))[0])
 
     def said(self, value: T) -> T:
-        """What rank 0 says."""
+        """Return the value that rank 0 has."""
         if self.group is None:
             return value
         held = [value]
@@ -64,7 +65,7 @@ class Ranks:
         return held[0]
 
     def copy(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Rank 0's tensors, on the host; those of the others are of the same shapes and types."""
+        """Return rank 0's tensors, on the host. All ranks need tensors of equal shape and type."""
         if self.group is None:
             return tensors
         host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -73,7 +74,7 @@ class Ranks:
         return host
 
     def all(self, value: T) -> list[T]:
-        """The values of all ranks, in their order."""
+        """Return the values of all ranks, in their order."""
         if self.group is None:
             return [value]
         held: list[T | None] = [None] * self.count
@@ -81,9 +82,10 @@ class Ranks:
         return held  # pyright: ignore[reportReturnType]
 
     def seed(self, *entropy: int) -> None:
-        """Seed this rank's noise: another than the others', the same each time for one `entropy`.
+        """Seed this rank's noise, which differs from that of other ranks.
 
-        Rank 0 is left as it is, so that it draws what a single process would.
+        The same `entropy` gives the same noise. Rank 0 is not changed, so that it draws the same
+        numbers as a single process.
         """
         if self.index:
             state = np.random.SeedSequence([*entropy, self.index]).generate_state(1, np.uint64)
@@ -92,10 +94,10 @@ class Ranks:
 
 @contextmanager
 def told_of_losses() -> Iterator[None]:
-    """Say in one sentence that another rank is gone, in place of the errors of its lost connection.
+    """Turn the errors of a lost connection into one sentence: another rank has ended.
 
     Raises:
-        TrainingError: a collective failed.
+        TrainingError: ranks could not exchange values.
     """
     try:
         with warnings.catch_warnings():

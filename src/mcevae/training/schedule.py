@@ -1,4 +1,4 @@
-"""How long to train on so many images, in what batches, and how fast on the way."""
+"""Choose the number of epochs, the batch size, and the learning rate of each step."""
 
 import math
 from pathlib import Path
@@ -10,37 +10,37 @@ from mcevae.models.registry import spec_of
 from mcevae.training.position import Position
 
 STEPS = 750
-"""Steps that settings with `auto` make at least (`benchmarks/own_images.py`: 120 against 750)."""
+"""Smallest number of steps with `auto` (`benchmarks/own_images.py` compares 120 and 750)."""
 
 FEW = 500
-"""Steps below which people are told."""
+"""We warn people if a training has fewer steps than this."""
 
 EPOCHS = PlannedTrain.epochs
-"""Passes over many images."""
+"""Number of epochs if there are many images."""
 
 BATCH = PlannedTrain.batch_size
-"""Images of a step, of many."""
+"""Batch size if there are many images."""
 
 BATCHES = 20
-"""Batches that an epoch of fewer images is made of, unless they get as small as the next."""
+"""Batches in an epoch if there are fewer images. Batches do not get below `SMALLEST_BATCH`."""
 
 SMALLEST_BATCH = 50
-"""Images of a step, at least; batch norm and gradients get noisy below."""
+"""Smallest batch size with `auto`; with fewer images batch norm and gradients get noisy."""
 
 OVERHEAD = 2.0
-"""Seconds of all the work of a teacher over those of its start."""
+"""A teacher needs this many times as long in all as for its first targets."""
 
 LEAST_EPOCHS = 3
-"""For poses, for clusters, and for both."""
+"""One epoch for poses, one for clusters, and one for both."""
 
 
 def planned(config: Config, images: int, ranks: int = 1) -> PlannedConfig:
-    """The settings with numbers in place of `auto`: few images are shown more often.
+    """Replace `auto` in the settings by numbers. Fewer images get more epochs.
 
     Args:
-        config: settings as they are asked for.
-        images: that are learned from.
-        ranks: processes that share every step.
+        config: settings that the user asked for.
+        images: number of training images.
+        ranks: number of processes that share every step.
     """
     batch, epochs = config.train.batch_size, config.train.epochs
     if batch == "auto":
@@ -53,14 +53,14 @@ def planned(config: Config, images: int, ranks: int = 1) -> PlannedConfig:
 
 
 def as_recorded(config: Config, run: Path) -> Config:
-    """The settings with what a run has chosen already in place of `auto`.
+    """Replace `auto` in the settings by what the run chose when it began.
 
     Args:
-        config: settings as they are asked for.
+        config: settings that the user asked for.
         run: folder of a run that has begun.
 
     Raises:
-        UserError: its settings cannot be read.
+        UserError: the settings of the run cannot be read.
     """
     asked = config.train
     left = [name for name in ("epochs", "batch_size") if getattr(asked, name) == "auto"]
@@ -71,12 +71,12 @@ def as_recorded(config: Config, run: Path) -> Config:
 
 
 def steps_per_epoch(batch: int, images: int, ranks: int = 1) -> int:
-    """Whole batches of so many images, of which there is one at least."""
+    """Return how many whole batches the images make; at least 1."""
     return max(1, images // (batch * ranks))
 
 
 def advice(config: Config, images: int) -> str | None:
-    """What to give instead where settings make too few steps of so many images, else None."""
+    """Return advice if the settings make too few steps with this number of images, else None."""
     train = planned(config, images).train
     steps = train.epochs * steps_per_epoch(train.batch_size, images)
     spec = spec_of(config.model.kind)
@@ -84,21 +84,21 @@ def advice(config: Config, images: int) -> str | None:
         return None
     return (
         f"{images} images make {steps} steps in {train.epochs} epochs of batches of "
-        f"{train.batch_size}, which is few; clusters are likely to be better with --epochs auto "
+        f"{train.batch_size}. That is few. Clusters will probably be better with --epochs auto "
         "--batch-size auto."
     )
 
 
 def learning_rate(train: PlannedTrain, position: Position, steps: int, warmup: int) -> float:
-    """Learning rate for the next step, a function of the share of the run that is done.
+    """Return the learning rate for the next step; it depends on how much of the run is done.
 
-    With a warm-up there are two cycles, so that the poses are settled when it ends.
+    With a warm-up there are two cycles, so that the poses have settled when the warm-up ends.
 
     Args:
         train: settings of the run.
-        position: where training stands.
-        steps: of an epoch.
-        warmup: epochs of the warm-up; 0: there is none.
+        position: how far training has got.
+        steps: number of steps in an epoch.
+        warmup: number of epochs of the warm-up; 0: no warm-up.
     """
     if train.schedule != "one-cycle":
         return train.lr
@@ -109,7 +109,7 @@ def learning_rate(train: PlannedTrain, position: Position, steps: int, warmup: i
 
 
 def one_cycle(done: float) -> float:
-    """Share of the highest learning rate: cosine up over the first fifth, then cosine to zero."""
+    """Return the share of the highest rate: a cosine up in the first fifth, then down to zero."""
     rising = 0.2
     if done < rising:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * done / rising)) / 2
@@ -117,7 +117,7 @@ def one_cycle(done: float) -> float:
 
 
 def foreseen_epochs(train: PlannedTrain, position: Position) -> int:
-    """Epochs of the whole run, as far as the time of those that are done tells."""
+    """Estimate the number of epochs of the whole run from the time that past epochs took."""
     if train.minutes is None or position.epoch == 0:
         return position.epochs
     fitting = int(60 * train.minutes * position.epoch / position.seconds)
@@ -127,21 +127,21 @@ def foreseen_epochs(train: PlannedTrain, position: Position) -> int:
 def epochs_that_fit(
     minutes: float, most: int, epoch_seconds: float, start_seconds: float
 ) -> tuple[int, str]:
-    """How many epochs of a taught model fit into a budget, and what to say of it.
+    """Plan how many epochs fit into a budget of time; return them and a sentence for the user.
 
-    Half of its stages would be worth little: without its end a run has no clusters, or rough ones.
+    All stages must fit in: a run that ends too early has no clusters, or only rough ones.
 
     Args:
         minutes: the budget.
-        most: epochs that are asked for.
-        epoch_seconds: that an epoch takes.
-        start_seconds: that the first targets took.
+        most: number of epochs that the user asked for.
+        epoch_seconds: seconds that an epoch takes.
+        start_seconds: seconds that the first targets took.
     """
     left = 60 * minutes - OVERHEAD * start_seconds
     epochs = min(max(LEAST_EPOCHS, int(left / epoch_seconds)), most)
     if epochs * epoch_seconds <= left:
         return epochs, f"{epochs} epochs fit into {minutes:g} minutes"
     return epochs, (
-        f"{minutes:g} minutes do not hold {epochs} epochs of {epoch_seconds:.0f} s; "
-        "give more, or fewer images (--limit, --subset)"
+        f"{minutes:g} minutes are too short for {epochs} epochs of {epoch_seconds:.0f} s; "
+        "give more --minutes, or fewer images (--limit, --subset)"
     )

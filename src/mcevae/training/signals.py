@@ -1,4 +1,4 @@
-"""Ctrl-C and TERM, between steps."""
+"""Let Ctrl-C and the signal TERM stop training between two steps."""
 
 import signal
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from typing import Any
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that is filled by the first Ctrl-C or TERM; the second one acts as usual.
+    """Give a list that gets an entry at the first Ctrl-C or TERM; the second one acts as usual.
 
-    Training looks at it between steps, so that what it saves is never half a step.
+    Training looks at the list between steps, so it never saves half a step.
     """
     received: list[int] = []
     before: dict[int, Any] = {}
@@ -23,7 +23,7 @@ def stop_signals() -> Iterator[list[int]]:
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread: signals are somebody else's
+    except ValueError:  # not the main thread, which alone may handle signals
         pass
     try:
         yield received

@@ -1,11 +1,11 @@
-"""What a training keeps so that it can go on: written by `save`, read by `restore`.
+"""Save everything that training needs to continue (`save`), and load it again (`restore`).
 
     best.safetensors    the weights of the best epoch
-    last.safetensors    of a training that can be stopped at any moment: everything, so that it
-                        goes on exactly; of a finished one, the weights alone
+    last.safetensors    during training: everything, so that it can continue exactly;
+                        after training: the weights only
 
-A finished run has no need of optimizer, noise and targets, which are most of the bytes. Where it is
-trained longer all the same, these are made anew.
+A finished run does not need its optimizer, noise and targets, which take most of the space. If it
+is trained longer, new ones are made.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from mcevae.training.trainer import Trainer
 
 
 def save(trainer: Trainer) -> None:
-    """Write last.safetensors: everything that `restore` needs to go on exactly."""
+    """Write last.safetensors, with everything that `restore` needs to continue exactly."""
     optimizer, groups = checkpoint.flat(trainer.optimizer.state_dict())
     tensors = weights(trainer)
     tensors |= {f"optimizer.{k}": v for k, v in optimizer.items()}
@@ -41,19 +41,19 @@ def save(trainer: Trainer) -> None:
 
 
 def save_weights(trainer: Trainer, which: str) -> None:
-    """Write the model alone: `which` is best, or last once the training has finished."""
+    """Write only the model: `which` is "best", or "last" when training has finished."""
     if trainer.accelerator.is_main_process:
         path = checkpoint.run_file(trainer.run, which)
         checkpoint.save(path, weights(trainer), about(trainer))
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:
-    """Weights and buffers of the model, as checkpoints name them."""
+    """Return weights and buffers of the model, with their names in checkpoints."""
     return {f"model.{k}": v for k, v in trainer.inner.state_dict().items()}
 
 
 def about(trainer: Trainer) -> dict[str, Any]:
-    """Settings and position as JSON values."""
+    """Return settings and position as JSON values."""
     return {
         "config": trainer.config.to_dict(),
         "shape": list(trainer.shape),
@@ -63,10 +63,10 @@ def about(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore(trainer: Trainer) -> None:
-    """Go back to what `save` wrote, or to the weights that a finished training has kept.
+    """Load what `save` wrote, or the weights that a finished run has kept.
 
     Raises:
-        UserError: there is no such file, or it does not fit the settings.
+        UserError: the file is missing, or does not fit the settings.
     """
     path = checkpoint.run_file(trainer.run, "last")
     tensors, state = checkpoint.load(path)
@@ -77,7 +77,7 @@ def restore(trainer: Trainer) -> None:
         trainer.show(state["position"].get("window", 0))
         goal, before = trainer.config.train, state["config"]["train"]
         if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
-            trainer.position.epochs = goal.epochs  # a plan for another goal is void
+            trainer.position.epochs = goal.epochs  # the old plan no longer holds
         trainer.teacher.plan(trainer.position.epochs, trainer.position.warmup)
         if "optimizer" in state:
             take_up(trainer, tensors, state)
@@ -88,7 +88,7 @@ def restore(trainer: Trainer) -> None:
 
 
 def take_up(trainer: Trainer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Go back to optimizer, place in the epoch, noise and targets of a training in its midst."""
+    """Load optimizer, place in the epoch, noise and targets of a training that was stopped."""
     moments = checkpoint.nested(checkpoint.part(tensors, "optimizer"), state["optimizer"])
     trainer.optimizer.load_state_dict(moments)
     lay_out(trainer)
@@ -99,10 +99,10 @@ def take_up(trainer: Trainer, tensors: dict[str, Tensor], state: dict[str, Any])
 
 
 def lay_out(trainer: Trainer) -> None:
-    """Make an optimizer's loaded state fit this machine's fused kernel.
+    """Bring the optimizer's loaded state into the memory layout that the fused kernel needs.
 
-    It walks weights and moments side by side through memory, so that a moment that was read from a
-    file must lie as its weight does, channels last say.
+    The kernel reads weights and moments in the order of memory. So a moment from a file must have
+    the same layout as its weight, for example channels last.
     """
     for group in trainer.optimizer.param_groups:
         group["fused"] = trainer.fused
@@ -115,16 +115,16 @@ def lay_out(trainer: Trainer) -> None:
 def take_place(
     trainer: Trainer, tensors: dict[str, Tensor], ranks: int, together: int | None
 ) -> None:
-    """Go on in the epoch and in the noise where other ranks, or as many, were.
+    """Continue the epoch and the noise of a checkpoint, also with another number of ranks.
 
-    The order of an epoch's images is the same for any number of ranks, so that another one goes on
-    at the same image, down to a whole step; only its noise is new.
+    The order of an epoch's images is the same for any number of ranks. So another number of ranks
+    continues at the same image, rounded down to a whole step; only the noise is new.
 
     Args:
-        trainer: that goes on.
-        tensors: of the checkpoint.
-        ranks: that wrote it.
-        together: images of all their batches; None: as many as of these.
+        trainer: the training that continues.
+        tensors: tensors of the checkpoint.
+        ranks: number of ranks that wrote the checkpoint.
+        together: images in a step of all those ranks; None: the same number as now.
     """
     position, now = trainer.position, trainer.ranks.count * trainer.size
     if together not in (None, now):

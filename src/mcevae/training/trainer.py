@@ -24,16 +24,16 @@ from mcevae.training.ranks import Ranks
 from mcevae.training.schedule import epochs_that_fit, foreseen_epochs, learning_rate, planned
 
 CHECK_EVERY = 20
-"""Steps between looks at the loss, each of which waits for the device."""
+"""Check the loss after this many steps; each check waits for the device."""
 PROBE = CHECK_EVERY
-"""Steps that tell how long an epoch takes."""
+"""Number of steps from which we estimate how long an epoch takes."""
 
 
 def accelerator_for(config: PlannedConfig, run: Path) -> Accelerator:
-    """Devices and processes of a training.
+    """Set up the devices and processes for training.
 
     Raises:
-        UserError: they cannot compute in the precision that is asked for.
+        UserError: this device cannot compute with the chosen precision.
     """
     AcceleratorState._reset_state()  # or another precision than the last run's is refused
     accelerator = Accelerator(
@@ -49,7 +49,7 @@ def accelerator_for(config: PlannedConfig, run: Path) -> Accelerator:
     )
     require(
         config.train.precision != "fp16" or accelerator.device.type != "cpu",
-        "--precision fp16 needs CUDA or MPS, and this is a CPU; give --precision bf16 or no.",
+        "--precision fp16 needs CUDA or MPS, but this is a CPU; use --precision bf16 or no.",
     )
     return accelerator
 
@@ -58,11 +58,11 @@ class Trainer:
     """A model in training: its optimizer, data, teacher and position.
 
     Attributes:
-        anew: whether it goes on from the weights of a finished run and has not begun to.
+        anew: True while it is about to continue a finished run, from the weights only.
 
     Args:
         config: settings of the run.
-        data: posed images.
+        data: the images.
         run: folder of the run.
 
     Raises:
@@ -89,7 +89,8 @@ class Trainer:
         self.size = min(settings.train.batch_size, len(data.train.images) // self.ranks.count)
         require(
             self.size > 0,
-            f"{len(data.train)} training images are fewer than {self.ranks.count} processes.",
+            f"{len(data.train)} training images are too few for {self.ranks.count} processes; "
+            "start fewer processes.",
         )
         optimizer = torch.optim.AdamW(
             model.parameters(),
@@ -108,7 +109,7 @@ class Trainer:
 
     @property
     def fused(self) -> bool:
-        """Whether Adam is one kernel here."""
+        """Whether this device has a fused kernel for Adam."""
         return self.accelerator.device.type in ("cpu", "cuda")
 
     @property
@@ -122,7 +123,7 @@ class Trainer:
         return minutes is not None and self.position.seconds > 60 * minutes
 
     def terms(self, batch: Any) -> Terms:
-        """Loss of a batch, as `PosedDataset` gives it."""
+        """Compute the terms of the loss for a batch of `PosedDataset`."""
         # The wrapper waits for all ranks at each call, which may validate on fewer batches.
         through = self.model if self.model.training else self.inner
         with self.accelerator.autocast():  # the targets are computed as the predictions are
@@ -137,9 +138,9 @@ class Trainer:
             group["lr"] = rate
 
     def plan(self) -> str:
-        """Fit the stages of a taught model into the budget in minutes; says what came of it.
+        """Fit the stages of training into the budget of minutes; return a message, or "".
 
-        Called once `PROBE` steps have shown what a step takes.
+        It acts only after `PROBE` steps, when the time of a step is known.
         """
         minutes, position = self.config.train.minutes, self.position
         probe = min(PROBE, len(self.loader))
@@ -154,10 +155,10 @@ class Trainer:
         return said
 
     def teach(self) -> str | None:
-        """Have the model got ready for a new epoch; says what was done.
+        """Prepare the model for a new epoch; return a message about what was done, or "".
 
-        None: it was stopped. What is in memory is of no use then; the last checkpoint, which is
-        from the end of the epoch before, is what to go on from.
+        None means that somebody asked to stop. What is in memory is then useless; continue from
+        the last checkpoint, which was saved at the end of the epoch before.
         """
         started = time.perf_counter()
         done = self.ranks.said(self.prepare() if self.ranks.first else "")
@@ -177,10 +178,10 @@ class Trainer:
         return done
 
     def go_on_anew(self) -> None:
-        """Train a finished run longer, which has kept its weights alone.
+        """Get ready to train a finished run longer; it has kept only its weights.
 
-        An epoch that a budget in minutes cut short begins again, since the order of its steps and
-        what the model was taught for it are gone. Noise is other than that of the first epochs.
+        If the budget of minutes ended within an epoch, this epoch begins again, because the order
+        of its steps and its targets are lost. The noise differs from that of the first epochs.
         """
         position = self.position
         position.step, position.sums = 0, [0.0] * len(TERMS)
@@ -189,7 +190,7 @@ class Trainer:
         self.anew = True
 
     def prepare(self) -> str | None:
-        """What one process does for all at the start of an epoch; as for `teach`."""
+        """Do the work of `teach` that rank 0 does for all ranks; return what `teach` returns."""
         position, move_on = self.position, self.move_on if self.data.window else None
         epochs = foreseen_epochs(self.config.train, position)
         try:
@@ -202,11 +203,11 @@ class Trainer:
         return f"from the weights of a finished run, with a new optimizer. {done}".strip()
 
     def move_on(self) -> None:
-        """Learn from the next window of a source that is larger than memory."""
+        """Load the next window of a source that is larger than memory."""
         self.show(self.position.window + 1)
 
     def show(self, window: int) -> None:
-        """Put a window's images in the place of those before, which loader and teacher hold."""
+        """Replace the images in memory, which loader and teacher share, by those of a window."""
         if window != self.position.window and self.data.window is not None:
             self.position.window, new = window, self.data.window(window)
             self.learned.images.pixels.copy_(new.images.pixels)
@@ -215,10 +216,10 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean terms over the validation images, in evaluation mode and under fixed noise.
+        """Compute the mean terms over the validation images, always with the same noise.
 
         Raises:
-            TrainingError: they are not finite.
+            TrainingError: the loss is not finite.
         """
         self.model.eval()
         before = noise_state()
@@ -236,7 +237,7 @@ class Trainer:
         return means
 
     def examine(self) -> Signs:
-        """Signs in validation images that training goes wrong; none where they take long."""
+        """Look for signs of trouble in validation images, unless the model infers slowly."""
         if not self.inner.quick:
             return {}
         pixels, model = self.data.validation.images.pixels, self.inner.eval()
@@ -245,9 +246,9 @@ class Trainer:
         return signs
 
     def close(self) -> None:
-        """End the group of the ranks, with its threads, before this process ends.
+        """End the process group and its threads before this process ends.
 
-        A thread that still gives back a tensor of Python's when that has gone aborts the process.
+        If a thread releases a Python tensor after Python has ended, the process aborts.
         """
         self.ranks.group = None  # the last to hold it
         self.accelerator.end_training()

@@ -53,10 +53,10 @@ GROUPS = {group.name: group for group in (SO2, SE2, SIM2, Aff2)}
 
 
 def get_group(name: str) -> MatrixGroup:
-    """Return the group called "so2", "se2", "sim2" or "aff2".
+    """Return the group with the name "so2", "se2", "sim2" or "aff2".
 
     Raises:
-        ValueError: there is no such group; the message lists those there are.
+        ValueError: there is no group with this name.
     """
     if name not in GROUPS:
         raise ValueError(f"There is no group {name!r}; choose one of {', '.join(GROUPS)}.")

@@ -1,4 +1,4 @@
-"""`MatrixGroup`: what every group here can do."""
+"""`MatrixGroup`: the methods that every group has."""
 
 import math
 from abc import ABC, abstractmethod
@@ -37,10 +37,10 @@ Dtype = torch.dtype | None
 
 
 class MatrixGroup(ABC):
-    """A group of 3x3 matrices: what every group here can do.
+    """A group of 3x3 matrices, with the methods that every group has.
 
-    A subclass sets `name` and `coordinates` and gives `log`; it overrides the rest where it has a
-    closed form. Shapes broadcast over the batch as in torch.
+    A subclass sets `name` and `coordinates` and implements `log`. It overrides other methods if it
+    has a closed form for them. Shapes broadcast over the batch as in torch.
 
     Attributes:
         name: what messages and files call the group.
@@ -172,9 +172,15 @@ class MatrixGroup(ABC):
     ) -> Matrix:
         """Draw elements uniformly over a finite support (MCE-VAE, Section 3.1, below eq. 6).
 
-        Each parameter p_i is uniform over |p_i| <= support_i. Numbers are drawn on the device of
-        `generator` when one is given, so that a CPU seed means the same elements everywhere.
+        Each parameter p_i is uniform over |p_i| <= support_i.
 
+        Args:
+            batch: number of elements, or the shape of the batch.
+            support: T half-widths, finite and >= 0.
+            generator: draws the numbers, on its own device, so that a CPU seed gives the same
+                elements on every device. None: torch's global generator.
+            dtype: type of the elements.
+            device: device of the elements.
         Raises:
             ValueError: `support` is not T finite numbers >= 0.
         """
@@ -193,7 +199,7 @@ class MatrixGroup(ABC):
     def distance(
         self, a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]
     ) -> dict[str, Scalar]:
-        """Return how far a and b lie apart, in units people know; only what the group can change.
+        """Return how far a and b lie apart, in common units; only for what the group can change.
 
         - "rotation_deg": angle of the polar rotation of a^-1 b, degrees, 0 to 180;
         - "shift_side": distance between where a and b put the image centre, in sides;
@@ -213,5 +219,5 @@ class MatrixGroup(ABC):
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Which of the six affine coordinates elements of the group differ in."""
+        """The affine coordinates, out of six, that elements of the group can change."""
         return self.coordinates

@@ -1,4 +1,4 @@
-"""Groups that are given by their generators."""
+"""Groups that are defined by a list of generators."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,7 @@ Scalar = Float[Tensor, "*batch"]
 
 
 def pad(v: Float[Tensor, "*batch n"], size: int) -> Float[Tensor, "*batch size"]:
-    """Append zeros: the coordinates a smaller group leaves at rest."""
+    """Append zeros for the coordinates that a smaller group does not have."""
     return F.pad(v, (0, size - v.shape[-1]))
 
 

@@ -1,4 +1,4 @@
-"""The parameters that people read, by the polar decomposition of the linear part."""
+"""Compute the parameters that people read, by a polar decomposition of the linear part."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the groups of rotation, shift and scale share."""
+"""Shared code of the groups of rotation, shift and scale."""
 
 import torch
 
@@ -9,7 +9,7 @@ from mcevae.geometry.groups.series import phi1
 
 
 class Similarity(MatrixGroup):
-    """The groups of rotation, shift and scale, through one closed form.
+    """Base class of the groups of rotation, shift and scale, which share a closed form.
 
     A point is the complex number x + iy, the linear part [[a, -b], [b, a]] is a + ib = e^w with
     w = log_scale + i rotation, and exp shifts by phi1(w) (tau_x + i tau_y), where phi1(w) =

@@ -1,14 +1,14 @@
-"""The model of preset `default`: a mixture over clusters and pose hypotheses.
+"""The model of preset `default`: a mixture over clusters and poses.
 
 image x -> q(k, r | x), a probability for each cluster k and each rotation r of a grid; a shift,
-           and whatever else the group can do (scale, stretch, shear). A group that is given by
-           its generators has no grid, R = 1: all of its coordinates are read as numbers.
+           and what else the group has (scale, stretch, shear). A group given by its generators
+           has no grid, R = 1: the network gives all of its coordinates as numbers.
 (x, k, pose) -> x moved back by its pose -> z
 (k, z) -> canonical image; the pose moves it -> reconstruction of x
 
-This is eq. (10) of the paper with weights that depend on x, its components being pairs of a cluster
-and a pose. Only rotations inside the support have any prior probability, which pins each cluster's
-canonical frame, and tells apart clusters that differ in their pose alone, such as 6 and 9.
+This is eq. (10) of the paper with weights that depend on x. Each component is a hypothesis: a pair
+of a cluster and a pose. Rotations outside the support have no probability. This fixes the frame of
+each cluster, and separates clusters that differ only in their pose, such as 6 and 9.
 """
 
 import math
@@ -48,14 +48,14 @@ class HypothesisPosterior:
 class DefaultModel(Model[HypothesisPosterior]):
     """A mixture over clusters and poses.
 
-    z_c holds the logarithms of the responsibilities, so that `canonical` and `decode` take a point
-    of the simplex, a pure cluster or a blend, as K numbers like the paper's.
+    z_c holds the logarithms of the responsibilities. So `canonical` and `decode` take a pure
+    cluster or a blend of clusters as K numbers, as in the paper's model.
 
     Attributes:
-        clusters: K, those in use: at first as many as the net has room for (`use`).
+        clusters: K, the number of clusters in use. `use` can make it smaller than the net allows.
 
     Args:
-        group: of the poses.
+        group: group of the poses.
         support: half-widths of the group's parameters; only rotations inside have any prior mass.
         net: images with masks to logits (B, K, R) and the parameters other than the rotation.
         encoder: images to the parameters of z, given the cluster's weights.
@@ -97,31 +97,31 @@ class DefaultModel(Model[HypothesisPosterior]):
         self.clusters = net.shape[0]
 
     def use(self, clusters: int) -> None:
-        """Leave out all but the first K of the clusters that the net has room for.
+        """Use only the first K of the clusters that the network was built for.
 
         Raises:
-            ValueError: K is below 1 or more than there is room for.
+            ValueError: K is below 1, or above the number that the network was built for.
         """
         if not 1 <= clusters <= self.net.shape[0]:
-            raise ValueError(f"There is room for 1 to {self.net.shape[0]} clusters, not {clusters}")
+            raise ValueError(f"The network has 1 to {self.net.shape[0]} clusters, not {clusters}")
         self.clusters = clusters
 
     def get_extra_state(self) -> Tensor:
-        """K, which checkpoints hold beside the weights."""
+        """Return K, which checkpoints keep with the weights."""
         return torch.tensor(self.clusters)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Inverse of `get_extra_state`."""
+        """Load K from what `get_extra_state` gave."""
         self.use(int(state))
 
     def logits(
         self, x: Float[Tensor, "B C H W"]
     ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:
-        """Raw logits of all hypotheses, and the parameters other than the rotation.
+        """Compute logits of all hypotheses, and the parameters other than the rotation.
 
-        The net sees the image moved back by its moments, as far as the group can, beside a mask of
-        what came from inside the frame, and says how far the canonical pose is from there. Of a
-        group given by generators moments say nothing, and the net sees the image as it lies.
+        Moments give a first guess of the pose. The net gets the image moved back by this guess, and
+        a mask of the pixels that came from inside the image. It finds the pose relative to the
+        guess. For a group given by generators there is no guess; the net gets the image itself.
         """
         seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
         if not self.group.polar:
@@ -136,32 +136,32 @@ class DefaultModel(Model[HypothesisPosterior]):
         return logits[:, : self.clusters].float(), self.group.to_parameters(found)[:, 1:]
 
     def moments(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B rest"]:
-        """What the moments of the images' intensities say of these parameters."""
+        """Guess the parameters other than the rotation from the moments of the images."""
         return moments((x - self.background).abs(), self.group)
 
     def whole(self, x: Float[Tensor, "B C H W"]) -> Bool[Tensor, " B"]:
-        """Which images show all of their content, so that those moments can be trusted."""
+        """Tell which images show all of their content, so that their moments are right."""
         return whole((x - self.background).abs())
 
     def infer(
         self, x: Float[Tensor, "B C H W"]
     ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:
-        """Probabilities of all hypotheses inside the support, and the other parameters."""
+        """Compute the probabilities of all hypotheses in the support, and the other parameters."""
         logits, rest = self.logits(x)
         return self.probabilities(logits), rest
 
     def probabilities(self, logits: Float[Tensor, "B K R"]) -> Float[Tensor, "B K R"]:
-        """Softmax over all hypotheses inside the support."""
+        """Apply a softmax over all hypotheses inside the support."""
         inside = logits.masked_fill(self.allowed == 0, -math.inf)
         return torch.softmax(inside.flatten(1), -1).view_as(logits)
 
     def read(
         self, joint: Float[Tensor, "B K R"], rest: Float[Tensor, "B rest"]
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B 3 3"], Float[Tensor, " B"]]:
-        """Likeliest cluster, its pose, and the probability near that hypothesis.
+        """Return the most probable cluster, its pose, and the probability near that hypothesis.
 
-        The angle is the mean over three grid steps to both sides of the mode, smoothed by one;
-        over none where the grid is a single angle.
+        The angle is a mean over three grid steps on each side of the peak of the smoothed
+        probabilities. If the grid has one angle only, it is this angle.
         """
         responsibilities = joint.sum(-1)
         cluster = responsibilities.argmax(-1)
@@ -180,12 +180,12 @@ class DefaultModel(Model[HypothesisPosterior]):
     def element(
         self, angle: Float[Tensor, " B"], rest: Float[Tensor, "B rest"]
     ) -> Float[Tensor, "B 3 3"]:
-        """Group elements from angles in radians and the other parameters."""
+        """Make group elements from angles in radians and the other parameters."""
         parameters = torch.cat([angle[:, None], rest], -1) if self.group.polar else rest
         return self.group.from_parameters(parameters)
 
     def one_hot(self, cluster: Int[Tensor, " B"]) -> Float[Tensor, "B room"]:
-        """Weights of pure clusters, as encoder and decoder take them."""
+        """Return the weights of pure clusters, as encoder and decoder take them."""
         return F.one_hot(cluster, self.net.shape[0]).float()
 
     def explain(
@@ -195,7 +195,14 @@ class DefaultModel(Model[HypothesisPosterior]):
         element: Float[Tensor, "B 3 3"],
         sample: bool,
     ) -> tuple[Normal, Tensor, Tensor]:
-        """Posterior of z, drawn z and canonical image under a hypothesis."""
+        """Return the posterior of z, a z, and the canonical image, for a given cluster and pose.
+
+        Args:
+            x: images with values from 0 to 1.
+            weights: weights of the clusters.
+            element: poses.
+            sample: draw z from its posterior, or take the mean.
+        """
         u = x
         if self.from_canonical:
             u = warp(x, self.group.inverse(element), background=self.background)
@@ -204,13 +211,13 @@ class DefaultModel(Model[HypothesisPosterior]):
         return q, z, self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
-        """Posterior of the latents given images with values from 0 to 1."""
+        """Infer the posterior of the latents from images with values from 0 to 1."""
         return self(x, sample=False).posterior
 
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """Pose-free image of a cluster (log-weights, any constant may be added) and a variation."""
+        """Draw the canonical image of a cluster (log-weights up to a constant) and a variation."""
         weights = F.pad(torch.softmax(z_c, -1), (0, self.net.shape[0] - z_c.shape[-1]))
         return self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
 
@@ -220,12 +227,12 @@ class DefaultModel(Model[HypothesisPosterior]):
         sample: bool | None = None,
         given: tuple[Int[Tensor, " B"], Float[Tensor, "B 3 3"]] | None = None,
     ) -> Output[HypothesisPosterior]:
-        """Infer the hypothesis, or take a given one, and explain the image under it.
+        """Infer cluster and pose, or take given ones, and reconstruct the image from them.
 
         Args:
             x: images with values from 0 to 1.
             sample: draw z, or take its mean. None: draw in training mode only.
-            given: clusters and elements to explain the images by, in place of inferring them.
+            given: clusters and elements to use instead of inferring them.
         """
         draw = self.draws(sample)
         if given is None:
@@ -251,15 +258,15 @@ class DefaultModel(Model[HypothesisPosterior]):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Those of the objective; see `Model.terms`."""
+        """Compute the terms of the objective; see `Model.terms`."""
         return self.objective(model, self, x, batch)
 
     def teacher(self, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]) -> Teacher:
-        """The one that keeps a target for every training image; see `Model.teacher`."""
+        """Make the teacher, which keeps a target for every training image; see `Model.teacher`."""
         return self.teaching(config, pixels, self)
 
     def rotation_probabilities(self, out: Output[HypothesisPosterior]) -> Float[Tensor, "B R"]:
-        """From the joint posterior; see `Model.rotation_probabilities`."""
+        """Read them from the joint posterior; see `Model.rotation_probabilities`."""
         joint = out.posterior.joint
         rows = torch.arange(joint.shape[0], device=joint.device)
         own = joint[rows, out.responsibilities.argmax(-1)]

@@ -1,4 +1,4 @@
-"""The objective of preset `default`: an ELBO and an equivariance term, eq. (6) for hypotheses."""
+"""The objective of preset `default`: an ELBO plus an equivariance term, after eq. (6)."""
 
 import math
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ REST_WEIGHT = 0.3
 class HypothesisObjective:
     """Negative ELBO plus alpha times the equivariance term, to be minimised.
 
-    The ELBO explains x under a hypothesis (k, M): the current target in training, the network's
-    own reading otherwise. The equivariance term moves x to a new pose M' inside the support, with a
-    little strain and elastic deformation, and asks q(. | M' M^-1 x) to say (k, M'), by
-    cross-entropy: the divergence of eq. (6) between starred and new posterior. It trains the
-    network; the ELBO trains the code and the decoder.
+    The ELBO measures how well x is drawn from a cluster and a pose (k, M): from the target in
+    training, otherwise from what the network finds. The equivariance term moves x to a new pose M'
+    inside the support, with a little strain and elastic deformation. The network should then find
+    (k, M'); the cross-entropy measures it. This is the divergence of eq. (6) between starred and
+    new posterior. It trains the network; the ELBO trains the code and the decoder.
 
     Args:
         config: settings of the run.
@@ -91,9 +91,19 @@ class HypothesisObjective:
         element: Float[Tensor, "B 3 3"],
         weight: Float[Tensor, " B"],
     ) -> tuple[Tensor, Float[Tensor, "B K R"]]:
-        """Cross-entropy of the moved images' posterior against their known motion, and the latter.
+        """Move images, and measure how well the network finds cluster and new pose.
 
-        Where the cluster is unknown, only the rotation is asked for.
+        If the cluster is unknown, only the pose counts.
+
+        Args:
+            inner: the bare model.
+            x: images.
+            cluster: target clusters, or `UNKNOWN`.
+            element: target poses.
+            weight: how much each target counts.
+
+        Returns:
+            The mean cross-entropy, and the posterior of the moved images.
         """
         group = inner.group
         there = group.sample(len(x), self.support, device=x.device)
@@ -123,7 +133,7 @@ class HypothesisObjective:
     def strain(
         self, count: int, group: MatrixGroup, device: torch.device
     ) -> Float[Tensor, "B 3 3"]:
-        """Random small scale, stretch and shear about the centre, such as the group does not do."""
+        """Draw small random scales, stretches and shears, but only those that the group lacks."""
         free = [i for i, name in enumerate(AFFINE) if i >= 3 and name not in group.changes]
         p = torch.zeros(count, len(AFFINE), device=device)
         p[:, free] = torch.randn(count, len(free), device=device) * self.config.start.augment_strain
@@ -131,7 +141,10 @@ class HypothesisObjective:
 
 
 def in_pixels(group: MatrixGroup, x: Float[Tensor, "B C H W"]) -> Float[Tensor, " rest"]:
-    """Pixels that a unit of each parameter but the rotation moves what lies a quarter side out."""
+    """Return how many pixels one unit of each parameter, except the rotation, moves the content.
+
+    It is measured a quarter of the image side from the centre.
+    """
     pixels = float(side(*x.shape[2:]))
     G = group.generators(dtype=torch.float64)[int(group.polar) :, :2]
     shift, turn = G[..., 2].norm(dim=-1), G[..., :2].flatten(1).norm(dim=-1) / math.sqrt(2)
@@ -141,9 +154,9 @@ def in_pixels(group: MatrixGroup, x: Float[Tensor, "B C H W"]) -> Float[Tensor, 
 def hypothesis_kl(
     joint: Float[Tensor, "B K R"], allowed: Float[Tensor, " R"]
 ) -> tuple[Tensor, Tensor]:
-    """KL of q(k | x) to the uniform prior and of q(r | k, x) to that on the support, batch means.
+    """Return the mean KL of q(k | x), and of q(r | k, x), to uniform priors on the support.
 
-    Together they are KL(pi || p) of the mixture over hypotheses, the discrete part of eq. (13).
+    Their sum is KL(pi || p) of the mixture over hypotheses, the discrete part of eq. (13).
     """
     clusters = joint.sum(-1)  # (B, K)
     total = torch.special.xlogy(joint, joint).sum((1, 2))

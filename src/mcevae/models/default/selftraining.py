@@ -1,16 +1,16 @@
-"""The teacher of the default model: what it is taught, and when.
+"""The teacher of the default model: it decides what the model is taught, and when.
 
-Nobody knows the clusters and poses of the training images, so the network learns them from ever
-better guesses, the starred quantities of eq. (8):
+Nobody knows the clusters and poses of the training images. So the network learns from guesses that
+get better during training, the starred quantities of eq. (8):
 
     epoch 0            poses from templates at every angle (`teaching.templates`); clusters unknown
-    end of warm-up     poses as the network reads them now, which is truer than what it was taught;
-                       clusters from the neighbourhood graph of the canonical images
+    end of warm-up     poses that the network finds now, which are better than what it was taught;
+                       clusters from the neighbour graph of the canonical images
                        (`teaching.graph`)
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
-Whenever poses change, images that look alike are brought into one frame (`teaching.frames`). Labels
-play no part.
+Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
+are not used.
 """
 
 import warnings
@@ -39,28 +39,29 @@ T = TypeVar("T")
 Rows = slice | Int[Tensor, " rows"]
 
 AGREEMENT = 0.7
-"""Share of the clusters that the network must agree with before new ones are drawn from it."""
+"""New targets are made only if the network agrees with this share of the images' clusters."""
 
 SHRINKAGE = 0.7
-"""Share of the images that it began with that new targets must leave to a cluster; on digits they
-leave 0.8 to 1, while a cluster that is swallowed loses all within three or four drawings."""
+"""New targets must leave a cluster this share of its first images. On digits they leave 0.8 to 1; a
+cluster that other clusters take over loses all its images in three or four redraws."""
 
 TINY = 1e-12
-"""Probability of a hypothesis that a network rules out, where one of its cluster must be drawn."""
+"""Smallest probability of a hypothesis if one of this cluster must be drawn."""
 
 CHUNK_NUMBERS = 800_000
-"""Pixels that are held as floats at once, 1,000 images of 28 x 28."""
+"""Number of pixels that are held as floats at once: 1,000 images of 28 x 28."""
 
 
 class SelfTraining(Teacher):
-    """Keeps the targets of a run's training images, which the model is taught.
-
-    New ones may take minutes; `stop` is looked at meanwhile.
+    """Keeps a target for every training image, and makes new ones unless `stop` has an entry.
 
     Args:
         config: settings of the run.
         pixels: (N, C, H, W) uint8 training images.
-        model: that is taught.
+        model: the model that is taught.
+
+    Raises:
+        UserError: there are too few epochs or images.
     """
 
     staged = True
@@ -97,18 +98,18 @@ class SelfTraining(Teacher):
 
     @property
     def columns(self) -> Mapping[str, Tensor]:
-        """The targets that the objective reads."""
+        """Return the targets that the objective reads."""
         return {name: getattr(self.targets, name) for name in TAUGHT}
 
     def state(self) -> dict[str, Tensor]:
-        """All targets."""
+        """Return all targets."""
         return {each.name: getattr(self.targets, each.name) for each in fields(Targets)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to the targets that `state` gave; what old checkpoints lack stays as it is.
+        """Load targets that `state` gave. Those that old checkpoints lack do not change.
 
         Raises:
-            ValueError: they are of other images.
+            ValueError: the targets do not fit these images.
         """
         columns = {name: state.get(name, now) for name, now in self.state().items()}
         for name, now in self.state().items():
@@ -118,18 +119,16 @@ class SelfTraining(Teacher):
         self.targets = Targets(**columns)
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
-        """Spread the stages over so many epochs; see `Teacher.plan`."""
+        """Spread the stages over the epochs; see `Teacher.plan`."""
         start = self.config.start
         self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
 
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
-        """Bring the targets up to date at the start of an epoch; see `Teacher.before`.
-
-        `epochs` is not read: `plan` has spread the stages.
+        """Make the targets that an epoch needs; `epochs` is ignored. See `Teacher.before`.
 
         Raises:
-            Stopped: `stop` was filled; targets, and which images these are, may be half new.
+            Stopped: somebody asked to stop. Targets and images may be changed only in part.
         """
         if epoch == 0:
             return self.start()
@@ -148,20 +147,24 @@ class SelfTraining(Teacher):
         return ""
 
     def watched(self, parts: Iterable[T]) -> Iterator[T]:
-        """The parts of a long work, as long as nobody asks to stop."""
+        """Give the parts of a long task one by one.
+
+        Raises:
+            Stopped: somebody asked to stop.
+        """
         for part in parts:
             if self.stop:
                 raise Stopped
             yield part
 
     def start(self) -> str:
-        """First poses, from templates or from moments alone; says which.
+        """Find the first poses, from templates or from moments, and return a message about it.
 
-        Images that a group given by generators moves begin as they lie. Each time that the network
-        reads them anew, what it reads comes nearer to their poses.
+        With a group given by generators, every pose starts at the identity. Each time the network
+        reads the poses again, they come nearer to the true ones.
         """
         if not self.group.polar:
-            return "poses as images lie"
+            return "all poses start at the identity"
         if self.config.start.poses == "moments":
             rest = torch.cat(
                 [
@@ -189,10 +192,10 @@ class SelfTraining(Teacher):
     def posterior(
         self, rows: Rows = slice(None), *, clustered: bool = True
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Joint, element, confidence and anchored rest of training images, part by part.
+        """Give joint probabilities, element, weight and other parameters, part by part, on the CPU.
 
-        All are on the CPU. The shift of an image that does not touch its border is its centroid's.
-        Before there are clusters the rotation is read from the sum over them.
+        The shift of an image that does not touch its border comes from its centroid. Without
+        `clustered` (before there are clusters) the rotation is read from the sum over clusters.
         """
         model = self.model.eval()
         for chunk in self.watched(self.pixels[rows].split(self.chunk)):
@@ -209,13 +212,13 @@ class SelfTraining(Teacher):
         model.train()
 
     def reread(self) -> None:
-        """Poses from the network's likeliest rotation."""
+        """Replace all poses by those of the network's most probable rotation."""
         parts = [element for _, element, _, _ in self.posterior(clustered=False)]
         self.targets = replace(self.targets, element=torch.cat(parts))
         self.level()
 
     def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
-        """Images moved back by their targets, small."""
+        """Return images moved back by their target poses, and made smaller."""
         back = self.group.inverse(self.targets.element[rows])
         background = self.config.data.background_level
         return torch.cat(
@@ -226,7 +229,7 @@ class SelfTraining(Teacher):
         )
 
     def renew(self, *, grouped: bool) -> None:
-        """Targets from the trained network alone; see `Teacher.renew`."""
+        """Make targets from the trained network only; see `Teacher.renew`."""
         if grouped:
             self.targets, _ = self.draw()
             self.level()
@@ -234,7 +237,7 @@ class SelfTraining(Teacher):
             self.reread()
 
     def level(self) -> None:
-        """Bring images that look alike into one frame."""
+        """Turn images that look alike into one frame."""
         if self.config.start.frames == "common":
             return
         targets = self.targets
@@ -250,7 +253,7 @@ class SelfTraining(Teacher):
         self.targets = replace(targets, element=element)
 
     def group_images(self) -> str:
-        """Clusters for a random subset of the canonical images; says what came of it."""
+        """Find clusters for a random subset of the canonical images; return a message about it."""
         seed, clusters = self.config.train.seed, self.config.model.clusters
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
         rows = order[: self.config.start.subset]
@@ -275,33 +278,33 @@ class SelfTraining(Teacher):
         ) + "".join(f". {warning.message}" for warning in told)
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
-        """Draw every image's hypothesis from the squared posterior; says what came of it.
+        """Draw a new target for every image from the squared posterior; return a message about it.
 
-        Squaring prefers what is sure and still lets doubtful images try another hypothesis. A
-        network that contradicts the targets it was given has not learned them yet, and drawing from
-        it would throw the clusters away: they are kept until it agrees on `AGREEMENT` of them.
+        Squaring prefers sure hypotheses, but still lets doubtful images try another one. If the
+        network disagrees with its targets, it has not learned them yet, and new targets would
+        destroy the clusters. So targets stay until it agrees with `AGREEMENT` of them.
 
         Args:
-            move_on: puts other images in the place of these, which have no targets yet.
+            move_on: replaces these images by others, which have no targets yet.
         """
         known = self.targets.cluster != UNKNOWN
         drawn, likeliest = self.draw()
         agree = (likeliest == self.targets.cluster)[known].float().mean().item()
         if agree < AGREEMENT:
-            return f"targets kept: the network agrees with {100 * agree:.0f} % of the clusters yet"
-        done = f"new clusters and poses; the network agreed with {100 * agree:.1f} %"
+            return f"targets kept: the network agrees only with {100 * agree:.0f} % of the clusters"
+        done = f"new targets; the network agreed with {100 * agree:.1f} % of the old clusters"
         if move_on is None:
             lost = self.swallowed(drawn.cluster).nonzero()[:, 0]
             if len(lost):
                 back, _ = self.draw(lost, within=True)
                 drawn = put(drawn, lost, back)
-                done += f"; {len(lost)} brought back to clusters that lost most of theirs"
+                done += f"; {len(lost)} images returned to clusters that had lost too many"
         else:
             move_on()
             unknown = torch.full_like(self.targets.first, UNKNOWN)
             self.targets = replace(self.targets, first=unknown)
             drawn, _ = self.draw()
-            done += "; other images"
+            done += "; training goes on with other images"
         self.targets = drawn
         self.level()
         return done
@@ -309,13 +312,13 @@ class SelfTraining(Teacher):
     def draw(
         self, rows: Rows = slice(None), *, within: bool = False
     ) -> tuple[Targets, Int[Tensor, " rows"]]:
-        """New targets, and each image's likeliest cluster.
+        """Return new targets, and the most probable cluster of each image.
 
-        (`--draw mode` takes the likeliest hypothesis in place of drawing one.)
+        (`--draw mode` takes the most probable hypothesis instead of drawing one.)
 
         Args:
-            rows: images, all unless said otherwise.
-            within: draw from the hypotheses of an image's first cluster alone.
+            rows: which images; all by default.
+            within: draw only from hypotheses with the image's first cluster.
         """
         parts, first, model = [], self.targets.first[rows], self.model
         for own, posterior in zip(first.split(self.chunk), self.posterior(rows), strict=True):
@@ -336,10 +339,10 @@ class SelfTraining(Teacher):
         return Targets(cluster=cluster, first=first, element=element, weight=weight), likeliest
 
     def swallowed(self, cluster: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Images first given to clusters that would be left less than `SHRINKAGE` of those.
+        """Find the first images of clusters that would keep less than `SHRINKAGE` of them.
 
-        What one drawing takes from a cluster the network learns, and the next one takes more: a
-        cluster that its neighbours swallow, at once or by and by, does not come back by itself.
+        The network learns what a redraw takes from a cluster, and then the next redraw takes more.
+        A cluster that others take over in this way, fast or slowly, does not come back by itself.
         """
         clusters, known = self.model.clusters, self.targets.first != UNKNOWN
         before = self.targets.first[known].bincount(minlength=clusters)

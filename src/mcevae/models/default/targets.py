@@ -1,4 +1,4 @@
-"""What the default model is taught about each training image."""
+"""Targets: the cluster and pose that the default model is taught for each training image."""
 
 from dataclasses import dataclass, fields
 
@@ -6,21 +6,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 TAUGHT = ("cluster", "element", "weight")
-"""What `Targets` has for the objective; the rest is for new ones."""
+"""The parts of `Targets` that the objective reads. The others help to make new targets."""
 
 UNKNOWN = -1
-"""Cluster of an image that has none yet."""
+"""Stands for the cluster of an image that has no cluster yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """Guesses for N training images, in their order.
+    """Targets of N training images, in the order of the images.
 
     Attributes:
-        cluster: (N,), or `UNKNOWN`.
-        first: (N,), the cluster that the image was given first, or `UNKNOWN`.
-        element: (N, 3, 3), what moves the canonical image onto the image.
-        weight: (N,), how much a guess counts, from 0 to 1.
+        cluster: (N,), the cluster, or `UNKNOWN`.
+        first: (N,), the first cluster that the image had, or `UNKNOWN`.
+        element: (N, 3, 3), the pose, which moves the canonical image onto the image.
+        weight: (N,), how much the target counts, from 0 to 1.
     """
 
     cluster: Int[Tensor, " n"]
@@ -30,7 +30,7 @@ class Targets:
 
 
 def put(targets: Targets, rows: Int[Tensor, " rows"], others: Targets) -> Targets:
-    """The targets with those of some rows replaced by others."""
+    """Return the targets with those of some rows replaced by others."""
     whole = {each.name: getattr(targets, each.name).clone() for each in fields(Targets)}
     for name, column in whole.items():
         column[rows] = getattr(others, name)

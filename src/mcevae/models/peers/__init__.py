@@ -1,5 +1,5 @@
-"""Peers of MCE-VAE, one file each: a model under `contract.Model`, its settings and its preset.
+"""Peers of MCE-VAE. Each file has a model that keeps `contract.Model`, its settings and preset.
 
-Each is written from its paper. Where the papers use other sizes, encoders and decoders are those of
-MCE-VAE's, so that what is compared is the method.
+Each is written from its paper. If a paper uses other sizes, encoder and decoder are nevertheless
+those of MCE-VAE, so that the methods are compared, not the sizes.
 """

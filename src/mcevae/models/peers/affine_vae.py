@@ -51,12 +51,13 @@ KEPT = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(CodeConfig):
-    """Settings of the search for an image's pose."""
+    """Settings of the search for the pose of an image."""
 
     search_restarts: int = 20
-    """Starts of the search for an image's pose (affine-vae)."""
+    """Number of random poses at which the search for the pose of an image starts (preset
+    affine-vae)."""
     search_steps: int = 10
-    """Gradient steps of that search (affine-vae)."""
+    """Number of gradient steps in the search for the pose of an image (preset affine-vae)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +66,7 @@ class SearchConfig(CodeConfig):
 
 
 class PosedVAE(VAE):
-    """A VAE between a warp and its inverse."""
+    """A VAE that moves images back by their poses, and moves its reconstructions again."""
 
     def redraw(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "B T"], sample: bool
@@ -94,7 +95,7 @@ class AffineVAE(PosedVAE):
     Args:
         config: sizes as for `VAE`; starts and steps of the search; support; beta.
         shape: (C, H, W) of the images.
-        group: of the poses.
+        group: group of the poses.
     """
 
     quick = False
@@ -117,12 +118,12 @@ class AffineVAE(PosedVAE):
     def cost(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "B T"]
     ) -> Float[Tensor, " B"]:
-        """Negative ELBO of images under given poses, at the mean of the code, nats."""
+        """Return the negative ELBO of images for given poses, at the mean of the code, in nats."""
         out = self.redraw(x, parameters, sample=False)
         return self.likelihood(out.reconstruction, x) + self.code.kl(out.posterior)
 
     def search(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B T"]:
-        """Parameters of the poses, each found without regard to the other images."""
+        """Search for the poses; each pose depends on its own image only."""
         kept = min(KEPT, len(self.starts))
         # Tensors made in inference mode cannot be differentiated; their copies made outside can.
         with torch.inference_mode(False), torch.enable_grad():
@@ -151,8 +152,13 @@ class AffineVAE(PosedVAE):
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, search: bool | None = None
     ) -> Output[Normal]:
-        """See `Model.forward`; without `search`, images count as upright. None: search in
-        evaluation mode only.
+        """See `Model.forward`.
+
+        Args:
+            x: images with values from 0 to 1.
+            sample: see `Model.forward`.
+            search: search for poses; if False, images count as upright. None: search in evaluation
+                mode only.
         """
         draw = self.draws(sample)
         if self.training if search is None else not search:
@@ -162,15 +168,15 @@ class AffineVAE(PosedVAE):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Those of a VAE, for the upright images of the batch.
+        """Compute the terms of a VAE for the upright images of the batch.
 
         Raises:
-            UserError: they are not known.
+            UserError: the source has no upright images.
         """
         if "upright" not in batch:
             raise UserError(
-                "affine-vae trains on upright images, which these data do not have; use a built-in "
-                "set, or upright images with --pose, or --preset affine-vae-stn."
+                "affine-vae needs upright images for training, but this source has none; use a "
+                "built-in set, or upright images with --pose, or --preset affine-vae-stn."
             )
         upright = to_float(batch["upright"])
         out: Output[Normal] = model(upright, sample=True, search=False)
@@ -185,7 +191,7 @@ class TransformerVAE(PosedVAE):
     Args:
         config: sizes as for `VAE`; beta.
         shape: (C, H, W) of the images.
-        group: of the poses.
+        group: group of the poses.
     """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:

@@ -1,4 +1,4 @@
-"""What several peers share: settings of the code, and outputs without poses."""
+"""Code that several peers share: settings of their latent code, and outputs without poses."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,15 +18,15 @@ CONVOLVED = frozenset(
     {"model.channels", "model.hidden", "model.decoder_hidden"}
     | {"objective.beta", "objective.likelihood"}
 )
-"""What peers read that have the encoder and the decoder of the paper's model."""
+"""Settings that peers with the encoder and the decoder of the paper's model read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeConfig(PeerConfig):
-    """Settings of a peer that has one code in place of z_c and z."""
+    """Settings of a peer that has a single latent code instead of z_c and z."""
 
     code: int = 16
-    """Size of the code of a peer that has one."""
+    """Size of the latent code, for peers that have a single code instead of z_c and z."""
 
     def __post_init__(self) -> None:
         ensure(self.code >= 1, f"--code is {self.code}; use 1 or more")
@@ -39,7 +39,15 @@ def unposed(
     image: Float[Tensor, "B C H W"],
     group: MatrixGroup,
 ) -> Output[P]:
-    """Output of a model that leaves images as they lie and has its whole code in z_c."""
+    """Make the output of a model that has no poses and keeps its whole code in z_c.
+
+    Args:
+        posterior: what the model inferred.
+        z_c: the code.
+        responsibilities: probability of each cluster.
+        image: the image that the model draws; it is both canonical image and reconstruction.
+        group: the group whose identity is the pose of every image.
+    """
     tau = torch.zeros(image.shape[0], group.dim, device=image.device)
     return Output(
         posterior=posterior,
@@ -54,5 +62,5 @@ def unposed(
 
 
 def single_cluster(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1"]:
-    """Responsibilities of a model without clusters."""
+    """Return the responsibilities of a model without clusters: 1 for its only cluster."""
     return torch.ones(x.shape[0], 1, device=x.device)

@@ -41,7 +41,7 @@ class FactorConfig(CodeConfig):
     """Settings of FactorVAE."""
 
     gamma: float = 10.0
-    """Weight of the total correlation (factor-vae)."""
+    """Weight of the total correlation in the loss (preset factor-vae)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +64,7 @@ class FactorVAE(VAE):
     def discrimination(
         self, z: Float[Tensor, "B D"], other: Float[Tensor, "B D"]
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of telling codes from permuted ones. Gradients do not reach the codes.
+        """Return the discriminator's cross-entropy. Gradients do not reach the codes.
 
         Args:
             z: codes.
@@ -75,9 +75,9 @@ class FactorVAE(VAE):
         return (F.softplus(-true).mean() + F.softplus(false).mean()) / 2
 
     def penalty(self, out: Output[Normal], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """KL and total correlation, for the VAE, and the discriminator's own loss.
+        """Return KL and total correlation, for the VAE, plus the discriminator's own loss.
 
-        The two share no gradients, so that one step of one optimizer is a step of both players.
+        The two parts share no gradients, so one step of one optimizer trains both networks.
         """
         z = out.z_c
         return (
@@ -88,7 +88,7 @@ class FactorVAE(VAE):
 
 
 def discriminator(dim: int, hidden: int) -> nn.Sequential:
-    """Codes (B, `dim`) to the log-odds (B, 1) that they are as drawn, not permuted."""
+    """Make a network from codes (B, `dim`) to the log-odds (B, 1) that they are not permuted."""
     sizes = [dim, *[hidden] * LAYERS]
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):

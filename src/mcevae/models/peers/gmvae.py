@@ -1,6 +1,6 @@
 r"""GMVAE: a Gaussian-mixture VAE with the cluster enumerated (Dilokthanakul et al., 2016).
 
-Of the two models that go by this name, the simpler and more common one: generative
+Two models have this name. This is the simpler and more common one: generative
 p(y) p(z | y) p(x | z), inference q(y | x) q(z | x, y), as in the M2 model of Kingma, Rezende,
 Mohamed and Welling (2014, eq. 7) with a prior of its own for every y. Dilokthanakul et al. have one
 more latent w that bends the components, and no q(y | x): their p(y | z, w) is read from the mixture
@@ -58,7 +58,7 @@ class GMVAE(Model[Enumerated]):
     Args:
         config: K; sizes of the code, the encoder, the extractors and the decoder; beta.
         shape: (C, H, W) of the images.
-        group: of the poses, which are all the identity.
+        group: group of the poses, which are all the identity.
     """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
@@ -82,7 +82,7 @@ class GMVAE(Model[Enumerated]):
         return Normal(self.means, (self.log_variances / 2).exp(), validate_args=False)
 
     def encode(self, x: Float[Tensor, "B C H W"], sample: bool = False) -> Enumerated:
-        """Both posteriors, with a draw of every code or its mean."""
+        """Infer both posteriors, with a draw of every code or its mean."""
         h = self.encoder(x)  # (B, F)
         clusters = torch.eye(len(self.means), dtype=h.dtype, device=h.device)
         every = h[:, None].expand(-1, len(clusters), -1), clusters.expand(h.shape[0], -1, -1)
@@ -93,7 +93,7 @@ class GMVAE(Model[Enumerated]):
     def canonical(
         self, z_c: Float[Tensor, "B D"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """The image of a code, which is all in z_c."""
+        """Draw the image of a code; z_c holds the whole code."""
         return self.decoder(z_c).to(z_c.dtype)
 
     def forward(
@@ -108,7 +108,7 @@ class GMVAE(Model[Enumerated]):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """The ELBO, summed over the clusters."""
+        """Compute the ELBO, summed over the clusters."""
         out: Output[Enumerated] = model(x, sample=True)
         q = out.posterior
         y, (images, clusters) = q.log_y.exp(), q.log_y.shape

@@ -86,14 +86,14 @@ class JRVAE(Model[Posterior]):
     def draw(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], inverse: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B C H W"]:
-        """The image of the likeliest class and of z, moved by the inverse of `inverse`."""
+        """Draw the image of the most probable class and z, moved by the inverse of `inverse`."""
         y = F.one_hot(z_c.argmax(-1), self.clusters).to(z.dtype)
         return self.decoder(torch.cat([y, z], -1), inverse)
 
     def draw_each(
         self, z: Float[Tensor, "B V"], inverse: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B K C H W"]:
-        """The images of every class."""
+        """Draw the image of every class."""
         classes = torch.eye(self.clusters, dtype=z.dtype, device=z.device).repeat(z.shape[0], 1)
         codes = torch.cat([classes, z.repeat_interleave(self.clusters, 0)], -1)  # (B K, K + V)
         images = self.decoder(codes, inverse.repeat_interleave(self.clusters, 0))
@@ -102,7 +102,7 @@ class JRVAE(Model[Posterior]):
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """The image of the likeliest class and of z at the identity."""
+        """Draw the image of the most probable class and z, with the identity as its pose."""
         return self.draw(
             z_c, z, self.group.identity(z_c.shape[0], dtype=z_c.dtype, device=z_c.device)
         )
@@ -110,16 +110,16 @@ class JRVAE(Model[Posterior]):
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
-        """The same at coordinates moved by exp(-tau)."""
+        """Draw the same image at coordinates moved by exp(-tau)."""
         return self.draw(z_c, z, self.group.exp(-tau))
 
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, each: bool = False
     ) -> Output[Posterior]:
-        """See `Model.forward`; the likeliest class is drawn, not one from q(y | x).
+        """See `Model.forward`. The image is that of the most probable class, not of a random one.
 
-        With `each`, all classes are, and that of the likeliest stands in place of the canonical
-        image, which no term of the loss needs.
+        With `each`, the images of all classes are drawn. The canonical image is then replaced by
+        the reconstruction, because no term of the loss needs it.
         """
         logits, code, pose = self.encoder(x).split(self.split, -1)
         log_y = logits.to(x.dtype).log_softmax(-1)
@@ -148,7 +148,7 @@ class JRVAE(Model[Posterior]):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """The ELBO, summed over the classes."""
+        """Compute the ELBO, summed over the classes."""
         q: Posterior = model(x, sample=True, each=True).posterior
         assert q.each is not None
         y, (images, classes) = q.log_y.exp(), q.log_y.shape

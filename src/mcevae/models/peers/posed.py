@@ -1,4 +1,4 @@
-"""What peers with poses share: a decoder of coordinates, and a prior of the pose."""
+"""Code that peers with poses share: a decoder that takes coordinates, and a prior of the pose."""
 
 import math
 from dataclasses import dataclass
@@ -16,25 +16,26 @@ from mcevae.models.distributions import GaussianLatent
 from mcevae.models.registry import PeerConfig
 
 BY_PLACE = frozenset({"model.hidden", "objective.beta", "objective.likelihood"})
-"""What peers read that have networks of these layers."""
+"""Settings that peers with these networks read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PosePriorConfig(PeerConfig):
-    """Settings of a prior of rotation and shift."""
+    """Settings of the prior of rotation and shift."""
 
     rotation_prior: float = 45.0
-    """Standard deviation of the prior of the rotation, degrees (spatial-vae, jrvae)."""
+    """Standard deviation of the prior of the rotation, in degrees (presets spatial-vae, jrvae)."""
     shift_prior: float = 0.05
-    """Standard deviation of the prior of the shift, image sides (spatial-vae, jrvae)."""
+    """Standard deviation of the prior of the shift, in image sides (presets spatial-vae,
+    jrvae)."""
 
     def __post_init__(self) -> None:
-        ensure(self.rotation_prior > 0, "--rotation-prior must be positive")
-        ensure(self.shift_prior > 0, "--shift-prior must be positive")
+        ensure(self.rotation_prior > 0, "--rotation-prior must be more than 0")
+        ensure(self.shift_prior > 0, "--shift-prior must be more than 0")
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Two hidden layers of tanh units, as all networks of these peers have."""
+    """Make a network with two hidden layers of tanh units, as these peers use everywhere."""
     return nn.Sequential(
         nn.Linear(inputs, hidden),
         nn.Tanh(),
@@ -45,11 +46,11 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class CoordinateDecoder(nn.Module):
-    """Pixels as a function of where they lie and of a code (spatial-VAE, section 2).
+    """Computes each pixel from its position and the code (spatial-VAE, section 2).
 
-    The value at p of an image moved by M is f(M^-1 p, code), so a pose costs no interpolation. The
-    first layer of f is linear in both, W (M^-1 p) + V code: the code's part is computed once an
-    image rather than once a pixel, and coordinates and code are never laid side by side.
+    In an image that was moved by M, the value at p is f(M^-1 p, code), so no interpolation is
+    needed. The first layer of f is linear in both inputs: W (M^-1 p) + V code. So the part of the
+    code is computed once for each image, not once for each pixel.
 
     Args:
         dim: D, size of the code.
@@ -74,22 +75,22 @@ class CoordinateDecoder(nn.Module):
     def forward(
         self, code: Float[Tensor, "B D"], inverse: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B C H W"]:
-        """Images of codes, values from 0 to 1, moved by the inverse of `inverse`."""
+        """Draw the images of codes, values from 0 to 1, moved by the inverse of `inverse`."""
         sources = self.points @ inverse[:, :2, :2].mT + inverse[:, None, :2, 2]  # (B, H W, 2)
-        hidden = self.where(2 * sources) + self.what(code)[:, None]  # published in half-sides
+        hidden = self.where(2 * sources) + self.what(code)[:, None]  # half-sides, as in the paper
         logits = self.rest(hidden)  # (B, H W, C)
         return torch.sigmoid(logits.to(code.dtype)).mT.unflatten(-1, self.shape[1:])
 
 
 def pose_latent(config: Config, group: MatrixGroup) -> GaussianLatent:
-    """Rotation, and shift where the group has one, with prior N(0, s^2).
+    """Make the latent for the rotation, and for the shift if the group has one: prior N(0, s^2).
 
     Raises:
-        UserError: the group does more than rotate and shift.
+        UserError: the group has more than rotations and shifts.
     """
     if group.name not in ("so2", "se2"):
         raise UserError(
-            f"{config.model.kind} infers rotations and shifts only, not {group.name}; "
+            f"{config.model.kind} finds rotations and shifts only, not group {group.name}; "
             "use --group so2 or --group se2."
         )
     own = config.own(PosePriorConfig)

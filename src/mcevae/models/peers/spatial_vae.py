@@ -84,14 +84,14 @@ class SpatialVAE(Model[Posterior]):
         self.decoder = CoordinateDecoder(self.code.dim, hidden, shape)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Posterior:
-        """Posterior of content and pose."""
+        """Infer the posterior of content and pose."""
         code, pose = self.encoder(x).split([2 * self.code.dim, 2 * self.pose.dim], -1)
         return Posterior(code=self.code.posterior(code), pose=self.pose.posterior(pose))
 
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """The image of a code, which is all in z_c, at the identity."""
+        """Draw the image of a code (all of it in z_c), with the identity as its pose."""
         return self.decoder(
             z_c, self.group.identity(z_c.shape[0], dtype=z_c.dtype, device=z_c.device)
         )
@@ -99,15 +99,15 @@ class SpatialVAE(Model[Posterior]):
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
-        """The image of a code at coordinates moved by exp(-tau)."""
+        """Draw the image of a code at coordinates moved by exp(-tau)."""
         return self.decoder(z_c, self.group.exp(-tau))
 
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, canonical: bool = True
     ) -> Output[Posterior]:
-        """See `Model.forward`; without `canonical`, the reconstruction stands in its place.
+        """See `Model.forward`. Without `canonical`, the canonical image is the reconstruction.
 
-        (No term of the loss needs it, and it costs as much as the reconstruction.)
+        (No term of the loss needs the canonical image, and it costs as much time again.)
         """
         q = self.encode(x)
         draw = self.draws(sample)
@@ -128,7 +128,7 @@ class SpatialVAE(Model[Posterior]):
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """Reconstruction, and the divergences of content and pose."""
+        """Compute the reconstruction error, and the divergences of content and pose."""
         out: Output[Posterior] = model(x, sample=True, canonical=False)
         return assemble(
             self.likelihood(out.reconstruction, x).mean(),

@@ -44,11 +44,11 @@ class VaDEConfig(CodeConfig):
     """Settings of VaDE."""
 
     pretrain: float = 0.2
-    """Share of the epochs that train a plain autoencoder first (vade)."""
+    """Share of the epochs that train a plain autoencoder first (preset vade)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(0 < self.pretrain < 1, f"--pretrain is {self.pretrain}; use a share of 0 to 1")
+        ensure(0 < self.pretrain < 1, f"--pretrain is {self.pretrain}; use a share between 0 and 1")
 
 
 class VaDE(VAE):
@@ -84,9 +84,9 @@ class VaDE(VAE):
         return self.log_responsibilities(z).exp()
 
     def draw(self, q: Normal) -> Float[Tensor, "B D"]:
-        """A code from its posterior; the mean while the plain autoencoder is trained.
+        """Draw a code from its posterior, or take its mean while the plain autoencoder is trained.
 
-        In evaluation it is always drawn, so that the ELBO by which models are chosen is one.
+        In evaluation a code is always drawn, because the ELBO that chooses the best epoch needs it.
         """
         noise = torch.randn_like(q.loc) * q.scale
         return q.loc + (self.started * noise if self.training else noise)
@@ -106,12 +106,12 @@ class VaDE(VAE):
         return self.started * super().penalty(out, kl)
 
     def teacher(self, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]) -> Teacher:
-        """The one that fits the mixture; see `Model.teacher`."""
+        """Make the teacher, which fits the mixture; see `Model.teacher`."""
         return MixtureStart(self, config, pixels)
 
     @torch.no_grad()
     def start(self, pixels: UInt8[Tensor, "N C H W"], seed: int) -> None:
-        """Set the mixture by expectation maximisation on the mean codes of the images.
+        """Fit the mixture to the mean codes of the images, by expectation maximisation.
 
         Args:
             pixels: the training images.
@@ -146,10 +146,10 @@ class VaDE(VAE):
 
 
 class MixtureStart(Teacher):
-    """Fits the mixture to the codes once the plain autoencoder has had its epochs.
+    """Fits the mixture to the codes when the epochs of the plain autoencoder are over.
 
     Args:
-        model: that is trained.
+        model: the model that is trained.
         config: settings of the run.
         pixels: the training images.
     """

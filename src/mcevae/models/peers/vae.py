@@ -1,4 +1,4 @@
-"""VAE (Kingma, Welling, 2014) and beta-VAE (Higgins et al., 2017): a code, no poses or clusters.
+"""VAE (Kingma, Welling, 2014) and beta-VAE (Higgins et al., 2017), without poses or clusters.
 
 The paper's figure 5f: MCE-VAE's encoder and decoder, one Gaussian code of 16 numbers, and
 beta = 2; `vae` is the case beta = 1.
@@ -25,13 +25,13 @@ from mcevae.models.registry import ModelSpec
 class VAE(Model[Normal]):
     """Image -> code -> image.
 
-    Peers that differ in the prior of the code or in what the loss asks of it say so in `draw`,
-    `responsibilities`, `divergences` and `penalty`.
+    Peers with another prior of the code or another loss override `draw`, `responsibilities`,
+    `divergences` and `penalty`.
 
     Args:
         config: sizes of the code, the encoder, the extractor and the decoder; beta.
         shape: (C, H, W) of the images.
-        group: of the poses, which are all the identity.
+        group: group of the poses, which are all the identity.
     """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
@@ -45,21 +45,21 @@ class VAE(Model[Normal]):
         self.decoder = GatedDecoder(self.code.dim, sizes.decoder_hidden, shape)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Normal:
-        """Posterior of the code, batch shape (B, D)."""
+        """Infer the posterior of the code, batch shape (B, D)."""
         return self.code.posterior(self.extract(self.encoder(x)))
 
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
-        """The image of a code, which is all in z_c."""
+        """Draw the image of a code; z_c holds the whole code."""
         return self.decoder(z_c).to(z_c.dtype)
 
     def draw(self, q: Normal) -> Float[Tensor, "B D"]:
-        """A code from its posterior."""
+        """Draw a code from its posterior."""
         return q.rsample()
 
     def responsibilities(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
-        """Probability of each cluster given a code; here there is one."""
+        """Return the probability of each cluster given a code; here there is only one cluster."""
         return self.code.responsibilities(z)
 
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Normal]:
@@ -70,18 +70,18 @@ class VAE(Model[Normal]):
         return unposed(q, z, self.responsibilities(z), image, self.group)
 
     def divergences(self, out: Output[Normal]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """KL(q || p) in nats, batch means: of the cluster (or the whole code) and of the rest."""
+        """Return the mean KL(q || p) in nats, of the cluster (or whole code) and of the rest."""
         kl = self.code.kl(out.posterior).mean()
         return kl, torch.zeros_like(kl)
 
     def penalty(self, out: Output[Normal], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """What the loss adds to the reconstruction, given the sum of `divergences`: beta KL."""
+        """Return what the loss adds to the reconstruction: beta times the sum `kl`."""
         return self.beta * kl
 
     def terms(
         self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
     ) -> Terms:
-        """The loss, and the ELBO as it is without the peer's own weights and penalties."""
+        """Compute the loss, and the ELBO without the peer's own weights and penalties."""
         out: Output[Normal] = model(x, sample=True)
         reconstruction = self.likelihood(out.reconstruction, x).mean()
         kl_cluster, kl_variation = self.divergences(out)
