@@ -7,7 +7,9 @@ Most users need two names:
 
 For researchers: `Config` and `fit` (settings and training), `load` and `prepare_for` (images),
 `build` (networks), `get_group` and `warp` (Lie groups, and images moved by their elements).
-`help(mcevae.MCEVAE)` describes each. Names are imported when they are first used, so that `import mcevae` is quick.
+`help(mcevae.MCEVAE)` and the like describe each.
+
+Names are imported when they are first used, so that `import mcevae` is quick.
 """
 
 from importlib import import_module
