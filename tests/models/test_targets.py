@@ -72,7 +72,7 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     assert "kept" in school.redraw()
     school.targets.cluster.fill_(1)
     school.targets.cluster[:50] = 2
-    assert "new clusters" in school.redraw()
+    assert "new targets" in school.redraw()
     assert school.targets.cluster.equal(joint.sum(-1).argmax(-1))
     found = school.group.to_parameters(school.targets.element)
     assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5
