@@ -121,7 +121,7 @@ def test_a_settings_file_and_flags_over_it(run: Path, tmp_path: Path) -> None:
         ("[nothing]\na = 1", "nothing"),
         ("preset = []", "preset"),
         ("model = 3", "model is 3"),
-        ("not toml", "not a TOML file"),
+        ("not toml", "not a valid TOML file"),
     ],
 )
 def test_unfit_settings_files(

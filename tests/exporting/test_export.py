@@ -111,7 +111,7 @@ def test_an_image_is_sorted_without_torch(
 
 def test_the_example_says_how_it_is_run() -> None:
     made = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=False)
-    assert made.returncode == 1 and made.stderr.startswith("Sort an image file")
+    assert made.returncode == 1 and made.stderr.startswith("Find the cluster of an image")
 
 
 def deep(rng: np.random.Generator) -> Image.Image:

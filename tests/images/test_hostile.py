@@ -209,7 +209,7 @@ def test_absurd_intensities_are_named(value: float, normalise: Any, tmp_path: Pa
     np.save(tmp_path / "a.npy", stack)
     settings = DataConfig(source=str(tmp_path / "a.npy"), normalise=normalise)
     images, (fault,) = read(tmp_path / "a.npy", settings)
-    assert len(images) == 2 and fault.name == "a.npy#1" and "NaN or infinite" in fault.reason
+    assert len(images) == 2 and fault.name == "a.npy#1" and "NaN, infinite" in fault.reason
 
 
 def test_other_kinds_of_files_are_not_opened(tmp_path: Path) -> None:

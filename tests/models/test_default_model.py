@@ -89,7 +89,7 @@ def test_clusters_that_are_not_used_have_no_share() -> None:
     again.load_state_dict(model.state_dict())  # as a checkpoint brings it back
     assert again.clusters == 4
     assert again.canonical(out.z_c, out.z).equal(model.canonical(out.z_c, out.z))
-    with pytest.raises(ValueError, match="room for 1 to 30"):
+    with pytest.raises(ValueError, match="has 1 to 30 clusters"):
         model.use(31)
 
 

@@ -80,8 +80,8 @@ def test_settings_hold_the_group_itself(preset: Any, tmp_path: Path) -> None:
         ('name = "slant"', f'name = "{"a" * 31}"', "use 1 to 30 small letters"),
         ('coordinate = "slant"', 'coordinate = "../x"', "coordinate is '../x'; use 1 to 30"),
         ('coordinate = "slant"', "coordinate = 3", "coordinate is 3; use 1 to 30"),
-        ('coordinate = "slant"', 'coordinate = "rotation"', "'rotation' is a name that mcevae"),
-        ('coordinate = "slant"', 'coordinate = "z"', "'z' is a name that mcevae uses"),
+        ('coordinate = "slant"', 'coordinate = "rotation"', "'rotation' has a name that mcevae"),
+        ('coordinate = "slant"', 'coordinate = "z"', "'z' has a name that mcevae uses"),
         ("0.6", "0.6\nunit = 'mm'", "unit of slant is 'mm'; use one of rad, side, log, 1"),
         ("0.6", "0.6\nunit = ['rad']", "unit of slant is"),
         ("0.6", "0", "half_width of slant is 0; use 0.01 to 10"),
@@ -194,5 +194,5 @@ def test_the_paper_s_prior_of_the_pose_is_the_support_s(tmp_path: Path) -> None:
 
 def test_peers_that_rotate_and_shift_say_so(tmp_path: Path) -> None:
     config = Config(preset="jrvae", model=ModelConfig(kind="jrvae", group=slant(tmp_path)))
-    with pytest.raises(UserError, match="not slant; use group so2 or group se2"):
+    with pytest.raises(UserError, match="not group slant; use group so2 or group se2"):
         build(config, (1, 28, 28))

@@ -36,7 +36,7 @@ def test_bf16_learns_what_float32_does(small_data: Splits, tmp_path: Path, confi
 
 
 def test_fp16_on_a_cpu_is_refused_in_words(small_data: Splits, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give precision bf16 or no"):
+    with pytest.raises(UserError, match="use precision bf16 or no"):
         fit(tiny(precision="fp16"), small_data, tmp_path / "run")
 
 

@@ -76,7 +76,7 @@ def test_saturated_units_are_named(tmp_path: Path, small_data: Splits, part: str
     save(trainer)
     text = said(tiny(clusters=1, epochs=3), small_data, tmp_path / "run", resume=True)
     assert text.count(f"of a layer of {part} are saturated for nearly all images") == 1
-    assert "smaller --lr" in text
+    assert "a third of the --lr" in text
 
 
 def test_a_healthy_run_says_nothing(tmp_path: Path) -> None:

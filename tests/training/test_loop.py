@@ -273,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, small_data:
     run = tmp_path / "run"
     fit(tiny(epochs=1), small_data, run)
     before = run_file(run, "last").read_bytes()
-    with pytest.raises(TrainingError, match=r"epoch 2, step .*smaller lr"):
+    with pytest.raises(TrainingError, match=r"epoch 2, step .*third of the lr"):
         fit(tiny(epochs=3, lr=1e30), small_data, run, resume=True)
     assert len(losses(run)) == 2
     assert run_file(run, "last").read_bytes() == before

@@ -24,6 +24,7 @@ from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import evaluate, frames
+from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 from tests.conftest import taught, tiny
 from tests.own_group import SLANT, slant
@@ -77,20 +78,18 @@ def test_tables_and_scores_are_in_its_coordinates(run: Path, data: Splits, tmp_p
 
 
 def test_pages_show_its_coordinates(run: Path, data: Splits) -> None:
-    model, config, _ = load_model(run)
+    opened = TrainedRun.open(run)
     few = slice(60)
     small = Splits(
         train=data.train.subset(few),
         validation=data.validation.subset(few),
         test=data.test.subset(few),
     )
-    calibration = calibrate(model, config, small.validation.images.pixels)
-    gallery = hang(model, config, small, calibration)
+    opened.calibrate(small)
+    gallery = hang(opened, small)
     (coordinate,) = gallery.coordinates
     assert (coordinate.name, coordinate.unit, coordinate.half_width) == ("slant", "1", 0.6)
-    explorer = Explorer(
-        run=run, model=model, config=config, gallery=gallery, calibration=calibration
-    )
+    explorer = Explorer(run=opened, gallery=gallery)
     z = [0.0] * gallery.z.shape[1]
     drawn = explorer.draw(0, z, [0.5])
     assert drawn["moved"] != drawn["canonical"]
@@ -98,8 +97,8 @@ def test_pages_show_its_coordinates(run: Path, data: Splits) -> None:
 
 @pytest.mark.parametrize("run", ["default"], indirect=True)
 def test_graphs_move_as_it_does(run: Path, data: Splits, tmp_path: Path) -> None:
-    model, config, _ = load_model(run)
-    write_graphs(model, config, data.test.images.pixels[:20], run, tmp_path / "graphs")
+    opened = TrainedRun.open(run, device="cpu")
+    write_graphs(opened, data.test.images.pixels[:20], tmp_path / "graphs")
     about = json.loads((tmp_path / "graphs" / "model.json").read_text())
     assert about["pose"]["group"] == "slant"
 
