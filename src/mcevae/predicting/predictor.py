@@ -120,7 +120,14 @@ class Predictor:
         return rows
 
     def draw(self, x: Tensor, out: Output, names: list[str], folder: Path) -> None:
-        """Write canonical and upright images under these names."""
+        """Write canonical and upright images as PNG.
+
+        Args:
+            x: images, (B, C, H, W) from 0 to 1.
+            out: what the model says of them.
+            names: file name for each image.
+            folder: gets the folders canonical and upright.
+        """
         back = self.model.group.inverse(out.element)
         upright = warp(x, back, background=self.settings.background_level)
         for kind, images in (("canonical", out.canonical), ("upright", upright)):
@@ -141,7 +148,14 @@ class Predictor:
         return self.identity + snapshot.fingerprint(part) + str(shard or "")
 
     def has_made(self, source: Source, part: str, out: Path, shard: Shard | None) -> bool:
-        """Whether `out` is already the finished table of this shard."""
+        """Whether `out` is already the finished table of this shard.
+
+        Args:
+            source: of the images.
+            part: all, train or test.
+            out: path of the table.
+            shard: share of the source; None: all of it.
+        """
         try:
             about = parquet.read_schema(out).metadata or {}
         except (OSError, ArrowInvalid):
@@ -199,7 +213,10 @@ class Predictor:
         shutil.rmtree(folder)
 
     def has_begun(self, source: Source, part: str, out: Path, shard: Shard | None = None) -> bool:
-        """Whether an earlier prediction of the same table was stopped and can be continued."""
+        """Whether an earlier prediction of the same table was stopped and can be continued.
+
+        Arguments are those of `has_made`.
+        """
         return is_of(parts_folder(out), self.known(source.snapshot(), part, shard))
 
 

@@ -25,7 +25,14 @@ MAP_SIZE = 4
 
 
 def pipeline(name: str, clusters: int, seed: int, images: int) -> Pipeline:
-    """k-means on pixels, k-means on principal components, or a mixture on a UMAP layout."""
+    """k-means on pixels, k-means on principal components, or a mixture on a UMAP layout.
+
+    Args:
+        name: k-means, pca or umap.
+        clusters: how many to find.
+        seed: of the methods.
+        images: how many there are.
+    """
     grouping = KMeans(clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     if name == "k-means":
         return make_pipeline(grouping)

@@ -58,7 +58,14 @@ class FrameSource(Source):
     def numbered(
         self, begin: Position, share: Share | None, part: str, track: Track
     ) -> Iterator[Numbered]:
-        """Frames and faults in order; arguments as for `parts`."""
+        """Frames and faults in order.
+
+        Args:
+            begin: where to start.
+            share: images of one of several processes; None: all of them.
+            part: all, train or test, of a source that has them.
+            track: wraps the files, to show progress.
+        """
 
     @cached_property
     def survey(self) -> Survey:
