@@ -31,7 +31,7 @@ from tests.own_group import SLANT, slant
 from tests.test_estimator import tiny as tiny_estimator
 
 PRESETS = {
-    "default": (taught, {"limit": 600, "epochs": 6}),
+    "default": (taught, {"limit": 1200, "epochs": 8}),
     "paper": (tiny, {"limit": 800, "epochs": 10, "clusters": 2, "batch_size": 25}),
 }
 
