@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from mcevae.images.sources.frames import no_image
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
 from mcevae.predicting.engines import Made, Order, make_here
@@ -63,13 +62,9 @@ class Run(TrainedRun):
         if not isinstance(images, str | Path):
             return self.answers(pixels_by(self.recipe, frames_in(images)))
         source = open_source(str(images), self.settings.data)
-        read = list(source.parts(self.recipe, part=part))
-        names = [name for each in read for name in each.names or ()]
-        faults = tuple(fault for each in read for fault in each.faults)
-        pixels = torch.cat([each.pixels for each in read])
-        if not len(pixels):
-            raise no_image(source.name, faults)
-        return replace(self.answers(pixels), names=names or None, faults=faults)
+        read, faults = source.images(self.recipe, part)
+        names = None if read.names is None else read.names.tolist()
+        return replace(self.answers(read.pixels), names=names, faults=tuple(faults))
 
     def canonical(self, images: str | Path | Pictures) -> Float32[np.ndarray, "n *picture"]:
         """Draw each image without its pose.

@@ -19,6 +19,7 @@ from mcevae.models.registry import readers
 
 if TYPE_CHECKING:
     from mcevae.images.sources.contract import Source
+    from mcevae.images.splits import Splits
 
 
 def starting_point(arguments: Sequence[str]) -> Config:
@@ -87,7 +88,9 @@ def fit_from(start: Config) -> Callable[..., None]:
             config = settle(config, source)
         if source.survey:
             screen.print(source.survey.in_words(), highlight=False)
-        train(config, out, resume=False, source=source)
+        data = images_for(config, source)
+        del source  # it may hold all images as they are in their file
+        train(config, data, out, resume=False)
 
     return fit
 
@@ -117,6 +120,8 @@ def resume(
     Raises:
         UserError: there is no such run, or a setting is out of range.
     """
+    from mcevae.runs.checkpoint import check_source
+
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
     config = Config.read(run / "settings.toml")
@@ -126,30 +131,39 @@ def resume(
         settings = dataclasses.replace(config.train, **changes)
     except ValueError as error:
         raise UserError(f"{error}.") from error
-    train(dataclasses.replace(config, train=settings), run, resume=True)
+    check_source(run, config)
+    config = dataclasses.replace(config, train=settings)
+    train(config, images_for(config), run, resume=True)
 
 
-def train(config: Config, run: Path, *, resume: bool, source: "Source | None" = None) -> None:
+def images_for(config: Config, source: "Source | None" = None) -> "Splits":
+    """Read the images of a training, and show a progress bar meanwhile.
+
+    Args:
+        config: Settings of the run.
+        source: The images, if they are open already.
+    """
+    from mcevae.runs.data import prepare_for
+
+    with reading() as bar:
+        return prepare_for(config, bar.track, source)
+
+
+def train(config: Config, data: "Splits", run: Path, *, resume: bool) -> None:
     """Train; then rank 0 scores the run and writes the report.
 
     Args:
         config: Settings of the run.
+        data: The images.
         run: Folder of the run.
         resume: Continue a run, instead of starting a new one.
-        source: The images, if they are open already.
     """
     from mcevae.base.machine import keep_memory
-    from mcevae.runs.checkpoint import check_source
-    from mcevae.runs.data import prepare_for
     from mcevae.runs.run import TrainedRun
     from mcevae.training.loop import fit
     from mcevae.training.schedule import advice
 
     keep_memory()
-    if resume:
-        check_source(run, config)
-    with reading() as bar:
-        data = prepare_for(config, bar.track, source)
     hint = advice(config, len(data.train))
     if hint and not resume:
         screen.print(hint, highlight=False)

@@ -20,8 +20,7 @@ from mcevae.base.files import atomic_folder, write_text
 from mcevae.images.labels import labeller
 from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
 from mcevae.images.readers.frames import Fault, write_faults
-from mcevae.images.sources.contract import Source, Track
-from mcevae.images.sources.frames import no_image
+from mcevae.images.sources.contract import Source, Track, no_image
 
 BUCKET_BYTES = 2**28
 """Desired size of a bucket."""

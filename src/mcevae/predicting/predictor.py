@@ -24,8 +24,7 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.recipe import recipe_for
-from mcevae.images.sources.contract import START, Part, Position, Source
-from mcevae.images.sources.frames import no_image
+from mcevae.images.sources.contract import START, Part, Position, Source, no_image
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
 from mcevae.predicting.parts import (
@@ -39,8 +38,8 @@ from mcevae.predicting.parts import (
 )
 from mcevae.predicting.shards import Shard
 from mcevae.runs.collections import FILE, Collections
-from mcevae.runs.confidence import Calibration, misfit
-from mcevae.runs.infer import check_table_path, joined, outputs, table, taken, write_tables
+from mcevae.runs.confidence import Calibration, embed_with_misfits
+from mcevae.runs.infer import check_table_path, table, write_tables
 
 STEM = 200
 """Bytes of an image's name that its picture's name keeps; file systems allow 255 in all."""
@@ -90,20 +89,19 @@ class Predictor:
         Raises:
             UserError: groups.json is from a run with another number of clusters.
         """
-        kept, misfits = [], []
         names = part.names or [""] * len(part.pixels)
         ids = part.ids or range(first, first + len(part.pixels))
         called = map(file_name, ids, names)
-        for x, out in outputs(self.model, part.pixels):
-            kept.append(taken(out))
-            misfits.append(misfit(x, out.reconstruction).cpu())
+
+        def draw(x: Tensor, out: Output) -> None:
             if self.pictures:
                 self.draw(x, out, list(islice(called, len(x))), self.pictures)
-        found = joined(kept)
+
+        found, misfits = embed_with_misfits(self.model, part.pixels, draw)
         rows = table(found, self.model.group, self.shape, first)
         extra = {
             "confidence": self.calibration.confidence(found.responsibilities).numpy(),
-            "outlier": self.calibration.outlier(torch.cat(misfits)),
+            "outlier": self.calibration.outlier(misfits),
         }
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))

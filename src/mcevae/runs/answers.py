@@ -13,8 +13,7 @@ from mcevae.images.readers.arrays import of_stack
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe
 from mcevae.models.contract import Model
-from mcevae.runs.confidence import Calibration, misfit
-from mcevae.runs.infer import joined, outputs, taken
+from mcevae.runs.confidence import Calibration, embed_with_misfits
 
 Pictures = np.ndarray | Tensor | Sequence[np.ndarray]
 """Images in memory, in one of the forms that `frames_in` takes."""
@@ -66,11 +65,7 @@ def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n 
         calibration: turns the model's numbers into confidence and outlier score.
         pixels: one image or more.
     """
-    parts, misfits = [], []
-    for x, out in outputs(model, pixels):
-        parts.append(taken(out))
-        misfits.append(misfit(x, out.reconstruction).cpu())
-    embedding, misfits = joined(parts), torch.cat(misfits)
+    embedding, misfits = embed_with_misfits(model, pixels)
     return Answers(
         cluster=embedding.cluster.numpy(),
         probability=embedding.responsibilities.numpy(),

@@ -4,6 +4,7 @@ Both scales are measured on validation images, without labels.
 """
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.models.config import Config
-from mcevae.models.contract import Model
+from mcevae.models.contract import Model, Output
 from mcevae.models.likelihood import bce
-from mcevae.runs.infer import outputs
+from mcevae.runs.infer import Embedding, embed, outputs
 
 FILE = "calibration.json"
 LEVELS = 101
@@ -36,6 +37,28 @@ SMALLEST = 1e-6
 def misfit(x: Float[Tensor, "B C H W"], drawn: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
     """How far images are from their reconstructions, nats: BCE minus its smallest value for x."""
     return bce(drawn, x) - bce(x, x)
+
+
+def embed_with_misfits(
+    model: Model, pixels: Tensor, see: Callable[[Tensor, Output], None] | None = None
+) -> tuple[Embedding, Float[Tensor, " N"]]:
+    """Compute the latents of images, and how far the images are from their reconstructions.
+
+    Args:
+        model: model in evaluation mode.
+        pixels: (N, C, H, W) uint8, one image or more.
+        see: is called with each batch of images and the model's outputs for it.
+    """
+    misfits: list[Tensor] = []
+
+    def noted(batches: Iterator[tuple[Tensor, Output]]) -> Iterator[tuple[Tensor, Output]]:
+        for x, out in batches:
+            misfits.append(misfit(x, out.reconstruction).cpu())
+            if see is not None:
+                see(x, out)
+            yield x, out
+
+    return embed(model, pixels, track=noted), torch.cat(misfits)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ class ArchiveSource(StackSource):
         Raises:
             UserError: no image can be used, or labels do not fit the images.
         """
-        images, faults = self.all_images(part, track)
+        images, faults = self.images(self.survey.recipe, part, track)
         labels = self.array(f"y_{part}")
         if labels is None:
             return images, faults

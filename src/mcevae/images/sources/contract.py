@@ -5,17 +5,20 @@ A kind of source is a class with this interface in a file of this folder, and a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.config import DataConfig
-from mcevae.images.arrays import ImageSet
+from mcevae.base.errors import UserError
+from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.readers.frames import Fault
 from mcevae.images.recipe import Recipe, Survey
 from mcevae.images.sources.snapshot import Snapshot
@@ -156,6 +159,33 @@ class Source(ABC):
             UserError: the source cannot be read, or its images do not fit the recipe.
         """
 
+    def images(
+        self, recipe: Recipe, part: str = "all", track: Track = iter
+    ) -> tuple[Images, list[Fault]]:
+        """All images of a part in memory, and what could not be used.
+
+        Args:
+            recipe, part, track: as for `parts`.
+
+        Raises:
+            UserError: as for `parts`, or no image can be used.
+        """
+        pixels: list[Tensor] = []
+        names: list[str] = []
+        faults: list[Fault] = []
+        for batch in self.parts(recipe, part=part, track=track):
+            pixels.append(batch.pixels)
+            names += batch.names or []
+            faults += batch.faults
+        if not any(map(len, pixels)):
+            raise no_image(self.name, faults)
+        images = Images(
+            name=self.name,
+            pixels=torch.cat(pixels),
+            names=np.asarray(names) if self.named else None,
+        )
+        return images, faults
+
     def files(self) -> list[Path]:
         """The files that hold the images; none if they are in memory or belong to the package."""
         return []
@@ -191,3 +221,10 @@ class Source(ABC):
             test=place(test, "test"),
             faults=loaded.faults,
         )
+
+
+def no_image(source: str, faults: Sequence[Fault]) -> UserError:
+    """The error for a source without any image that can be used."""
+    first = faults[0]
+    where = "" if first.name == Path(source).name else f"no image can be used; {first.name} "
+    return UserError(f"{source}: {where}{first.reason}.")

@@ -72,7 +72,7 @@ class FileSource(FrameSource):
 
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
-        images, faults = self.all_images("all", track)
+        images, faults = self.images(self.survey.recipe, track=track)
         return ImageSet(
             train=labelled(images, self.path, self.settings.labels), faults=tuple(faults)
         )

@@ -5,21 +5,26 @@ and collects them, for images that are loaded, packed or predicted.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.images.arrays import Images
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import SIDE, Recipe, Survey, floats, survey
-from mcevae.images.sources.contract import START, Part, Position, Share, Source, Track
+from mcevae.images.sources.contract import (
+    START,
+    Part,
+    Position,
+    Share,
+    Source,
+    Track,
+    no_image,
+)
 
 SAMPLE = 512
 """Number of frames from which a recipe is chosen."""
@@ -119,26 +124,6 @@ class FrameSource(Source):
             ids=collected.numbers if share else None,
         )
 
-    def all_images(self, part: str, track: Track) -> tuple[Images, list[Fault]]:
-        """All images of a part in memory, and what could not be used.
-
-        Raises:
-            UserError: no image can be used; or one cannot, and the settings say to stop then.
-        """
-        pixels, names, faults = [], [], []
-        for batch in self.parts(self.survey.recipe, part=part, track=track):
-            pixels.append(batch.pixels)
-            names += batch.names or []
-            faults += batch.faults
-        if not any(map(len, pixels)):
-            raise no_image(self.name, faults)
-        images = Images(
-            name=self.name,
-            pixels=torch.cat(pixels),
-            names=np.asarray(names) if self.named else None,
-        )
-        return images, faults
-
 
 class Collected:
     """Images, their names and numbers, and faults, while a part is read."""
@@ -213,10 +198,3 @@ def usable(source: str, frames: Iterable[Frame | Fault], normalise: str) -> list
     if not good:
         raise no_image(source, faults)
     return good
-
-
-def no_image(source: str, faults: Sequence[Fault]) -> UserError:
-    """The error for a source without any image that can be used."""
-    first = faults[0]
-    where = "" if first.name == Path(source).name else f"no image can be used; {first.name} "
-    return UserError(f"{source}: {where}{first.reason}.")

@@ -34,5 +34,5 @@ class MemorySource(StackSource):
 
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
-        images, faults = self.all_images("all", track)
+        images, faults = self.images(self.survey.recipe, track=track)
         return ImageSet(train=images, faults=tuple(faults))

@@ -21,7 +21,7 @@ class NamedSource(RowSource):
         return name in DATASETS
 
     @cached_property
-    def images(self) -> ImageSet:
+    def loaded(self) -> ImageSet:
         """The set, loaded once.
 
         Raises:
@@ -32,17 +32,17 @@ class NamedSource(RowSource):
     @cached_property
     def pixels(self) -> UInt8[Tensor, "n c h w"]:
         """All images, put together once."""
-        sets = (self.images.train, self.images.test)
+        sets = (self.loaded.train, self.loaded.test)
         return torch.cat([images.pixels for images in sets if images is not None])
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """See `RowSource.shape`."""
-        return self.images.train.shape
+        return self.loaded.train.shape
 
     def rows(self, part: str) -> range:
         """Rows of a part, among all images."""
-        train, count = len(self.images.train), len(self.pixels)
+        train, count = len(self.loaded.train), len(self.pixels)
         return {"all": range(count), "train": range(train), "test": range(train, count)}[part]
 
     def count(self, part: str = "all") -> int:
@@ -56,4 +56,4 @@ class NamedSource(RowSource):
 
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
-        return self.images
+        return self.loaded
