@@ -165,7 +165,9 @@ class Source(ABC):
         """All images of a part in memory, and what could not be used.
 
         Args:
-            recipe, part, track: as for `parts`.
+            recipe: as in `parts`.
+            part: as in `parts`.
+            track: as in `load`.
 
         Raises:
             UserError: as for `parts`, or no image can be used.
