@@ -1,12 +1,20 @@
 """Shapes, devices, and what the pieces of the model promise each other."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
+from mcevae.images.loading import load
+from mcevae.models.config import PRESETS, ModelConfig
 from mcevae.models.objective import Objective
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build
+from mcevae.runs.data import prepare_for
+from mcevae.runs.run import TrainedRun
+from mcevae.training.loop import fit
 from tests.conftest import tiny
 
 SHAPES = [(1, 16, 16), (1, 28, 28), (3, 20, 41), (3, 64, 48), (1, 256, 256)]
@@ -81,7 +89,7 @@ def test_pose_prior_is_in_the_units_of_the_support() -> None:
 
 
 def test_ablation_has_one_cluster(model: PaperModel) -> None:
-    plain = build(tiny(latent="gaussian"), (1, 28, 28)).eval()
+    plain = build(tiny(latent="gaussian"), (1, 28, 28))
     assert plain(torch.rand(3, 1, 28, 28)).responsibilities.shape == (3, 1)
     q = plain.encode(torch.rand(3, 1, 28, 28)).cluster
     expected = 0.5 * (q.loc**2 + q.scale**2 - 1 - 2 * q.scale.log()).sum(-1)
@@ -89,6 +97,37 @@ def test_ablation_has_one_cluster(model: PaperModel) -> None:
 
 
 def test_background_fills_what_moves_in() -> None:
-    model = build(tiny(background=1.0), (1, 28, 28)).eval()
+    model = build(tiny(background=1.0), (1, 28, 28))
     far = torch.tensor([[0.0, 3.0, 0.0]])
     assert model.decode(torch.zeros(1, 4), torch.zeros(1, 3), far).allclose(torch.ones(1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [16, 28, 33])
+def test_networks_of_the_authors_take_any_image(channels: int, side: int) -> None:
+    config = PRESETS["paper"]().changed(model={"networks": "authors"})
+    out = build(config, (channels, side, side + 5)).eval()(torch.rand(2, channels, side, side + 5))
+    assert out.reconstruction.shape == (2, channels, side, side + 5)
+
+
+def test_networks_of_the_authors_have_channels_of_their_own() -> None:
+    with pytest.raises(ValueError, match="channels"):
+        ModelConfig(networks="authors", channels=(8, 8, 8, 8))
+
+
+def test_first_poses_differ_and_are_sure() -> None:
+    """Or the decoder learns images that look alike in every pose before poses are found."""
+    model = build(PRESETS["paper"](), (1, 28, 28))
+    x = to_float(load("mnist-mini").train.pixels[:200])
+    pose = model.train().encode(x).pose
+    prior = model.pose.scale
+    assert (pose.loc / prior).std(0).min() > 1.3 * (pose.scale / prior).max()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_axes_are_found_in_a_few_hundred_steps(seed: int, tmp_path: Path) -> None:
+    """Some seeds take some things for upside down, so rotations count modulo half a turn."""
+    config = PRESETS["paper"]().changed(train={"epochs": 3, "seed": seed})
+    data = prepare_for(config)
+    assert fit(config, data, tmp_path)
+    assert TrainedRun.open(tmp_path).scores(data)["rotation_axis"].value > 0.3

@@ -152,6 +152,15 @@ def test_circular_statistics_do_not_see_the_seam() -> None:
     assert abs(circular(shuffled, truth)["rotation_correlation"].value) < 0.5
 
 
+def test_half_turns_count_for_the_rotation_but_not_for_the_axis() -> None:
+    truth = torch.linspace(-1.5, 1.5, 50)
+    turned = truth + torch.pi * (torch.arange(50) % 2)
+    scores = circular(turned, truth)
+    assert scores["rotation_spread"].value > 90
+    assert scores["rotation_axis"].value == pytest.approx(1, abs=1e-4)
+    assert circular(torch.zeros(50), truth)["rotation_axis"].value < 0.1
+
+
 def test_invariance_of_a_model_that_is_and_of_one_that_is_not() -> None:
     clusters = torch.arange(60) % 3
     same = invariance(embedding(clusters), embedding(clusters))

@@ -1,11 +1,13 @@
 """Build the models of presets `default` and `paper` from settings."""
 
 import math
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.models.authors import AuthorsEncoder, AuthorsExtractor
 from mcevae.models.config import Config
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.objective import HypothesisObjective
@@ -18,6 +20,7 @@ from mcevae.models.nets import (
     Extractor,
     GatedDecoder,
     HypothesisNet,
+    PoseExtractor,
 )
 from mcevae.models.objective import Objective
 from mcevae.models.paper import PaperModel
@@ -39,20 +42,49 @@ def paper(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> Pa
     )
     variation = GaussianLatent(sizes.variation)
     pose = GaussianLatent(group.dim, pose_scale(group, config))
-    encoder = ConvEncoder(shape, sizes.channels)
     return PaperModel(
         group=group,
-        encoder=encoder,
         cluster=cluster,
         variation=variation,
         pose=pose,
-        extract_cluster=Extractor(encoder.features, sizes.hidden, cluster.dim),
-        extract_variation=Extractor(encoder.features, sizes.hidden, variation.dim),
-        extract_pose=Extractor(encoder.features, sizes.pose_hidden, pose.dim),
+        **inference(config, shape, (cluster.dim, variation.dim, pose.dim)),
         decoder=GatedDecoder(cluster.dim + variation.dim, sizes.decoder_hidden, shape),
         objective=Objective(config.objective, group, config.support.half_widths(group)),
         background=config.data.background_level,
     )
+
+
+def inference(
+    config: Config, shape: tuple[int, int, int], dims: tuple[int, int, int]
+) -> dict[str, nn.Module]:
+    """Build the encoder and the extractors of the paper's model.
+
+    Args:
+        config: settings of the run; `networks` says whose they are.
+        shape: (C, H, W) of the images.
+        dims: sizes of z_c, z and tau.
+
+    Returns:
+        Arguments of `PaperModel`.
+    """
+    sizes = config.model
+    z_c, z, tau = dims
+    if sizes.networks == "authors":
+        encoder = AuthorsEncoder(shape)
+        wide = partial(
+            AuthorsExtractor, encoder.features, sizes.hidden, activation=nn.Sigmoid, layers=2
+        )
+        pose = AuthorsExtractor(encoder.features, sizes.pose_hidden, tau, nn.ReLU, 1)
+    else:
+        encoder = ConvEncoder(shape, sizes.channels)
+        wide = partial(Extractor, encoder.features, sizes.hidden)
+        pose = PoseExtractor(encoder.features, sizes.pose_hidden, tau)
+    return {
+        "encoder": encoder,
+        "extract_cluster": wide(dim=z_c),
+        "extract_variation": wide(dim=z),
+        "extract_pose": pose,
+    }
 
 
 def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> DefaultModel:

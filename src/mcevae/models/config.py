@@ -37,6 +37,7 @@ else:
     Kind, PresetName = Literal[KINDS], Literal[PRESET_NAMES]
 P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
+CHANNELS = (32, 64, 128, 128)
 MOST_ASKED = 10_000  # clusters
 MOST_CLUSTERS = 30  # the most that `--clusters auto` can find
 
@@ -71,7 +72,10 @@ class ModelConfig:
     posterior_weights: tuple[float, ...] | None = None
     """Weights pi of the posterior mixture, eq. (10): one for each cluster, with sum 1. If this is
     not set, all are equal."""
-    channels: tuple[int, int, int, int] = (32, 64, 128, 128)
+    networks: Literal["paper", "authors"] = "paper"
+    """Encoder and extractors of preset paper. paper: as its text says; authors: as in the code that
+    its authors published, which differs."""
+    channels: tuple[int, int, int, int] = CHANNELS
     """Number of channels of each of the encoder's four convolutions."""
     hidden: int = 512
     """Number of units in each hidden layer of the networks for clusters and variation."""
@@ -95,6 +99,10 @@ class ModelConfig:
             f"--clusters is {self.clusters}; use at most {MOST_ASKED}",
         )
         ensure(min(self.channels) >= 1, f"--channels are {self.channels}; use 1 or more of each")
+        ensure(
+            self.networks == "paper" or self.channels == CHANNELS,
+            "--networks authors has channels of its own; leave --channels out",
+        )
         for name in ("prior_weights", "posterior_weights"):
             weights = getattr(self, name)
             if weights is not None:

@@ -62,6 +62,26 @@ class Extractor(nn.Sequential):
         super().__init__(first, nn.Sigmoid(), second, nn.Sigmoid(), nn.Linear(hidden, 2 * dim))
 
 
+class PoseExtractor(Extractor):
+    """Extractor of the pose tau, whose first means are spread and whose first posterior is narrow.
+
+    While poses are noise, the decoder learns images that look alike in every pose, and then no
+    gradient tells poses apart any more. So the poses must differ from the first step: means are
+    drawn 4 times wider than torch's, and each log-variance starts at -3, whatever the image.
+    """
+
+    GAIN, LOG_VARIANCE = 4.0, -3.0
+
+    def __init__(self, features: int, hidden: int, dim: int) -> None:
+        super().__init__(features, hidden, dim)
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.weight[:dim] *= self.GAIN
+            last.weight[dim:] = 0
+            last.bias[dim:] = self.LOG_VARIANCE
+
+
 class GatedDense(nn.Module):
     """`h(x) * sigmoid(g(x))` with two linear maps, as in VampPrior (Tomczak and Welling, 2018)."""
 

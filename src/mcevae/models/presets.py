@@ -54,7 +54,13 @@ PAPER = ModelSpec(
     build=build_paper,
     reads=frozenset(
         {"model.variation", "model.latent", "model.prior_weights", "model.posterior_weights"}
-        | {"model.channels", "model.hidden", "model.pose_hidden", "model.decoder_hidden"}
+        | {
+            "model.networks",
+            "model.channels",
+            "model.hidden",
+            "model.pose_hidden",
+            "model.decoder_hidden",
+        }
         | {"objective.mode", "objective.alpha", "objective.beta", "objective.draws"}
         | {"objective.invariance_noise", "objective.likelihood"}
     ),

@@ -168,10 +168,11 @@ def pose_errors(
 
 
 def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
-    """Circular correlation of angles in radians, and the circular spread of their difference.
+    """Circular correlation of angles in radians, spread of their difference, and agreement of axes.
 
     Correlation after Jammalamadaka and SenGupta (2001), section 8.2; standard deviation
-    `sqrt(-2 log R)` after Mardia and Jupp (2000).
+    `sqrt(-2 log R)` after Mardia and Jupp (2000). Axes agree (1) if angles are right or half a turn
+    off, and do not (0) if they are random: the mean resultant length of twice the difference.
     """
 
     def about_mean(angle: Tensor) -> Tensor:
@@ -180,12 +181,17 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
     a, b = about_mean(found), about_mean(truth)
     r = (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt().clamp_min(1e-12)
     difference = found - truth
-    length = torch.hypot(difference.sin().mean(), difference.cos().mean()).clamp(1e-12, 1)
+
+    def agreement(angle: Tensor) -> float:
+        length = torch.hypot(angle.sin().mean(), angle.cos().mean())
+        return length.clamp(1e-12, 1).item()
+
+    spread = math.degrees(math.sqrt(-2 * math.log(agreement(difference))))
+    n = len(found)
     return {
-        "rotation_correlation": Score(value=r.item(), unit="", n=len(found)),
-        "rotation_spread": Score(
-            value=math.degrees(math.sqrt(-2 * math.log(length.item()))), unit="deg", n=len(found)
-        ),
+        "rotation_correlation": Score(value=r.item(), unit="", n=n),
+        "rotation_spread": Score(value=spread, unit="deg", n=n),
+        "rotation_axis": Score(value=agreement(2 * difference), unit="", n=n),
     }
 
 
