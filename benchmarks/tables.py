@@ -16,7 +16,9 @@ from mcevae.reproduce.plots import taught
 from mcevae.reproduce.tables import markdown as models_table
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, AIMS, REPRODUCTION = (DOCS / f"{name}.md" for name in ("results", "lessons", "reproduction"))
+PAGE, AIMS, REPRODUCTION, PAPER = (
+    DOCS / f"{name}.md" for name in ("results", "lessons", "reproduction", "paper-model")
+)
 CURVES_PICTURE = "images/quality-curves.png"
 SCORES = {
     "bce": "reconstruction, BCE",
@@ -73,6 +75,27 @@ def paper_model() -> str:
     text = f"{runs['unsupervised']['data']}. One seed, so no spread is given.\n\n"
     text += table(["test images", *runs, "unit"], rows) + "\n"
     return text + "\n".join(source(run, f"paper_{mode}") for mode, run in runs.items())
+
+
+POSES = {
+    "rotation_error_median": "rotation error, deg, median",
+    "rotation_axis": "axis",
+    "shift_error_median": "shift error, px, median",
+    "bce": "BCE, nats",
+}
+
+
+def poses() -> str:
+    """What both networks of the paper's model reach in a few steps: a line for each seed."""
+    result = read("paper_poses")
+    keys = ("networks", "steps", "seed", *POSES)
+    rows = [[str(row[key]) for key in keys] for row in result["rows"]]
+    text = f"SE(2)-MNIST, one draw, batches of 100, {result['images']:,} validation images.\n\n"
+    return (
+        text
+        + table([*keys[:3], *POSES.values()], rows)
+        + f"\n`{result['command']}` → `benchmarks/results/paper_poses.json`\n"
+    )
 
 
 def draws() -> str:
@@ -292,6 +315,7 @@ def main() -> None:
     print(PAGE)
     fill(AIMS, "aims", aims())
     fill(REPRODUCTION, "table", reproduction())
+    fill(PAPER, "poses", poses())
 
 
 if __name__ == "__main__":

@@ -47,6 +47,18 @@ MODELS: dict[str, Entry] = {
         otherwise="constants chosen on MNIST images held out of its training set",
     ),
     "mce-vae": Entry(title="MCE-VAE", preset="paper", otherwise="docs/paper-model.md"),
+    "mce-vae-25": Entry(
+        title="MCE-VAE, 25 draws",
+        preset="paper",
+        changes={"objective": {"draws": 25}},
+        otherwise="docs/paper-model.md",
+    ),
+    "mce-vae-authors": Entry(
+        title="MCE-VAE, authors' networks",
+        preset="paper",
+        changes={"model": {"networks": "authors"}},
+        otherwise="docs/paper-model.md, but encoder and extractors as in the authors' code",
+    ),
     "mce-vae-supervised": Entry(
         title="MCE-VAE, supervised",
         preset="paper",
