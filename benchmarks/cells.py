@@ -19,7 +19,8 @@ from mcevae.models.contract import Model
 from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import embed
-from mcevae.runs.metrics import evaluate, frames
+from mcevae.runs.metrics import evaluate
+from mcevae.runs.pose_scores import frames
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 

@@ -21,8 +21,8 @@ from mcevae.models.config import PRESETS, Config
 from mcevae.pages.report import write_report
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.metrics import write_scores
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import write_scores
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 

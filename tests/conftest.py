@@ -31,8 +31,8 @@ from mcevae.pages.serve import application  # noqa: E402
 from mcevae.runs.checkpoint import load_model  # noqa: E402
 from mcevae.runs.confidence import Calibration, calibrate  # noqa: E402
 from mcevae.runs.data import prepare_for  # noqa: E402
-from mcevae.runs.metrics import Score  # noqa: E402
 from mcevae.runs.run import TrainedRun  # noqa: E402
+from mcevae.runs.scores import Score  # noqa: E402
 from mcevae.training.loop import fit  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

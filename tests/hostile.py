@@ -32,7 +32,7 @@ from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.data import settle
 from mcevae.runs.infer import embed
-from mcevae.runs.metrics import read_scores
+from mcevae.runs.scores import read_scores
 from mcevae.training.log import read_log
 
 Reader = Callable[[Path], None]

@@ -11,8 +11,8 @@ from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
 from mcevae.predicting.engines import Made, Order, make_here
 from mcevae.runs.answers import Answers, Pictures, frames_in, pixels_by
-from mcevae.runs.metrics import Scores
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import Scores
 
 
 def open_run(run: str | Path, device: torch.device | str | None = None) -> "Run":

@@ -40,8 +40,8 @@ from mcevae.pages.serve import application
 from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
-from mcevae.runs.metrics import Score, read_scores, write_scores
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import Score, read_scores, write_scores
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from tests import hostile

@@ -21,8 +21,8 @@ from mcevae.pages.sheets import COLUMNS, ROWS, packed, sheets_of, strips, thumbn
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import embed
-from mcevae.runs.metrics import Score
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import Score
 from mcevae.teaching.layout import plane
 
 

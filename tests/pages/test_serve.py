@@ -24,8 +24,8 @@ from mcevae.pages.guard import MOST_JSON
 from mcevae.pages.listen import bind, bracketed
 from mcevae.pages.serve import application
 from mcevae.runs.infer import embed
-from mcevae.runs.metrics import Score
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import Score
 
 
 def png_of(explorer: Explorer, image: int) -> bytes:

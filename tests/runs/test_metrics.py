@@ -13,19 +13,9 @@ from mcevae.models.default.model import DefaultModel
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build
 from mcevae.runs.infer import Embedding, embed
-from mcevae.runs.metrics import (
-    Score,
-    circular,
-    clustering,
-    coverage,
-    evaluate,
-    frame,
-    frames,
-    invariance,
-    matched_accuracy,
-    poses,
-    repose,
-)
+from mcevae.runs.metrics import clustering, coverage, evaluate, invariance, matched_accuracy, repose
+from mcevae.runs.pose_scores import circular, frame, frames, poses
+from mcevae.runs.scores import Score
 from tests.conftest import taught, tiny
 
 SUPPORT = (math.pi / 2, 0.25, 0.25)

@@ -23,7 +23,8 @@ from mcevae.runs.checkpoint import load_model, run_file, save
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import embed
-from mcevae.runs.metrics import evaluate, frames
+from mcevae.runs.metrics import evaluate
+from mcevae.runs.pose_scores import frames
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 from tests.conftest import taught, tiny

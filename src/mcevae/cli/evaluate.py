@@ -8,8 +8,8 @@ from mcevae.cli.shared import RunFolder, images_of, screen, tell_faults
 
 if TYPE_CHECKING:
     from mcevae.images.splits import Splits
-    from mcevae.runs.metrics import Scores
     from mcevae.runs.run import TrainedRun
+    from mcevae.runs.scores import Scores
 
 
 def evaluate(

@@ -37,8 +37,8 @@ def serve(
     from mcevae.pages.gallery import hang
     from mcevae.pages.listen import bind, bracketed, server
     from mcevae.pages.serve import LOOPBACK, application
-    from mcevae.runs.metrics import read_scores
     from mcevae.runs.run import TrainedRun
+    from mcevae.runs.scores import read_scores
 
     opened = TrainedRun.open(run)
     with bind(host, port) as listening:  # first, because the next steps are slow

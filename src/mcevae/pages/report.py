@@ -20,8 +20,8 @@ from mcevae.images.splits import Splits
 from mcevae.pages import figures
 from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
 from mcevae.runs.infer import write_tables
-from mcevae.runs.metrics import Scores
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import Scores
 from mcevae.training.log import read_log
 
 ASSETS = files("mcevae") / "assets" / "page"

@@ -24,7 +24,7 @@ from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
-from mcevae.runs.metrics import Scores
+from mcevae.runs.scores import Scores
 
 LOOPBACK = ("127.0.0.1", "localhost")
 PIECE = 2**18

@@ -18,8 +18,9 @@ from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.metrics import Score, Scores, matched_accuracy, repose, same_cluster
+from mcevae.runs.metrics import matched_accuracy, repose, same_cluster
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.scores import Score, Scores
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned, steps_per_epoch

@@ -24,7 +24,8 @@ from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import default_device, latent_sizes
-from mcevae.runs.metrics import Scores, evaluate, write_scores
+from mcevae.runs.metrics import evaluate
+from mcevae.runs.scores import Scores, write_scores
 
 R = TypeVar("R", bound="TrainedRun")
 Device = torch.device | str | None
