@@ -125,10 +125,12 @@ class StartConfig:
     templates: int = 128
     """Number of templates that are fitted to the images to get the first poses."""
     subset: int = 20_000
-    """Number of images from which templates and the neighbour graph are made."""
-    poses: Literal["templates", "moments"] = "templates"
-    """How to find the first poses. templates: compare each image with templates at every angle;
-    moments: start upright, shifted to the centre of the content."""
+    """Number of images from which templates and neighbour graphs are made."""
+    poses: Literal["auto", "graph", "templates", "moments"] = "auto"
+    """How to find the first poses. graph: from how neighbours are turned, with the first clusters;
+    templates: compare each image with templates at every angle; auto: the one of these that gives
+    the sharper canonical images, or graph over the whole circle; moments: start upright, shifted to
+    the centre of the content."""
     grouping: Literal["tangent", "euclidean", "kmeans"] = "tangent"
     """How to find the first clusters. tangent: a neighbour graph with the tangent distance;
     euclidean: a neighbour graph with the plain distance; kmeans: k-means on the pixels of the

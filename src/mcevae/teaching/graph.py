@@ -1,299 +1,129 @@
-"""First clusters: a graph of nearest neighbours, laid out by UMAP and split by a Gaussian mixture.
+"""The invariant graph: the nearest neighbours of each image, however the images are moved.
 
-The images must be upright, or nearly so. Neighbours are found by the tangent distance (Simard,
-LeCun, Denker, "Efficient pattern recognition using a new transformation distance", 1993). It
-ignores small changes of pose and of stroke, so that the neighbours of an image share its content.
-UMAP (McInnes, Healy, Melville, 2018) lays the graph out in a few dimensions, and a Gaussian mixture
-finds clusters there. Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and
-evaluating community structure in networks", 2004): it is the share of edges inside clusters, minus
-the share expected by chance. No label is read.
+The distance of two images is the least over the group: over rotations that two images of the
+support can have between them, and mirror images if they are allowed. Shifts and scales come from
+moments. Among the most alike images, neighbours are then chosen by the tangent distance, which
+ignores small deformations too. No image is warped: all of this happens on rings.
 """
 
 import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int64
-from sklearn.cluster import KMeans
-from sklearn.metrics import normalized_mutual_info_score
-from sklearn.mixture import GaussianMixture
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
+from mcevae.geometry.moments import moments
 from mcevae.images.arrays import require, shrink
-from mcevae.teaching.blur import gaussian_blur
-from mcevae.teaching.layout import umap
+from mcevae.teaching.background import foreground
+from mcevae.teaching.rings import Track, Turn, most_alike, on_rings, turns
+from mcevae.teaching.tangent import nearest_of
 
-LAYOUT_DIM = 5
-LAYOUT_EPOCHS = 200  # UMAP's own number for large sets; 500 gives the same accuracy
-MIXTURE_STARTS = 5
-SEARCH_STARTS = 2  # for each K that is tried: a single start is sometimes poor, five take long
-RIDGE, RIGID = 0.02, 1e9  # tangent distance: penalty; penalty that makes it the plain one
-CHUNK_NUMBERS = 2**24  # floats for one chunk of images, 64 MiB
+LONGEST = 48
+"""Pixels of the longer side, at most; a neighbour needs no finer detail."""
+CANDIDATES = 60
+"""Images, among the most alike, from which neighbours are chosen."""
+CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grouping:
-    """Clusters found in N images, on the CPU."""
+class Described:
+    """N images on rings.
 
-    clusters: int
-    """The number of clusters K, given or chosen."""
-    labels: Int64[Tensor, " n"]
-    """0 to K - 1, in no particular order."""
-    confidence: Float[Tensor, " n"]
-    """Posterior probability of the image's cluster under the mixture, 0 to 1."""
-    agreement: float
-    """Mean normalised mutual information with the other restarts, 0 to 1; NaN without restarts."""
-    duplicates: list[tuple[int, int]]
-    """Pairs of clusters, smaller number first, whose union would raise the graph's modularity."""
-
-
-def start_clusters(
-    images: Float[Tensor, "n c h w"],
-    clusters: int | None,
-    *,
-    most: int = 30,
-    neighbours: int = 15,
-    restarts: int = 3,
-    by: Literal["tangent", "euclidean", "kmeans"] = "tangent",
-    seed: int = 0,
-) -> Grouping:
-    """Sort images into K clusters, without labels and without a model.
-
-    If K is not given, the K with the largest modularity on the neighbour graph is taken (mean of
-    the restarts). Modularity falls when similar images are split into two clusters. The result is a
-    guide: the same things in two slants may count as two.
-
-    Layout and mixture depend on chance, so there are several restarts. Those with the fewest empty
-    clusters are kept, of these those with the fewest duplicates, and of these the one that agrees
-    best with the others. A `UserWarning` says if it has empty clusters or duplicates.
-
-    Args:
-        images: (N, C, H, W) in [0, 1], in their canonical pose.
-        clusters: K, 1 to N; None to choose it.
-        most: largest K to try, at least 2; never more than N.
-        neighbours: number of neighbours of each image in the graph, 1 to N - 1. Higher numbers join
-            clusters, lower numbers split them.
-        restarts: number of restarts, at least 1.
-        by: distance of the graph, tangent or Euclidean. "kmeans" uses neither graph nor layout, to
-            show what they are worth.
-        seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
-
-    Raises:
-        UserError: there are too few images for the clusters or neighbours, or a count is below 1.
+    Attributes:
+        rings: as `on_rings` gives them.
+        rest: (N, T - 1), parameters of the pose other than the rotation, from moments.
     """
-    n = len(images)
-    if clusters is not None:
-        require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
-        require(n >= clusters, f"{n} images are too few for {clusters} clusters; give more images.")
-    require(by != "kmeans" or clusters is not None, "k-means needs a number of clusters; give one.")
-    require(most >= 2, f"The largest number of clusters to try is {most}; give 2 or more.")
-    require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
-    small = shrink(images)
-    ridge = RIGID if by == "euclidean" else RIDGE
-    graph, data = tangent_neighbours(small, neighbours, ridge=ridge), small.flatten(1).cpu().numpy()
-    starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
-    layouts = [data if by == "kmeans" else _layout(data, *graph, start) for start in starts]
-    edges = _edges(graph[0])
-    K = _best_count(layouts, edges, min(most, n), starts) if clusters is None else clusters
-    split = _k_means if by == "kmeans" else _split
-    found = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
-    labels = [probability.argmax(axis=1) for probability in found]
-    agreement = _agreement(labels)
-    filled = [len(np.unique(label)) for label in labels]
-    duplicates = [_duplicates(label, edges, K) for label in labels]
-    best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
-    remedy = "; ask for fewer" if clusters is not None else ""
-    if (empty := K - filled[best]) > 0:
-        warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
-    if duplicates[best]:
-        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
-        warnings.warn(f"Clusters {pairs} show the same{remedy}.", stacklevel=2)
-    return Grouping(
-        clusters=K,
-        labels=torch.from_numpy(labels[best]),
-        confidence=torch.from_numpy(found[best].max(axis=1)).float().clamp(0, 1),
-        agreement=agreement[best],
-        duplicates=duplicates[best],
-    )
+
+    rings: Float[Tensor, "n c rings angles"]
+    rest: Float[Tensor, "n rest"]
 
 
-def tangent_neighbours(
-    images: Float[Tensor, "n c h w"],
-    k: int,
-    *,
-    candidates: int = 80,
-    blur: float = 0.9,
-    ridge: float = RIDGE,
-) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
-    """Find the k nearest neighbours of each image by the tangent distance.
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The k nearest neighbours of N images.
 
-    The squared distance from x to y is min_a |y - x - T a|^2 + sum_i l_i a_i^2. This is the
-    one-sided tangent distance of Simard et al. (1993), with a penalty for large changes a. Each
-    column of T is the effect of a small change on x: two shifts, rotation, scale, two shears,
-    thickness. The distance is not symmetric. Images are blurred first, so that tangents are right
-    for larger changes. Images with more than 28 pixels on the longer side are shrunk to 28.
+    Attributes:
+        index: (N, k), the neighbours of each image, the nearest first. An image is not its own.
+        distance: (N, k), at least 0.
+        turn: (N k,), how each image is turned onto its neighbours, row by row.
+    """
+
+    index: Int[Tensor, "n k"]
+    distance: Float[Tensor, "n k"]
+    turn: Turn
+
+
+def describe(
+    images: Iterable[Float[Tensor, "b c h w"]], group: MatrixGroup, background: float
+) -> Described:
+    """Put images on rings, about their centroid if the group shifts and by their size if it scales.
 
     Args:
-        images: (N, C, H, W) in [0, 1]. A change moves all channels together.
-        k: number of neighbours of each image, 1 to N - 1. An image is not its own neighbour.
-        candidates: number of images, at least k, that are nearest by plain distance. Neighbours are
-            taken from these.
-        blur: standard deviation of the blur, in pixels of the shrunk images; 0 for no blur.
-        ridge: l_i as a share of the mean of |T_i|^2 over the images, > 0.
+        images: from 0 to 1, in parts.
+        group: of the poses.
+        background: of all images, from 0 to 1, if they have one.
+    """
+    parts = []
+    for some in images:
+        differences = foreground(shrink(some, LONGEST), background)
+        rest = moments(differences.abs(), group)
+        named = dict(zip(group.coordinates[1:], rest.unbind(1), strict=True))
+        nothing = rest.new_zeros(len(rest))
+        middle = torch.stack([named.get(f"shift_{axis}", nothing) for axis in "xy"], 1)
+        scale = named.get("log_scale", nothing).exp()
+        parts.append((on_rings(differences, middle, scale), rest))
+    rings, rest = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Described(rings=rings, rest=rest)
 
-    Returns:
-        Indices and distances (N, k), nearest first, on the device of the images. A distance is a
-        Euclidean norm over pixels and channels, at least 0.
+
+def reach_of(half_width: float) -> float:
+    """How far two images of a support can be turned from each other, in radians."""
+    return math.pi if half_width > WHOLE_CIRCLE else min(math.pi, 2 * half_width)
+
+
+def invariant_graph(
+    rings: Float[Tensor, "n c rings angles"],
+    neighbours: int,
+    *,
+    reach: float = math.pi,
+    mirror: bool = False,
+    by: Literal["tangent", "euclidean"] = "tangent",
+    track: Track = iter,
+) -> Graph:
+    """Find the nearest neighbours of each image.
+
+    Args:
+        rings: images on rings.
+        neighbours: k, 1 to N - 1.
+        reach: how far two images may be turned from each other, radians.
+        mirror: whether mirror images count as alike.
+        by: distance of images once they are aligned: tangent, or the plain Euclidean one.
+        track: wraps the list of parts, to show progress.
 
     Raises:
         UserError: there are k images or fewer, or k is below 1.
     """
-    n = len(images)
+    n, k = len(rings), neighbours
     require(k >= 1, f"There cannot be {k} neighbours; ask for at least 1.")
     require(n > k, f"{n} images are too few for {k} neighbours each; give more, or ask for fewer.")
-    smooth = gaussian_blur(shrink(images), blur)
-    nearby = _nearest(smooth.flatten(1), min(max(candidates, k), n - 1))
-    distances, order = _distances(smooth, nearby, ridge).sort(dim=1, stable=True)
-    return nearby.gather(1, order[:, :k]), distances[:, :k].contiguous()
-
-
-def _distances(
-    smooth: Float32[Tensor, "n c h w"], nearby: Int64[Tensor, "n m"], ridge: float
-) -> Float32[Tensor, "n m"]:
-    """Tangent distances from each image to the images whose indices are in `nearby`."""
-    flat = smooth.flatten(1)
-    n, pixels = flat.shape
-    squares = [_tangents(smooth[some]).square().sum((0, 1)) for some in _chunks(n, 8 * pixels)]
-    mean = torch.stack(squares).sum(0) / n
-    penalty = torch.diag((ridge * mean).clamp_min(1e-8))  # blank images have no tangents
-    distances = []
-    for some in _chunks(n, nearby.shape[1] * pixels):
-        T = _tangents(smooth[some])  # (B, P, 7)
-        apart = flat[nearby[some]] - flat[some, None]  # (B, M, P)
-        along = (apart @ T).mT  # (B, 7, M)
-        a = torch.cholesky_solve(along, torch.linalg.cholesky(T.mT @ T + penalty))
-        squared = torch.linalg.vector_norm(apart, dim=-1) ** 2 - (along * a).sum(1)
-        distances.append(squared.clamp_min(0).sqrt())
-    return torch.cat(distances)
-
-
-def _chunks(count: int, numbers_each: int) -> Iterator[slice]:
-    """Slices of `count` images, small enough for memory if each image takes `numbers_each`
-    numbers."""
-    step = max(1, CHUNK_NUMBERS // numbers_each)
-    return (slice(start, start + step) for start in range(0, count, step))
-
-
-def _tangents(images: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n pixels 7"]:
-    """Derivatives of each image by shifts, rotation, scale, two shears and thickness.
-
-    Signs and units do not matter, because the penalty is relative. Thickness is the squared
-    gradient (Simard, LeCun, Denker, Victorri, "Transformation invariance in pattern recognition",
-    1998).
-    """
-    height, width = images.shape[-2:]
-    y = (torch.arange(height, device=images.device) + 0.5 - height / 2)[:, None] / height
-    x = (torch.arange(width, device=images.device) + 0.5 - width / 2) / height
-    dy, dx = torch.gradient(images, dim=(-2, -1))
-    changes = [
-        *(dx, dy, x * dy - y * dx, x * dx + y * dy, x * dx - y * dy, y * dx + x * dy),
-        dx.square() + dy.square(),
+    count = k if by == "euclidean" else min(max(CANDIDATES, k), n - 1)
+    index = most_alike(rings, count, reach=reach, mirror=mirror, track=track)
+    if by == "tangent":
+        index, distance, turn = nearest_of(rings, index, k, reach=reach, mirror=mirror)
+        return Graph(index=index, distance=distance, turn=turn)
+    found = [
+        turns(rings[rows].repeat_interleave(k, 0), rings[index[rows].flatten()], reach, mirror)
+        for rows in torch.arange(n).split(CHUNK)
     ]
-    return torch.stack([change.flatten(1) for change in changes], dim=-1)
-
-
-def _nearest(flat: Float32[Tensor, "n pixels"], count: int) -> Int64[Tensor, "n count"]:
-    """Indices of the nearest other images by Euclidean distance."""
-    nearest = []
-    for some in _chunks(len(flat), 2 * len(flat)):
-        distance = torch.cdist(flat[some], flat)
-        distance.diagonal(some.start).fill_(math.inf)  # not its own neighbour
-        nearest.append(distance.topk(count, largest=False).indices)
-    return torch.cat(nearest)
-
-
-def _layout(data: np.ndarray, indices: Tensor, distances: Tensor, seed: int) -> np.ndarray:
-    """Lay a graph out by UMAP, (N, 5). `data` (N, P) only places parts without any connection."""
-    itself = torch.arange(len(data), device=indices.device)[:, None]
-    indices = torch.cat([itself, indices], dim=1)  # UMAP counts each image as its own neighbour
-    distances = F.pad(distances, (1, 0))
-    return umap(
-        data,
-        n_neighbors=indices.shape[1],
-        n_components=LAYOUT_DIM,
-        min_dist=0.0,
-        n_epochs=LAYOUT_EPOCHS,
-        init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # few points, few eigenvectors
-        precomputed_knn=(indices.cpu().numpy(), distances.cpu().numpy()),
-        random_state=seed,
+    turn = Turn(
+        likeness=torch.cat([each.likeness for each in found]),
+        angle=torch.cat([each.angle for each in found]),
+        mirrored=torch.cat([each.mirrored for each in found]),
     )
-
-
-def _split(
-    points: np.ndarray, clusters: int, seed: int, starts: int = MIXTURE_STARTS
-) -> np.ndarray:
-    """Posterior probabilities (N, K) of the components of a Gaussian mixture."""
-    mixture = GaussianMixture(
-        clusters, n_init=starts, max_iter=500, reg_covar=1e-4, random_state=seed
-    )
-    return mixture.fit(points).predict_proba(points)
-
-
-def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Clusters of the points by k-means, one-hot (N, K)."""
-    found = KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
-    return np.eye(clusters)[found]
-
-
-def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
-    """The K from 2 to `most` with the largest modularity, mean over the layouts (N, 5)."""
-
-    def modularity(clusters: int) -> float:
-        total = 0.0
-        for points, seed in zip(layouts, seeds, strict=True):
-            labels = _split(points, clusters, seed, SEARCH_STARTS).argmax(axis=1)
-            total += np.trace(_beyond_chance(labels, edges, clusters))
-        return total
-
-    return max(range(2, most + 1), key=modularity)
-
-
-def _edges(indices: Int64[Tensor, "n k"]) -> np.ndarray:
-    """Pairs of images (E, 2), each once, in which one is a neighbour of the other."""
-    ends = indices.cpu().numpy()
-    itself = np.broadcast_to(np.arange(len(ends))[:, None], ends.shape)
-    return np.unique(np.sort(np.stack([itself.ravel(), ends.ravel()], axis=1), axis=1), axis=0)
-
-
-def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.ndarray:
-    """e_ab - a_a a_b of Newman and Girvan (2004), (K, K): shares of edges minus those by chance.
-
-    e_ab is the share of all edge ends that lie in cluster a and whose edge leads to b. a_a is the
-    share of all ends in a. The trace is the modularity. Joining a and b would add twice the entry
-    (a, b) to it.
-    """
-    a, b = labels[edges].T
-    one_way = np.bincount(a * clusters + b, minlength=clusters**2).reshape(clusters, clusters)
-    share = (one_way + one_way.T) / (2 * len(edges))
-    ends = share.sum(axis=1)
-    return share - np.outer(ends, ends)
-
-
-def _duplicates(labels: np.ndarray, edges: np.ndarray, clusters: int) -> list[tuple[int, int]]:
-    """Pairs of clusters whose union would raise the modularity."""
-    gain = np.triu(_beyond_chance(labels, edges, clusters), k=1)
-    return [(a, b) for a, b in np.argwhere(gain > 0).tolist()]
-
-
-def _agreement(labels: list[np.ndarray]) -> list[float]:
-    """Mean normalised mutual information of each labelling with the others; NaN for a single
-    one."""
-    if len(labels) == 1:
-        return [math.nan]
-    table = np.array([[normalized_mutual_info_score(a, b) for b in labels] for a in labels])
-    return ((table.sum(axis=1) - 1) / (len(labels) - 1)).tolist()
+    # Images have norm one; rounding may take a likeness beyond it.
+    distance = (2 - 2 * turn.likeness).clamp_min(0).sqrt().view(n, k)
+    return Graph(index=index, distance=distance, turn=turn)

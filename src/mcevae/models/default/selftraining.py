@@ -3,17 +3,19 @@
 Nobody knows the clusters and poses of the training images. So the network learns from guesses that
 get better during training, the starred quantities of eq. (8):
 
-    epoch 0            poses from templates at every angle (`teaching.templates`); clusters unknown
+    epoch 0            clusters and poses from the invariant graph (`teaching.start`); or poses from
+                       templates at every angle (`teaching.templates`), if their canonical images
+                       are sharper
     end of warm-up     poses that the network finds now, which are better than what it was taught;
-                       clusters from the neighbour graph of the canonical images
-                       (`teaching.graph`)
+                       clusters from the graph of the canonical images, if its restarts agree
+                       better than those of the first graph
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
 are not used.
 """
 
-import warnings
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import TypeVar
@@ -24,16 +26,15 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import wrapped
-from mcevae.geometry.moments import moments
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import require, shrink, to_float
-from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
+from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Stopped, Teacher
+from mcevae.models.default.beginning import begin, group_canonical
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.targets import TAUGHT, UNKNOWN, Targets, put
+from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.frames import frame_offsets
-from mcevae.teaching.graph import start_clusters
-from mcevae.teaching.templates import start_poses
 
 T = TypeVar("T")
 Rows = slice | Int[Tensor, " rows"]
@@ -88,6 +89,7 @@ class SelfTraining(Teacher):
             weight=torch.ones(n),
         )
         self.support = config.support.half_widths(group)
+        self.agreement = -math.inf  # of the restarts that gave the clusters
         self.chunk = max(1, CHUNK_NUMBERS // pixels[0].numel())
         self.plan(epochs)
 
@@ -102,8 +104,9 @@ class SelfTraining(Teacher):
         return {name: getattr(self.targets, name) for name in TAUGHT}
 
     def state(self) -> dict[str, Tensor]:
-        """Return all targets."""
-        return {each.name: getattr(self.targets, each.name) for each in fields(Targets)}
+        """Return all targets, and how well the restarts agreed that gave the clusters."""
+        targets = {each.name: getattr(self.targets, each.name) for each in fields(Targets)}
+        return targets | {"agreement": torch.tensor([self.agreement])}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Load targets that `state` gave. Those that old checkpoints lack do not change.
@@ -116,6 +119,7 @@ class SelfTraining(Teacher):
             column = columns[name]
             if (column.shape, column.dtype) != (now.shape, now.dtype):
                 raise ValueError(f"targets.{name} is {column.dtype} {list(column.shape)}")
+        self.agreement = columns.pop("agreement").item()
         self.targets = Targets(**columns)
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
@@ -158,36 +162,20 @@ class SelfTraining(Teacher):
             yield part
 
     def start(self) -> str:
-        """Find the first poses, from templates or from moments, and return a message about it.
+        """Find the first poses, and clusters if there is a graph; return a message about it."""
+        first = begin(self.config, self.pixels, self.group, self.support, self.watched)
+        if first.grouping is not None:
+            self.use_clusters(first.grouping, first.labels)
+        self.targets = replace(self.targets, element=first.element)
+        if self.group.polar:
+            self.level()
+        return first.message
 
-        With a group given by generators, every pose starts at the identity. Each time the network
-        reads the poses again, they come nearer to the true ones.
-        """
-        if not self.group.polar:
-            return "all poses start at the identity"
-        if self.config.start.poses == "moments":
-            rest = torch.cat(
-                [
-                    moments((to_float(chunk) - self.config.data.background_level).abs(), self.group)
-                    for chunk in self.pixels.split(self.chunk)
-                ]
-            )
-            element = self.group.from_parameters(F.pad(rest, (1, 0)))
-            self.targets = replace(self.targets, element=element)
-            return "poses from moments"
-        found = start_poses(
-            self.pixels,
-            self.group,
-            self.support,
-            templates=self.config.start.templates,
-            seed=self.config.train.seed,
-            subset=self.config.start.subset,
-            background=self.config.data.background_level,
-            track=self.watched,
-        )
-        self.targets = replace(self.targets, element=found.elements)
-        self.level()
-        return f"poses from {len(found.templates)} templates"
+    def use_clusters(self, grouping: Grouping, labels: Int[Tensor, " n"]) -> None:
+        """Take clusters as targets; labels of images that have none are `UNKNOWN`."""
+        self.model.use(grouping.clusters)
+        self.agreement = grouping.agreement
+        self.targets = replace(self.targets, cluster=labels, first=labels.clone())
 
     def posterior(
         self, rows: Rows = slice(None), *, clustered: bool = True
@@ -253,29 +241,21 @@ class SelfTraining(Teacher):
         self.targets = replace(targets, element=element)
 
     def group_images(self) -> str:
-        """Find clusters for a random subset of the canonical images; return a message about it."""
-        seed, clusters = self.config.train.seed, self.config.model.clusters
+        """Find clusters for a random subset of the canonical images; return a message about it.
+
+        The clusters that the training started with stay if their restarts agreed better.
+        """
+        seed, start = self.config.train.seed, self.config.start
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
-        rows = order[: self.config.start.subset]
-        with warnings.catch_warnings(record=True) as told:  # of empty or duplicate clusters
-            warnings.simplefilter("always", UserWarning)
-            found = start_clusters(
-                self.canonical(rows),
-                None if clusters == "auto" else clusters,
-                neighbours=self.config.start.neighbours,
-                restarts=self.config.start.restarts,
-                by=self.config.start.grouping,
-                seed=seed,
-                most=MOST_CLUSTERS,
-            )
-        self.model.use(found.clusters)
-        cluster = torch.full_like(self.targets.cluster, UNKNOWN)
-        cluster[rows] = found.labels
-        self.targets = replace(self.targets, cluster=cluster, first=cluster.clone())
-        return (
-            f"{found.clusters} clusters ({self.config.start.grouping}), "
-            f"agreement of restarts {found.agreement:.2f}"
-        ) + "".join(f". {warning.message}" for warning in told)
+        rows = order[: start.subset]
+        canonical = self.canonical(rows).split(self.chunk)
+        found, message = group_canonical(self.config, canonical, self.group, self.watched)
+        if self.grouped and not found.agreement > self.agreement:
+            return f"first clusters kept; canonical images gave {message}"
+        labels = torch.full_like(self.targets.cluster, UNKNOWN)
+        labels[rows] = found.labels
+        self.use_clusters(found, labels)
+        return message
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
         """Draw a new target for every image from the squared posterior; return a message about it.

@@ -1,0 +1,205 @@
+"""What the default model is taught first, and how canonical images are sorted into clusters."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
+from mcevae.images.arrays import to_float
+from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
+from mcevae.teaching.cluster import Grouping, start_clusters
+from mcevae.teaching.graph import describe, invariant_graph
+from mcevae.teaching.rings import Track
+from mcevae.teaching.start import InvariantStart, invariant_start
+from mcevae.teaching.templates import start_poses
+from mcevae.teaching.upright import sharpness
+
+T = TypeVar("T")
+
+SLIGHT = math.radians(12)
+"""Canonical images may still be turned this far from each other."""
+
+CHUNK = 500
+"""Images that are floats at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """First targets of N images.
+
+    Attributes:
+        element: (N, 3, 3), poses.
+        grouping: the clusters; None if there are none yet.
+        labels: (N,), the cluster of each image; 0 if there are none yet.
+        message: what was done.
+    """
+
+    element: Float[Tensor, "n 3 3"]
+    grouping: Grouping | None
+    labels: Int[Tensor, " n"]
+    message: str
+
+
+def begin(
+    config: PlannedConfig,
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    support: tuple[float, ...],
+    track: Track,
+) -> Beginning:
+    """Find first poses, and first clusters if there is a graph.
+
+    With a group given by generators, every pose starts at the identity. Each time the network reads
+    the poses again, they come nearer to the true ones.
+
+    Args:
+        config: settings of the run.
+        pixels: training images.
+        group: of the poses.
+        support: half-widths of the group's parameters.
+        track: wraps lists of parts of the work, to stop in between.
+    """
+    start, n = config.start, len(pixels)
+    element, grouping, labels = group.identity(n), None, torch.zeros(n, dtype=torch.long)
+    if not group.polar:
+        message = "all poses start at the identity"
+    elif start.poses == "templates":
+        element = template_poses(config, pixels, group, support, track)
+        message = "poses from templates"
+    else:
+        chunks = (pixels[rows] for rows in track(_chunks(n)))
+        described = describe(map(to_float, chunks), group, config.data.background_level)
+        if start.poses == "moments":
+            element = group.from_parameters(F.pad(described.rest, (1, 0)))
+            message = "poses from moments"
+        else:
+            found, told = warned(lambda: graph_start(config, described.rings, support, track))
+            grouping, labels = found.grouping, found.labels
+            element = group.from_parameters(torch.cat([found.angle[:, None], described.rest], 1))
+            source = "the graph"
+            if start.poses == "auto" and support[0] <= WHOLE_CIRCLE:
+                others = template_poses(config, pixels, group, support, track)
+                if _sharper(described.rings, found, group.to_parameters(others)[:, 0]):
+                    element, source = others, "templates"
+            message = f"{about(grouping, config)}; poses from {source}{told}"
+    return Beginning(element=element, grouping=grouping, labels=labels, message=message)
+
+
+def graph_start(
+    config: PlannedConfig, rings: Tensor, support: tuple[float, ...], track: Track
+) -> InvariantStart:
+    """Find clusters and poses from the invariant graph; the arguments are those of `begin`."""
+    start = config.start
+    return invariant_start(
+        rings,
+        asked(config),
+        support[0],
+        neighbours=start.neighbours,
+        restarts=start.restarts,
+        most=MOST_CLUSTERS,
+        subset=start.subset,
+        seed=config.train.seed,
+        track=track,
+    )
+
+
+def template_poses(
+    config: PlannedConfig,
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    support: tuple[float, ...],
+    track: Track,
+) -> Float[Tensor, "n 3 3"]:
+    """Find poses by fitting templates at every angle.
+
+    Args:
+        config: settings of the run.
+        pixels: training images.
+        group: of the poses.
+        support: half-widths of the group's parameters.
+        track: wraps lists of parts of the work.
+    """
+    return start_poses(
+        pixels,
+        group,
+        support,
+        templates=config.start.templates,
+        seed=config.train.seed,
+        subset=config.start.subset,
+        background=config.data.background_level,
+        track=track,
+    ).elements
+
+
+def group_canonical(
+    config: PlannedConfig,
+    canonical: Iterable[Float[Tensor, "b c h w"]],
+    group: MatrixGroup,
+    track: Track,
+) -> tuple[Grouping, str]:
+    """Sort canonical images into clusters; return them and a message about them.
+
+    Args:
+        config: settings of the run.
+        canonical: images from 0 to 1, moved back by their poses, in parts.
+        group: of the poses.
+        track: wraps lists of parts of the work.
+    """
+    start, graph = config.start, None
+    rings = describe(canonical, group, config.data.background_level).rings
+    if start.grouping != "kmeans":
+        reach = SLIGHT if group.polar else 0.0
+        graph = invariant_graph(
+            rings, start.neighbours, reach=reach, by=start.grouping, track=track
+        )
+    found, told = warned(
+        lambda: start_clusters(
+            rings.flatten(1),
+            graph,
+            asked(config),
+            restarts=start.restarts,
+            seed=config.train.seed,
+            most=MOST_CLUSTERS,
+        )
+    )
+    return found, about(found, config) + told
+
+
+def asked(config: PlannedConfig) -> int | None:
+    """Return the number of clusters that was asked for; None to find it."""
+    clusters = config.model.clusters
+    return None if clusters == "auto" else clusters
+
+
+def about(grouping: Grouping, config: PlannedConfig) -> str:
+    """Describe clusters in a few words."""
+    return (
+        f"{grouping.clusters} clusters ({config.start.grouping}), "
+        f"agreement of restarts {grouping.agreement:.2f}"
+    )
+
+
+def warned(make: Callable[[], T]) -> tuple[T, str]:
+    """Return what `make` returned, and what it warned of, such as empty clusters, as sentences."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        found = make()
+    return found, "".join(f". {warning.message}" for warning in told)
+
+
+def _chunks(count: int) -> list[slice]:
+    return [slice(begin, begin + CHUNK) for begin in range(0, count, CHUNK)]
+
+
+def _sharper(rings: Tensor, found: InvariantStart, angle: Float[Tensor, " n"]) -> bool:
+    """Whether other angles give sharper canonical images than those of the graph."""
+    plain = torch.zeros_like(found.mirrored)
+    own = sharpness(rings, found.labels, found.angle, found.mirrored)
+    return sharpness(rings, found.labels, angle, plain) > own

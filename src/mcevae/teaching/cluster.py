@@ -1,0 +1,195 @@
+"""First clusters: a graph of neighbours, laid out by UMAP and split by a Gaussian mixture.
+
+UMAP (McInnes, Healy, Melville, 2018) lays the graph out in a few dimensions, and a Gaussian mixture
+finds clusters there. Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and
+evaluating community structure in networks", 2004): it is the share of edges inside clusters, minus
+the share expected by chance. No label is read.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from sklearn.cluster import KMeans
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from mcevae.images.arrays import require
+from mcevae.teaching.graph import Graph
+from mcevae.teaching.layout import umap
+
+LAYOUT_DIM = 5
+LAYOUT_EPOCHS = 200  # UMAP's own number for large sets; 500 gives the same accuracy
+MIXTURE_STARTS = 5
+SEARCH_STARTS = 2  # for each K that is tried: a single start is sometimes poor, five take long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """Clusters found in N images, on the CPU."""
+
+    clusters: int
+    """The number of clusters K, given or chosen."""
+    labels: Int64[Tensor, " n"]
+    """0 to K - 1, in no particular order."""
+    confidence: Float[Tensor, " n"]
+    """Posterior probability of the image's cluster under the mixture, 0 to 1."""
+    agreement: float
+    """Mean normalised mutual information with the other restarts, 0 to 1; NaN without restarts."""
+    duplicates: list[tuple[int, int]]
+    """Pairs of clusters, smaller number first, whose union would raise the graph's modularity."""
+
+
+def start_clusters(
+    images: Float[Tensor, "n numbers"],
+    graph: Graph | None,
+    clusters: int | None,
+    *,
+    most: int = 30,
+    restarts: int = 3,
+    seed: int = 0,
+) -> Grouping:
+    """Sort images into K clusters, without labels and without a model.
+
+    If K is not given, the K with the largest modularity on the neighbour graph is taken (mean of
+    the restarts). Modularity falls when similar images are split into two clusters. The result is a
+    guide: the same things in two slants may count as two.
+
+    Layout and mixture depend on chance, so there are several restarts. Those with the fewest empty
+    clusters are kept, of these those with the fewest duplicates, and of these the one that agrees
+    best with the others. A `UserWarning` says if it has empty clusters or duplicates.
+
+    Args:
+        images: anything that describes the images. It places parts of the graph that have no
+            connection, and k-means splits it.
+        graph: the neighbours of each image. None: k-means on `images`, to show what the graph is
+            worth.
+        clusters: K, 1 to N; None to choose it.
+        most: largest K to try, at least 2; never more than N.
+        restarts: number of restarts, at least 1.
+        seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
+
+    Raises:
+        UserError: there are too few images for the clusters, or a count is below 1.
+    """
+    n = len(images)
+    if clusters is not None:
+        require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
+        require(n >= clusters, f"{n} images are too few for {clusters} clusters; give more images.")
+    require(
+        graph is not None or clusters is not None, "k-means needs a number of clusters; give one."
+    )
+    require(most >= 2, f"The largest number of clusters to try is {most}; give 2 or more.")
+    require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
+    data = images.cpu().numpy()
+    starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
+    layouts = [data if graph is None else _layout(data, graph, start) for start in starts]
+    edges = _edges(graph.index) if graph else np.empty((0, 2), int)
+    K = _best_count(layouts, edges, min(most, n), starts) if clusters is None else clusters
+    split = _k_means if graph is None else _split
+    found = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
+    labels = [probability.argmax(axis=1) for probability in found]
+    agreement = _agreement(labels)
+    filled = [len(np.unique(label)) for label in labels]
+    duplicates = [_duplicates(label, edges, K) if graph else [] for label in labels]
+    best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
+    remedy = "; ask for fewer" if clusters is not None else ""
+    if (empty := K - filled[best]) > 0:
+        warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
+    if duplicates[best]:
+        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
+        warnings.warn(f"Clusters {pairs} show the same{remedy}.", stacklevel=2)
+    return Grouping(
+        clusters=K,
+        labels=torch.from_numpy(labels[best]),
+        confidence=torch.from_numpy(found[best].max(axis=1)).float().clamp(0, 1),
+        agreement=agreement[best],
+        duplicates=duplicates[best],
+    )
+
+
+def _layout(data: np.ndarray, graph: Graph, seed: int) -> np.ndarray:
+    """Lay a graph out by UMAP, (N, 5). `data` (N, P) only places parts without any connection."""
+    itself = torch.arange(len(data), device=graph.index.device)[:, None]
+    indices = torch.cat([itself, graph.index], dim=1)  # UMAP counts an image as its own neighbour
+    distances = F.pad(graph.distance, (1, 0))
+    return umap(
+        data,
+        n_neighbors=indices.shape[1],
+        n_components=LAYOUT_DIM,
+        min_dist=0.0,
+        n_epochs=LAYOUT_EPOCHS,
+        init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # few points, few eigenvectors
+        precomputed_knn=(indices.cpu().numpy(), distances.cpu().numpy()),
+        random_state=seed,
+    )
+
+
+def _split(
+    points: np.ndarray, clusters: int, seed: int, starts: int = MIXTURE_STARTS
+) -> np.ndarray:
+    """Posterior probabilities (N, K) of the components of a Gaussian mixture."""
+    mixture = GaussianMixture(
+        clusters, n_init=starts, max_iter=500, reg_covar=1e-4, random_state=seed
+    )
+    return mixture.fit(points).predict_proba(points)
+
+
+def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Clusters of the points by k-means, one-hot (N, K)."""
+    found = KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
+    return np.eye(clusters)[found]
+
+
+def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
+    """The K from 2 to `most` with the largest modularity, mean over the layouts (N, 5)."""
+
+    def modularity(clusters: int) -> float:
+        total = 0.0
+        for points, seed in zip(layouts, seeds, strict=True):
+            labels = _split(points, clusters, seed, SEARCH_STARTS).argmax(axis=1)
+            total += np.trace(_beyond_chance(labels, edges, clusters))
+        return total
+
+    return max(range(2, most + 1), key=modularity)
+
+
+def _edges(indices: Int64[Tensor, "n k"]) -> np.ndarray:
+    """Pairs of images (E, 2), each once, in which one is a neighbour of the other."""
+    ends = indices.cpu().numpy()
+    itself = np.broadcast_to(np.arange(len(ends))[:, None], ends.shape)
+    return np.unique(np.sort(np.stack([itself.ravel(), ends.ravel()], axis=1), axis=1), axis=0)
+
+
+def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.ndarray:
+    """e_ab - a_a a_b of Newman and Girvan (2004), (K, K): shares of edges minus those by chance.
+
+    e_ab is the share of all edge ends that lie in cluster a and whose edge leads to b. a_a is the
+    share of all ends in a. The trace is the modularity. Joining a and b would add twice the entry
+    (a, b) to it.
+    """
+    a, b = labels[edges].T
+    one_way = np.bincount(a * clusters + b, minlength=clusters**2).reshape(clusters, clusters)
+    share = (one_way + one_way.T) / (2 * len(edges))
+    ends = share.sum(axis=1)
+    return share - np.outer(ends, ends)
+
+
+def _duplicates(labels: np.ndarray, edges: np.ndarray, clusters: int) -> list[tuple[int, int]]:
+    """Pairs of clusters whose union would raise the modularity."""
+    gain = np.triu(_beyond_chance(labels, edges, clusters), k=1)
+    return [(a, b) for a, b in np.argwhere(gain > 0).tolist()]
+
+
+def _agreement(labels: list[np.ndarray]) -> list[float]:
+    """Mean normalised mutual information of each labelling with the others; NaN for a single
+    one."""
+    if len(labels) == 1:
+        return [math.nan]
+    table = np.array([[normalized_mutual_info_score(a, b) for b in labels] for a in labels])
+    return ((table.sum(axis=1) - 1) / (len(labels) - 1)).tolist()

@@ -1,0 +1,93 @@
+"""First clusters and first poses of all images, from the invariant graph."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mcevae.teaching.cluster import Grouping, start_clusters
+from mcevae.teaching.graph import invariant_graph, reach_of
+from mcevae.teaching.rings import Track, most_alike, turns
+from mcevae.teaching.upright import Oriented, moved, orient
+
+EXEMPLARS = 2000
+"""Images of the graph to which the other images are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvariantStart:
+    """What the invariant graph says about N images.
+
+    Attributes:
+        grouping: the clusters of the images in the graph.
+        oriented: how these lie in the frames of their clusters.
+        labels: (N,), the cluster of each image.
+        angle: (N,), radians.
+        mirrored: (N,), whether it is mirrored.
+    """
+
+    grouping: Grouping
+    oriented: Oriented
+    labels: Int[Tensor, " n"]
+    angle: Float[Tensor, " n"]
+    mirrored: Bool[Tensor, " n"]
+
+
+def invariant_start(
+    rings: Float[Tensor, "n c rings angles"],
+    clusters: int | None,
+    half_width: float,
+    *,
+    neighbours: int = 15,
+    restarts: int = 3,
+    most: int = 30,
+    mirror: bool = False,
+    subset: int = 20_000,
+    seed: int = 0,
+    track: Track = iter,
+) -> InvariantStart:
+    """Sort images by what they show, however they lie, and find how each lies.
+
+    Args:
+        rings: images on rings.
+        clusters: K; None to choose it.
+        half_width: half-width of the support of rotations, radians.
+        neighbours: number of neighbours of each image.
+        restarts: how many times to group the graph.
+        most: largest K to try.
+        mirror: whether images may be mirrored.
+        subset: number of random images in the graph. The others are compared with some of them.
+        seed: seed of the subset, the clusters and the synchronisation.
+        track: wraps the list of parts of the graph, to show progress.
+
+    Raises:
+        UserError: there are too few images for the clusters or neighbours.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(rings), generator=generator)
+    rows, rest = order[:subset], order[subset:]
+    reach = reach_of(half_width)
+    graph = invariant_graph(rings[rows], neighbours, reach=reach, mirror=mirror, track=track)
+    grouping = start_clusters(
+        rings[rows].flatten(1), graph, clusters, most=most, restarts=restarts, seed=seed
+    )
+    oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
+    labels = torch.empty(len(rings), dtype=torch.long)
+    angle, mirrored = torch.empty(len(rings)), torch.empty(len(rings), dtype=torch.bool)
+    labels[rows], angle[rows] = grouping.labels, oriented.angle
+    mirrored[rows] = oriented.mirrored
+    if len(rest):
+        known = rows[:EXEMPLARS]
+        nearest = known[
+            most_alike(rings[rest], 1, among=rings[known], reach=reach, mirror=mirror)[:, 0]
+        ]
+        turn = turns(rings[nearest], rings[rest], reach, mirror)
+        labels[rest] = labels[nearest]
+        # R(b) F^s R(a) F^m with the turn (b, s) onto the image and the pose (a, m) of the exemplar.
+        angle[rest], mirrored[rest] = moved(
+            turn.angle, turn.mirrored, angle[nearest], mirrored[nearest]
+        )
+    return InvariantStart(
+        grouping=grouping, oriented=oriented, labels=labels, angle=angle, mirrored=mirrored
+    )

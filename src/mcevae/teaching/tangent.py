@@ -1,0 +1,102 @@
+"""The tangent distance between images on rings: what small changes cannot explain.
+
+It ignores small changes of pose and of stroke, so that the neighbours of an image share its content
+(Simard, LeCun, Denker, "Efficient pattern recognition using a new transformation distance", 1993).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mcevae.teaching.rings import Turn, turned, turns
+
+RIDGE = 0.02
+"""Penalty on large changes, as a share of the mean squared effect of each change."""
+CHUNK_NUMBERS = 2**24
+"""Floats for one chunk of images, 64 MiB."""
+
+
+def changes(
+    rings: Float[Tensor, "n c rings angles"],
+) -> Float[Tensor, "n numbers 7"]:
+    """Effects of small changes on each image: shifts, rotation, scale, two shears and thickness.
+
+    Signs and units do not matter, because the penalty is relative. Thickness is the squared
+    gradient (Simard, LeCun, Denker, Victorri, "Transformation invariance in pattern recognition",
+    1998).
+    """
+    count, angles = rings.shape[-2:]
+    radius = ((torch.arange(count, device=rings.device) + 0.5) / count)[:, None]
+    angle = torch.arange(angles, device=rings.device) * (2 * math.pi / angles)
+    cos, sin = angle.cos(), angle.sin()
+    values = rings / radius.sqrt()
+    # Inside the first ring lies the other side of it; outside the last one lies background.
+    inner = values[:, :, :1].roll(angles // 2, -1)
+    wide = torch.cat([inner, values, torch.zeros_like(inner)], 2)
+    by_radius = (wide[:, :, 2:] - wide[:, :, :-2]) * (count / 2)
+    by_angle = (values.roll(-1, -1) - values.roll(1, -1)) * (angles / (4 * math.pi))
+    dx, dy = (
+        cos * by_radius - sin * by_angle / radius,
+        sin * by_radius + cos * by_angle / radius,
+    )
+    x, y = radius * cos, radius * sin
+    effects = [
+        *(dx, dy, by_angle, radius * by_radius, x * dx - y * dy, y * dx + x * dy),
+        dx.square() + dy.square(),
+    ]
+    return torch.stack([(effect * radius.sqrt()).flatten(1) for effect in effects], -1)
+
+
+def nearest_of(
+    rings: Float[Tensor, "n c rings angles"],
+    candidates: Int[Tensor, "n m"],
+    count: int,
+    *,
+    reach: float = math.pi,
+    mirror: bool = False,
+) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
+    """Find the nearest of each image's candidates by the tangent distance, once they are aligned.
+
+    The squared distance from x to y is min_a |y - x - T a|^2 + sum_i l_i a_i^2. The columns of T
+    are the `changes` of x. It is not symmetric.
+
+    Args:
+        rings: images on rings, of norm one.
+        candidates: indices of other images for each image.
+        count: number of neighbours, at most M.
+        reach: how far two images may be turned from each other, radians.
+        mirror: whether mirror images are tried too.
+
+    Returns:
+        Indices, distances (at least 0), and how each image is turned onto its neighbours, row by
+        row (N count,). The nearest come first.
+    """
+    n, m = candidates.shape
+    numbers = rings[0].numel()
+    square = torch.stack([changes(some).square().sum((0, 1)) for some in rings.split(500)]).sum(0)
+    penalty = torch.diag((RIDGE * square / n).clamp_min(1e-8))  # blank images do not change
+    parts = []
+    for rows in torch.arange(n).split(max(1, CHUNK_NUMBERS // (4 * m * numbers))):
+        own, others = rings[rows], rings[candidates[rows].flatten()]
+        turn = turns(own.repeat_interleave(m, 0), others, reach, mirror)
+        # The inverse of R(a) is R(-a); R(a) F is its own.
+        back = torch.where(turn.mirrored, turn.angle, -turn.angle)
+        aligned = turned(others, back, turn.mirrored).view(len(rows), m, -1)
+        apart = aligned - own.flatten(1)[:, None]
+        effects = changes(own)
+        along = (apart @ effects).mT  # (B, 7, M)
+        factor = torch.linalg.cholesky(effects.mT @ effects + penalty)
+        explained = (along * torch.cholesky_solve(along, factor)).sum(1)
+        distance = (apart.square().sum(-1) - explained).clamp_min(0).sqrt()
+        parts.append((distance, turn.likeness, turn.angle, turn.mirrored))
+    distance, *turn = (torch.cat(part).view(n, m) for part in zip(*parts, strict=True))
+    distance, order = distance.sort(dim=1, stable=True)
+    order = order[:, :count]
+    likeness, angle, mirrored = (each.gather(1, order).flatten() for each in turn)
+    return (
+        candidates.gather(1, order),
+        distance[:, :count].contiguous(),
+        Turn(likeness=likeness, angle=angle, mirrored=mirrored),
+    )
