@@ -1,9 +1,8 @@
-"""Neighbours do not mind a small change of pose, and clusters are found without labels."""
+"""Neighbours do not mind how images are moved."""
 
 import functools
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,11 +13,14 @@ from mcevae.geometry.groups import get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import Images, to_float
 from mcevae.images.loading import load
-from mcevae.runs.metrics import matched_accuracy
-from mcevae.teaching import graph
-from mcevae.teaching.graph import start_clusters, tangent_neighbours
+from mcevae.teaching import rings as on
+from mcevae.teaching import tangent
+from mcevae.teaching.background import foreground
+from mcevae.teaching.graph import describe, invariant_graph, reach_of
+from mcevae.teaching.rings import most_alike, turned, turns
 
-AFF2 = get_group("aff2")
+SE2, SIM2, AFF2 = (get_group(name) for name in ("se2", "sim2", "aff2"))
+MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
 
 
 @functools.cache
@@ -38,11 +40,99 @@ def noise(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def table(images: Tensor) -> Tensor:
-    """Tangent distances of all from all (N, N)."""
-    indices, distances = tangent_neighbours(images, len(images) - 1)
-    assert (distances.diff(dim=1) >= 0).all()  # nearest first
-    return torch.zeros(len(images), len(images)).scatter(1, indices, distances)
+def padded(count: int) -> Tensor:
+    """Digits with room around them, so that no part leaves the frame."""
+    return F.pad(upright(count), (7,) * 4)
+
+
+def rings_of(images: Tensor, group: str = "se2") -> Tensor:
+    return describe([images], get_group(group), 0.0).rings
+
+
+def angles(count: int, half_width: float = math.pi) -> Tensor:
+    return (2 * torch.rand(count, generator=torch.Generator().manual_seed(1)) - 1) * half_width
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_turn_between_an_image_and_a_moved_one_is_found(mirror: bool) -> None:
+    images, angle = padded(40), angles(40)
+    shift = 0.1 * torch.stack([angles(40, 1.0), -angles(40, 1.0)], 1)
+    mirrored = (torch.arange(40) % 2 == 0) & mirror
+    moves = SE2.from_parameters(torch.cat([angle[:, None], shift], 1))
+    moves = torch.where(mirrored[:, None, None], moves @ MIRROR, moves)
+    found = turns(rings_of(images), rings_of(warp(images, moves)), math.pi, mirror)
+    error = torch.angle(torch.polar(torch.ones(40), found.angle - angle)).abs()
+    clear = found.likeness > 0.9
+    assert clear.float().mean() > 0.9
+    right = (found.mirrored == mirrored) & (error < math.radians(3))
+    assert right[clear].float().mean() > 0.8  # noughts and ones look alike in several poses
+    assert found.likeness.median() > 0.97
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_distances_do_not_change_when_images_are_moved(mirror: bool) -> None:
+    images, angle = padded(60), angles(60)
+    moves = SE2.from_parameters(torch.cat([angle[:, None], 0.05 * noise(60, 2)], 1))
+    if mirror:
+        moves = torch.where((torch.arange(60) % 2 == 0)[:, None, None], moves @ MIRROR, moves)
+    first, second = (
+        invariant_graph(rings_of(each), 10, mirror=mirror) for each in (images, warp(images, moves))
+    )
+    shared = [
+        len(set(a) & set(b))
+        for a, b in zip(first.index.tolist(), second.index.tolist(), strict=True)
+    ]
+    assert sum(shared) / len(shared) > 8.5
+    assert (first.distance - second.distance).abs().median() < 0.03
+
+
+def test_scale_does_not_count_if_the_group_scales() -> None:
+    images = padded(20)
+    smaller = warp(images, SIM2.from_parameters(torch.tensor([[0, 0, 0, -0.3]])))
+    alike = {
+        group: turns(rings_of(images, group), rings_of(smaller, group), 0.0, False).likeness.mean()
+        for group in ("se2", "sim2")
+    }
+    assert alike["sim2"] > 0.97 > alike["se2"] + 0.05
+
+
+def test_only_turns_that_the_support_allows_are_tried() -> None:
+    images = padded(30)
+    upside_down = warp(images, SE2.from_parameters(torch.tensor([[math.pi, 0, 0]])))
+    rings = rings_of(images), rings_of(upside_down)
+    assert turns(*rings, math.pi, False).likeness.min() > 0.97
+    turn = turns(*rings, math.radians(60), False)
+    assert (
+        (turn.angle.abs() % (2 * math.pi) < math.radians(66))
+        .logical_or(turn.angle > math.radians(294))
+        .all()
+    )
+    assert reach_of(math.radians(30)) == pytest.approx(math.radians(60))
+    assert reach_of(math.pi) == math.pi
+
+
+def test_all_pairs_at_once_give_what_single_pairs_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings = rings_of(warp(padded(50), SE2.from_parameters(F.pad(angles(50)[:, None], (0, 2)))))
+    one, other = (each.flatten() for each in torch.meshgrid(*[torch.arange(50)] * 2, indexing="ij"))
+    for reach, mirror in ((math.pi, False), (math.radians(60), True)):
+        table = turns(rings[one], rings[other], reach, mirror).likeness.view(50, 50)
+        nearest = table.fill_diagonal_(-2).topk(5).indices
+        monkeypatch.setattr(on, "ROWS", 64)
+        found = most_alike(rings, 5, reach=reach, mirror=mirror)
+        monkeypatch.setattr(on, "ROWS", 7)
+        monkeypatch.setattr(on, "COLUMNS", 11)
+        assert found.equal(most_alike(rings, 5, reach=reach, mirror=mirror))
+        assert found.equal(nearest)
+
+
+def test_turning_back_undoes_a_turn() -> None:
+    rings, angle = rings_of(padded(10)), angles(10)
+    step = 2 * math.pi / on.ANGLES
+    angle = (angle / step).round() * step  # whole steps need no interpolation
+    for mirrored in (torch.zeros(10, dtype=torch.bool), torch.ones(10, dtype=torch.bool)):
+        there = turned(rings, angle, mirrored)
+        back = turned(there, torch.where(mirrored, angle, -angle), mirrored)
+        assert back.allclose(rings, atol=1e-5)
 
 
 CHANGES = {
@@ -58,190 +148,60 @@ CHANGES = {
 def test_a_slightly_changed_image_is_near_itself_and_far_from_others(
     change: str, channels: int
 ) -> None:
-    images = upright(10)
-    both = torch.cat([images, CHANGES[change](images)])
-    both = both * torch.tensor([1.0, 0.5, 0.2])[:channels, None, None]
-    distance = table(both)[:10]
-    pixel = torch.cdist(both[:10].flatten(1), both[10:].flatten(1))
-    own = distance[:, 10:].diagonal()
-    assert (own < 0.5 * pixel.diagonal()).all()
-    others = distance[:, :10].masked_fill(torch.eye(10, dtype=torch.bool), torch.inf)
-    assert (own < 0.8 * others.amin(dim=1)).all()
-
-
-def test_large_images_are_shrunk_and_keep_their_neighbours() -> None:
-    images = upright(60)
-    large = F.interpolate(images, scale_factor=4, mode="bilinear")
-    small_indices, small = tangent_neighbours(images, 3)
-    large_indices, big = tangent_neighbours(large, 3)
-    assert (small_indices[:, 0] == large_indices[:, 0]).float().mean() > 0.8
-    assert (big / small - 1).abs().median() < 0.2
+    images = upright(40).expand(-1, channels, -1, -1)
+    rings = rings_of(torch.cat([images, CHANGES[change](images)]), "so2")
+    index = invariant_graph(rings, 1, reach=0.0).index[:, 0]
+    twin = torch.arange(80).roll(40)
+    assert (index == twin).float().mean() > 0.95
 
 
 def test_neighbours_do_not_depend_on_how_images_are_chunked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images = noise(30, 2, 16, 24)
-    indices, distances = tangent_neighbours(images, 4, candidates=10)
-    monkeypatch.setattr(graph, "CHUNK_NUMBERS", 20_000)
-    again = tangent_neighbours(images, 4, candidates=10)
-    assert again[0].equal(indices)
-    assert again[1].allclose(distances, atol=1e-4)
-    assert (indices != torch.arange(30)[:, None]).all()
+    rings = rings_of(upright(60))
+    whole = invariant_graph(rings, 5)
+    monkeypatch.setattr(tangent, "CHUNK_NUMBERS", 1)
+    parts = invariant_graph(rings, 5)
+    assert whole.index.equal(parts.index)
+    assert whole.distance.allclose(parts.distance, atol=1e-4)
 
 
 def test_blank_images_have_finite_distances() -> None:
-    assert table(torch.ones(5, 1, 16, 16)).eq(0).all()
+    rings = rings_of(torch.cat([torch.zeros(4, 1, 28, 28), upright(8)]))
+    for by in ("tangent", "euclidean"):
+        graph = invariant_graph(rings, 3, by=by)
+        assert graph.distance.isfinite().all() and graph.turn.angle.isfinite().all()
 
 
 def test_neighbours_share_a_label_more_often_than_those_by_pixels() -> None:
-    images, labels = upright(600), digits(600).labels
+    sample = digits(600)
+    images, labels = to_float(sample.pixels), sample.labels
     assert labels is not None
     pixels = torch.cdist(images.flatten(1), images.flatten(1)).fill_diagonal_(torch.inf)
     by_pixel = pixels.topk(10, largest=False).indices
-    by_tangent, _ = tangent_neighbours(images, 10)
-    same = [(labels[each] == labels[:, None]).float().mean() for each in (by_tangent, by_pixel)]
+    by_graph = invariant_graph(rings_of(images), 10, reach=math.radians(12)).index
+    same = [(labels[each] == labels[:, None]).float().mean() for each in (by_graph, by_pixel)]
     assert same[0] > same[1] + 0.04
 
 
-def test_digits_are_told_apart_without_labels() -> None:
-    sample = digits(600, (0, 1, 6))
-    assert sample.labels is not None
-    found = start_clusters(to_float(sample.pixels), 3, restarts=2)
-    assert matched_accuracy(found.labels.numpy(), sample.labels.numpy()) > 0.9
-    assert found.agreement > 0.9
-    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
-
-
-def test_a_seed_gives_the_same_clusters_again() -> None:
-    one, same = (start_clusters(upright(60), 3, neighbours=5, restarts=1) for _ in range(2))
-    assert one.labels.equal(same.labels) and one.confidence.equal(same.confidence)
-    assert math.isnan(one.agreement)
-
-
-def test_very_few_images_will_do() -> None:
-    images = upright(5)
-    found = start_clusters(images, 2, neighbours=2, restarts=1)
-    assert found.labels.shape == found.confidence.shape == (5,)
-
-
-SPLIT = [0, 0, 1, 1, 2, 2]
-
-
-TWICE = [0, 1, 2, 0, 1, 2]  # what the tests below call a labelling with duplicates
+def test_a_sloping_background_is_taken_off_and_a_constant_one_too() -> None:
+    images = padded(10).expand(-1, 3, -1, -1)
+    across = torch.linspace(0, 0.3, images.shape[-1])
+    papers = 0.2 + noise(10, 3, 1, 1) * 0.3 + across * noise(10, 3, 1, 1)
+    shown = papers + 0.4 * images
+    assert (foreground(shown, 0.0) - 0.4 * images).abs().max() < 0.02
+    assert foreground(images, 0.0).equal(images)
+    assert (foreground(0.5 + 0.4 * images, 0.5) - 0.4 * images).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
-    "splits",
+    ("neighbours", "complaint"),
     [
-        [[0, 1, 2, 0, 2, 1], SPLIT, [1, 1, 0, 0, 2, 2]],  # agrees with the third
-        [TWICE, TWICE, SPLIT],  # has no duplicates
-        [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], SPLIT],  # has no empty cluster
+        (15, "10 images are too few for 15 neighbours"),
+        (10, "10 images are too few for 10 neighbours"),
+        (0, "There cannot be 0 neighbours"),
     ],
 )
-def test_the_fullest_then_most_distinct_then_most_agreed_upon_restart_is_kept(
-    monkeypatch: pytest.MonkeyPatch, splits: list[list[int]]
-) -> None:
-    coming = iter(splits)
-    monkeypatch.setattr(graph, "_layout", lambda data, *_: data)
-    monkeypatch.setattr(graph, "_split", lambda *_: np.eye(3)[next(coming)])
-    monkeypatch.setattr(
-        graph, "_duplicates", lambda labels, *_: [(0, 1)] * (labels.tolist() == TWICE)
-    )
-    assert start_clusters(noise(6, 1, 16, 16), 3, neighbours=2).labels.tolist() == SPLIT
-
-
-def test_clusters_that_stay_empty_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "_layout", lambda data, *_: data)
-    monkeypatch.setattr(graph, "_split", lambda *_: np.eye(3)[[0, 0, 0, 1, 1, 1]])
-    monkeypatch.setattr(graph, "_duplicates", lambda *_: [])
-    with pytest.warns(UserWarning, match="1 of 3 clusters are empty"):
-        start_clusters(noise(6, 1, 16, 16), 3, neighbours=2)
-
-
-def shapes(count: int, each: int = 40) -> Tensor:
-    """Bar, cross, ring, disc and corner, so many of the five, in noise."""
-    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 20)] * 2, indexing="ij")
-    radius = torch.hypot(x, y)
-    drawn = [
-        x.abs() < 0.2,
-        (x.abs() < 0.15) | (y.abs() < 0.15),
-        (radius - 0.7).abs() < 0.15,
-        radius < 0.5,
-        (x < -0.6) | (y > 0.6),
-    ]
-    clean = torch.stack(drawn[:count]).float().repeat_interleave(each, dim=0)[:, None]
-    return 0.8 * clean + 0.2 * noise(*clean.shape)
-
-
-@pytest.mark.parametrize("count", [3, 4, 5])
-def test_the_number_of_shapes_is_found(count: int) -> None:
-    images = shapes(count)
-    chosen = start_clusters(images, None, most=12, neighbours=10, restarts=2)
-    assert chosen.clusters == count and chosen.duplicates == []
-    truth = torch.arange(count).repeat_interleave(40)
-    assert matched_accuracy(chosen.labels.numpy(), truth.numpy()) == 1
-    given = start_clusters(images, count, neighbours=10, restarts=2)
-    assert given.labels.equal(chosen.labels) and given.confidence.equal(chosen.confidence)
-
-
-@pytest.mark.filterwarnings("ignore:Clusters")  # of so few images
-@pytest.mark.parametrize(("most", "images"), [(2, 200), (4, 200), (30, 5)])
-def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
-    most: int, images: int
-) -> None:
-    some = shapes(5, images // 5)
-    found = start_clusters(some, None, most=most, neighbours=3, restarts=1)
-    assert 2 <= found.clusters <= min(most, images)
-    assert found.labels.max() < found.clusters
-
-
-def test_two_clusters_of_one_shape_are_reported() -> None:
-    images = shapes(3)
-    with pytest.warns(UserWarning, match=r"Clusters \d and \d show the same; ask for fewer"):
-        found = start_clusters(images, 4, neighbours=10, restarts=2)
-    ((one, other),) = found.duplicates
-    shape = torch.arange(3).repeat_interleave(40)
-    assert found.clusters == 4
-    assert len(shape[(found.labels == one) | (found.labels == other)].unique()) == 1
-
-
-def test_k_means_and_the_plain_distance_stand_in_for_the_graph() -> None:
-    images, truth = shapes(3), torch.arange(3).repeat_interleave(40)
-    for by in ("euclidean", "kmeans"):
-        found = start_clusters(images, 3, neighbours=10, restarts=2, by=by)
-        assert matched_accuracy(found.labels.numpy(), truth.numpy()) == 1
-    rigid = graph.tangent_neighbours(images, 3, candidates=20, blur=0.0, ridge=graph.RIGID)
-    plain = torch.cdist(images.flatten(1), images.flatten(1)).fill_diagonal_(torch.inf)
-    assert rigid[1].allclose(plain.topk(3, largest=False).values, atol=1e-3)
-
-
-def test_modularity_of_two_triangles_that_one_edge_connects() -> None:
-    edges = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [3, 4], [3, 5], [4, 5]])
-    table = graph._beyond_chance(np.array([0, 0, 0, 1, 1, 1]), edges, 2)
-    assert np.trace(table) == pytest.approx(6 / 7 - 1 / 2)
-    assert np.trace(table) + 2 * table[0, 1] == pytest.approx(0)  # all in one cluster
-    mixed = np.array([0, 0, 1, 2, 2, 2])
-    assert graph._duplicates(mixed, edges, 4) == [(0, 1)]  # the fourth is empty
-
-
-def test_an_edge_counts_once_however_many_of_its_ends_name_it() -> None:
-    indices = torch.tensor([[1], [0], [1]])
-    assert graph._edges(indices).tolist() == [[0, 1], [1, 2]]
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"clusters": 2}, "10 images are too few for 15 neighbours"),
-        ({"clusters": 2, "neighbours": 10}, "10 images are too few for 10 neighbours"),
-        ({"clusters": 2, "neighbours": 0}, "There cannot be 0 neighbours"),
-        ({"clusters": 11, "neighbours": 2}, "10 images are too few for 11 clusters"),
-        ({"clusters": 0}, "There cannot be 0 clusters"),
-        ({"clusters": 2, "restarts": 0}, "There cannot be 0 restarts"),
-        ({"clusters": None, "most": 1}, "The largest number of clusters to try is 1"),
-    ],
-)
-def test_sizes_that_cannot_be_are_refused(settings: dict[str, int | None], complaint: str) -> None:
+def test_numbers_of_neighbours_that_cannot_be_are_refused(neighbours: int, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        start_clusters(noise(10, 1, 16, 16), **settings)
+        invariant_graph(rings_of(noise(10, 1, 16, 16)), neighbours)
