@@ -10,7 +10,7 @@ Rewrites results/ablation.json after every cell.
 from pathlib import Path
 from typing import Any
 
-from cells import arguments, run_cells, score, train
+from cells import parser_of, run_cells, score, train
 
 from mcevae.models.config import Config
 from mcevae.training.schedule import BATCH
@@ -51,4 +51,5 @@ def cell(piece: str, seed: int, run: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_cells("ablation", arguments(__doc__, list(PIECES), "ablation"), settings, cell)
+    chosen = parser_of(__doc__, list(PIECES), "ablation").parse_args()
+    run_cells("ablation", chosen, settings, cell)

@@ -11,21 +11,16 @@ from typing import Any
 import torch
 from common import RESULTS, write_results
 from rich.console import Console
+from scoring import extra_scores
 
 from mcevae.base.machine import machine
-from mcevae.images.splits import Posed, Splits
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
-from mcevae.models.contract import Model
 from mcevae.runs.checkpoint import load_model, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.infer import embed
 from mcevae.runs.metrics import evaluate
-from mcevae.runs.pose_scores import frames
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
-
-HALF_TURN = (0, 1, 8)
-"""Digits that half a turn brings back to themselves: their rotation is not defined."""
 
 
 def train(config: Config, run: Path, posed_by: Config | None = None) -> Splits:
@@ -48,8 +43,7 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
     model, own, state = load_model(run)
     scores = evaluate(model, config, data, split)
     figures = {name: dataclasses.asdict(value) for name, value in scores.items()}
-    held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
-    figures |= turned(model, own, getattr(data, split), held)
+    figures |= extra_scores(model, own, data, split)
     return {
         "seed": own.train.seed,
         "minutes": round(read_log(run)[-1]["seconds"] / 60, 2),
@@ -61,28 +55,8 @@ def score(run: Path, config: Config, data: Splits, split: str) -> dict[str, Any]
     }
 
 
-def turned(model: Model, config: Config, scored: Posed, held: Posed) -> dict[str, Any]:
-    """Rotation error of digits other than `HALF_TURN`, degrees, and how many are upside down."""
-    labels = scored.images.labels
-    if scored.elements is None or held.elements is None or labels is None:
-        return {}
-    if not config.data.source.startswith("mnist"):
-        return {}
-    found = embed(model, scored.images.pixels)
-    own = frames(embed(model, held.images.pixels), held.elements, model.group)[found.cluster]
-    aligned = model.group.compose(found.element, own)
-    chosen = ~torch.isin(labels, torch.tensor(HALF_TURN))
-    error = model.group.distance(aligned, scored.elements)["rotation_deg"][chosen]
-    n = int(chosen.sum())
-    flipped = (error > 90).float().mean().item()
-    return {
-        "rotation_error_median_not_0_1_8": {"value": error.median().item(), "unit": "deg", "n": n},
-        "upside_down_not_0_1_8": {"value": flipped, "unit": "share", "n": n},
-    }
-
-
-def arguments(about: str | None, rows: list[str], folder: str) -> argparse.Namespace:
-    """Which cells to run, where and on how many cores."""
+def parser_of(about: str | None, rows: list[str], folder: str) -> argparse.ArgumentParser:
+    """Reads which cells to run, where and on how many cores."""
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -91,7 +65,7 @@ def arguments(about: str | None, rows: list[str], folder: str) -> argparse.Names
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="0 1 2 by default")
     add("--runs", type=Path, default=Path("runs") / folder, help="folder of the trained runs")
     add("--threads", type=int, default=torch.get_num_threads(), help="cores to use")
-    return parser.parse_args()
+    return parser
 
 
 def run_cells(

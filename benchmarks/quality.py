@@ -1,52 +1,74 @@
-"""The default preset's figures on posed MNIST: clusters, poses, reconstruction, invariance.
+"""The default preset's figures on many kinds of images: clusters, poses, reconstructions.
 
     MCEVAE_DATA=folder/with/mnist.npz python benchmarks/quality.py --rows se2 --seeds 0 1 2
+    python benchmarks/quality.py --sets runs/sets --rows uneven mirrored
 
-Each cell, a row and a seed, trains on 55,000 images (or as many as its name says), chooses its
-checkpoint on 5,000 and is scored once on the 10,000 test images. Labels are read by scores alone.
-Cells that are done are not run again, a stopped one goes on where it was. Rewrites
+`quality_rows.py` has the rows. Those of built-in sets train on 55,000 images (or as many as the
+name says), choose their checkpoint on 5,000 and are scored once on the 10,000 test images. The
+others train on the files that `sets.py` wrote into the folder of sets, and are scored once on
+their test images. Beside each run stand the scores of an invariant graph without training
+(`graph_alone.py`), once there is one. Labels and true poses are read by scores alone. Cells, each a
+row and a seed, that are done are not run again, a stopped one goes on where it was. Rewrites
 results/quality.json after every cell.
 """
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cells import arguments, run_cells, score, train
+import numpy as np
+from cells import parser_of, run_cells, score, train
+from quality_rows import ROWS
+from sets_common import with_truth
 
 from mcevae.models.config import Config
-from mcevae.training.schedule import BATCH, EPOCHS
-
-MNIST = {"source": "mnist"}
-ROWS: dict[str, dict[str, dict[str, Any]]] = {
-    "se2": {"data": MNIST},
-    "se2-bf16": {"data": MNIST, "train": {"precision": "bf16"}},
-    "so2": {"data": MNIST, "model": {"group": "so2"}},
-    "upright": {
-        "data": MNIST | {"pose": "none"},
-        "support": {"rotation": 15.0, "shift": 0.1},
-    },
-    "se2-20000": {"data": MNIST | {"limit": 20_000}},
-    "se2-5-minutes": {"data": MNIST | {"limit": 20_000}, "train": {"minutes": 5.0}},
-    "se2-auto": {
-        "data": MNIST | {"limit": 20_000},
-        "model": {"clusters": "auto"},
-    },
-    "sim2": {"data": MNIST, "model": {"group": "sim2"}},
-    "fashion-se2": {"data": {"source": "fashion-mnist"}},
-}
+from mcevae.runs.data import settle
+from mcevae.training.schedule import planned
 
 
-def settings(row: str, seed: int) -> Config:
-    """The default preset with a row's changes."""
-    many = {"epochs": EPOCHS, "batch_size": BATCH}  # by which cells are compared
-    return Config().changed(train=many).changed(**ROWS[row]).changed(train={"seed": seed})
+def settings(sets: Path, row: str, seed: int) -> Config:
+    """The default preset with a row's changes, and with all that depends on its images.
+
+    Args:
+        sets: folder of the sets.
+        row: name of the row.
+        seed: seed of the training.
+    """
+    config = Config().changed(**ROWS[row].settings).changed(train={"seed": seed})
+    if not config.data.is_file:
+        return config
+    name = config.data.source
+    path = sets / f"{name}.npz"
+    if not path.exists():
+        sys.exit(f"{path}: no such set; run `python benchmarks/sets.py --out {sets} --sets {name}`")
+    config = settle(config.changed(data={"source": str(path)}))
+    with np.load(path) as arrays:
+        images = len(arrays["y_train"])
+    plan = planned(config, images - max(1, images // 12)).train  # the rest is for validation
+    return config.changed(train={"epochs": plan.epochs, "batch_size": plan.batch_size})
 
 
-def cell(row: str, seed: int, run: Path) -> dict[str, Any]:
-    """Train and score one row with one seed."""
-    config = settings(row, seed)
-    return score(run, config, train(config, run), "test")
+def cell(sets: Path, row: str, seed: int, run: Path) -> dict[str, Any]:
+    """Train and score one row with one seed.
+
+    Args:
+        sets: folder of the sets.
+        row: name of the row.
+        seed: seed of the training.
+        run: folder of the run.
+    """
+    config = settings(sets, row, seed)
+    data = train(config, run)
+    if config.data.is_file:
+        data = with_truth(data, Path(config.data.source))
+    return score(run, config, data, "test")
 
 
 if __name__ == "__main__":
-    run_cells("quality", arguments(__doc__, list(ROWS), "quality"), settings, cell)
+    parser = parser_of(__doc__, list(ROWS), "quality")
+    parser.add_argument(
+        "--sets", type=Path, default=Path("runs/sets"), help="folder of sets; runs/sets by default"
+    )
+    chosen = parser.parse_args()
+    run_cells("quality", chosen, partial(settings, chosen.sets), partial(cell, chosen.sets))

@@ -83,32 +83,34 @@ def mnist_u(seed: int, source: ImageSet | None = None) -> Made:
     return posed(source or load("mnist"), seed, anywhere, MNIST_U["canvas"])
 
 
-AFFNIST = {"rotation": 20.0, "shear": 0.2, "scale": (0.8, 1.2)}
+AFFNIST = {"rotation": 20.0, "shear": 0.2, "stretch": 0.2}
+"""Largest rotation in degrees, largest shear, and how much wider or narrower digits get."""
 
 
 def affine(rng: np.random.Generator, pictures: Tensor) -> Tensor:
     """The poses of `affnist_like`: stretched, sheared, turned, then shifted as far as fits."""
     count = len(pictures)
-    stretched = torch.diag_embed(torch.from_numpy(rng.uniform(*AFFNIST["scale"], (count, 2))))
+    factors = 1 + rng.uniform(-AFFNIST["stretch"], AFFNIST["stretch"], (count, 2))
+    stretched = torch.diag_embed(torch.from_numpy(factors))
     sheared = torch.eye(2, dtype=stretched.dtype).repeat(count, 1, 1)
     sheared[:, 0, 1] = torch.from_numpy(rng.uniform(-AFFNIST["shear"], AFFNIST["shear"], count))
     turn = rng.uniform(-AFFNIST["rotation"], AFFNIST["rotation"], count)
     elements = placed(turn, np.zeros((count, 2)))
     elements[:, :2, :2] = elements[:, :2, :2] @ (sheared @ stretched).float()
-    ink = moved(pictures, torch.arange(count), elements)[:, 0] > 0
-    shifts = [free_shift(rng, ink.any(axis)) for axis in (1, 2)]
-    elements[:, :2, 2] = torch.from_numpy(np.stack(shifts, 1) / ink.shape[-1])
+    drawn = moved(pictures, torch.arange(count), elements)[:, 0]
+    shifts = [free_shift(rng, drawn.max(axis)) for axis in (1, 2)]
+    elements[:, :2, 2] = torch.from_numpy(np.stack(shifts, 1) / drawn.shape[-1])
     return elements
 
 
-def free_shift(rng: np.random.Generator, inked: np.ndarray) -> np.ndarray:
+def free_shift(rng: np.random.Generator, ink: np.ndarray) -> np.ndarray:
     """Shifts in pixels, uniform among those that leave all ink inside.
 
     Args:
         rng: source of chance.
-        inked: (N, side) which columns, or rows, have ink.
+        ink: (N, side) the most ink of each column, or of each row.
     """
-    before, after = inked.argmax(1), inked[:, ::-1].argmax(1)
+    before, after = (ink > 0).argmax(1), (ink[:, ::-1] > 0).argmax(1)
     return rng.uniform(-before, after)
 
 

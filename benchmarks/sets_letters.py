@@ -19,10 +19,15 @@ EACH = 30  # variants of a face, so that there are 630 fonts
 BIG = 112  # side in pixels at which letters are drawn
 
 
+def depth(inside: np.ndarray) -> np.ndarray:
+    """How far each pixel is from the nearest one outside, in pixels; 0 outside."""
+    return np.asarray(distance_transform_edt(inside))
+
+
 def heavier(ink: np.ndarray, pixels: float) -> np.ndarray:
     """Strokes made thicker on each side by some pixels, or thinner: (H, W) uint8."""
     inside = ink > 127
-    apart = distance_transform_edt(inside) - distance_transform_edt(~inside)  # positive inside
+    apart = depth(inside) - depth(~inside)
     return to_uint8(255 * (apart + pixels + 0.5).clip(0, 1))
 
 
@@ -44,7 +49,7 @@ def capitals(seed: int, count: int = 8000) -> Made:
     font, labels = rng.integers(fonts, size=count), rng.permutation(np.arange(count) % 26)
     faces = [shipped(name, 64) for name in FACES]
     pictures = [
-        heavier(glyph(LETTERS[letter], faces[one % len(FACES)], BIG), weight[one])
+        heavier(glyph(LETTERS[letter], faces[one % len(FACES)], BIG), float(weight[one]))
         for one, letter in zip(font, labels, strict=True)
     ]
     style = torch.eye(3).repeat(count, 1, 1)

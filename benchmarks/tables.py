@@ -10,6 +10,7 @@ from typing import Any
 
 from common import RESULTS
 from matplotlib.figure import Figure
+from quality_rows import BUILT_IN, MADE, ROWS, Row
 
 from mcevae.base.files import write_text
 from mcevae.reproduce.plots import taught
@@ -109,39 +110,22 @@ def draws() -> str:
 QUALITY = {
     "clusters": ("K", ""),
     "accuracy": ("accuracy", ""),
+    "balanced_accuracy": ("balanced accuracy, clusters named by their majority", ""),
+    "graph_accuracy": ("accuracy of the graph alone", ""),
+    "graph_balanced_accuracy": ("balanced accuracy of the graph alone", ""),
     "nmi": ("NMI", ""),
     "ari": ("ARI", ""),
     "bce": ("BCE", "nats"),
     "rotation_error_median_not_0_1_8": ("rotation error without digits 0, 1, 8", "deg, median"),
+    "upside_down_not_0_1_8": ("rotation error beyond 90 degrees without 0, 1, 8", "share"),
     "shift_error_mean": ("shift error", "px, mean"),
     "log_scale_error_mean": ("scale error", "log, mean"),
     "same_cluster": ("same cluster in another pose", "share"),
     "rotation_coverage_90": ("true rotation in the 90 % set", "share"),
     "minutes": ("training", "minutes"),
 }
-ROWS = {
-    "se2": "SE(2)-MNIST",
-    "so2": "SO(2)-MNIST",
-    "upright": "Upright MNIST, support 15 degrees and 10 %",
-    "se2-20000": "SE(2)-MNIST, 20,000 images",
-    "se2-5-minutes": "SE(2)-MNIST, 20,000 images, 5 minutes",
-    "se2-auto": "SE(2)-MNIST, 20,000 images, K chosen",
-    "se2-bf16": "SE(2)-MNIST, `--precision bf16`",
-    "sim2": "SIM(2)-MNIST, scale 0.71 to 1.4",
-    "fashion-se2": "SE(2)-Fashion-MNIST",
-}
-TARGETS = [
-    ("se2", "accuracy", 0.90, 0.97),
-    ("se2", "nmi", 0.82, 0.92),
-    ("so2", "accuracy", 0.92, 0.98),
-    ("upright", "accuracy", 0.95, 0.98),
-    ("upright", "nmi", 0.89, 0.947),
-    ("se2", "bce", 105, 90),
-    ("se2", "rotation_error_median_not_0_1_8", 8, 4),
-    ("se2", "shift_error_mean", 0.6, 0.3),
-    ("se2", "same_cluster", 0.95, 0.99),
-]
-"""Row, figure, what it must reach and what it aims at."""
+CURVED = ("se2", "so2", "upright")
+"""Rows whose learning curves are drawn."""
 
 
 def spread(cells: list[dict[str, Any]], key: str) -> str:
@@ -195,7 +179,8 @@ def quality() -> str:
         "images; scored once on the test images. K = 10, except where it was chosen. Poses within "
         "90 degrees and 25 % of the side, unless the row says otherwise. Mean over seeds, ± "
         f"standard deviation. {made_by(rows)}.\n\n"
-        + grid(rows, ROWS, "data")
+        + grid(rows, titles(BUILT_IN), "data")
+        + made_sets(rows)
         + f"\nThe worst seed of any row is {abs(worst):.3f} below the row's mean accuracy. "
         "[Aims and lessons](lessons.md) compares these figures with what we aimed at.\n"
         + "\nLearning curves on the validation images, from the first clusters on, one line for "
@@ -205,18 +190,43 @@ def quality() -> str:
     )
 
 
+def titles(rows: dict[str, Row]) -> dict[str, str]:
+    """What tables call rows."""
+    return {name: row.title for name, row in rows.items()}
+
+
+def made_sets(rows: dict[str, Any]) -> str:
+    """Rows of the sets of `sets.py`, if there are any."""
+    if not MADE.keys() & rows.keys():
+        return ""
+    return (
+        "\nSets that `python benchmarks/sets.py --out runs/sets` makes; a seventh of the images is "
+        "for test, or MNIST's and Fashion-MNIST's own test images.\n\n"
+        + grid(rows, titles(MADE), "data")
+    )
+
+
+def mean_of(cells: list[dict[str, Any]], key: str) -> float | None:
+    """Mean of a figure over seeds; None if no cell has it."""
+    found = [cell["scores"][key]["value"] for cell in cells if key in cell["scores"]]
+    return mean(found) if found else None
+
+
 def aims() -> str:
     """What the default preset must reach, what it aims at, and what it reaches."""
     rows = read("quality")["rows"]
     lines = []
-    for row, key, must, aim in TARGETS:
-        value = mean(cell["scores"][key]["value"] for cell in rows[row])
-        sign = 1 if must < aim else -1
-        at_least = [sign * value >= sign * limit for limit in (must, aim)]
-        reached = "the aim" if at_least[1] else "the must" if at_least[0] else "neither"
-        title, unit = QUALITY[key]
-        figures = [f"{value:.4g}", f"{must:g}", f"{aim:g}", reached]
-        lines.append([ROWS[row], f"{title} {unit}".strip(), *figures])
+    for name, row in ROWS.items():
+        for key, (must, aim) in row.targets.items():
+            value = mean_of(rows.get(name, []), key)
+            if value is None:
+                continue
+            sign = 1 if must < aim else -1
+            at_least = [sign * value >= sign * limit for limit in (must, aim)]
+            reached = "the aim" if at_least[1] else "the must" if at_least[0] else "neither"
+            title, unit = QUALITY[key]
+            figures = [f"{value:.4g}", f"{must:g}", f"{aim:g}", reached]
+            lines.append([row.title, f"{title} {unit}".strip(), *figures])
     return "\n" + table(["data", "figure", "mean", "must", "aim", "reached"], lines) + "\n"
 
 
@@ -229,7 +239,7 @@ CURVES = {
 def quality_curves(rows: dict[str, Any]) -> None:
     """Draw the learning curves of the rows with targets, from the end of the warm-up on."""
     figure = Figure(figsize=(11, 4), layout="constrained")
-    shown = list(dict.fromkeys(row for row, *_ in TARGETS if row in rows))
+    shown = [row for row in CURVED if row in rows]
     for axes, (key, label) in zip(figure.subplots(1, 2), CURVES.items(), strict=True):
         for i, row in enumerate(shown):
             for j, one in enumerate(rows[row]):
@@ -239,7 +249,7 @@ def quality_curves(rows: dict[str, Any]) -> None:
                     [r[key] for r in curve],
                     color=f"C{i}",
                     marker=".",
-                    label=ROWS[row] if j == 0 else None,
+                    label=ROWS[row].title if j == 0 else None,
                 )
         axes.set_xlabel("minutes of training")
         axes.set_ylabel(label)
