@@ -97,7 +97,7 @@ def main() -> None:
         try:
             made = SETS[name](chosen.seed)
         except UserError as error:
-            sys.exit(f"{name}: {error}")
+            sys.exit(str(error))
         path = chosen.out / f"{name}.npz"
         write(made, path)
         print(f"{path}: {len(made.images)} images {made.images.shape[1:]}, {made.test} for test")
