@@ -152,7 +152,7 @@ def test_a_slightly_changed_image_is_near_itself_and_far_from_others(
     rings = rings_of(torch.cat([images, CHANGES[change](images)]), "so2")
     index = invariant_graph(rings, 1, reach=0.0).index[:, 0]
     twin = torch.arange(80).roll(40)
-    assert (index == twin).float().mean() > 0.95
+    assert (index == twin).float().mean() > 0.9
 
 
 def test_neighbours_do_not_depend_on_how_images_are_chunked(

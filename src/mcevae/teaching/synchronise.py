@@ -113,7 +113,7 @@ def _leading(edges: Edges, values: np.ndarray, count: int, seed: int) -> tuple[n
     with all z of norm one: 1 if all edges agree.
     """
     weighted = _matrix(edges, edges.weight * values, count)
-    parts, part = connected_components(weighted, directed=False)
+    parts, part = connected_components(abs(weighted), directed=False)
     vector = np.ones(count, dtype=complex)
     for each in range(parts):
         members = np.flatnonzero(part == each)

@@ -191,7 +191,8 @@ def warned(make: Callable[[], T]) -> tuple[T, str]:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         found = make()
-    return found, "".join(f". {warning.message}" for warning in told)
+    own = (each for each in told if issubclass(each.category, UserWarning))
+    return found, "".join(f". {each.message}" for each in own)
 
 
 def _chunks(count: int) -> list[slice]:
