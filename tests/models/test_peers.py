@@ -222,7 +222,7 @@ def test_vade_starts_as_an_autoencoder_and_then_fits_the_mixture(
     for epoch, started in enumerate([0, 0, 1]):
         trainer.position.epoch = epoch
         assert bool(trainer.teach()) == (epoch in (0, 2))
-        assert model.started == started and model.training
+        assert model.started == started == trainer.teacher.grouped and model.training
     model.eval()
     with torch.no_grad():
         z = model(pixels / 255, sample=False).z_c

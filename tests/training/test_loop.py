@@ -26,7 +26,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.position import Position
 from mcevae.training.schedule import foreseen_epochs, planned
-from mcevae.training.state import restore, save
+from mcevae.training.state import position_in, restore, save
 from mcevae.training.trainer import Trainer
 from tests.conftest import taught, tiny
 
@@ -258,6 +258,86 @@ def test_the_best_checkpoint_has_the_lowest_validation_elbo(trained: Path) -> No
     _, state = load(run_file(trained, "best"))
     assert state["position"]["best"] == min(row["negative_elbo"] for row in rows)
     assert rows[state["position"]["best_epoch"]]["negative_elbo"] == state["position"]["best"]
+
+
+@pytest.fixture(scope="module")
+def static(small_data: Splits) -> Splits:
+    """Images of noise alone: nothing draws them better than the grey of an untrained decoder."""
+    noise = torch.Generator().manual_seed(0)
+
+    def noisy(posed: Posed) -> Posed:
+        few = posed.images.subset(slice(200))
+        pixels = torch.randint(256, few.pixels.shape, generator=noise).byte()
+        return Posed(images=dataclasses.replace(few, pixels=pixels))
+
+    return Splits(**{name: noisy(getattr(small_data, name)) for name in SPLITS})
+
+
+GREY = {"background": 0.5, "templates": 4, "restarts": 1, "subset": 150, "epochs": 6, "lr": 1e-2}
+"""Settings with which the decoder draws grey before it is trained."""
+
+
+def best_of_noise(run: Path) -> tuple[int, int, list[float]]:
+    """Best epoch and length of the warm-up, and the negative ELBO of each epoch, of a run."""
+    position = load(run_file(run, "last"))[1]["position"]
+    costs = [row["negative_elbo"] for row in read_log(run) if row["split"] == "validation"]
+    assert load(run_file(run, "best"))[1]["position"]["best_epoch"] == position["best_epoch"]
+    assert costs[position["best_epoch"]] == position["best"]
+    return position["best_epoch"], position["warmup"], costs
+
+
+@pytest.mark.parametrize(
+    ("stops", "minutes"), [((), None), ((), 60.0), ((3, 11), None), ((14,), 60.0), ((20,), None)]
+)
+def test_no_epoch_without_clusters_is_the_best(
+    tmp_path: Path,
+    static: Splits,
+    monkeypatch: pytest.MonkeyPatch,
+    stops: tuple[int, ...],
+    minutes: float | None,
+) -> None:
+    """Also if it is stopped in the warm-up and after it. An epoch has 4 + 2 batches."""
+    config, run = taught(warmup=0.3, minutes=minutes, **GREY), tmp_path / "run"
+    for number, step in enumerate(stops):
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, step, signal.SIGINT)
+            assert not fit(config, static, run, resume=number > 0)
+    assert fit(config, static, run, resume=len(stops) > 0)
+    best, warmup, costs = best_of_noise(run)
+    assert warmup == 2 and len(costs) == 6
+    assert min(costs) < min(costs[warmup:])  # else this run would not tell
+    assert costs[best] == min(costs[warmup:])
+
+
+def test_a_run_that_ends_in_its_warm_up_has_a_best_epoch_until_it_is_trained_longer(
+    tmp_path: Path, static: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "out_of_time", lambda self: self.position.epoch == 1)
+        assert fit(taught(warmup=0.3, **GREY), static, tmp_path / "run")
+    best, warmup, costs = best_of_noise(tmp_path / "run")
+    assert costs[best] == min(costs) and warmup == 0
+    assert fit(taught(warmup=0.3, **GREY), static, tmp_path / "run", resume=True)
+    best, warmup, costs = best_of_noise(tmp_path / "run")
+    assert costs[best] > min(costs) and best >= warmup == 2
+
+
+def test_a_longer_training_keeps_the_best_epoch_so_far(tmp_path: Path, static: Splits) -> None:
+    assert fit(taught(**GREY), static, tmp_path / "run")
+    best, before = best_of_noise(tmp_path / "run")[0], run_file(tmp_path / "run", "best")
+    content = before.read_bytes()
+    wild = taught(**(GREY | {"epochs": 7, "lr": 1.0}))  # its last epoch spoils the model
+    assert fit(wild, static, tmp_path / "run", resume=True)
+    assert load(run_file(tmp_path / "run", "last"))[1]["position"]["best_epoch"] == best
+    assert before.read_bytes() == content
+
+
+def test_old_checkpoints_say_by_their_warm_up_whether_the_best_epoch_had_clusters() -> None:
+    old = dataclasses.asdict(Position(epochs=9, epoch=5, best=1.0, best_epoch=3))
+    del old["best_grouped"]
+    assert position_in(old, staged=False).best_grouped
+    had = [position_in(old | {"warmup": w}, staged=True).best_grouped for w in (0, 3, 4)]
+    assert had == [False, True, False]
 
 
 def test_validation_is_repeatable_and_leaves_the_noise_alone(small_data: Splits, tmp_path: Path):

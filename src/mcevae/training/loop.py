@@ -41,7 +41,8 @@ def fit(
 
     Args:
         config: settings; they are written to settings.toml.
-        data: the images. Validation images choose best.safetensors; test images are not used.
+        data: the images. Validation images choose best.safetensors, among the epochs that have
+            clusters; test images are not used.
         run: folder of the run.
         resume: continue from last.safetensors, or begin if there is no such file yet. With the same
             number of processes, the losses are the same as without the break. Settings that are
@@ -125,8 +126,7 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
         return False
     train, valid = position.means(), trainer.validate()
     log.epoch(position, train, valid, trainer.examine())
-    if valid["negative_elbo"] < position.best:
-        position.best, position.best_epoch = valid["negative_elbo"], position.epoch
+    if position.note(valid["negative_elbo"], grouped=trainer.teacher.grouped):
         save_weights(trainer, "best")
     if ended:
         position.turn_to_next_epoch()

@@ -73,7 +73,7 @@ def restore(trainer: Trainer) -> None:
     checkpoint.check_data(trainer.run, trainer.data, state)
     try:
         trainer.inner.load_state_dict(checkpoint.part(tensors, "model"))
-        trainer.position = Position(**{**state["position"], "window": 0})
+        trainer.position = position_in(state["position"], staged=trainer.teacher.staged)
         trainer.show(state["position"].get("window", 0))
         goal, before = trainer.config.train, state["config"]["train"]
         if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
@@ -85,6 +85,17 @@ def restore(trainer: Trainer) -> None:
             trainer.go_on_anew()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: does not fit this run's settings ({error}).") from error
+
+
+def position_in(kept: dict[str, Any], *, staged: bool) -> Position:
+    """Read a position, before any window is loaded.
+
+    Args:
+        kept: what the checkpoint has. Old ones do not say whether the best epoch had clusters.
+        staged: whether there are no clusters before the end of a warm-up.
+    """
+    had = not staged or 0 < kept.get("warmup", 0) <= kept["best_epoch"]
+    return Position(**{"best_grouped": had, **kept, "window": 0})
 
 
 def take_up(trainer: Trainer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

@@ -162,10 +162,15 @@ class MixtureStart(Teacher):
         super().__init__(model, pixels)
         self.share, self.seed = config.own(VaDEConfig).pretrain, config.train.seed
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the mixture is there yet."""
+        return bool(self.model.started.item())
+
     def prepare(self, epoch: int, epochs: int) -> str:
         """Begin with the autoencoder, or fit the mixture, or do nothing; see `Teacher.before`."""
         first = min(max(1, round(self.share * epochs)), epochs - 1)
-        if self.model.started.item():
+        if self.grouped:
             return ""
         if epoch < first:
             return "plain autoencoder first" if epoch == 0 else ""
