@@ -15,17 +15,21 @@ from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
 
 
-def open_run(run: str | Path, device: torch.device | str | None = None) -> "Run":
-    """Open a run that `mcevae fit` made, with the checkpoint that was best on validation images.
+def open_run(
+    run: str | Path, device: torch.device | str | None = None, *, checkpoint: str = "best"
+) -> "Run":
+    """Open a run that `mcevae fit` made.
 
     Args:
         run: folder of the run.
         device: where to put the model. None: a GPU if there is one, else the CPU.
+        checkpoint: "best" for the lowest negative ELBO on the validation images, of all epochs with
+            clusters; "last" for the end of training.
 
     Raises:
-        UserError: the run is missing or unreadable.
+        UserError: the run is missing or unreadable, or has no such checkpoint.
     """
-    return Run.open(Path(run), device=device)
+    return Run.open(Path(run), checkpoint, device)
 
 
 class Run(TrainedRun):
@@ -36,6 +40,7 @@ class Run(TrainedRun):
 
     Attributes:
         folder: folder of the run.
+        checkpoint: which checkpoint was opened, best or last.
         model: the network, a torch module in evaluation mode.
         settings: all settings of the run, a `Config`.
         state: other contents of the checkpoint: shape and fingerprint of the images, and how far
@@ -56,8 +61,8 @@ class Run(TrainedRun):
             The results. Files that cannot be used are left out; `faults` names them.
 
         Raises:
-            UserError: the source cannot be read, an image in memory cannot be used, or the run has
-                no calibration.
+            UserError: the source cannot be read, an image in memory cannot be used, or the
+                checkpoint has no calibration and none can be made.
         """
         if not isinstance(images, str | Path):
             return self.answers(pixels_by(self.recipe, frames_in(images)))
@@ -111,6 +116,7 @@ class Run(TrainedRun):
             canonical=None if canonical is None else Path(canonical),
             part=part,
             overwrite=overwrite,
+            checkpoint=self.checkpoint,
         )
         return make_here(order, run=self)
 
@@ -127,6 +133,8 @@ class Run(TrainedRun):
 
     def report(self) -> Path:
         """Score the run, calibrate it and write its report.html again; return the path.
+
+        With the checkpoint last, the file is report-last.html.
 
         Raises:
             UserError: the images are missing or have changed, or a file cannot be written.

@@ -1,5 +1,6 @@
 """A run opened from Python gives what `mcevae predict` writes, whatever its images are."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,71 @@ def test_a_report_from_python_is_that_of_the_command_line(tmp_path: Path) -> Non
     assert run.report() == folder / "report.html"
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert run.evaluate("validation").keys() == run.evaluate().keys()
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of digits whose best checkpoint is that of epoch 1, and whose last is that of 2."""
+    run = tmp_path_factory.mktemp("longer") / "run"
+    flags = [*TINY.split(), "--preset", "paper", "--epochs", "1"]
+    main(["fit", "digits", "--out", str(run), *flags])
+    first = run_file(run, "best").read_bytes()
+    main(["resume", str(run), "--epochs", "2"])
+    run_file(run, "best").write_bytes(first)
+    main(["report", str(run)])
+    return run
+
+
+def test_a_checkpoint_is_the_same_one_in_every_command_and_in_python(
+    longer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = {}
+    for which, epoch in (("best", 1), ("last", 2)):
+        said = f"{which} checkpoint, epoch {epoch}"
+        run = open_run(longer, checkpoint=which)
+        table = longer.with_name(f"{which}.parquet")
+        main(["predict", str(longer), "digits", "--out", str(table), "--checkpoint", which])
+        main(["evaluate", str(longer), "--checkpoint", which])
+        assert capsys.readouterr().out.count(said) == 2
+        tables[which] = parquet.read_table(table)
+        assert tables[which].schema.metadata[b"mcevae.checkpoint"].decode() == said
+        assert same(run.predict("digits"), table)
+        again = run.table("digits", table.with_name(f"{which}-again.parquet"))
+        assert parquet.read_table(again.table).equals(tables[which])
+    assert not tables["best"].equals(tables["last"])
+
+
+def test_files_about_the_last_checkpoint_have_names_of_their_own(longer: Path) -> None:
+    ours = ("report.html", "metrics.json", "calibration.json", "images.parquet")
+    before = {name: (longer / name).read_bytes() for name in ours}
+    main(["report", str(longer), "--checkpoint", "last"])
+    for name, content in before.items():
+        assert (longer / name).read_bytes() == content
+        assert open_run(longer, checkpoint="last").file(name).read_bytes() != content
+    page = (longer / "report-last.html").read_text()
+    assert "This page shows the last checkpoint, epoch 2." in page
+    assert 'href="metrics-last.json"' in page and 'href="metrics.json"' not in page
+    assert open_run(longer, checkpoint="last").report() == longer / "report-last.html"
+    assert json.loads((longer / "metrics-last.json").read_text())["epoch"] == 2
+
+
+def test_a_calibration_is_that_of_its_checkpoint(longer: Path, tmp_path: Path) -> None:
+    """That of last is made when it is needed, and again when last has changed."""
+    run = shutil.copytree(longer, tmp_path / "run")
+    ours = run / "calibration-last.json"
+    ours.unlink(missing_ok=True)
+    last = open_run(run, checkpoint="last")
+    assert last.calibration.misfits != open_run(run).calibration.misfits
+    content = ours.read_text()
+    assert open_run(run, checkpoint="last").calibration == last.calibration
+    main(["resume", str(run), "--epochs", "3"])
+    assert open_run(run, checkpoint="last").calibration != last.calibration
+    assert ours.read_text() != content
+    run_file(run, "best").write_bytes(run_file(run, "last").read_bytes())
+    with pytest.raises(UserError, match=r"best\.safetensors has changed .*mcevae report"):
+        assert open_run(run).calibration
+    with pytest.raises(UserError, match=r"checkpoint is 'first'; use best or last"):
+        open_run(run, checkpoint="first")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
-from mcevae.cli.shared import RunFolder, images_of, screen, tell_faults
+from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen, tell_faults
 
 if TYPE_CHECKING:
     from mcevae.images.splits import Splits
@@ -17,7 +17,7 @@ def evaluate(
     /,
     *,
     split: Literal["test", "validation"] = "test",
-    checkpoint: Literal["best", "last"] = "best",
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Score a run's clusters, poses, reconstructions and invariance. Writes metrics.json.
 
@@ -26,7 +26,8 @@ def evaluate(
     Args:
         run: Folder that `mcevae fit` made.
         split: Images to score. Each choice but the default writes a scores file with another name.
-        checkpoint: best: lowest negative ELBO on the validation images. last: end of training.
+        checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
+            clusters. last: the end of training.
     """
     from mcevae.runs.run import TrainedRun
 
@@ -34,17 +35,19 @@ def evaluate(
     score(opened, images_of(opened), split)
 
 
-def report(run: RunFolder, /) -> None:
-    """Score a run and write its report.html again.
+def report(run: RunFolder, /, *, checkpoint: Checkpoint = "best") -> None:
+    """Score a run and write its report.html again (report-last.html for the last checkpoint).
 
     Example: mcevae report runs/first
 
     Args:
         run: Folder that `mcevae fit` made.
+        checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
+            clusters. last: the end of training.
     """
     from mcevae.runs.run import TrainedRun
 
-    opened = TrainedRun.open(run)
+    opened = TrainedRun.open(run, checkpoint)
     show_and_report(opened, images_of(opened))
 
 
@@ -53,9 +56,7 @@ def score(run: "TrainedRun", data: "Splits", split: str = "test") -> "Scores":
     with screen.status("scoring"):
         scores = run.scores(data, split)
     run.keep(scores, split)
-    shown = Table(
-        title=f"{run.folder}: {split} images, {run.checkpoint} checkpoint, epoch {run.epoch}"
-    )
+    shown = Table(title=f"{run.folder}: {split} images, {run.in_words}")
     for column in ("score", "value", "unit", "images"):
         shown.add_column(column, justify="right" if column in ("value", "images") else "left")
     for name, figure in scores.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import RunFolder, images_of, screen
+from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen
 
 
 def export(
@@ -13,6 +13,7 @@ def export(
     *,
     to: Literal["onnx", "embedding-atlas", "tensorboard", "fiftyone"],
     out: Path,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a run for other programs: its networks as ONNX graphs, or its images as tables.
 
@@ -25,6 +26,8 @@ def export(
             pip install 'mcevae[onnx]'). The other choices write all images with their groups,
             poses and a map, in the format of that program.
         out: Folder to create. It must be new or empty.
+        checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
+            clusters. last: the end of training.
 
     Raises:
         UserError: `out` exists and is not an empty folder, or a package is missing.
@@ -38,7 +41,7 @@ def export(
 
     if to == "onnx":
         need_onnx()
-    opened = TrainedRun.open(run, device="cpu" if to == "onnx" else None)
+    opened = TrainedRun.open(run, checkpoint, "cpu" if to == "onnx" else None)
     data = images_of(opened)
     if to == "onnx":
         with screen.status("writing graphs and comparing them with torch"):

@@ -5,7 +5,7 @@ from collections import Counter
 from rich.table import Table
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import RunFolder, images_of, screen
+from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen
 
 
 def groups(
@@ -16,6 +16,7 @@ def groups(
     merge: tuple[str, ...] = (),
     split: str | None = None,
     reset: bool = False,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """List the groups of a run. Rename, merge or split them.
 
@@ -31,6 +32,9 @@ def groups(
         split: Name of a group to split: a merged group into its parts, any other into two halves
             that differ in their variation z.
         reset: First go back to one group for each cluster. The old file is kept as groups.json.old.
+        checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
+            clusters. last: the end of training. Both
+            have the same groups.
 
     Raises:
         UserError: there is no such group, or the change is not possible.
@@ -39,7 +43,7 @@ def groups(
     from mcevae.runs.infer import embed
     from mcevae.runs.run import TrainedRun
 
-    opened = TrainedRun.open(run)
+    opened = TrainedRun.open(run, checkpoint)
     if reset and (run / FILE).exists():
         (run / FILE).replace(run / f"{FILE}.old")
     data = images_of(opened)

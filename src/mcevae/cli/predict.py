@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.shared import RunFolder, screen, tell_faults
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults
 from mcevae.predicting.shards import Shard
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def predict(
     shard: str | None = None,
     ray: int | None = None,
     overwrite: bool = False,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a table with the cluster, confidence, pose and latents of every image.
 
@@ -51,6 +52,8 @@ def predict(
         ray: Number of shards to make on a Ray cluster, or with Ray on this machine (needs
             pip install 'mcevae[ray]').
         overwrite: Replace the table if it exists.
+        checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
+            clusters. last: the end of training.
 
     Raises:
         UserError: the flags contradict each other, or the run or the images cannot be used.
@@ -68,7 +71,13 @@ def predict(
             f"{out}: shards are written to a folder; give an --out without {out.suffix}."
         )
     order = Order(
-        run=run, source=source, out=out, canonical=canonical, part=part, overwrite=overwrite
+        run=run,
+        source=source,
+        out=out,
+        canonical=canonical,
+        part=part,
+        overwrite=overwrite,
+        checkpoint=checkpoint,
     )
     if ray:
         for made in make_on_ray(order, ray):

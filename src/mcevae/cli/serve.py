@@ -3,11 +3,17 @@
 from contextlib import suppress
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import RunFolder, images_of, screen
+from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen
 
 
 def serve(
-    run: RunFolder, /, *, host: str = "127.0.0.1", port: int = 8765, open_browser: bool = False
+    run: RunFolder,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    open_browser: bool = False,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Explore a run in a browser, and name, merge or split its groups.
 
@@ -22,6 +28,8 @@ def serve(
             With any other address everybody who can reach this machine can: there is no password.
         port: Port number. 0: any free port.
         open_browser: Open the page in the default browser.
+        checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
+            clusters. last: the end of training.
 
     Raises:
         UserError: a package is missing, the port is in use, or the run cannot be read.
@@ -40,14 +48,14 @@ def serve(
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.scores import read_scores
 
-    opened = TrainedRun.open(run)
+    opened = TrainedRun.open(run, checkpoint)
     with bind(host, port) as listening:  # first, because the next steps are slow
         data = images_of(opened)
         with screen.status("computing groups and poses of the images"):
             explorer = Explorer(run=opened, gallery=hang(opened, data))
         everywhere = host in ("0.0.0.0", "::")  # under any name of this machine
         hosts = ("*",) if everywhere else (*LOOPBACK, bracketed(host))
-        app = application(explorer, data, read_scores(run), hosts)
+        app = application(explorer, data, read_scores(run, checkpoint), hosts)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
         screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
         if open_browser:

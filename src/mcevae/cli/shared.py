@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.console import Console
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
 FAULTS_SHOWN = 20
 RunFolder = tyro.conf.Positional[Path]
+Checkpoint = Literal["best", "last"]
+"""Which weights of a run a command uses; see `open_run`."""
 
 
 def reading() -> Progress:

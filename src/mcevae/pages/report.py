@@ -64,13 +64,15 @@ def embedded(content: Any) -> Markup:
 def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
     """Write report.html, the table of images, the figures, and the list of unusable files.
 
+    For the checkpoint last, the names are report-last.html, and so on.
+
     Args:
         run: run with a calibration.
         data: images of the run.
         scores: scores of the test split.
 
     Returns:
-        Path of the page. The figures are beside it in figures/.
+        Path of the page. The figures are in the folder figures beside it.
 
     Raises:
         UserError: the run has no calibration or no log, or a file cannot be written.
@@ -89,12 +91,13 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
         "groups": groups,
         "strips": strip_sheets(gallery, groups, run.model),
     }
-    write_tables([gallery.table(collections)], folder / TABLE)
+    write_tables([gallery.table(collections)], run.file(TABLE))
     pictures = {
-        name: save_png(figure, folder / "figures" / f"{name}.png")
+        name: save_png(figure, run.file("figures") / f"{name}.png")
         for name, figure in draw(run, data).items()
     }
-    tables = (TABLE, "metrics.json", "settings.toml", "metrics.jsonl", SKIPPED, "groups.json")
+    own = (run.file(name).name for name in (TABLE, "metrics.json"))
+    tables = (*own, "settings.toml", "metrics.jsonl", SKIPPED, "groups.json")
     text = page(
         run,
         data,
@@ -106,13 +109,13 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
         pictures=pictures,
         tables=[name for name in tables if (folder / name).exists()],
     )
-    write_text(folder / "report.html", text)
-    return folder / "report.html"
+    write_text(run.file("report.html"), text)
+    return run.file("report.html")
 
 
 def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
     """The explorer's page: the page of the report, but with data from a server."""
-    drawn = [path.stem for path in (run.folder / "figures").glob("*.png")]
+    drawn = [path.stem for path in run.file("figures").glob("*.png")]
     pictures = {name: f"/figures/{name}.png" for name in FIGURES if name in drawn}
     return page(run, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
 
@@ -124,6 +127,7 @@ def page(run: TrainedRun, data: Splits, scores: Scores, **given: Any) -> str:
         .get_template("page.html.j2")
         .render(
             run=run.folder.name,
+            checkpoint=run.in_words,
             config=run.settings,
             data=data,
             scores=scores,

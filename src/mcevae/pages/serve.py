@@ -135,7 +135,7 @@ def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
 
     @app.get("/figures/{name}.png", include_in_schema=False)
     def show_figure(name: str) -> Response:
-        path = explorer.run.folder / "figures" / f"{name}.png"
+        path = explorer.run.file("figures") / f"{name}.png"
         if name not in FIGURES or not path.exists():
             raise HTTPException(404, "there is no such figure; `mcevae report` draws the figures")
         return Response(path.read_bytes(), media_type="image/png")

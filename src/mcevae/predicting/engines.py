@@ -36,6 +36,7 @@ class Order:
     canonical: Path | None = None
     part: str = "all"
     overwrite: bool = False
+    checkpoint: str = "best"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +46,14 @@ class Made:
     Attributes:
         table: path of the table.
         rows: number of rows.
+        checkpoint: which checkpoint made it, and of which epoch, in words.
         faults: files that could not be used, and why.
         before: whether an earlier command made the table.
     """
 
     table: Path
     rows: int
+    checkpoint: str
     faults: list[Fault] = field(default_factory=list)
     before: bool = False
 
@@ -61,7 +64,8 @@ class Made:
 
     def in_words(self) -> str:
         """Describe the table in one line."""
-        return f"{self.rows} rows in {self.table}{' (made earlier)' if self.before else ''}"
+        before = " (made earlier)" if self.before else ""
+        return f"{self.rows} rows in {self.table}{before}, by the {self.checkpoint}"
 
 
 class Maker:
@@ -74,7 +78,7 @@ class Maker:
             UserError: the source cannot be read, the run has no calibration, or its groups.json
                 is damaged.
         """
-        self.order = order
+        self.order, self.checkpoint = order, run.in_words
         self.source = open_source(order.source, run.settings.data)
         self.predictor = Predictor(
             run.model,
@@ -82,6 +86,7 @@ class Maker:
             run.shape,
             run.calibration,
             identity=run.identity,
+            checkpoint=run.in_words,
             collections=Collections.kept(run.folder),
             pictures=order.canonical,
         )
@@ -103,7 +108,8 @@ class Maker:
         if out.exists() and not order.overwrite:
             if shard and self.predictor.has_made(*asked):
                 shutil.rmtree(parts_folder(out), ignore_errors=True)
-                return Made(table=out, rows=parquet.read_metadata(out).num_rows, before=True)
+                rows = parquet.read_metadata(out).num_rows
+                return Made(table=out, rows=rows, checkpoint=self.checkpoint, before=True)
             if not self.predictor.has_begun(*asked):
                 raise exists(out)
         faults, images = [], 0
@@ -111,7 +117,7 @@ class Maker:
             faults += found
             if tell:
                 tell(done, images)
-        return Made(table=out, rows=images, faults=faults)
+        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults)
 
 
 def exists(out: Path) -> UserError:
@@ -140,7 +146,20 @@ def make_here(
         check_table_path(order.out)
         if order.out.exists() and not (order.overwrite or parts_folder(order.out).exists()):
             raise exists(order.out)
-    return Maker(order, run or TrainedRun.open(order.run)).make(shard, tell)
+    return Maker(order, run or opened(order)).make(shard, tell)
+
+
+def opened(order: Order, device: str | None = None) -> TrainedRun:
+    """Open the run of an order, with the checkpoint that it asks for.
+
+    Args:
+        order: what to predict.
+        device: device for the model; None: a GPU if there is one.
+
+    Raises:
+        UserError: the run is missing or cannot be read.
+    """
+    return TrainedRun.open(order.run, order.checkpoint, device)
 
 
 def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
@@ -166,9 +185,7 @@ def make_on_ray(order: Order, shards: int) -> Iterator[Made]:
     except ImportError:
         raise UserError("ray is not installed; pip install 'mcevae[ray]'.") from None
     Shard(0, shards).check(order.out, overwrite=order.overwrite)
-    Maker(
-        order, TrainedRun.open(order.run, device="cpu")
-    )  # shows errors of the run before Ray is started
+    Maker(order, opened(order, "cpu"))  # shows errors of the run before Ray is started
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -203,7 +220,7 @@ class RayMaker:
 
     def __init__(self, order: Order, shards: int) -> None:
         torch.set_num_threads(1)  # every core has its own worker
-        self.maker, self.shards = Maker(order, TrainedRun.open(order.run)), shards
+        self.maker, self.shards = Maker(order, opened(order)), shards
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Make the shards with these numbers."""

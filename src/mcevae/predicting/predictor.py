@@ -65,6 +65,7 @@ class Predictor:
         calibration: Calibration,
         *,
         identity: str,
+        checkpoint: str = "",
         collections: Collections | None = None,
         pictures: Path | None = None,
     ) -> None:
@@ -76,11 +77,13 @@ class Predictor:
             shape: (C, H, W) of the images that the model takes.
             calibration: calibration of the run.
             identity: fingerprint of the run. Parts that another run wrote are not continued.
+            checkpoint: which checkpoint the model is, in words. Parquet tables keep it.
             collections: groups that people made of the clusters. None: the table has no group.
             pictures: folder for canonical and upright images. None: do not write them.
         """
         self.model, self.settings, self.shape = model, settings, shape
         self.calibration, self.collections, self.pictures = calibration, collections, pictures
+        self.checkpoint = checkpoint
         self.identity = identity + (collections.to_json() if collections else "")
 
     def rows(self, part: Part, first: int) -> pa.Table:
@@ -205,7 +208,8 @@ class Predictor:
         before.check_unchanged()
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]
-        write_tables((rows.replace_schema_metadata({"mcevae": known}) for rows in tables), out)
+        about = {"mcevae": known, "mcevae.checkpoint": self.checkpoint}
+        write_tables((rows.replace_schema_metadata(about) for rows in tables), out)
         for path in reversed(paths):  # last to first, so that a stop leaves parts to continue from
             path.unlink()
         shutil.rmtree(folder)

@@ -28,6 +28,8 @@ SPARE = 2**20
 """Numbers that a model may have in addition to its weights, for example buffers."""
 DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_}
 """Methods that fill new weights with random numbers, besides the functions of `torch.nn.init`."""
+WHICH = ("best", "last")
+"""The checkpoints of a run: the best epoch, and the end of training."""
 FORMAT = 1
 """Increase this when the layout of a checkpoint changes and older files cannot be read."""
 
@@ -122,6 +124,18 @@ def nested(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str
 def run_file(run: Path, which: str) -> Path:
     """Path of a run's checkpoint. `which` is best or last."""
     return run / f"{which}.safetensors"
+
+
+def file_about(run: Path, name: str, which: str) -> Path:
+    """Path of a file about a checkpoint. The name is as given for best, else `which` is added.
+
+    Args:
+        run: folder of the run.
+        name: name of the file for best, such as report.html, which is report-last.html for last.
+        which: best or last.
+    """
+    path = run / name
+    return path if which == WHICH[0] else path.with_stem(f"{path.stem}-{which}")
 
 
 def check_source(run: Path, config: Config) -> None:
@@ -222,12 +236,15 @@ def load_model(
 
     Args:
         run: folder that `mcevae fit` made.
-        which: best (lowest negative ELBO on validation images) or last.
+        which: best (lowest negative ELBO on validation images, of all epochs with clusters) or
+            last (end of training).
         device: device for the model.
 
     Raises:
-        UserError: the run is missing or cannot be read.
+        UserError: the run is missing or cannot be read, or has no such checkpoint.
     """
+    if which not in WHICH:
+        raise UserError(f"--checkpoint is {which!r:.40}; use {' or '.join(WHICH)}.")
     path = run_file(run, which)
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")

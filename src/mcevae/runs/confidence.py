@@ -23,6 +23,7 @@ from mcevae.images.arrays import to_bytes
 from mcevae.models.config import Config
 from mcevae.models.contract import Model, Output
 from mcevae.models.likelihood import bce
+from mcevae.runs.checkpoint import file_about
 from mcevae.runs.infer import Embedding, embed, outputs
 
 FILE = "calibration.json"
@@ -89,9 +90,16 @@ class Calibration:
         """
         return np.interp(misfits.numpy(), self.misfits, np.linspace(0, 1, LEVELS))
 
-    def write(self, run: Path) -> None:
-        """Save the calibration in a run's folder."""
-        write_text(run / FILE, json.dumps(asdict(self), indent=1) + "\n")
+    def write(self, run: Path, which: str = "best", weights: str | None = None) -> None:
+        """Save the calibration of a checkpoint in its run's folder.
+
+        Args:
+            run: folder of the run.
+            which: best or last.
+            weights: fingerprint of the checkpoint; None: `read` does not compare it.
+        """
+        content = json.dumps({**asdict(self), "weights": weights}, indent=1)
+        write_text(file_about(run, FILE, which), content + "\n")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
@@ -111,15 +119,24 @@ class Calibration:
         return cls(**{**values, "temperature": temperature, "misfits": misfits, "n": n})
 
     @classmethod
-    def read(cls, run: Path) -> "Calibration":
-        """Read the calibration of a run.
+    def read(cls, run: Path, which: str = "best", weights: str | None = None) -> "Calibration":
+        """Read the calibration of a checkpoint.
+
+        Args:
+            run: folder of the run.
+            which: best or last.
+            weights: fingerprint of the checkpoint; None: any will do.
 
         Raises:
-            UserError: the calibration is missing or damaged.
+            UserError: the calibration is missing or damaged, or was made for other weights.
         """
-        path = run / FILE
+        path = file_about(run, FILE, which)
         try:
-            return cls.from_dict(json.loads(path.read_text("utf-8")))
+            values = json.loads(path.read_text("utf-8"))
+            made_for = values.pop("weights", None)
+            if None not in (made_for, weights) and made_for != weights:
+                raise ValueError(f"{which}.safetensors has changed since it was made")
+            return cls.from_dict(values)
         except FileNotFoundError:
             raise UserError(f"{path}: is missing; make it with mcevae report {run}.") from None
         except DAMAGE as error:

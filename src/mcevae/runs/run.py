@@ -12,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mcevae.base.errors import UserError
 from mcevae.base.files import digest
 from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.contract import Track
@@ -19,7 +20,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.answers import Answers, answers_of
-from mcevae.runs.checkpoint import check_data, check_source, load_model, run_file
+from mcevae.runs.checkpoint import check_data, check_source, file_about, load_model, run_file
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
 from mcevae.runs.data import prepare_for
@@ -55,11 +56,12 @@ class TrainedRun:
 
         Args:
             folder: folder that `mcevae fit` made.
-            checkpoint: best (lowest negative ELBO on validation images) or last.
+            checkpoint: best (lowest negative ELBO on validation images, of all epochs with
+                clusters) or last (end of training).
             device: device for the model; None: a GPU if there is one.
 
         Raises:
-            UserError: the run is missing or cannot be read.
+            UserError: the run is missing or cannot be read, or has no such checkpoint.
         """
         model, settings, state = load_model(folder, checkpoint, device or default_device())
         return cls(
@@ -79,6 +81,15 @@ class TrainedRun:
         return position["epoch"] + (position["step"] > 0)  # at step 0 the epoch has not begun
 
     @property
+    def in_words(self) -> str:
+        """Which checkpoint this is, such as "last checkpoint, epoch 24"."""
+        return f"{self.checkpoint} checkpoint, epoch {self.epoch}"
+
+    def file(self, name: str) -> Path:
+        """Path of a file about this checkpoint, such as report.html or report-last.html."""
+        return file_about(self.folder, name, self.checkpoint)
+
+    @property
     def recipe(self) -> Recipe:
         """How images are converted to the form that the model takes.
 
@@ -94,12 +105,22 @@ class TrainedRun:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """The calibration of confidence and outlier score.
+        """The calibration of confidence and outlier score, for this checkpoint.
+
+        Training ends by calibrating best. The calibration of last is made when it is needed.
 
         Raises:
-            UserError: the calibration is missing or damaged; `mcevae report` makes it.
+            UserError: the calibration is missing or damaged, or was made for other weights;
+                `mcevae report` makes it. Or that of last must be made, but the images of the run
+                are missing or have changed.
         """
-        return Calibration.read(self.folder)
+        try:
+            return Calibration.read(self.folder, self.checkpoint, self.identity)
+        except UserError:
+            if self.checkpoint == "best":
+                raise
+        self.calibrate(self.data())
+        return self.calibration
 
     @property
     def collections(self) -> Collections:
@@ -133,7 +154,7 @@ class TrainedRun:
         """Calibrate confidence and outlier score on the validation images, and save the result."""
         pixels = data.validation.images.pixels
         self.calibration = calibrate(self.model, self.settings, pixels)
-        self.calibration.write(self.folder)
+        self.calibration.write(self.folder, self.checkpoint, self.identity)
 
     def scores(self, data: Splits, split: str = "test") -> Scores:
         """Compute all scores on one split of the run's images, see `metrics.evaluate`."""
@@ -141,10 +162,7 @@ class TrainedRun:
 
     def keep(self, scores: Scores, split: str = "test") -> None:
         """Write scores to metrics.json. Another split or checkpoint gets a file of its own."""
-        parts = ["metrics"]
-        parts += [split] if split != "test" else []
-        parts += [self.checkpoint] if self.checkpoint != "best" else []
-        path = self.folder / f"{'-'.join(parts)}.json"
+        path = self.file("metrics.json" if split == "test" else f"metrics-{split}.json")
         write_scores(scores, path, split=split, checkpoint=self.checkpoint, epoch=self.epoch)
 
     def answers(self, pixels: UInt8[Tensor, "n C H W"]) -> Answers:

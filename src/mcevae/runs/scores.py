@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import write_text
+from mcevae.runs.checkpoint import file_about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,17 @@ def write_scores(scores: Scores, path: Path, **about: object) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_scores(run: Path) -> Scores:
+def read_scores(run: Path, which: str = "best") -> Scores:
     """Read the scores of a run's test images from metrics.json.
+
+    Args:
+        run: folder of the run.
+        which: checkpoint that was scored, best or last.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = run / "metrics.json"
+    path = file_about(run, "metrics.json", which)
     try:
         kept = json.loads(path.read_text("utf-8"))["scores"]
         return {
@@ -41,5 +46,6 @@ def read_scores(run: Path) -> Scores:
         }
     except DAMAGE as error:
         raise UserError(
-            f"{path}: cannot be read ({error}); `mcevae report` writes it again."
+            f"{path}: cannot be read ({error}); "
+            f"`mcevae report` with --checkpoint {which} writes it again."
         ) from error
