@@ -1,6 +1,7 @@
 """Clusters are found without labels, and told when they are empty or show the same."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,12 @@ def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
 
 
 def test_two_clusters_of_one_shape_are_reported() -> None:
-    images = shapes(3)
-    with pytest.warns(UserWarning, match=r"Clusters \d and \d show the same; ask for fewer"):
-        found = clustered(images, 4, neighbours=10, restarts=2)
+    images = shapes(3, each=80)
+    said = r"Clusters \d and \d can hardly be told apart; if they show the same, ask for fewer"
+    with pytest.warns(UserWarning, match=said):
+        found = clustered(images, 4, restarts=2)
     ((one, other),) = found.duplicates
-    shape = torch.arange(3).repeat_interleave(40)
+    shape = torch.arange(3).repeat_interleave(80)
     assert found.clusters == 4
     assert len(shape[(found.labels == one) | (found.labels == other)].unique()) == 1
 
@@ -144,8 +146,65 @@ def test_modularity_of_two_triangles_that_one_edge_connects() -> None:
     table = cluster._beyond_chance(np.array([0, 0, 0, 1, 1, 1]), edges, 2)
     assert np.trace(table) == pytest.approx(6 / 7 - 1 / 2)
     assert np.trace(table) + 2 * table[0, 1] == pytest.approx(0)  # all in one cluster
-    mixed = np.array([0, 0, 1, 2, 2, 2])
-    assert cluster._duplicates(mixed, edges, 4) == [(0, 1)]  # the fourth is empty
+
+
+def found_among(
+    sizes: Sequence[int], parts: np.ndarray | None = None, k: int = 15, seed: int = 0
+) -> list[tuple[int, int]]:
+    """Duplicates among round clouds of points in 10 dimensions, far apart, one for each cluster.
+
+    Args:
+        sizes: number of points of each.
+        parts: if given, the points of the first cloud for which it is true form the last cluster.
+        k: number of neighbours.
+        seed: of the points.
+    """
+    draw = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    points = 3 * draw.normal(size=(len(sizes), 10))[labels] + draw.normal(size=(len(labels), 10))
+    if parts is not None:
+        labels[: sizes[0]][parts] = len(sizes)
+    apart = torch.cdist(*2 * [torch.from_numpy(points)]).fill_diagonal_(torch.inf)
+    nearest = apart.topk(min(k, len(labels) - 1), largest=False).indices.numpy()
+    return cluster._duplicates(labels, nearest, len(sizes) + 2)  # one stays empty
+
+
+CLOUDS = {
+    "few": [100] * 3,
+    "many": [100] * 24,
+    "many and small": [17] * 24,
+    "fewer than neighbours": [8] * 12,
+    "large": [1000] * 3,
+    "unequal": [400, 40, 8],
+    "unequal and many": [400, 100, 40, 20] * 5,
+    "a small first": [30, 400, 400],
+}
+
+
+@pytest.mark.parametrize("sizes", CLOUDS.values(), ids=CLOUDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_different_clusters_are_not_named(sizes: list[int], seed: int) -> None:
+    assert found_among(sizes, seed=seed) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [(name, sizes[0] // one) for name, sizes in CLOUDS.items() for one in (2, 4)],
+)
+def test_a_cluster_that_is_split_is_named(name: str, part: int) -> None:
+    """Unless a part has too few images to tell: four do not."""
+    sizes = CLOUDS[name]
+    parts = np.random.default_rng(1).permutation(sizes[0]) < part
+    assert found_among(sizes, parts) == [(0, len(sizes))] * (part > 4)
+
+
+def test_all_pairs_of_a_cluster_in_three_parts_are_named() -> None:
+    draw = np.random.default_rng(0)
+    points = torch.from_numpy(draw.normal(size=(300, 10)))
+    apart = torch.cdist(points, points).fill_diagonal_(torch.inf)
+    nearest = apart.topk(15, largest=False).indices.numpy()
+    labels = draw.integers(3, size=300)
+    assert cluster._duplicates(labels, nearest, 3) == [(0, 1), (0, 2), (1, 2)]
 
 
 def test_an_edge_counts_once_however_many_of_its_ends_name_it() -> None:

@@ -27,6 +27,7 @@ LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 200  # UMAP's own number for large sets; 500 gives the same accuracy
 MIXTURE_STARTS = 5
 SEARCH_STARTS = 2  # for each K that is tried: a single start is sometimes poor, five take long
+ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Grouping:
     agreement: float
     """Mean normalised mutual information with the other restarts, 0 to 1; NaN without restarts."""
     duplicates: list[tuple[int, int]]
-    """Pairs of clusters, smaller number first, whose union would raise the graph's modularity."""
+    """Pairs of clusters, smaller number first, that look like parts of one cluster."""
 
 
 def start_clusters(
@@ -96,14 +97,18 @@ def start_clusters(
     labels = [probability.argmax(axis=1) for probability in found]
     agreement = _agreement(labels)
     filled = [len(np.unique(label)) for label in labels]
-    duplicates = [_duplicates(label, edges, K) if graph else [] for label in labels]
+    duplicates = [
+        _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
+    ]
     best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
-    remedy = "; ask for fewer" if clusters is not None else ""
     if (empty := K - filled[best]) > 0:
+        remedy = "; ask for fewer" if clusters is not None else ""
         warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
     if duplicates[best]:
         pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
-        warnings.warn(f"Clusters {pairs} show the same{remedy}.", stacklevel=2)
+        # In strong noise, things that differ can look like this too.
+        remedy = "; if they show the same, ask for fewer" if clusters is not None else ""
+        warnings.warn(f"Clusters {pairs} can hardly be told apart{remedy}.", stacklevel=2)
     return Grouping(
         clusters=K,
         labels=torch.from_numpy(labels[best]),
@@ -180,10 +185,36 @@ def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.n
     return share - np.outer(ends, ends)
 
 
-def _duplicates(labels: np.ndarray, edges: np.ndarray, clusters: int) -> list[tuple[int, int]]:
-    """Pairs of clusters whose union would raise the modularity."""
-    gain = np.triu(_beyond_chance(labels, edges, clusters), k=1)
-    return [(a, b) for a, b in np.argwhere(gain > 0).tolist()]
+def _duplicates(labels: np.ndarray, neighbours: np.ndarray, clusters: int) -> list[tuple[int, int]]:
+    """Pairs of clusters that are connected like parts of one cluster.
+
+    If one cluster were split at random, then of the d_a and d_b ends of edges that its parts have
+    in both parts together, d_a d_b / (d_a + d_b) edges would lead from one part to the other. A
+    pair is named if it has surely (by two standard errors) more than `ONE_CLUSTER` of that: a split
+    by the mixture follows gaps, so it cuts fewer edges than one at random. Only the two clusters
+    count. Modularity would compare them with the whole graph, and would also join
+    small clusters that differ (Fortunato, Barthelemy, "Resolution limit in community detection",
+    2007).
+
+    An edge counts if both images are neighbours of each other. An image has at most as many
+    neighbours as its cluster has other images, because the rest must be from other clusters.
+
+    Args:
+        labels: (N,) the cluster of each image.
+        neighbours: (N, k) indices of each image's neighbours, nearest first.
+        clusters: the number of clusters K.
+    """
+    n, k = neighbours.shape
+    others = np.bincount(labels, minlength=clusters)[labels] - 1
+    near = np.arange(k) < others[:, None]
+    one, other = near.nonzero()[0], neighbours[near]
+    mutual = np.isin(one * n + other, other * n + one)
+    pairs = labels[one[mutual]] * clusters + labels[other[mutual]]
+    edges = np.bincount(pairs, minlength=clusters**2).reshape(clusters, clusters)
+    ends = np.diag(edges)[:, None] + edges  # of a's edges within a and b, (K, K)
+    at_random = ends * ends.T / np.maximum(ends + ends.T, 1)
+    named = np.triu(edges - 2 * np.sqrt(edges) > ONE_CLUSTER * at_random, k=1)
+    return [(a, b) for a, b in np.argwhere(named).tolist()]
 
 
 def _agreement(labels: list[np.ndarray]) -> list[float]:
