@@ -18,7 +18,15 @@ from mcevae.pages.gallery import findings as report_findings
 from mcevae.pages.gallery import hang
 from mcevae.runs.data import prepare_for
 from mcevae.runs.run import TrainedRun
-from mcevae.training.health import at_border, begun, dead, examine, findings, stuck_units
+from mcevae.training.health import (
+    at_border,
+    begun,
+    dead,
+    examine,
+    findings,
+    stuck_at_last,
+    stuck_units,
+)
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.state import save
@@ -84,7 +92,7 @@ def test_a_healthy_run_says_nothing(tmp_path: Path) -> None:
     config = taught(source="digits", limit=1200, epochs=8, redraws=1, batch_size=25, subset=1000)
     text = said(config, prepare_for(config), tmp_path / "run")
     signs = [row["signs"] for row in read_log(tmp_path / "run") if "signs" in row]
-    assert begun([{"signs": one} for one in signs]) == []
+    assert begun([{"signs": one, "epoch": n} for n, one in enumerate(signs)], len(signs)) == []
     assert signs[-1]["clusters"] == 3 and "border_rotation" in signs[-1]
     for word in ("almost no images", "border of the support", "saturated"):
         assert word not in text
@@ -114,13 +122,65 @@ def test_models_that_search_for_each_pose_are_not_examined(
 
 
 def test_border_and_dead_clusters_are_counted() -> None:
-    pose = torch.tensor([[0.0, 0.0, 0.0], [0.96, 0.3, 0.0], [-2.0, 0.0, 0.0], [0.9, 0.0, 0.0]])
-    shares = at_border(pose, get_group("se2"), (1.0, 0.25, 0.0))
-    assert shares == {"border_rotation": 0.5, "border_shift_x": 0.25}
+    pose = torch.zeros(100, 3)
+    pose[:20] = torch.tensor([0.96, 0.3, 0.0])
+    pose[20:40, 0], pose[40:, 0] = -2.0, 0.5
+    shares = at_border(pose, torch.zeros(100).long(), get_group("se2"), (1.0, 0.14, 0.0))
+    # The middle is halfway between the ends: -0.52 for the rotation, 0.15 for the shift.
+    assert shares == {"border_rotation": pytest.approx(1.0), "border_shift_x": pytest.approx(1.0)}
     even = torch.rand(100_000, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    found = at_border(even[:, None], get_group("so2"), (1.0,))
+    found = at_border(even[:, None], torch.zeros(100_000).long(), get_group("so2"), (1.0,))
     assert found["border_rotation"] == pytest.approx(0.05, abs=0.005) and not findings(found)
     assert dead(torch.tensor([0] * 97 + [1] * 2 + [2]), 4) == 3  # 2 and 1 of 25, and none
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("sizes", [[400], [40] * 10, [200, 100, 50, 25, 12, 6]], ids=str)
+def test_a_support_is_too_small_if_a_cluster_spreads_wider_and_not_if_its_frame_is_off(
+    spread: float, sizes: list[int]
+) -> None:
+    """Frames lie up to two half-widths off, and poses spread this many half-widths to each side."""
+    draw = torch.Generator().manual_seed(0)
+    cluster = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    frame = torch.rand(len(sizes), 3, generator=draw) * 4 - 2
+    width = torch.tensor([0.5, 0.1, 0.2])
+    apart = (torch.rand(len(cluster), 3, generator=draw) * 2 - 1) * spread
+    pose = (frame[cluster] + apart) * width
+    found = findings(at_border(pose, cluster, get_group("se2"), width.tolist()))
+    assert len(found) == (3 if spread == 2.0 else 0)
+    clipped = torch.minimum(torch.maximum(apart * width, -width), width)  # poses that pile up there
+    found = findings(at_border(clipped, cluster, get_group("se2"), width.tolist()))
+    assert len(found) == (3 if spread == 2.0 else 0)
+
+
+def test_a_warm_up_has_no_signs(tmp_path: Path, small_data: Splits) -> None:
+    """Although its poses lie beyond the support, and half of its units are stuck at zero."""
+    text = said(taught(shift=0.02, epochs=6, warmup=0.5), small_data, tmp_path / "run")
+    rows = [row for row in read_log(tmp_path / "run") if "signs" in row]
+    assert [bool(row["signs"]) for row in rows] == [False] * 3 + [True] * 3
+    assert "epoch   5" in text[: text.index("at the border")].splitlines()[-1]
+
+
+def test_units_that_recover_are_not_named_and_those_that_stay_stuck_are() -> None:
+    def heard(stuck: range) -> list[int]:
+        rows, said = [], []
+        for epoch in range(20):
+            rows.append({"epoch": epoch, "signs": {"stuck_net": 0.6 * (epoch in stuck)}})
+            said += [epoch] * len(begun(rows, 20))
+        return said
+
+    assert heard(range(14)) == heard(range(3, 14)) == []
+    assert heard(range(20)) == heard(range(10, 20)) == [14]
+    assert heard(range(16, 20)) == [17]
+
+
+def test_a_report_tells_of_units_that_are_stuck_at_the_end() -> None:
+    rows = [
+        {"split": "validation", "signs": {"stuck_net": 0.9, "border_rotation": 0.4}},
+        {"split": "validation", "signs": {"stuck_net": 0.1, "border_rotation": 0.4}},
+        {"split": "train"},
+    ]
+    assert stuck_at_last(rows) == {"stuck_net": 0.1} and stuck_at_last(rows[2:]) == {}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +228,7 @@ def test_what_comes_once_may_be_chance_and_what_was_said_is_not_said_again() -> 
     bad, good = {"border_rotation": 0.5}, {"border_rotation": 0.1}
     rows = [{"split": "train"}]
     heard = []
-    for signs in (bad, good, bad, bad, bad, good, bad, bad):
-        rows.append({"split": "validation", "signs": signs})
-        heard.append(len(begun(rows)))
+    for epoch, signs in enumerate((bad, good, bad, bad, bad, good, bad, bad)):
+        rows.append({"split": "validation", "epoch": epoch, "signs": signs})
+        heard.append(len(begun(rows, 8)))
     assert heard == [0, 0, 0, 1, 0, 0, 0, 0]

@@ -23,6 +23,7 @@ from mcevae.runs.infer import human, outputs
 from mcevae.runs.run import TrainedRun
 from mcevae.teaching.layout import plane
 from mcevae.training import health
+from mcevae.training.log import read_log
 from mcevae.training.schedule import advice
 
 MOST = 60_000
@@ -137,15 +138,15 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
     label_names, labels = known_labels(images)
     known: dict[str, list[Tensor]] = {name: [] for name in ("p", "pose", "z_c", "z", "bad", "look")}
-    with health.stuck_units(model) as signs:
-        for x, out in outputs(model, pixels):
-            known["p"].append(out.responsibilities.cpu())
-            known["pose"].append(model.group.to_parameters(out.element).cpu())
-            known["z_c"].append(out.z_c.cpu())
-            known["z"].append(out.z.cpu())
-            known["bad"].append(misfit(x, out.reconstruction).cpu())
-            known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
+    for x, out in outputs(model, pixels):
+        known["p"].append(out.responsibilities.cpu())
+        known["pose"].append(model.group.to_parameters(out.element).cpu())
+        known["z_c"].append(out.z_c.cpu())
+        known["z"].append(out.z.cpu())
+        known["bad"].append(misfit(x, out.reconstruction).cpu())
+        known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
     found = {name: torch.cat(values) for name, values in known.items()}
+    cluster = found["p"].argmax(1)
     units = [human(unit, images[0].shape) for unit in model.group.units]
     widths = config.support.half_widths(model.group)
     return Gallery(
@@ -155,7 +156,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         label_names=label_names,
         split=split[keep],
         clusters=found["p"].shape[1],
-        cluster=found["p"].argmax(1).numpy(),
+        cluster=cluster.numpy(),
         z_c=found["z_c"],
         confidence=calibration.confidence(found["p"]).numpy(),
         outlier=calibration.outlier(found["bad"]),
@@ -169,7 +170,8 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         z=found["z"].numpy(),
         where=plane(torch.cat([even(found["look"]), even(found["p"])], 1)),
         total=total,
-        signs=signs | health.at_border(found["pose"], model.group, widths),
+        signs=health.stuck_at_last(read_log(run.folder))
+        | health.at_border(found["pose"], cluster, model.group, widths),
         advice=advice(config, len(data.train)),
     )
 
@@ -278,8 +280,11 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
     empty = len(groups) - len(filled)
     largest = np.bincount(gallery.cluster).max() / len(gallery)
     if largest >= COLLAPSED and gallery.clusters > 1:
-        more = gallery.advice or "Train again with more --epochs."
-        say(f"One cluster has {largest:.0%} of the images: train longer. {more}")
+        more = gallery.advice or (
+            "Look at its images. If they show several things, look at what they share, such as "
+            "noise or background, and check that group and support are right."
+        )
+        say(f"One cluster has {largest:.0%} of the images. {more}")
     elif empty:
         say(f"{empty} of {len(groups)} groups are empty: ask for fewer clusters.")
     odd = int((gallery.outlier >= OUTLIER).sum())

@@ -26,6 +26,8 @@ DEAD = 0.1
 """A cluster is dead if it has less than this share of the images that even clusters would have."""
 MARGIN = 0.05
 """This share of the support's half-width, at its end, is its border."""
+TAIL = 0.05
+"""The middle of a cluster's poses is between the quantiles of this share, from both ends."""
 AT_BORDER = 0.2
 """If more than this share of poses lies at the border, we warn. Even poses have `MARGIN` there."""
 FLAT = 0.04
@@ -34,6 +36,9 @@ NEARLY_ALL = 0.99
 """A unit is stuck if it is saturated for more than this share of the images."""
 MANY = 0.5
 """If more than this share of a layer's units is stuck, we warn."""
+SETTLED = 0.75
+"""Only after this share of the epochs do we warn of stuck units. Earlier, half of a layer or more
+may be stuck in a good run; such units recover when the learning rate falls."""
 FLAGS = {
     "rotation": "--rotation",
     "shift_x": "--shift",
@@ -48,16 +53,13 @@ Signs = dict[str, float]
 coordinate C; stuck_N: share of stuck units in the worst layer of network N."""
 
 
-def examine(
-    model: Model, pixels: Tensor, support: Sequence[float], *, clustered: bool = True
-) -> Signs:
+def examine(model: Model, pixels: Tensor, support: Sequence[float]) -> Signs:
     """Look for signs of trouble in the model's results for some images, without random numbers.
 
     Args:
         model: the model, in evaluation mode.
         pixels: (N, C, H, W) uint8, validation images; only the first `EXAMINED` are used.
         support: half-widths of the group's parameters.
-        clustered: whether the model has clusters already.
     """
     with stuck_units(model) as signs:
         found = [
@@ -66,9 +68,10 @@ def examine(
         ]
     responsibilities, pose = (torch.cat(column).cpu() for column in zip(*found, strict=True))
     images, clusters = responsibilities.shape
-    if clustered and images >= ENOUGH * clusters:
-        signs |= {"clusters": clusters, "dead": dead(responsibilities.argmax(-1), clusters)}
-    return signs | at_border(pose, model.group, support)
+    cluster = responsibilities.argmax(-1)
+    if images >= ENOUGH * clusters:
+        signs |= {"clusters": clusters, "dead": dead(cluster, clusters)}
+    return signs | at_border(pose, cluster, model.group, support)
 
 
 def dead(cluster: Int[Tensor, " n"], clusters: int) -> int:
@@ -77,17 +80,30 @@ def dead(cluster: Int[Tensor, " n"], clusters: int) -> int:
     return int((counts < DEAD * len(cluster) / clusters).sum())
 
 
-def at_border(pose: Float[Tensor, "n T"], group: MatrixGroup, support: Sequence[float]) -> Signs:
+def at_border(
+    pose: Float[Tensor, "n T"],
+    cluster: Int[Tensor, " n"],
+    group: MatrixGroup,
+    support: Sequence[float],
+) -> Signs:
     """Compute, for each coordinate, the share of poses near the ends of the support or outside.
+
+    The frame of a cluster is arbitrary. Things that all lie left of the middle have poses far from
+    0, but need no larger support. So poses are compared with the middle of their cluster's poses.
 
     Args:
         pose: the poses as parameters of the group.
+        cluster: the cluster of each image.
         group: the group of the poses.
         support: half-widths; coordinates whose half-width is 0 are left out.
     """
+    apart = pose.clone()
+    for k in cluster.unique():
+        mine = cluster == k
+        apart[mine] -= pose[mine].quantile(pose.new_tensor([TAIL, 1 - TAIL]), dim=0).mean(0)
     return {
         f"border_{name}": (values.abs() > (1 - MARGIN) * width).float().mean().item()
-        for name, values, width in zip(group.coordinates, pose.T, support, strict=True)
+        for name, values, width in zip(group.coordinates, apart.T, support, strict=True)
         if width > 0 and not (name == "rotation" and width > WHOLE_CIRCLE)
     }
 
@@ -152,7 +168,7 @@ def findings(signs: Mapping[str, float]) -> dict[str, str]:
     if signs.get("dead"):
         found["dead"] = (
             f"{signs['dead']:.0f} of {signs['clusters']:.0f} clusters have almost no images: ask "
-            "for fewer (--clusters) or train longer (--epochs)."
+            "for fewer (--clusters)."
         )
     for name, share in signs.items():
         what = name.partition("_")[2]
@@ -171,17 +187,35 @@ def findings(signs: Mapping[str, float]) -> dict[str, str]:
     return found
 
 
-def begun(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def begun(rows: Sequence[Mapping[str, Any]], epochs: int) -> list[str]:
     """Find the warnings to show now: seen in the last two epochs, and not shown before.
 
     A sign that is seen only once may be chance, and no warning is repeated.
 
     Args:
         rows: rows of metrics.jsonl; the rows of validation images have `signs`.
+        epochs: number of epochs of the whole run.
     """
-    epochs = [findings(row["signs"]) for row in rows if "signs" in row]
-    lasting = [before.keys() & now.keys() for before, now in pairwise(epochs)]
+    found = [(row["epoch"], findings(row["signs"])) for row in rows if "signs" in row]
+    lasting = [
+        {
+            name
+            for name in before.keys() & now.keys()
+            if not name.startswith("stuck_") or epoch >= SETTLED * epochs - 1
+        }
+        for (_, before), (epoch, now) in pairwise(found)
+    ]
     if not lasting:
         return []
     said = set().union(*lasting[:-1])
-    return [text for name, text in epochs[-1].items() if name in lasting[-1] - said]
+    return [text for name, text in found[-1][1].items() if name in lasting[-1] - said]
+
+
+def stuck_at_last(rows: Sequence[Mapping[str, Any]]) -> Signs:
+    """Return the shares of stuck units in the last epoch of a run.
+
+    Args:
+        rows: rows of metrics.jsonl.
+    """
+    signs = [row["signs"] for row in rows if "signs" in row][-1:]
+    return {name: share for last in signs for name, share in last.items() if "stuck_" in name}

@@ -51,8 +51,18 @@ class Log:
                 highlight=False,
                 soft_wrap=True,
             )
-            for sentence in begun(self.rows):
+            for sentence in begun(self.rows, position.epochs):
                 self.console.print(f"epoch {position.epoch + 1:3d}  {sentence}", highlight=False)
+
+
+def check_number(values: dict[str, Any], name: str) -> None:
+    """Refuse a value that is no number, or a huge one.
+
+    Raises:
+        ValueError: it is one of these.
+    """
+    if type(values[name]) not in (int, float) or abs(values[name]) > 1e300:
+        raise ValueError(f"{name} is {values[name]!r:.20}")
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -70,8 +80,9 @@ def read_log(run: Path) -> list[dict[str, Any]]:
             if row["split"] not in ("train", "validation") or not row["epoch"] >= 0:
                 raise ValueError(f"split {row['split']}, epoch {row['epoch']}")
             for name in ("epoch", "seconds", *TERMS):
-                if type(row[name]) not in (int, float) or abs(row[name]) > 1e300:
-                    raise ValueError(f"{name} of epoch {row['epoch']} is {row[name]!r:.20}")
+                check_number(row, name)
+            for name in row.get("signs", {}):
+                check_number(row["signs"], name)
         return rows
     except DAMAGE as error:
         raise UserError(f"{path}: the log is damaged ({error}); restore it from a copy.") from error

@@ -237,11 +237,15 @@ class Trainer:
         return means
 
     def examine(self) -> Signs:
-        """Look for signs of trouble in validation images, unless the model infers slowly."""
-        if not self.inner.quick:
+        """Look for signs of trouble in validation images.
+
+        There are none if the model infers slowly, or has no clusters yet: what it finds in a
+        warm-up is rough, and says nothing about the support or the learning rate.
+        """
+        if not (self.inner.quick and self.teacher.grouped):
             return {}
         pixels, model = self.data.validation.images.pixels, self.inner.eval()
-        signs = examine(model, pixels, self.support, clustered=self.teacher.grouped)
+        signs = examine(model, pixels, self.support)
         model.train()
         return signs
 
