@@ -36,9 +36,11 @@ NEARLY_ALL = 0.99
 """A unit is stuck if it is saturated for more than this share of the images."""
 MANY = 0.5
 """If more than this share of a layer's units is stuck, we warn."""
+PASSING = ("border_", "stuck_")
+"""Signs that good runs show for a while: poses spread wide until the network has learned its
+clusters, and units that are stuck recover when the learning rate falls."""
 SETTLED = 0.75
-"""Only after this share of the epochs do we warn of stuck units. Earlier, half of a layer or more
-may be stuck in a good run; such units recover when the learning rate falls."""
+"""We warn of passing signs only after this share of the epochs."""
 FLAGS = {
     "rotation": "--rotation",
     "shift_x": "--shift",
@@ -201,7 +203,7 @@ def begun(rows: Sequence[Mapping[str, Any]], epochs: int) -> list[str]:
         {
             name
             for name in before.keys() & now.keys()
-            if not name.startswith("stuck_") or epoch >= SETTLED * epochs - 1
+            if not name.startswith(PASSING) or epoch >= SETTLED * epochs - 1
         }
         for (_, before), (epoch, now) in pairwise(found)
     ]
