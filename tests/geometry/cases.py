@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from mcevae.geometry.groups import SE2, SIM2, SO2, Aff2, GeneratorGroup, MatrixGroup
+from mcevae.geometry.groups import (
+    SE2,
+    SIM2,
+    SO2,
+    Aff2,
+    GeneratorGroup,
+    MatrixGroup,
+    Reflected,
+    reflect,
+)
 
 SHIFT_X = [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
 SHIFT_Y = [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -20,11 +29,13 @@ AREA_KEEPING = GeneratorGroup(
 )
 GROUPS = [SO2(), SE2(), SIM2(), Aff2(), SHEARS, AREA_KEEPING]
 CLOSED_FORMS = GROUPS[:3]
+REFLECTED = [Reflected(group) for group in GROUPS[:4]]
 DTYPES = [torch.float32, torch.float64]
 CASES = ["identity", "within 1e-8", "within 1e-4", "generic", "near pi"]
 GAP = 1e-3  # how near to pi "near pi" is
 
 every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+every_reflected = pytest.mark.parametrize("group", REFLECTED, ids=lambda group: group.name)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 every_batch = pytest.mark.parametrize("batch", [(), (1,), (3, 2)], ids=str)
 every_case = pytest.mark.parametrize("case", CASES)
@@ -48,6 +59,13 @@ def coordinates(group: MatrixGroup, case: str, batch, dtype, seed: int = 0):
             if coordinate in ("stretch", "shear", "slant"):
                 tau[..., i] = 0
     return tau.to(dtype)
+
+
+def mixed(group: Reflected, case: str, batch, dtype, seed: int = 0):
+    """Elements of a group with reflections, of which about half are mirrored."""
+    random = torch.Generator().manual_seed(seed + 100)
+    which = torch.rand(batch, generator=random) < 0.5
+    return reflect(group.exp(coordinates(group, case, batch, dtype, seed)), which)
 
 
 def tolerance(dtype, loss: float = 1.0):

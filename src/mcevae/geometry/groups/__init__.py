@@ -12,6 +12,9 @@ Two coordinate systems, each of T numbers, name an element:
   The shift is where the image centre lands, the rotation is the polar angle, `log_scale` is half
   the log determinant, `stretch` and `shear` are the traceless part of the symmetric logarithm.
 
+`Reflected` adds mirror images to a group. `mirrored` tells which elements have one, and both
+coordinate systems name the rest of the element.
+
 Every function keeps the device and dtype of its tensors; half precision is widened to float32, and
 autocast is switched off inside.
 
@@ -28,6 +31,7 @@ from mcevae.geometry.groups.angles import WHOLE_CIRCLE, within, wrapped
 from mcevae.geometry.groups.contract import AFFINE, COORDINATES, MatrixGroup
 from mcevae.geometry.groups.generators import GeneratorGroup
 from mcevae.geometry.groups.precision import full_precision
+from mcevae.geometry.groups.reflected import Reflected, mirrored, proper_part, reflect
 from mcevae.geometry.groups.se2 import SE2
 from mcevae.geometry.groups.sim2 import SIM2
 from mcevae.geometry.groups.so2 import SO2
@@ -43,8 +47,12 @@ __all__ = [
     "Aff2",
     "GeneratorGroup",
     "MatrixGroup",
+    "Reflected",
     "full_precision",
     "get_group",
+    "mirrored",
+    "proper_part",
+    "reflect",
     "within",
     "wrapped",
 ]
@@ -52,12 +60,17 @@ __all__ = [
 GROUPS = {group.name: group for group in (SO2, SE2, SIM2, Aff2)}
 
 
-def get_group(name: str) -> MatrixGroup:
+def get_group(name: str, *, mirror: bool = False) -> MatrixGroup:
     """Return the group with the name "so2", "se2", "sim2" or "aff2".
+
+    Args:
+        name: name of the group.
+        mirror: whether to add reflections: O(2) for "so2", E(2) for "se2".
 
     Raises:
         ValueError: there is no group with this name.
     """
     if name not in GROUPS:
         raise ValueError(f"There is no group {name!r}; choose one of {', '.join(GROUPS)}.")
-    return GROUPS[name]()
+    group = GROUPS[name]()
+    return Reflected(group) if mirror else group

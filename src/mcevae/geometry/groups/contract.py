@@ -47,11 +47,13 @@ class MatrixGroup(ABC):
         coordinates: T names.
         polar: whether its parameters are a polar decomposition, the rotation first; those of a
             group given by generators are its tangent coordinates.
+        mirrors: whether it has reflections; see `Reflected`.
     """
 
     name: str
     coordinates: tuple[str, ...]
     polar: bool = True
+    mirrors: bool = False
 
     @property
     def dim(self) -> int:
