@@ -86,7 +86,7 @@ class DataConfig(FilesConfig):
     pose: Literal["auto", "none", "so2", "se2", "sim2", "aff2"] = "auto"
     """For tests only: move every image at random before training, so that the true poses are
     known. Leave it alone for your own images. auto: moves built-in sets only, in the model's
-    group."""
+    group. With --mirror, half of the images are mirrored as well."""
     split: Literal["standard", "paper"] = "standard"
     """standard: use the set's own test images. paper: put all images together and split them
     6:1."""

@@ -42,7 +42,7 @@ def fits(value: Any, hint: Any) -> bool:
         return False
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, hint) and not isinstance(value, bool)
+    return isinstance(value, hint) and isinstance(value, bool) == (hint is bool)
 
 
 def plain(value: Any) -> Any:

@@ -23,6 +23,8 @@ def pose(
 ) -> Posed:
     """Move every image by its own random group element, uniform over the support.
 
+    If the group has reflections, about half of the images are mirrored.
+
     The same seed gives the same bytes.
 
     Args:

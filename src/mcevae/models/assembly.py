@@ -92,7 +92,7 @@ def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> 
     sizes, room = config.model, config.model.room
     support = config.support.half_widths(group)
     variation = GaussianLatent(sizes.variation)
-    rotations = sizes.rotations if group.polar else 1
+    rotations = (sizes.rotations if group.polar else 1) * (2 if group.mirrors else 1)
     return DefaultModel(
         group=group,
         support=support,

@@ -49,6 +49,9 @@ class ModelConfig:
     group: Annotated[GroupName | OwnGroup, FLAG] = "se2"
     """How things may be moved. so2: rotations; se2: also shifts; sim2: also scales; aff2: also
     stretches and shears; or a .toml file with generators of your own group."""
+    mirror: bool = False
+    """Whether a pose may include a mirror image (preset default): for things that lie on either
+    side, or face left or right."""
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "hypotheses"
     """Kind of model. hypotheses: the model of preset default; mce-vae: the paper's model; or a
     peer, whose preset has the same name."""
@@ -90,6 +93,10 @@ class ModelConfig:
         return MOST_CLUSTERS if self.clusters == "auto" else self.clusters
 
     def __post_init__(self) -> None:
+        ensure(
+            not self.mirror or isinstance(self.group, str),
+            "--mirror cannot be used with a file of generators; use --group so2, se2, sim2 or aff2",
+        )
         ensure(self.rotations >= 8, f"--rotations is {self.rotations}; use 8 or more")
         for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
             value = getattr(self, name)

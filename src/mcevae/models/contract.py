@@ -26,7 +26,8 @@ class Output(Generic[P]):
         z_c: (B, K), cluster latent.
         z: (B, V), variation.
         tau: (B, T), pose in the Lie algebra, units as `group.units`.
-        element: (B, 3, 3), exp(tau), which moves the canonical image onto x.
+        element: (B, 3, 3), exp(tau), which moves the canonical image onto x. If the group has
+            reflections, a mirror image may come first; the sign of the determinant tells.
         responsibilities: (B, K), probability of each cluster; rows sum to 1.
         canonical: (B, C, H, W), the image without its pose, values from 0 to 1.
         reconstruction: (B, C, H, W), the canonical image moved by `element`.
@@ -114,7 +115,7 @@ class Model(nn.Module, ABC, Generic[P]):
         group: group of the poses.
         background: value of pixels from outside the image, from 0 to 1.
         quick: True if it infers images in one pass, False if it searches.
-        rotations: number of rotations of its grid, if it gives their probabilities; else 0.
+        rotations: R, number of rotations of its grid, if it gives their probabilities; else 0.
     """
 
     group: MatrixGroup
@@ -141,8 +142,14 @@ class Model(nn.Module, ABC, Generic[P]):
     def decode(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
-        """Draw the canonical image and move it by exp(tau), with bilinear interpolation."""
-        return warp(self.canonical(z_c, z), self.group.exp(tau), background=self.background)
+        """Draw the canonical image and move it by exp(tau)."""
+        return self.render(z_c, z, self.group.exp(tau))
+
+    def render(
+        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], element: Float[Tensor, "B 3 3"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Draw the canonical image and move it by a group element, with bilinear interpolation."""
+        return warp(self.canonical(z_c, z), element, background=self.background)
 
     @abstractmethod
     def terms(
@@ -170,8 +177,8 @@ class Model(nn.Module, ABC, Generic[P]):
     def rotation_probabilities(self, out: Output[P]) -> Float[Tensor, "B R"]:
         """Return the probabilities of the grid's rotations, for each image's most probable cluster.
 
-        The i-th of R rotations turns by 2 pi i / R. Only models whose `rotations` is not 0 have
-        this.
+        The i-th of R rotations turns by 2 pi i / R. If the group has reflections, R more follow:
+        the same rotations of a mirror image. Only models whose `rotations` is not 0 have this.
 
         Raises:
             NotImplementedError: `rotations` is 0.

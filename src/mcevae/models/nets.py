@@ -120,6 +120,7 @@ class HypothesisNet(nn.Module):
     Args:
         shape: (C, H, W) of the images.
         clusters, rotations, rest: K, R and how many parameters the pose has besides the rotation.
+            R counts each rotation twice if poses may be mirrored.
     """
 
     def __init__(

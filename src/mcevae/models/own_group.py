@@ -255,15 +255,19 @@ def chosen(group: Any) -> "GroupName | OwnGroup":
     )
 
 
-def group_of(setting: "GroupName | OwnGroup") -> "MatrixGroup":
+def group_of(setting: "GroupName | OwnGroup", *, mirror: bool = False) -> "MatrixGroup":
     """Return the group that a setting describes.
+
+    Args:
+        setting: the name of a group, or its generators.
+        mirror: whether to add reflections; only for groups with a name.
 
     Raises:
         UserError: the generators do not make a group.
     """
     from mcevae.geometry.groups import get_group
 
-    return get_group(setting) if isinstance(setting, str) else setting.build()
+    return get_group(setting, mirror=mirror) if isinstance(setting, str) else setting.build()
 
 
 FLAG = tyro.constructors.PrimitiveConstructorSpec(

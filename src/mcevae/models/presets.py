@@ -41,7 +41,7 @@ PAPER_SIZES = {"variation": 3}
 DEFAULT = ModelSpec(
     build=build_default,
     reads=frozenset(
-        {"model.rotations", "model.variation", "model.encode", "model.hidden"}
+        {"model.mirror", "model.rotations", "model.variation", "model.encode", "model.hidden"}
         | {"objective.alpha", "objective.beta", "objective.likelihood"}
         | {f"start.{setting.name}" for setting in dataclasses.fields(StartConfig)}
     ),

@@ -119,4 +119,5 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
     from mcevae.models.own_group import group_of
 
     with AtMost(most):
-        return spec_of(config.model.kind).build(config, shape, group_of(config.model.group))
+        group = group_of(config.model.group, mirror=config.model.mirror)
+        return spec_of(config.model.kind).build(config, shape, group)

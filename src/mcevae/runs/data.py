@@ -35,7 +35,7 @@ def prepare_for(config: Config, track: Track = iter, source: Source | None = Non
     Raises:
         UserError: as for `prepare`.
     """
-    group = group_of(config.data_group or config.model.group)
+    group = group_of(config.data_group or config.model.group, mirror=config.model.mirror)
     return prepare(
         source or open_source(config.data.source, config.data),
         group=group,

@@ -170,7 +170,7 @@ def repose(posed: Posed, config: Config) -> Posed:
     If the upright images are known, they are posed again, so that the second pose stays inside the
     support. Otherwise the images are moved from their present pose.
     """
-    group = group_of(config.data_group or config.model.group)
+    group = group_of(config.data_group or config.model.group, mirror=config.model.mirror)
     images = posed.images
     if posed.upright is not None:
         images = Images(name=images.name, pixels=posed.upright)

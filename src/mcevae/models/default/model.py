@@ -1,7 +1,8 @@
 """The model of preset `default`: a mixture over clusters and poses.
 
 image x -> q(k, r | x), a probability for each cluster k and each rotation r of a grid; a shift,
-           and what else the group has (scale, stretch, shear). A group given by its generators
+           and what else the group has (scale, stretch, shear). With mirror images (`--mirror`)
+           the grid has each rotation twice, plain and mirrored. A group given by its generators
            has no grid, R = 1: the network gives all of its coordinates as numbers.
 (x, k, pose) -> x moved back by its pose -> z
 (k, z) -> canonical image; the pose moves it -> reconstruction of x
@@ -21,7 +22,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.geometry.groups import MatrixGroup, within, wrapped
+from mcevae.geometry.groups import MatrixGroup, reflect, within, wrapped
 from mcevae.geometry.moments import moments, whole
 from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
@@ -35,7 +36,8 @@ class HypothesisPosterior:
     """q(k, r, z | x).
 
     Attributes:
-        joint: (B, K, R), probability of each cluster and rotation; sums to 1 over both.
+        joint: (B, K, R), probability of each cluster and rotation; sums to 1 over both. With
+            mirror images it is (B, K, 2 R): the rotations, then the same with a mirror image.
         element: (B, 3, 3), the pose read from it.
         variation: Normal with batch shape (B, V), given the likeliest hypothesis.
     """
@@ -53,6 +55,13 @@ class DefaultModel(Model[HypothesisPosterior]):
 
     Attributes:
         clusters: K, the number of clusters in use. `use` can make it smaller than the net allows.
+        rotations: R, the number of rotations of the grid.
+        angles: (R,) the rotations of the grid, radians.
+        mirrored: (R,) whether a mirror image comes before the rotation.
+        allowed: (R,) 1 for rotations inside the support, 0 outside.
+
+    If the group has reflections, the last three have 2 R entries, and so has every R below: first
+    the rotations, then the same rotations of a mirror image.
 
     Args:
         group: group of the poses.
@@ -68,6 +77,7 @@ class DefaultModel(Model[HypothesisPosterior]):
     """
 
     angles: Tensor
+    mirrored: Tensor
     allowed: Tensor
 
     def __init__(
@@ -89,10 +99,13 @@ class DefaultModel(Model[HypothesisPosterior]):
         self.group, self.net, self.encoder, self.decoder = group, net, encoder, decoder
         self.variation, self.background = variation, background
         self.objective, self.teaching = objective, teaching
-        self.rotations = net.shape[1]
+        signs = 2 if group.mirrors else 1
+        self.rotations = net.shape[1] // signs
         step = 2 * math.pi / self.rotations
-        angles = wrapped(torch.arange(self.rotations) * step)
+        angles = wrapped(torch.arange(self.rotations) * step).repeat(signs)
+        mirrored = torch.arange(signs).repeat_interleave(self.rotations) == 1
         self.register_buffer("angles", angles)
+        self.register_buffer("mirrored", mirrored, persistent=False)
         self.register_buffer("allowed", within(angles, support[0], step).float())
         self.clusters = net.shape[0]
 
@@ -161,28 +174,43 @@ class DefaultModel(Model[HypothesisPosterior]):
         """Return the most probable cluster, its pose, and the probability near that hypothesis.
 
         The angle is a mean over three grid steps on each side of the peak of the smoothed
-        probabilities. If the grid has one angle only, it is this angle.
+        probabilities; the mirrored and the other rotations are not mixed. If the grid has one angle
+        only, it is this angle.
         """
         responsibilities = joint.sum(-1)
         cluster = responsibilities.argmax(-1)
         p = joint[torch.arange(joint.shape[0], device=joint.device), cluster]  # (B, R)
-        smooth = p + p.roll(1, -1) + p.roll(-1, -1)
-        reach = min(3, (p.shape[1] - 1) // 2)
+        by_sign = p.unflatten(-1, (-1, self.rotations))
+        smooth = by_sign + by_sign.roll(1, -1) + by_sign.roll(-1, -1)
+        peak = smooth.flatten(1).argmax(-1, keepdim=True)  # (B, 1)
+        reach = min(3, (self.rotations - 1) // 2)
         steps = torch.arange(-reach, reach + 1, device=p.device)
-        near = (smooth.argmax(-1, keepdim=True) + steps) % p.shape[1]  # (B, 7)
+        turn = peak % self.rotations
+        near = peak - turn + (turn + steps) % self.rotations  # (B, 7)
         weight = p.gather(1, near)
         mass = weight.sum(-1)
-        step = 2 * math.pi / p.shape[1]
+        step = 2 * math.pi / self.rotations
         offset = (weight * steps).sum(-1) / mass.clamp_min(1e-12) * step
-        angle = wrapped(self.angles[near[:, reach]] + offset)
-        return cluster, self.element(angle, rest), mass
+        best = peak[:, 0]
+        angle = wrapped(self.angles[best] + offset)
+        return cluster, self.element(angle, rest, self.mirrored[best]), mass
 
     def element(
-        self, angle: Float[Tensor, " B"], rest: Float[Tensor, "B rest"]
+        self,
+        angle: Float[Tensor, " B"],
+        rest: Float[Tensor, "B rest"],
+        mirrored: Bool[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B 3 3"]:
-        """Make group elements from angles in radians and the other parameters."""
+        """Make group elements from angles in radians, the other parameters, and their signs.
+
+        Args:
+            angle: rotations in radians.
+            rest: the other parameters of the group.
+            mirrored: which elements have a mirror image before all else; None: none of them.
+        """
         parameters = torch.cat([angle[:, None], rest], -1) if self.group.polar else rest
-        return self.group.from_parameters(parameters)
+        proper = self.group.from_parameters(parameters)
+        return proper if mirrored is None else reflect(proper, mirrored)
 
     def one_hot(self, cluster: Int[Tensor, " B"]) -> Float[Tensor, "B room"]:
         """Return the weights of pure clusters, as encoder and decoder take them."""

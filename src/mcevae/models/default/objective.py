@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcevae.geometry.groups import AFFINE, Aff2, MatrixGroup, wrapped
+from mcevae.geometry.groups import AFFINE, Aff2, MatrixGroup, mirrored, wrapped
 from mcevae.geometry.warp import side, warp
 from mcevae.models.config import Config
 from mcevae.models.contract import Output, Terms, assemble
@@ -118,8 +118,9 @@ class HypothesisObjective:
         logits, rest = inner.logits(moved)
         log_joint = F.log_softmax(logits.flatten(1), -1).view_as(logits)  # (B, K, R)
         goal = group.to_parameters(there)
-        apart = wrapped(goal[:, :1] - inner.angles)
-        target = torch.softmax(-apart.square() / (2 * ANGLE_WIDTH**2), -1)  # (B, R)
+        near = -wrapped(goal[:, :1] - inner.angles).square() / (2 * ANGLE_WIDTH**2)
+        other_sign = mirrored(there)[:, None] != inner.mirrored
+        target = torch.softmax(near.masked_fill(other_sign, -math.inf), -1)  # (B, R)
         rows = torch.arange(len(x), device=x.device)
         one = log_joint[rows, cluster.clamp_min(0)]
         any_cluster = log_joint.logsumexp(1)

@@ -308,11 +308,11 @@ class SelfTraining(Teacher):
                 first_one = F.one_hot(own, joint.shape[1])[..., None]
                 joint = (joint + TINY * model.allowed.cpu()) * first_one
             if within or self.config.start.draw == "posterior":
-                rotations = joint.shape[2]
                 drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
-                jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / rotations)
-                angle = wrapped(model.angles.cpu()[drawn % rotations] + jitter)
-                cluster, element = drawn // rotations, model.element(angle, rest)
+                cluster, turn = drawn // joint.shape[2], drawn % joint.shape[2]
+                jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / model.rotations)
+                angle = wrapped(model.angles.cpu()[turn] + jitter)
+                element = model.element(angle, rest, model.mirrored.cpu()[turn])
             parts.append((cluster, element, mass, likeliest))
         cluster, element, weight, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
         first = torch.where(first == UNKNOWN, cluster, first)

@@ -107,11 +107,11 @@ class JRVAE(Model[Posterior]):
             z_c, z, self.group.identity(z_c.shape[0], dtype=z_c.dtype, device=z_c.device)
         )
 
-    def decode(
-        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], tau: Float[Tensor, "B T"]
+    def render(
+        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], element: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B C H W"]:
-        """Draw the same image at coordinates moved by exp(-tau)."""
-        return self.draw(z_c, z, self.group.exp(-tau))
+        """Draw the same image at coordinates moved by the inverse of the element."""
+        return self.draw(z_c, z, self.group.inverse(element))
 
     def forward(
         self, x: Float[Tensor, "B C H W"], sample: bool | None = None, each: bool = False
