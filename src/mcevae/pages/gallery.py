@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from mcevae.geometry.groups import mirrored
 from mcevae.images.arrays import Images, shrink, to_bytes
 from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
@@ -68,6 +69,7 @@ class Gallery:
         z_c: (N, D).
         confidence, outlier: (N,), see `confidence`.
         pose: (N, T) in the units of `coordinates`.
+        mirrored: (N,) whether the pose has a mirror image. None: the group has no reflections.
         z: (N, V).
         where: (N, 2) on the map, from 0 to 1.
         total: number of images of the run, of which N are here.
@@ -86,6 +88,7 @@ class Gallery:
     confidence: Float[np.ndarray, " n"]
     outlier: Float[np.ndarray, " n"]
     pose: Float[np.ndarray, "n T"]
+    mirrored: Bool[np.ndarray, " n"] | None
     coordinates: tuple[Coordinate, ...]
     z: Float[np.ndarray, "n V"]
     where: Float[np.ndarray, "n 2"]
@@ -112,6 +115,8 @@ class Gallery:
         }
         for i, one in enumerate(self.coordinates):
             columns[f"{one.name}_{one.unit}"] = self.pose[:, i].astype(np.float32)
+        if self.mirrored is not None:
+            columns["mirrored"] = self.mirrored
         if self.labels is not None:
             columns["label"] = [self.label_names[i] for i in self.labels]
         columns |= {"map_x": self.where[:, 0], "map_y": self.where[:, 1]}
@@ -137,10 +142,12 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     images = [part.images for part in parts]
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
     label_names, labels = known_labels(images)
-    known: dict[str, list[Tensor]] = {name: [] for name in ("p", "pose", "z_c", "z", "bad", "look")}
+    kinds = ("p", "pose", "mirrored", "z_c", "z", "bad", "look")
+    known: dict[str, list[Tensor]] = {name: [] for name in kinds}
     for x, out in outputs(model, pixels):
         known["p"].append(out.responsibilities.cpu())
         known["pose"].append(model.group.to_parameters(out.element).cpu())
+        known["mirrored"].append(mirrored(out.element).cpu())
         known["z_c"].append(out.z_c.cpu())
         known["z"].append(out.z.cpu())
         known["bad"].append(misfit(x, out.reconstruction).cpu())
@@ -160,6 +167,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         z_c=found["z_c"],
         confidence=calibration.confidence(found["p"]).numpy(),
         outlier=calibration.outlier(found["bad"]),
+        mirrored=found["mirrored"].numpy() if model.group.mirrors else None,
         pose=found["pose"].numpy() * np.array([factor for _, factor in units], np.float32),
         coordinates=tuple(
             Coordinate(name=name, unit=unit, half_width=width * factor)
@@ -215,6 +223,7 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
         "outlier": packed((gallery.outlier * 1000).astype(np.uint16)),
         "pose": [packed(column.astype(np.float32)) for column in gallery.pose.T],
         "coordinates": [vars(one) for one in gallery.coordinates],
+        "mirrored": None if gallery.mirrored is None else packed(gallery.mirrored.astype(np.uint8)),
         "x": packed(grid[:, 0]),
         "y": packed(grid[:, 1]),
         "thumbs": sheets_of(thumbnails(gallery.pixels)).to_dict(),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.geometry.groups import mirrored
 from mcevae.images.readers.arrays import of_stack
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe
@@ -33,7 +34,8 @@ class Answers:
             from 0 to 1.
         z_c: (n, K) cluster latent.
         z: (n, V) variation.
-        tau: (n, T) pose in the Lie algebra: radians, image sides, logarithms.
+        tau: (n, T) pose in the Lie algebra: radians, image sides, logarithms. It does not say
+            whether the pose has a mirror image; `mirrored` does.
         misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
         names: (n,) file names, if the images come from files.
         faults: files that could not be used, and why. They are not among the n images.
@@ -55,6 +57,11 @@ class Answers:
     def __len__(self) -> int:
         """Count the images."""
         return len(self.cluster)
+
+    @property
+    def mirrored(self) -> Bool[np.ndarray, " n"]:
+        """(n,) whether the canonical image is exchanged left for right before it is moved."""
+        return mirrored(torch.from_numpy(self.pose)).numpy()
 
 
 def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n C H W"]) -> Answers:

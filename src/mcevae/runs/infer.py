@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic
-from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import to_float
 from mcevae.models.contract import Model, Output
@@ -54,7 +54,7 @@ class Embedding:
         z_c: (N, K), cluster latent.
         z: (N, V), variation.
         tau: (N, T), pose in the Lie algebra, units as `group.units`.
-        element: (N, 3, 3), exp(tau).
+        element: (N, 3, 3), exp(tau), after a mirror image where `mirrored`.
         canonical: (N, C, H, W), values from 0 to 1.
     """
 
@@ -69,6 +69,11 @@ class Embedding:
     def cluster(self) -> Tensor:
         """(N,) the most probable cluster of each image."""
         return self.responsibilities.argmax(-1)
+
+    @property
+    def mirrored(self) -> Tensor:
+        """(N,) whether each pose has a mirror image."""
+        return mirrored(self.element)
 
 
 def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
@@ -113,7 +118,8 @@ def table(
 
     Columns: id (place in the source, from 0), cluster, probability_K for each cluster, the pose in
     units that people know (rotation_deg, shift_x_px, ...; shifts say where the image's centre
-    lands), tau in the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), and z_V.
+    lands), tau in the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), mirrored if the group
+    has reflections, and z_V.
 
     Args:
         embedding: latents of the images.
@@ -132,6 +138,8 @@ def table(
         human_unit, factor = human(unit, shape)
         columns[f"{name}_{human_unit}"] = parameters[:, i].numpy() * np.float32(factor)
         columns[f"tau_{name}_{unit}"] = embedding.tau[:, i].numpy()
+    if group.mirrors:
+        columns["mirrored"] = embedding.mirrored.numpy()
     for v, values in enumerate(embedding.z.T.numpy()):
         columns[f"z_{v}"] = values
     return pa.table(columns)

@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
+from mcevae.geometry.groups import mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import Images
 from mcevae.images.posing import pose, pose_seed
@@ -96,6 +97,8 @@ CREDIBLE = (0.5, 0.9)
 def coverage(model: Model, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: Tensor) -> Scores:
     """How often the true rotation lies in the 50 % and the 90 % credible set of the posterior.
 
+    If the group has reflections, the true rotation and the true sign.
+
     A credible set holds the most probable rotations of the grid, given the image's cluster, until
     their probabilities sum to 50 % or 90 %. Chance decides whether the last one is inside. So
     calibrated posteriors score 0.5 and 0.9.
@@ -115,6 +118,7 @@ def coverage(model: Model, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: T
         aligned = model.group.compose(true, model.group.inverse(own[cluster]))
         angle = model.group.to_parameters(aligned)[:, 0]
         at = (angle * rotations / (2 * math.pi)).round().long() % rotations
+        at = at + rotations * mirrored(aligned)
         own_p = p.gather(1, at[:, None])
         part = torch.rand(len(true), generator=lot) * own_p[:, 0]
         levels.append((p * (p > own_p)).sum(-1) + part)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.runs.infer import Embedding
 from mcevae.runs.scores import Score, Scores
 
@@ -19,7 +19,11 @@ def frame(elements: Float[Tensor, "n 3 3"], group: MatrixGroup) -> Float[Tensor,
 
     Weiszfeld's method in the group's parameters. It starts from the best of up to 64 elements:
     poses of a half-symmetric shape form two clouds, and their mean would lie between the clouds.
+    If the group has reflections, the frame is mirrored if most of the elements are; the others,
+    whose sign is wrong, are left out.
     """
+    signs = mirrored(elements)
+    elements = elements[signs == (signs.float().mean() > 0.5)]
     candidates = elements[torch.linspace(0, len(elements) - 1, min(64, len(elements))).long()]
     relative = group.compose(group.inverse(candidates)[:, None], elements)  # (candidates, n, 3, 3)
     best = group.to_parameters(relative).norm(dim=-1).sum(-1).argmin()
@@ -64,7 +68,9 @@ def pose_errors(
     """
     scores, n = {}, len(element)
     units = {"rotation_deg": ("deg", 1), "shift_side": ("px", pixels_per_side)}
-    for key, error in group.distance(element, truth).items():
+    apart = group.distance(element, truth)
+    apart.pop("mirrored", None)  # it has a score of its own
+    for key, error in apart.items():
         unit, factor = units.get(key, ("log", 1))
         name = f"{prefix}{key.removesuffix('_deg').removesuffix('_side')}_error"
         values = error * factor
@@ -104,6 +110,9 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
 def poses(found: Embedding, truth: Tensor, own: Tensor, group: MatrixGroup, pixels: int) -> Scores:
     """Score poses: errors before and after each cluster's frame is aligned.
 
+    If the group has reflections, `mirror_right` is the share of images whose sign is right after
+    alignment, and the other scores after alignment are about these images only.
+
     Args:
         found, truth: latents of the scored images, and their true elements (n, 3, 3).
         own: (K, 3, 3), frames of the clusters, estimated by `frames` on other images.
@@ -112,6 +121,13 @@ def poses(found: Embedding, truth: Tensor, own: Tensor, group: MatrixGroup, pixe
     """
     aligned = group.compose(found.element, own[found.cluster])
     scores = pose_errors(found.element, truth, group, pixels, "raw_")
+    right = mirrored(aligned) == mirrored(truth)
+    if group.mirrors:
+        share = right.float().mean().item()
+        scores["mirror_right"] = Score(value=share, unit="share", n=len(right))
+    if not right.any():
+        return scores
+    aligned, truth = aligned[right], truth[right]
     scores |= pose_errors(aligned, truth, group, pixels, "")
     if "rotation" in group.coordinates:
         i = group.coordinates.index("rotation")

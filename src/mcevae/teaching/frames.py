@@ -5,6 +5,10 @@ the mean pose of images with the same content should be the identity. If it is n
 frame of this content is turned (or scaled) by just this mean. This is the g_k of a prior that is
 uniform on the support around g_k. Moving the frame makes g_k the identity.
 
+A mirrored pose is M = P F, with the mirror image F first. If its canonical frame is turned by g,
+it is P F g, and F g F turns the other way. So the mean is taken over F M, whose frame is turned
+by g as that of the other poses is.
+
 Content is described by the cluster and, more finely, by a few principal components of the canonical
 images: these tell a slanted seven from an upright one. The mean pose for a content comes from a
 ridge regression, whose penalty is chosen by its own leave-one-out error.
@@ -18,7 +22,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
+from mcevae.geometry.groups import MIRROR, WHOLE_CIRCLE, MatrixGroup, mirrored
 
 IMAGES_EACH = 2000
 """Number of images for each principal component. With n images, K clusters, c components and poses
@@ -54,7 +58,9 @@ def frame_offsets(
     Returns:
         The offsets as group elements, (N, 3, 3).
     """
-    parameters = group.to_parameters(elements)
+    unmirrored = group.compose(MIRROR.to(elements), elements)
+    facing = torch.where(mirrored(elements)[:, None, None], unmirrored, elements)
+    parameters = group.to_parameters(facing)
     learned = [
         i
         for i, (name, width) in enumerate(zip(group.coordinates, support, strict=True))

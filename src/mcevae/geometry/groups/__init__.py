@@ -31,7 +31,7 @@ from mcevae.geometry.groups.angles import WHOLE_CIRCLE, within, wrapped
 from mcevae.geometry.groups.contract import AFFINE, COORDINATES, MatrixGroup
 from mcevae.geometry.groups.generators import GeneratorGroup
 from mcevae.geometry.groups.precision import full_precision
-from mcevae.geometry.groups.reflected import Reflected, mirrored, proper_part, reflect
+from mcevae.geometry.groups.reflected import MIRROR, Reflected, mirrored, proper_part, reflect
 from mcevae.geometry.groups.se2 import SE2
 from mcevae.geometry.groups.sim2 import SIM2
 from mcevae.geometry.groups.so2 import SO2
@@ -40,6 +40,7 @@ __all__ = [
     "AFFINE",
     "COORDINATES",
     "GROUPS",
+    "MIRROR",
     "SE2",
     "SIM2",
     "SO2",

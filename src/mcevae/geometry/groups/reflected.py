@@ -15,6 +15,9 @@ from mcevae.geometry.groups.contract import Device, Dtype, MatrixGroup
 from mcevae.geometry.groups.matrices import Matrix, Scalar, Vector
 from mcevae.geometry.groups.precision import full_precision
 
+MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+"""F, which exchanges left and right."""
+
 
 def mirrored(M: Matrix) -> Bool[Tensor, "*batch"]:
     """Tell which elements turn left into right (s = 1)."""
