@@ -16,6 +16,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mcevae.exporting.pretrained import Pretrained, value_errors
+from mcevae.geometry.groups import reflect
 from mcevae.images.readers.frames import Frame
 from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Posed, Splits, split_images
@@ -30,7 +31,7 @@ from mcevae.training.loop import fit
 LEAST = 4
 """Smallest number of images that `fit` accepts."""
 LATENTS = ("z_c", "tau", "z")
-"""The latents that `transform` returns, in this order."""
+"""The latents that `transform` returns, in this order; the last column may be `mirrored`."""
 
 
 class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -45,6 +46,8 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         n_clusters: K, or "auto" to find it, from 2 to 30. Default 10.
         group: Lie group of the poses: so2, se2, sim2, aff2, or the path of a .toml file with
             generators. Default "se2".
+        mirror: whether a pose may include a mirror image, for things that lie on either side or
+            face left or right; not with generators. Default False.
         rotation: largest rotation in each direction, degrees, 0 to 180. Default 90.
         shift: largest shift, as a fraction of the image side. Default 0.25.
         image_shape: (H, W) or (H, W, C) of the images in flat rows. Default None: they are square
@@ -94,6 +97,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         n_clusters: Any = 10,
         *,
         group: Any = "se2",
+        mirror: bool = False,
         rotation: float = 90.0,
         shift: float = 0.25,
         image_shape: Sequence[int] | None = None,
@@ -107,6 +111,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
     ) -> None:
         self.n_clusters = n_clusters
         self.group = group
+        self.mirror = mirror
         self.rotation = rotation
         self.shift = shift
         self.image_shape = image_shape
@@ -161,18 +166,25 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return self._answers(X).probability
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the latents z_c, tau (radians, image sides, logarithms) and z, (n, K + T + V)."""
+        """Return the latents z_c, tau (radians, image sides, logarithms) and z, (n, K + T + V).
+
+        With the parameter `mirror` one more column says which poses have a mirror image (1 or 0).
+        """
         answers = self._answers(X)
-        return np.concatenate([getattr(answers, name) for name in LATENTS], 1)
+        latents = [getattr(answers, name) for name in LATENTS]
+        if self.model_.group.mirrors:
+            latents.append(answers.mirrored[:, None].astype(np.float32))
+        return np.concatenate(latents, 1)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return the names of the columns of `transform`; `input_features` is ignored."""
         check_is_fitted(self)
-        group, (code, _, variation) = self.model_.group, self._sizes()
+        group, (code, _, variation, signs) = self.model_.group, self._sizes()
         names = [f"z_c_{k}" for k in range(code)]
         for name, unit in zip(group.coordinates, group.units, strict=True):
             names.append(f"tau_{name}_{unit}")
-        return np.asarray([*names, *(f"z_{v}" for v in range(variation))], dtype=object)
+        names += [f"z_{v}" for v in range(variation)] + ["mirrored"] * signs
+        return np.asarray(names, dtype=object)
 
     def inverse_transform(self, X: Any) -> NDArray[np.float32]:
         """Draw images from latents that `transform` gave: (n, H, W) or (n, H, W, C), 0 to 1.
@@ -185,9 +197,10 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         if latents.ndim != 2 or latents.shape[1] != sum(self._sizes()):
             raise ValueError(f"X has shape {tuple(latents.shape)}, not (n, {sum(self._sizes())})")
         device = next(self.model_.parameters()).device
-        z_c, tau, z = latents.to(device).split(self._sizes(), 1)
+        z_c, tau, z, sign = latents.to(device).split(self._sizes(), 1)
         with torch.inference_mode():
-            return as_pictures(self.model_.decode(z_c, z, tau))
+            element = reflect(self.model_.group.exp(tau), (sign > 0.5).any(1))
+            return as_pictures(self.model_.render(z_c, z, element))
 
     def canonical(self, X: Any) -> NDArray[np.float32]:
         """Draw each image without its pose: (n, H, W) or (n, H, W, C)."""
@@ -196,7 +209,8 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
     def pose(self, X: Any) -> NDArray[np.float32]:
         """Return the matrix that moves each canonical image onto its image, (n, 3, 3).
 
-        x points right, y points down, and lengths are image sides.
+        x points right, y points down, and lengths are image sides. If the determinant is negative,
+        left and right are exchanged.
         """
         return self._answers(X).pose
 
@@ -220,9 +234,9 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         return answers_of(self.model_, self.calibration_, pixels)
 
     def _sizes(self) -> list[int]:
-        """Return how many numbers each latent has."""
+        """Return how many numbers each latent has, and at last how many say `mirrored` (1 or 0)."""
         sizes = latent_sizes(self.model_, self._shape())
-        return [sizes[name] for name in LATENTS]
+        return [*(sizes[name] for name in LATENTS), int(self.model_.group.mirrors)]
 
     def _shape(self) -> tuple[int, int, int]:
         """Return the shape (C, H, W) of the images that the network takes."""
@@ -287,7 +301,11 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         values: dict[str, Any] = {
             "data": {"source": "X"},
             "support": {"rotation": float(self.rotation), "shift": float(self.shift)},
-            "model": {"group": chosen(self.group), "clusters": self.n_clusters},
+            "model": {
+                "group": chosen(self.group),
+                "mirror": bool(self.mirror),
+                "clusters": self.n_clusters,
+            },
             "train": {"epochs": self.max_epochs, "seed": int(seed)},
         }
         if self.minutes is not None:

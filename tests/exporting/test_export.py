@@ -174,9 +174,9 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def untrained(preset: str, folder: Path) -> TrainedRun:
-    """A run of a preset before its first step."""
-    config = PRESETS[preset]()
+def untrained(preset: str, folder: Path, **sizes: Any) -> TrainedRun:
+    """A run of a preset before its first step; `sizes` are settings of its model."""
+    config = PRESETS[preset]().changed(model=sizes)
     return TrainedRun(
         folder=folder,
         checkpoint="best",
@@ -191,6 +191,19 @@ def untrained(preset: str, folder: Path) -> TrainedRun:
 def test_other_models_have_graphs(preset: str, tmp_path: Path) -> None:
     pixels = torch.randint(0, 256, (5, 1, 28, 28)).byte()
     assert max(write_graphs(untrained(preset, tmp_path), pixels, tmp_path).values()) < 1e-4
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_graphs_give_mirrored_poses(tmp_path: Path) -> None:
+    run = untrained("default", tmp_path, mirror=True)
+    pixels = torch.randint(0, 256, (32, 1, 28, 28)).byte()
+    assert max(write_graphs(run, pixels, tmp_path / "graphs").values()) < 1e-4
+    session = InferenceSession(tmp_path / "graphs" / "encode.onnx")
+    (pose,) = session.run(["pose"], {"image": to_float(pixels).numpy()})
+    signs = np.linalg.det(np.asarray(pose)) < 0
+    assert 0 < signs.sum() < 32
+    about = json.loads((tmp_path / "graphs" / "model.json").read_text())["pose"]
+    assert about["group"] == "se2" and about["mirror"] is True
 
 
 @pytest.mark.usefixtures("unchecked")

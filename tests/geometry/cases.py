@@ -35,7 +35,7 @@ CASES = ["identity", "within 1e-8", "within 1e-4", "generic", "near pi"]
 GAP = 1e-3  # how near to pi "near pi" is
 
 every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
-every_reflected = pytest.mark.parametrize("group", REFLECTED, ids=lambda group: group.name)
+every_reflected = pytest.mark.parametrize("group", REFLECTED, ids=["o2", "e2", "sim2", "aff2"])
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 every_batch = pytest.mark.parametrize("batch", [(), (1,), (3, 2)], ids=str)
 every_case = pytest.mark.parametrize("case", CASES)

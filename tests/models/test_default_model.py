@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mcevae.geometry.groups import Aff2
+from mcevae.geometry.groups import Aff2, mirrored, reflect
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits
@@ -28,15 +28,20 @@ def small(shape: tuple[int, int, int] = (1, 28, 28), **changes: object) -> Defau
 @pytest.mark.parametrize("shape", [(1, 16, 16), (1, 28, 28), (3, 20, 41), (3, 64, 48)])
 @pytest.mark.parametrize("group", ["so2", "se2", "sim2", "aff2"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_any_size_channels_and_batch(shape: tuple[int, int, int], group: str, batch: int) -> None:
-    model = small(shape, group=group)
+@pytest.mark.parametrize("mirror", [False, True])
+def test_any_size_channels_and_batch(
+    shape: tuple[int, int, int], group: str, batch: int, mirror: bool
+) -> None:
+    model = small(shape, group=group, mirror=mirror)
     out = model(torch.rand(batch, *shape))
     assert out.canonical.shape == out.reconstruction.shape == (batch, *shape)
     assert out.z_c.shape == out.responsibilities.shape == (batch, model.clusters)
     assert out.tau.shape == (batch, model.group.dim)
     assert out.responsibilities.sum(-1).allclose(torch.ones(batch), atol=1e-5)
     assert out.reconstruction.allclose(warp(out.canonical, out.element), atol=1e-5)
-    assert out.element.allclose(model.group.exp(out.tau), atol=1e-5)
+    described = reflect(model.group.exp(out.tau), mirrored(out.element))
+    assert out.element.allclose(described, atol=1e-5)
+    assert mirror or not mirrored(out.element).any()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +81,25 @@ def test_reading_finds_cluster_angle_and_shift(degrees: float) -> None:
     found = model.group.to_parameters(element)[0]
     assert math.degrees(found[0].item()) == pytest.approx(degrees, abs=0.5)
     assert found[1:].allclose(shift[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [-88.0, 0.0, 3.2])
+@pytest.mark.parametrize("sign", [False, True])
+def test_reading_finds_the_sign_and_keeps_the_signs_apart(degrees: float, sign: bool) -> None:
+    model = small(rotations=72, mirror=True)
+    assert model.rotations == 72 and len(model.angles) == 144
+    apart = torch.remainder(model.angles - math.radians(degrees) + math.pi, 2 * math.pi) - math.pi
+    peak = (-apart.square() / (2 * math.radians(5) ** 2)).exp()
+    other = 0.9 * peak.roll(2)  # two steps off, and a little less probable
+    joint = torch.zeros(1, model.clusters, 144)
+    joint[0, 1] = torch.where(model.mirrored == sign, peak, other)
+    joint = joint / joint.sum()
+    cluster, element, mass = model.read(joint, torch.tensor([[0.1, -0.2]]))
+    assert cluster.item() == 1 and mirrored(element).item() == sign
+    assert 0.5 < mass.item() < 0.6
+    found = model.group.to_parameters(element)[0]
+    assert math.degrees(found[0].item()) == pytest.approx(degrees, abs=0.5)
+    assert element[0, :2, 2].allclose(torch.tensor([0.1, -0.2]))
 
 
 def test_clusters_that_are_not_used_have_no_share() -> None:
@@ -179,6 +203,29 @@ def test_equivariance_is_lowest_for_the_right_answer(monkeypatch: pytest.MonkeyP
         )[0]
     assert costs[1, 0.0] < costs[1, 1.0]
     assert costs[1, 0.0] < costs[2, 0.0]
+
+
+def test_the_sign_that_the_network_must_find_is_that_of_the_moved_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the sign of the target, one for the sign it is moved to costs least."""
+    model = small(mirror=True)
+    objective = HypothesisObjective(taught(), (0.0, 0.0, 0.0))
+    both = torch.tensor([True, False]).repeat(3)
+    for there in (False, True):
+        moved_to = reflect(model.group.identity(6), torch.full((6,), there))
+        monkeypatch.setattr(model.group, "sample", lambda *_, to=moved_to, **__: to)
+        costs = {}
+        for sign in (False, True):
+            near = -model.angles.square() / (2 * math.radians(5) ** 2)
+            logits = torch.full((6, model.clusters, len(model.angles)), -30.0)
+            logits[:, 1] = torch.where(model.mirrored == sign, near, near - 20)
+            monkeypatch.setattr(model, "logits", lambda _, out=logits: (out, torch.zeros(6, 2)))
+            element = reflect(model.group.identity(6), both)
+            costs[sign] = objective.equivariance(
+                model, torch.zeros(6, 1, 28, 28), torch.ones(6).long(), element, torch.ones(6)
+            )[0]
+        assert costs[there] + 1 < costs[not there]
 
 
 def test_white_on_black_and_black_on_white_are_one(small_data: Splits) -> None:

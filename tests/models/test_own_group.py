@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mcevae.base.errors import UserError
+from mcevae.base.errors import SettingError, UserError
 from mcevae.geometry.groups import GROUPS, get_group
 from mcevae.models.config import PRESETS, Config, ModelConfig
 from mcevae.models.default.objective import HypothesisObjective, in_pixels
@@ -137,6 +137,11 @@ def test_settings_of_strangers_read_no_files(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(SLANT)
     with pytest.raises(UserError, match=r"model.group cannot be"):
         Config.from_dict({"model": {"group": str(tmp_path / "own.toml")}})
+
+
+def test_generators_have_no_mirror(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="mirror cannot be used with a file of generators"):
+        taught(group=slant(tmp_path), mirror=True)
 
 
 def test_generators_in_settings_are_checked_before_a_model_is_made() -> None:

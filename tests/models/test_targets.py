@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.geometry.groups import mirrored
 from mcevae.images.splits import Splits
 from mcevae.models.default import selftraining
 from mcevae.models.default.model import DefaultModel
@@ -77,6 +78,20 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     found = school.group.to_parameters(school.targets.element)
     assert (found[:, 0] - model.angles[4]).abs().max() <= torch.pi / len(model.angles) + 1e-5
     assert found[:, 1:].allclose(shift, atol=1e-5)
+
+
+def test_redrawing_takes_the_signs_too(small_data: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    school, model = teacher(small_data, frames="common", mirror=True)
+    n = len(small_data.train)
+    joint = torch.zeros(n, model.clusters, len(model.angles))
+    joint[:40, 2, 24 + 4] = joint[40:, 1, 5] = 1  # 24 rotations, then 24 of mirror images
+    sure = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
+    monkeypatch.setattr(school, "posterior", lambda *_: [sure])
+    drawn, _ = school.draw()
+    assert mirrored(drawn.element).tolist() == [True] * 40 + [False] * (n - 40)
+    assert drawn.cluster.tolist() == [2] * 40 + [1] * (n - 40)
+    angle = school.group.to_parameters(drawn.element)[:, 0]
+    assert (angle - model.angles[joint.sum(1).argmax(-1)]).abs().max() <= torch.pi / 24 + 1e-5
 
 
 def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(

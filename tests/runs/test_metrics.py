@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mcevae.geometry.groups import MatrixGroup, get_group
+from mcevae.geometry.groups import MatrixGroup, get_group, mirrored, reflect
 from mcevae.images.splits import Splits
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.paper import PaperModel
@@ -110,6 +110,37 @@ def test_poses_are_right_up_to_each_clusters_own_frame(model: PaperModel) -> Non
     assert scores["rotation_error_median"].n == 90
 
 
+def test_frames_may_be_mirrored_and_wrong_signs_are_counted_apart() -> None:
+    """A third of the signs is wrong in one cluster; all else is right but for the frames."""
+    group = get_group("se2", mirror=True)
+    generator = torch.Generator().manual_seed(0)
+    own = group.from_parameters(torch.tensor([[3, 0.1, 0.2], [-1, 0, 0.1], [1, -0.2, 0]]))
+    own = reflect(own, torch.tensor([True, False, True]))
+    clusters = torch.arange(3).repeat(30)
+    wrong = torch.arange(90) % 9 == 0  # all of them in cluster 0, of 30 images
+    answers = []
+    for _ in range(2):
+        truth = group.sample(90, SUPPORT, generator=generator)
+        found = group.compose(truth, group.inverse(own[clusters]))
+        answers += [embedding(clusters, reflect(found, wrong)), truth]
+    frames_found = frames(*answers[2:], group)
+    assert mirrored(frames_found).tolist() == [True, False, True]
+    scores = aligned(*answers, group)
+    assert scores["mirror_right"] == Score(value=pytest.approx(8 / 9), unit="share", n=90)
+    assert scores["rotation_error_mean"].value < 0.1 and scores["rotation_error_mean"].n == 80
+    assert scores["shift_error_mean"].value < 0.05
+    assert scores["rotation_spread"].value < 0.1
+    assert not any("mirrored" in name for name in scores)
+
+
+def test_no_sign_that_is_right_leaves_no_error_to_report() -> None:
+    group = get_group("so2", mirror=True)
+    truth = group.from_parameters(torch.rand(8, 1))
+    found = embedding(torch.zeros(8).long(), reflect(truth, torch.ones(8, dtype=torch.bool)))
+    scores = poses(found, truth, group.identity(3), group, 28)
+    assert scores["mirror_right"].value == 0 and "rotation_error_mean" not in scores
+
+
 def test_frames_are_not_estimated_on_the_images_that_are_scored(model: PaperModel) -> None:
     """Poses that have nothing to do with the truth stay wrong, however many clusters there are."""
     group = model.group
@@ -195,18 +226,22 @@ def test_embedding_does_not_depend_on_the_batch_size(model: PaperModel, small_da
     assert embed(model, pixels, 7).z_c.allclose(embed(model, pixels, 100).z_c, atol=1e-5)
 
 
-def test_coverage_is_that_of_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mirror", [False, True])
+def test_coverage_is_that_of_the_posterior(mirror: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Truths drawn from the posterior itself are covered as often as it says."""
-    hypotheses = build(taught(rotations=72), (1, 28, 28)).eval()
+    hypotheses = build(taught(rotations=72, mirror=mirror), (1, 28, 28)).eval()
     assert isinstance(hypotheses, DefaultModel)
     group, n = hypotheses.group, 600
     torch.manual_seed(0)
-    p = torch.softmax(3 * torch.randn(n, 1, 72), -1)
-    joint = torch.cat([p, torch.zeros(n, 2, 72)], 1)
-    drawn = hypotheses.angles[torch.multinomial(p[:, 0], 1)]
+    p = torch.softmax(3 * torch.randn(n, 1, len(hypotheses.angles)), -1)
+    joint = torch.cat([p, torch.zeros(n, 2, len(hypotheses.angles))], 1)
+    drawn = torch.multinomial(p[:, 0], 1)[:, 0]
     own = group.from_parameters(torch.tensor([[0.4, 0.0, 0.0]])).repeat(3, 1, 1)
-    parameters = torch.nn.functional.pad(drawn, (0, 2))
-    truth = group.compose(group.from_parameters(parameters), own[:1])
+    own = reflect(own, torch.tensor([mirror, False, False]))
+    elements = hypotheses.element(
+        hypotheses.angles[drawn], torch.zeros(n, 2), hypotheses.mirrored[drawn]
+    )
+    truth = group.compose(elements, own[:1])
     parts = iter(joint.split(500))
 
     def infer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mcevae.geometry.groups import get_group
+from mcevae.geometry.groups import get_group, mirrored
 from mcevae.teaching.frames import IMAGES_EACH, frame_offsets
 
 SUPPORT = (math.pi / 2, 0.25, 0.25, 0.3)
@@ -15,10 +15,14 @@ def degrees(elements: torch.Tensor, name: str) -> torch.Tensor:
     return torch.rad2deg(get_group(name).to_parameters(elements)[:, 0])
 
 
+every_sign = pytest.mark.parametrize("mirror", [False, True], ids=["plain", "mirror"])
+
+
+@every_sign
 @pytest.mark.parametrize("name", ["so2", "se2", "sim2"])
-def test_each_cluster_gets_its_frame(name: str) -> None:
+def test_each_cluster_gets_its_frame(name: str, mirror: bool) -> None:
     torch.manual_seed(0)
-    group = get_group(name)
+    group = get_group(name, mirror=mirror)
     cluster = torch.arange(3000) % 3
     turned = torch.zeros(3000, group.dim)
     turned[:, 0] = torch.tensor([0.5, 0.0, -0.3])[cluster]
@@ -30,12 +34,14 @@ def test_each_cluster_gets_its_frame(name: str) -> None:
     assert (degrees(found, name) - expected).abs().max() < 6  # standard deviation 52 / sqrt(1000)
     shifts = group.to_parameters(found)[:, 1:3]
     assert shifts.abs().sum() == 0
+    assert not mirrored(found).any()
 
 
+@every_sign
 @pytest.mark.parametrize("name", ["sim2", "aff2"])
-def test_scale_and_strain_are_brought_into_one_frame_too(name: str) -> None:
+def test_scale_and_strain_are_brought_into_one_frame_too(name: str, mirror: bool) -> None:
     torch.manual_seed(0)
-    group = get_group(name)
+    group = get_group(name, mirror=mirror)
     support = (*SUPPORT, 0.2, 0.2)[: group.dim]
     cluster = torch.arange(4000) % 2
     own = torch.zeros(4000, group.dim)

@@ -94,4 +94,5 @@ def reach(settings: Config) -> str:
             f"{one.coordinate} up to {one.half_width:g} either way" for one in generators
         )
     rotation, shift = settings.support.rotation, settings.support.shift
-    return f"rotations up to {rotation:g}° either way, shifts up to {shift:g} of the image side"
+    turned = f"rotations up to {rotation:g}° either way, shifts up to {shift:g} of the image side"
+    return turned + (", mirrored or not" if settings.model.mirror else "")

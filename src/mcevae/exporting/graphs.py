@@ -231,8 +231,9 @@ def describe(run: TrainedRun) -> dict[str, Any]:
         "pose": {
             "group": run.model.group.name,
             "meaning": "moves the canonical image onto the image; x right, y down, in units of "
-            "side pixels from the image centre",
+            "side pixels from the image centre; mirrored if its determinant is negative",
             "side": human("side", run.shape)[1],
+            "mirror": run.model.group.mirrors,
         },
         "groups": json.loads(run.collections.to_json()),
     }

@@ -31,6 +31,7 @@ FORMAT = 1
 PARAMETERS = {
     ("model", "clusters"): "n_clusters",
     ("model", "group"): "group",
+    ("model", "mirror"): "mirror",
     ("support", "rotation"): "rotation",
     ("support", "shift"): "shift",
     ("train", "epochs"): "max_epochs",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcevae.geometry.groups import mirrored, reflect
 from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.readers.frames import Fault
 from mcevae.images.readers.registry import READERS, frames_of
@@ -117,7 +118,7 @@ class Explorer:
         return png(strips(x, out.canonical, out.reconstruction)[0])
 
     def latents(self, image: int) -> dict[str, Any]:
-        """Cluster, z and tau of an image: the start values of the sliders.
+        """Cluster, z, tau and mirrored of an image: the start values of the sliders.
 
         Raises:
             IndexError: there is no such image.
@@ -159,13 +160,16 @@ class Explorer:
             "strip": data_uri(png(strips(x, out.canonical, out.reconstruction)[0]), "png"),
         }
 
-    def draw(self, cluster: int, z: list[float], tau: list[float]) -> dict[str, str]:
+    def draw(
+        self, cluster: int, z: list[float], tau: list[float], mirrored: bool = False
+    ) -> dict[str, str]:
         """Draw the canonical image of a cluster and z, and the same image moved by exp(tau).
 
         Args:
             cluster: number of the cluster.
             z: variation, V numbers.
             tau: pose, T tangent coordinates, in the units of the gallery's coordinates.
+            mirrored: whether to exchange left and right before the image is moved.
 
         Raises:
             ValueError: there is no such cluster, or there are too many or too few numbers, or one
@@ -180,13 +184,12 @@ class Explorer:
         device = next(model.parameters()).device
         members = torch.from_numpy(np.flatnonzero(found.cluster == cluster))
         z_c = found.z_c[members].mean(0) if len(members) else torch.zeros(found.z_c.shape[1])
-        latents = [
-            values[None].to(device)
-            for values in (z_c, torch.tensor(z), torch.tensor(tau) / torch.tensor(self._factors()))
-        ]
+        pose = model.group.exp(torch.tensor(tau) / torch.tensor(self._factors()))
+        pose = reflect(pose, torch.tensor(mirrored))
+        latents = [values[None].to(device) for values in (z_c, torch.tensor(z), pose)]
         with self._lock, torch.inference_mode():
             canonical = model.canonical(*latents[:2])
-            moved = model.decode(*latents)
+            moved = model.render(*latents)
         pictures = {"canonical": canonical, "moved": moved}
         return {k: data_uri(png(to_bytes(v)[0].cpu()), "png") for k, v in pictures.items()}
 
@@ -219,4 +222,5 @@ class Explorer:
             "cluster": int(out.responsibilities[0].argmax()),
             "z": out.z[0].tolist(),
             "tau": (out.tau[0].cpu().numpy() * self._factors()).tolist(),
+            "mirrored": bool(mirrored(out.element)[0]),
         }

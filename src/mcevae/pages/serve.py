@@ -54,11 +54,15 @@ class Merging(BaseModel):
 
 
 class Latents(BaseModel):
-    """A point in the model's latent space. tau is in degrees, pixels and so on."""
+    """A point in the model's latent space. tau is in degrees, pixels and so on.
+
+    If mirrored, left and right are exchanged before the image is moved by exp(tau).
+    """
 
     cluster: int
     z: list[float] = Field(max_length=10_000)
     tau: list[float] = Field(max_length=6)
+    mirrored: bool = False
 
 
 def application(
@@ -198,7 +202,7 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
     @app.post("/api/draw", tags=["images"])
     def draw(what: Latents) -> dict[str, str]:
         """Draw the canonical image of latents, and the same image moved, as data URIs."""
-        return explorer.draw(what.cluster, what.z, what.tau)
+        return explorer.draw(what.cluster, what.z, what.tau, what.mirrored)
 
     @app.get("/api/table.{form}", tags=["tables"], response_class=Response)
     def table(form: str) -> Response:

@@ -49,6 +49,7 @@ function factsOf(id) {
     ["outlier score", (images.outlier[id] / 1000).toFixed(3)],
     ...images.coordinates.map((_, t) => poseText(id, t)),
   ];
+  if (images.mirrored) rows.push(["mirrored", yesNo(images.mirrored[id])]);
   if (images.labels) rows.push(["label", images.label_names[images.labels[id]]]);
   rows.push(["part of the data", images.splits[images.split[id]]]);
   return el("table", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value))));

@@ -2,7 +2,7 @@
 // The page with a server: people change groups, drop images and move latents.
 
 const chosen = new Set(); // groups marked for a merge
-const bench = { cluster: 0, z: [], tau: [], busy: false, again: false };
+const bench = { cluster: 0, z: [], tau: [], mirrored: false, busy: false, again: false };
 
 async function ask(path, options) {
   const answer = await fetch(path, options);
@@ -75,11 +75,16 @@ function slider(name, value, reach, unit, change) {
 }
 
 function drawBench() {
-  const { bench: reach, coordinates } = state.images;
+  const { bench: reach, coordinates, mirrored } = state.images;
   const cluster = el("select", { "aria-label": "cluster", change: () => { bench.cluster = +cluster.value; redraw(); } },
     ...Array.from({ length: reach.clusters }, (_, k) => el("option", { value: k, selected: k === bench.cluster }, `cluster ${k}`)));
+  const mirror = el("input", {
+    type: "checkbox", checked: bench.mirrored, "aria-label": "mirrored",
+    change: () => { bench.mirrored = mirror.checked; redraw(); },
+  });
   document.getElementById("sliders").replaceChildren(
     el("label", {}, el("span", {}, "cluster"), cluster),
+    ...(mirrored ? [el("label", {}, el("span", {}, "mirrored"), mirror)] : []),
     ...coordinates.map(({ name, unit, half_width: width }, t) =>
       slider(`tau: ${name.replaceAll("_", " ")}`, bench.tau[t], Math.max(width, Math.abs(bench.tau[t])) || 1, unit, (value) => { bench.tau[t] = value; })),
     ...bench.z.map((value, v) => slider(`z ${v}`, value, Math.max(reach.z[v], Math.abs(value)), "", (now) => { bench.z[v] = now; })));
@@ -95,7 +100,7 @@ async function redraw() {
   try {
     do {
       bench.again = false;
-      const drawn = await post("/api/draw", { cluster: bench.cluster, z: bench.z, tau: bench.tau });
+      const drawn = await post("/api/draw", { cluster: bench.cluster, z: bench.z, tau: bench.tau, mirrored: bench.mirrored });
       document.getElementById("bench-canonical").src = drawn.canonical;
       document.getElementById("bench-moved").src = drawn.moved;
     } while (bench.again);
@@ -107,8 +112,8 @@ async function redraw() {
   }
 }
 
-function toBench({ cluster, z, tau }) {
-  Object.assign(bench, { cluster, z: [...z], tau: [...tau] });
+function toBench({ cluster, z, tau, mirrored }) {
+  Object.assign(bench, { cluster, z: [...z], tau: [...tau], mirrored });
   drawBench();
 }
 
@@ -137,6 +142,7 @@ async function look(file) {
       ["outlier score", found.outlier.toFixed(3)],
       ...state.images.coordinates.map(({ name, unit }, t) => [name.replaceAll("_", " "), `${found.pose[t].toFixed(2)} ${unit}`]),
     ];
+    if (state.images.mirrored) rows.push(["mirrored", yesNo(found.mirrored)]);
     place.replaceChildren(
       el("h3", {}, found.name),
       el("div", { class: "strip" }, ...PARTS.map((part, i) => partFigure(strip, 0, i, 150, part))),

@@ -21,6 +21,9 @@ function colourings() {
     const marks = coordinate.unit === "deg" ? [-90, 0, 90, 180] : [-reach, 0, reach];
     ways[name] = { of: (id) => shade(images.pose[t][id]), legend: marks.map((mark) => [shade(mark), `${+mark.toPrecision(2)} ${coordinate.unit}`]) };
   });
+  if (images.mirrored) {
+    ways.mirrored = { of: (id) => hue(images.mirrored[id]), legend: [[hue(0), "no"], [hue(1), "yes"]] };
+  }
   if (images.labels) {
     ways.label = { of: (id) => hue(images.labels[id]), legend: images.label_names.map((name, i) => [hue(i), name]) };
   }

@@ -17,6 +17,7 @@ function readImages(images) {
   for (const name of ["split", "confidence", "outlier", "x", "y"]) images[name] = unpacked(images[name]);
   images.pose = images.pose.map(unpacked);
   images.labels = images.labels && unpacked(images.labels);
+  images.mirrored = images.mirrored && unpacked(images.mirrored);
   state.images = images;
 }
 
@@ -87,6 +88,10 @@ function membersOf(group) {
   const members = [];
   state.of.forEach((own, id) => { if (own === group) members.push(id); });
   return members;
+}
+
+function yesNo(value) {
+  return value ? "yes" : "no";
 }
 
 // Colours that differ as much as possible.

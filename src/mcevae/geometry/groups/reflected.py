@@ -57,8 +57,7 @@ class Reflected(MatrixGroup):
         if not proper.polar:
             raise ValueError(f"The group {proper.name!r} is given by generators: it has no mirror.")
         self.proper = proper
-        self.name = f"{proper.name} with mirror"
-        self.coordinates = proper.coordinates
+        self.name, self.coordinates = proper.name, proper.coordinates
 
     @full_precision
     def exp(self, tau: Vector) -> Matrix:
