@@ -126,7 +126,8 @@ def test_frames_may_be_mirrored_and_wrong_signs_are_counted_apart() -> None:
     frames_found = frames(*answers[2:], group)
     assert mirrored(frames_found).tolist() == [True, False, True]
     scores = aligned(*answers, group)
-    assert scores["mirror_right"] == Score(value=pytest.approx(8 / 9), unit="share", n=90)
+    assert scores["mirror_right"].value == pytest.approx(8 / 9)
+    assert scores["mirror_right"].n == 90
     assert scores["rotation_error_mean"].value < 0.1 and scores["rotation_error_mean"].n == 80
     assert scores["shift_error_mean"].value < 0.05
     assert scores["rotation_spread"].value < 0.1
@@ -250,5 +251,5 @@ def test_coverage_is_that_of_the_posterior(mirror: bool, monkeypatch: pytest.Mon
     monkeypatch.setattr(hypotheses, "infer", infer)
     pixels = torch.zeros(n, 1, 28, 28, dtype=torch.uint8)
     scores = coverage(hypotheses, pixels, truth, own)
-    assert scores["rotation_coverage_50"].value > 0.5  # a set has at least one rotation
+    assert 0.45 < scores["rotation_coverage_50"].value < 0.55
     assert 0.87 < scores["rotation_coverage_90"].value < 0.99
