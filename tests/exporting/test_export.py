@@ -194,9 +194,11 @@ def test_other_models_have_graphs(preset: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_graphs_give_mirrored_poses(tmp_path: Path) -> None:
+def test_graphs_give_mirrored_poses(small_data: Splits, tmp_path: Path) -> None:
+    torch.manual_seed(0)
     run = untrained("default", tmp_path, mirror=True)
-    pixels = torch.randint(0, 256, (32, 1, 28, 28)).byte()
+    pixels = small_data.validation.images.pixels[:32]
+    run.model.get_submodule("net.last").get_parameter("bias").data.zero_()  # it outweighs the image
     assert max(write_graphs(run, pixels, tmp_path / "graphs").values()) < 1e-4
     session = InferenceSession(tmp_path / "graphs" / "encode.onnx")
     (pose,) = session.run(["pose"], {"image": to_float(pixels).numpy()})

@@ -1,6 +1,7 @@
 """Runs whose poses may be mirrored, from the images to the tables, pages and exports."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from playwright.sync_api import Page, expect
 from torch.testing import assert_close
 
 from mcevae import open_run
@@ -21,13 +23,14 @@ from mcevae.images.splits import Splits
 from mcevae.models.default.selftraining import SelfTraining
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import hang
+from mcevae.pages.serve import application
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.data import prepare_for
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import evaluate
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
-from tests.conftest import taught
+from tests.conftest import served, taught
 from tests.test_estimator import tiny as tiny_estimator
 
 DIGITS = (2, 4, 7)
@@ -131,6 +134,24 @@ def test_pages_and_exports_show_it(run: Path, data: Splits, tmp_path: Path) -> N
     latents["tau"] = [0.0] * len(latents["tau"])
     there, back = (explorer.draw(**{**latents, "mirrored": sign}) for sign in (True, False))
     assert there["canonical"] == back["canonical"] == back["moved"] != there["moved"]
+
+
+def test_the_explorer_shows_and_moves_it(run: Path, data: Splits, page: Page) -> None:
+    opened = TrainedRun.open(run, device="cpu")
+    explorer = Explorer(run=opened, gallery=hang(opened, data, most=60))
+    with served(application(explorer, data, {})) as (host, port):
+        page.goto(f"http://{host}:{port}")
+        bench = page.locator("#sliders").get_by_role("checkbox", name="mirrored")
+        drawn = page.locator("#bench-pictures[aria-busy=false]")
+        expect(bench).to_be_visible()
+        expect(drawn).to_be_visible()
+        before = page.locator("#bench-moved").get_attribute("src")
+        bench.click()
+        expect(page.locator("#bench-moved")).not_to_have_attribute("src", before or "")
+        page.locator(".group .thumb").first.click()
+        row = page.locator("dialog#image").get_by_role("row", name="mirrored")
+        expect(row).to_contain_text(re.compile("yes|no"))
+        page.keyboard.press("Escape")
 
 
 def test_the_command_line_goes_all_the_way(tmp_path: Path) -> None:
