@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.geometry.groups import get_group
+from mcevae.geometry.groups import MIRROR, get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import Images, to_float
 from mcevae.images.loading import load
@@ -20,7 +20,6 @@ from mcevae.teaching.graph import describe, invariant_graph, reach_of
 from mcevae.teaching.rings import most_alike, turned, turns
 
 SE2, SIM2, AFF2 = (get_group(name) for name in ("se2", "sim2", "aff2"))
-MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
 
 
 @functools.cache

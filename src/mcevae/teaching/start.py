@@ -1,6 +1,7 @@
 """First clusters and first poses of all images, from the invariant graph."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -43,6 +44,7 @@ def invariant_start(
     restarts: int = 3,
     most: int = 30,
     mirror: bool = False,
+    by: Literal["tangent", "euclidean"] = "tangent",
     subset: int = 20_000,
     seed: int = 0,
     track: Track = iter,
@@ -57,6 +59,7 @@ def invariant_start(
         restarts: how many times to group the graph.
         most: largest K to try.
         mirror: whether images may be mirrored.
+        by: distance of images once they are aligned.
         subset: number of random images in the graph. The others are compared with some of them.
         seed: seed of the subset, the clusters and the synchronisation.
         track: wraps the list of parts of the graph, to show progress.
@@ -68,7 +71,7 @@ def invariant_start(
     order = torch.randperm(len(rings), generator=generator)
     rows, rest = order[:subset], order[subset:]
     reach = reach_of(half_width)
-    graph = invariant_graph(rings[rows], neighbours, reach=reach, mirror=mirror, track=track)
+    graph = invariant_graph(rings[rows], neighbours, reach=reach, mirror=mirror, by=by, track=track)
     grouping = start_clusters(
         rings[rows].flatten(1), graph, clusters, most=most, restarts=restarts, seed=seed
     )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
+from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
 from mcevae.images.arrays import to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.teaching.cluster import Grouping, start_clusters
@@ -80,22 +80,36 @@ def begin(
             element = group.from_parameters(F.pad(described.rest, (1, 0)))
             message = "poses from moments"
         else:
-            found, told = warned(lambda: graph_start(config, described.rings, support, track))
+            rings = described.rings
+            found, told = warned(lambda: graph_start(config, rings, group, support, track))
             grouping, labels = found.grouping, found.labels
-            element = group.from_parameters(torch.cat([found.angle[:, None], described.rest], 1))
-            source = "the graph"
-            if start.poses == "auto" and support[0] <= WHOLE_CIRCLE:
+            proper = group.from_parameters(torch.cat([found.angle[:, None], described.rest], 1))
+            element, source = reflect(proper, found.mirrored), "the graph"
+            # Templates know no mirror images, and no common frame over the whole circle.
+            if start.poses == "auto" and support[0] <= WHOLE_CIRCLE and not group.mirrors:
                 others = template_poses(config, pixels, group, support, track)
-                if _sharper(described.rings, found, group.to_parameters(others)[:, 0]):
+                if _sharper(rings, found, group.to_parameters(others)[:, 0]):
                     element, source = others, "templates"
             message = f"{about(grouping, config)}; poses from {source}{told}"
     return Beginning(element=element, grouping=grouping, labels=labels, message=message)
 
 
 def graph_start(
-    config: PlannedConfig, rings: Tensor, support: tuple[float, ...], track: Track
+    config: PlannedConfig,
+    rings: Tensor,
+    group: MatrixGroup,
+    support: tuple[float, ...],
+    track: Track,
 ) -> InvariantStart:
-    """Find clusters and poses from the invariant graph; the arguments are those of `begin`."""
+    """Find clusters and poses from the invariant graph.
+
+    Args:
+        config: settings of the run.
+        rings: training images on rings.
+        group: of the poses.
+        support: half-widths of the group's parameters.
+        track: wraps lists of parts of the work.
+    """
     start = config.start
     return invariant_start(
         rings,
@@ -104,6 +118,8 @@ def graph_start(
         neighbours=start.neighbours,
         restarts=start.restarts,
         most=MOST_CLUSTERS,
+        mirror=group.mirrors,
+        by="euclidean" if start.grouping == "euclidean" else "tangent",
         subset=start.subset,
         seed=config.train.seed,
         track=track,
@@ -157,7 +173,12 @@ def group_canonical(
     if start.grouping != "kmeans":
         reach = SLIGHT if group.polar else 0.0
         graph = invariant_graph(
-            rings, start.neighbours, reach=reach, by=start.grouping, track=track
+            rings,
+            start.neighbours,
+            reach=reach,
+            mirror=group.mirrors,
+            by=start.grouping,
+            track=track,
         )
     found, told = warned(
         lambda: start_clusters(
