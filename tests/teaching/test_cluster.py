@@ -124,12 +124,12 @@ def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
 
 
 def test_two_clusters_of_one_shape_are_reported() -> None:
-    images = shapes(3, each=80)
+    images = shapes(3, each=160)
     said = r"Clusters \d and \d can hardly be told apart; if they show the same, ask for fewer"
     with pytest.warns(UserWarning, match=said):
         found = clustered(images, 4, restarts=2)
     ((one, other),) = found.duplicates
-    shape = torch.arange(3).repeat_interleave(80)
+    shape = torch.arange(3).repeat_interleave(160)
     assert found.clusters == 4
     assert len(shape[(found.labels == one) | (found.labels == other)].unique()) == 1
 

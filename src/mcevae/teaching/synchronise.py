@@ -136,5 +136,5 @@ def _eigenvector(matrix: sp.csr_matrix, seed: int) -> np.ndarray:
         return np.linalg.eigh(normal.toarray())[1][:, -1]
     start = np.random.RandomState(seed).standard_normal(len(degree))
     # `eigsh` does not sort the eigenvalues of a complex matrix: take the largest by value.
-    value, vector = eigsh(normal, k=1, which="LA", v0=start, tol=1e-4)
+    value, vector = eigsh(normal, k=1, which="LA", v0=start, tol=1e-4)  # pyright: ignore[reportArgumentType]
     return vector[:, value.argmax()]
