@@ -121,7 +121,11 @@ def test_all_pairs_at_once_give_what_single_pairs_give(monkeypatch: pytest.Monke
         monkeypatch.setattr(on, "ROWS", 7)
         monkeypatch.setattr(on, "COLUMNS", 11)
         assert found.equal(most_alike(rings, 5, reach=reach, mirror=mirror))
-        assert found.equal(nearest)
+        kept = (found[:, :, None] == nearest[:, None]).any(2).float().mean()
+        assert kept > 0.9  # by the lower frequencies
+        monkeypatch.setattr(on, "ENERGY", 1.0)
+        assert most_alike(rings, 5, reach=reach, mirror=mirror).equal(nearest)
+        monkeypatch.setattr(on, "ENERGY", 0.995)
 
 
 def test_turning_back_undoes_a_turn() -> None:

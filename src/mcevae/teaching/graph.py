@@ -19,7 +19,7 @@ from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
 from mcevae.geometry.moments import moments
 from mcevae.images.arrays import require, shrink
 from mcevae.teaching.background import foreground
-from mcevae.teaching.rings import Track, Turn, most_alike, on_rings, turns
+from mcevae.teaching.rings import Track, Turn, most_alike, on_rings
 from mcevae.teaching.tangent import nearest_of
 
 LONGEST = 48
@@ -101,7 +101,7 @@ def invariant_graph(
         neighbours: k, 1 to N - 1.
         reach: how far two images may be turned from each other, radians.
         mirror: whether mirror images count as alike.
-        by: distance of images once they are aligned: tangent, or the plain Euclidean one.
+        by: distance of images once they are aligned: tangent, or Euclidean.
         track: wraps the list of parts, to show progress.
 
     Raises:
@@ -110,20 +110,7 @@ def invariant_graph(
     n, k = len(rings), neighbours
     require(k >= 1, f"There cannot be {k} neighbours; ask for at least 1.")
     require(n > k, f"{n} images are too few for {k} neighbours each; give more, or ask for fewer.")
-    count = k if by == "euclidean" else min(max(CANDIDATES, k), n - 1)
+    count = min(max(CANDIDATES, k), n - 1)
     index = most_alike(rings, count, reach=reach, mirror=mirror, track=track)
-    if by == "tangent":
-        index, distance, turn = nearest_of(rings, index, k, reach=reach, mirror=mirror)
-        return Graph(index=index, distance=distance, turn=turn)
-    found = [
-        turns(rings[rows].repeat_interleave(k, 0), rings[index[rows].flatten()], reach, mirror)
-        for rows in torch.arange(n).split(CHUNK)
-    ]
-    turn = Turn(
-        likeness=torch.cat([each.likeness for each in found]),
-        angle=torch.cat([each.angle for each in found]),
-        mirrored=torch.cat([each.mirrored for each in found]),
-    )
-    # Images have norm one; rounding may take a likeness beyond it.
-    distance = (2 - 2 * turn.likeness).clamp_min(0).sqrt().view(n, k)
+    index, distance, turn = nearest_of(rings, index, k, reach=reach, mirror=mirror, by=by)
     return Graph(index=index, distance=distance, turn=turn)

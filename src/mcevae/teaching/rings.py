@@ -21,6 +21,9 @@ from mcevae.teaching.blur import gaussian_blur
 RINGS, ANGLES = 12, 32
 BLUR = 0.9 / 28
 """Standard deviation of the blur, image sides."""
+ENERGY = 0.995
+"""All pairs are compared by the lowest frequencies of the angle that hold this share of what the
+images show. The candidates that this gives are then compared by all frequencies."""
 ROWS, COLUMNS = 64, 1024
 """Pairs of images that are compared at a time; they fit into a processor's cache."""
 CHUNK = 500
@@ -165,7 +168,8 @@ def most_alike(
 ) -> Int[Tensor, "n count"]:
     """Find the images that are most alike to each image in the best turn, the most alike first.
 
-    All pairs are compared. The cost is that of a few small matrix products for each pair.
+    All pairs are compared, by their lower frequencies (`ENERGY`). The cost is that of a few small
+    matrix products for each pair.
 
     Args:
         rings: images on rings, of norm one.
@@ -181,9 +185,11 @@ def most_alike(
         for each in (rings, rings if among is None else among)
     )
     m = others.shape[1]
-    frequencies = spectrum.shape[0]
-    weight = spectrum.real.new_full((frequencies,), 2.0)
+    weight = spectrum.real.new_full((len(spectrum),), 2.0)
     weight[0] = weight[-1] = 1.0  # those of a real signal of even length
+    energy = (others.abs().square().sum((1, 2)) * weight).cumsum(0)
+    frequencies = int((energy < ENERGY * energy[-1]).sum()) + 1
+    spectrum, others, weight = (each[:frequencies] for each in (spectrum, others, weight))
     steps = allowed(reach).to(device)
     phase = torch.arange(frequencies, device=device) * steps[:, None] * (2 * math.pi / ANGLES)
     wave = torch.cat([phase.cos() * weight, -phase.sin() * weight], 1) / ANGLES

@@ -5,6 +5,7 @@ It ignores small changes of pose and of stroke, so that the neighbours of an ima
 """
 
 import math
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -56,11 +57,12 @@ def nearest_of(
     *,
     reach: float = math.pi,
     mirror: bool = False,
+    by: Literal["tangent", "euclidean"] = "tangent",
 ) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
-    """Find the nearest of each image's candidates by the tangent distance, once they are aligned.
+    """Find the nearest of each image's candidates, once they are aligned.
 
-    The squared distance from x to y is min_a |y - x - T a|^2 + sum_i l_i a_i^2. The columns of T
-    are the `changes` of x. It is not symmetric.
+    The squared tangent distance from x to y is min_a |y - x - T a|^2 + sum_i l_i a_i^2. The
+    columns of T are the `changes` of x. It is not symmetric.
 
     Args:
         rings: images on rings, of norm one.
@@ -68,6 +70,7 @@ def nearest_of(
         count: number of neighbours, at most M.
         reach: how far two images may be turned from each other, radians.
         mirror: whether mirror images are tried too.
+        by: tangent, or the plain Euclidean distance.
 
     Returns:
         Indices, distances (at least 0), and how each image is turned onto its neighbours, row by
@@ -75,8 +78,8 @@ def nearest_of(
     """
     n, m = candidates.shape
     numbers = rings[0].numel()
-    square = torch.stack([changes(some).square().sum((0, 1)) for some in rings.split(500)]).sum(0)
-    penalty = torch.diag((RIDGE * square / n).clamp_min(1e-8))  # blank images do not change
+    effect = torch.stack([changes(some).square().sum((0, 1)) for some in rings.split(500)]).sum(0)
+    penalty = torch.diag((RIDGE * effect / n).clamp_min(1e-8))  # blank images do not change
     parts = []
     for rows in torch.arange(n).split(max(1, CHUNK_NUMBERS // (4 * m * numbers))):
         own, others = rings[rows], rings[candidates[rows].flatten()]
@@ -85,11 +88,13 @@ def nearest_of(
         back = torch.where(turn.mirrored, turn.angle, -turn.angle)
         aligned = turned(others, back, turn.mirrored).view(len(rows), m, -1)
         apart = aligned - own.flatten(1)[:, None]
-        effects = changes(own)
-        along = (apart @ effects).mT  # (B, 7, M)
-        factor = torch.linalg.cholesky(effects.mT @ effects + penalty)
-        explained = (along * torch.cholesky_solve(along, factor)).sum(1)
-        distance = (apart.square().sum(-1) - explained).clamp_min(0).sqrt()
+        square = apart.square().sum(-1)
+        if by == "tangent":
+            effects = changes(own)
+            along = (apart @ effects).mT  # (B, 7, M)
+            factor = torch.linalg.cholesky(effects.mT @ effects + penalty)
+            square = square - (along * torch.cholesky_solve(along, factor)).sum(1)
+        distance = square.clamp_min(0).sqrt()
         parts.append((distance, turn.likeness, turn.angle, turn.mirrored))
     distance, *turn = (torch.cat(part).view(n, m) for part in zip(*parts, strict=True))
     distance, order = distance.sort(dim=1, stable=True)
