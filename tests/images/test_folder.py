@@ -246,6 +246,17 @@ def test_the_survey_finds_size_colour_levels_and_background(tmp_path: Path) -> N
     assert recipe.levels and recipe.levels[0] * 65535 == pytest.approx(1000)
 
 
+def test_bytes_that_use_only_the_lowest_levels_are_stretched(tmp_path: Path) -> None:
+    """Codes such as 0, 1, 2, as in wafer maps; as they are, they would be nearly black."""
+    codes = np.arange(24 * 20, dtype=np.uint8).reshape(24, 20) % 3
+    np.save(tmp_path / "codes.npy", np.stack([codes] * 5))
+    recipe = look(tmp_path / "codes.npy", settings(tmp_path / "codes.npy")).recipe
+    assert recipe.normalise == "set" and recipe.levels
+    assert [round(255 * level) for level in recipe.levels] == [0, 2]
+    np.save(tmp_path / "black.npy", np.zeros((5, 24, 20), np.uint8))
+    assert look(tmp_path / "black.npy", settings(tmp_path / "black.npy")).recipe.normalise == "none"
+
+
 # Sources
 
 

@@ -48,8 +48,8 @@ class FilesConfig:
     normalise: Literal["auto", "none", "set", "image"] = "auto"
     """How to scale intensities of images from files. none: use the whole range of the number type
     (for floats 0 to 1). set: stretch all images alike, from percentile 0.1 to 99.9 of all of them.
-    image: stretch each image by itself. auto: none for 8 bits and for floats from 0 to 1, otherwise
-    set."""
+    image: stretch each image by itself. auto: none for floats from 0 to 1, and for 8 bits if any
+    is 32 or more; otherwise set."""
     levels: tuple[float, float] | None = None
     """Black and white for --normalise set, as shares of the range of the number type. If not given:
     measured from the images."""

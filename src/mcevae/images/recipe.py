@@ -28,6 +28,8 @@ SIDE = 64
 """Default side of the images. The cost grows with its square."""
 LEAST = 4
 """Smallest allowed side of a frame in pixels."""
+LOW = 32
+"""Bytes that all lie below this are stretched; as they are, they would be nearly black."""
 SAMPLED = 4096
 """About how many values of each frame are used for the percentiles of a set."""
 ABSURD = 1e30
@@ -234,8 +236,9 @@ def survey(
     """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
 
     Size: that of the frames if they all have one size of 16 to `most` pixels a side, else 64 x 64.
-    Colour: if any frame has colours. Intensities: unchanged for bytes and for floats from 0 to 1,
-    else stretched by the percentiles of the set. Background: the median of the frames' borders.
+    Colour: if any frame has colours. Intensities: unchanged for floats from 0 to 1, and for bytes
+    that do not only use the lowest levels, as codes and masks do; else stretched by the percentiles
+    of the set. Background: the median of the frames' borders.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -250,7 +253,7 @@ def survey(
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
     shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
-    plain = all(is_plain(frame.pixels) for frame in frames)
+    plain = all(is_plain(frame.pixels) for frame in frames) and not few_levels(frames)
     rule = normalise if normalise != "auto" else "none" if plain else "set"
     levels = (levels or levels_of(frames)) if rule == "set" else None
     colour = any(is_coloured(frame.pixels) for frame in frames)
@@ -275,6 +278,12 @@ def is_plain(pixels: np.ndarray) -> bool:
     if pixels.dtype == np.uint8 or pixels.dtype.kind == "b":
         return True
     return pixels.dtype.kind == "f" and bool(pixels.min() >= 0) and bool(pixels.max() <= 1)
+
+
+def few_levels(frames: Sequence[Frame]) -> bool:
+    """Whether frames of bytes use only the lowest levels: codes such as 0, 1, 2, or masks."""
+    bytes_alone = all(frame.pixels.dtype == np.uint8 for frame in frames)
+    return bytes_alone and 0 < max(int(frame.pixels.max()) for frame in frames) < LOW
 
 
 def is_coloured(pixels: np.ndarray) -> bool:
