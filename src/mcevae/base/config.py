@@ -198,6 +198,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         ensure(
+            0 <= self.weight_decay < 1,
+            f"--weight-decay is {self.weight_decay}; use 0 or more, and less than 1",
+        )
+        ensure(
             self.epochs == "auto" or self.epochs >= 1, f"--epochs is {self.epochs}; use 1 or more"
         )
         ensure(self.minutes is None or self.minutes > 0, f"--minutes is {self.minutes}; use > 0")

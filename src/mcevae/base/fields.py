@@ -41,7 +41,8 @@ def fits(value: Any, hint: Any) -> bool:
     if isinstance(value, int) and not -(2**63) < value < 2**63:  # more than tensors can hold
         return False
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and value == value  # NaN is not what anybody wants
     return isinstance(value, hint) and isinstance(value, bool) == (hint is bool)
 
 
