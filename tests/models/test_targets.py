@@ -16,7 +16,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.default import selftraining
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.selftraining import SelfTraining
-from mcevae.models.default.targets import UNKNOWN, Targets
+from mcevae.models.default.targets import UNKNOWN
 from mcevae.models.registry import build
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
@@ -145,7 +145,7 @@ def test_a_run_trained_longer_keeps_its_clusters(
 ) -> None:
     """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
     assert fit(taught(clusters=clusters), small_data, tmp_path / "run")
-    monkeypatch.setattr(selftraining, "start_clusters", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr(selftraining, "group_canonical", lambda *_, **__: pytest.fail("again"))
     assert fit(taught(clusters=clusters, epochs=20), small_data, tmp_path / "run", resume=True)
     assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 20
 
@@ -180,7 +180,7 @@ def test_targets_of_other_images_are_refused(small_data: Splits) -> None:
     fewer = {name: column[:10] for name, column in school.state().items()}
     with pytest.raises(ValueError, match=r"targets\.cluster"):
         school.restore(fewer)
-    assert len(Targets(**school.state()).cluster) == len(small_data.train)
+    assert len(school.targets.cluster) == len(small_data.train)
 
 
 @pytest.fixture(scope="module")

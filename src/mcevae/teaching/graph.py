@@ -71,7 +71,8 @@ def describe(
     for some in images:
         differences = foreground(shrink(some, LONGEST), background)
         rest = moments(differences.abs(), group)
-        named = dict(zip(group.coordinates[1:], rest.unbind(1), strict=True))
+        names = group.coordinates[1:] if group.polar else ()  # moments know no other groups
+        named = dict(zip(names, rest.unbind(1), strict=False))
         nothing = rest.new_zeros(len(rest))
         middle = torch.stack([named.get(f"shift_{axis}", nothing) for axis in "xy"], 1)
         scale = named.get("log_scale", nothing).exp()

@@ -95,28 +95,6 @@ def mean_picture(
     return turned(rings, torch.where(mirrored, angle, -angle), mirrored).mean(0)
 
 
-def sharpness(
-    rings: Float[Tensor, "n c rings angles"],
-    labels: Int[Tensor, " n"],
-    angle: Float[Tensor, " n"],
-    mirrored: Bool[Tensor, " n"],
-) -> float:
-    """How much of the images their clusters' mean pictures explain, 0 to 1; no label is read.
-
-    Args:
-        rings: images on rings, of norm one.
-        labels: their clusters.
-        angle: their poses, radians.
-        mirrored: whether they are mirrored.
-    """
-    total = 0.0
-    for cluster in labels.unique():
-        own = labels == cluster
-        mean = mean_picture(rings[own], angle[own], mirrored[own])
-        total += int(own.sum()) * mean.square().sum().item()
-    return total / len(rings)
-
-
 def moved(
     angle: Tensor, mirrored: Tensor, turn: Tensor | float, flip: Tensor | bool
 ) -> tuple[Tensor, Tensor]:

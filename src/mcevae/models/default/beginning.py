@@ -15,11 +15,10 @@ from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
 from mcevae.images.arrays import to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.graph import describe, invariant_graph
+from mcevae.teaching.graph import Described, describe, invariant_graph
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
 from mcevae.teaching.templates import start_poses
-from mcevae.teaching.upright import sharpness
 
 T = TypeVar("T")
 
@@ -56,8 +55,10 @@ def begin(
 ) -> Beginning:
     """Find first poses, and first clusters if there is a graph.
 
-    With a group given by generators, every pose starts at the identity. Each time the network reads
-    the poses again, they come nearer to the true ones.
+    Templates know no mirror images, and over the whole circle they have no common frame; then the
+    graph gives poses and clusters, unless settings choose. With a group given by generators, every
+    pose starts at the identity. Each time the network reads the poses again, they come nearer to
+    the true ones.
 
     Args:
         config: settings of the run.
@@ -70,28 +71,41 @@ def begin(
     element, grouping, labels = group.identity(n), None, torch.zeros(n, dtype=torch.long)
     if not group.polar:
         message = "all poses start at the identity"
-    elif start.poses == "templates":
+    elif start.poses == "moments":
+        element = group.from_parameters(F.pad(described(config, pixels, group, track).rest, (1, 0)))
+        message = "poses from moments"
+    elif start.poses == "graph" or (
+        start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors)
+    ):
+        known = described(config, pixels, group, track)
+        found, told = warned(lambda: graph_start(config, known.rings, group, support, track))
+        grouping, labels = found.grouping, found.labels
+        proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
+        element = reflect(proper, found.mirrored)
+        message = f"{about(grouping, config)}; poses from the graph{told}"
+    else:
         element = template_poses(config, pixels, group, support, track)
         message = "poses from templates"
-    else:
-        chunks = (pixels[rows] for rows in track(_chunks(n)))
-        described = describe(map(to_float, chunks), group, config.data.background_level)
-        if start.poses == "moments":
-            element = group.from_parameters(F.pad(described.rest, (1, 0)))
-            message = "poses from moments"
-        else:
-            rings = described.rings
-            found, told = warned(lambda: graph_start(config, rings, group, support, track))
-            grouping, labels = found.grouping, found.labels
-            proper = group.from_parameters(torch.cat([found.angle[:, None], described.rest], 1))
-            element, source = reflect(proper, found.mirrored), "the graph"
-            # Templates know no mirror images, and no common frame over the whole circle.
-            if start.poses == "auto" and support[0] <= WHOLE_CIRCLE and not group.mirrors:
-                others = template_poses(config, pixels, group, support, track)
-                if _sharper(rings, found, group.to_parameters(others)[:, 0]):
-                    element, source = others, "templates"
-            message = f"{about(grouping, config)}; poses from {source}{told}"
     return Beginning(element=element, grouping=grouping, labels=labels, message=message)
+
+
+def described(
+    config: PlannedConfig,
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    track: Track,
+) -> Described:
+    """Put the training images on rings.
+
+    Args:
+        config: settings of the run.
+        pixels: training images.
+        group: of the poses.
+        track: wraps the list of parts of the work.
+    """
+    rows = [slice(begin, begin + CHUNK) for begin in range(0, len(pixels), CHUNK)]
+    parts = (to_float(pixels[each]) for each in track(rows))
+    return describe(parts, group, config.data.background_level)
 
 
 def graph_start(
@@ -214,14 +228,3 @@ def warned(make: Callable[[], T]) -> tuple[T, str]:
         found = make()
     own = (each for each in told if issubclass(each.category, UserWarning))
     return found, "".join(f". {each.message}" for each in own)
-
-
-def _chunks(count: int) -> list[slice]:
-    return [slice(begin, begin + CHUNK) for begin in range(0, count, CHUNK)]
-
-
-def _sharper(rings: Tensor, found: InvariantStart, angle: Float[Tensor, " n"]) -> bool:
-    """Whether other angles give sharper canonical images than those of the graph."""
-    plain = torch.zeros_like(found.mirrored)
-    own = sharpness(rings, found.labels, found.angle, found.mirrored)
-    return sharpness(rings, found.labels, angle, plain) > own

@@ -3,12 +3,12 @@
 Nobody knows the clusters and poses of the training images. So the network learns from guesses that
 get better during training, the starred quantities of eq. (8):
 
-    epoch 0            clusters and poses from the invariant graph (`teaching.start`); or poses from
-                       templates at every angle (`teaching.templates`), if their canonical images
-                       are sharper
+    epoch 0            poses from templates at every angle (`teaching.templates`); or, over the
+                       whole circle and with mirror images, clusters and poses from the invariant
+                       graph (`teaching.start`)
     end of warm-up     poses that the network finds now, which are better than what it was taught;
-                       clusters from the graph of the canonical images, if its restarts agree
-                       better than those of the first graph
+                       clusters from the graph of the canonical images, if there are none yet or its
+                       restarts agree better
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
