@@ -196,7 +196,8 @@ def hasty(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> list[
 @pytest.mark.parametrize(
     "setting",
     [{"poses": "moments"}, {"poses": "graph"}, {"grouping": "kmeans"}, {"draw": "mode"},
-     {"frames": "common"}, {"redraws": 0}, {"encode": "image"}, {"group": "sim2"}, {"group": "aff2"}],
+     {"frames": "common"}, {"redraws": 0}, {"encode": "image"}, {"group": "sim2"},
+     {"group": "aff2"}],
     ids=str,
 )  # fmt: skip
 def test_every_switch_changes_what_is_learned(
