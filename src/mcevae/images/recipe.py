@@ -283,7 +283,10 @@ def is_plain(pixels: np.ndarray) -> bool:
 def few_levels(frames: Sequence[Frame]) -> bool:
     """Whether frames of bytes use only the lowest levels: codes such as 0, 1, 2, or masks."""
     bytes_alone = all(frame.pixels.dtype == np.uint8 for frame in frames)
-    return bytes_alone and 0 < max(int(frame.pixels.max()) for frame in frames) < LOW
+    if not bytes_alone:
+        return False
+    highest = max(int(frame.pixels.max()) for frame in frames)
+    return min(int(frame.pixels.min()) for frame in frames) < highest < LOW
 
 
 def is_coloured(pixels: np.ndarray) -> bool:
