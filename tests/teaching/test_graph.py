@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.geometry.groups import MIRROR, get_group
+from mcevae.geometry.groups import get_group, reflect
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import Images, to_float
 from mcevae.images.loading import load
@@ -58,7 +58,7 @@ def test_the_turn_between_an_image_and_a_moved_one_is_found(mirror: bool) -> Non
     shift = 0.1 * torch.stack([angles(40, 1.0), -angles(40, 1.0)], 1)
     mirrored = (torch.arange(40) % 2 == 0) & mirror
     moves = SE2.from_parameters(torch.cat([angle[:, None], shift], 1))
-    moves = torch.where(mirrored[:, None, None], moves @ MIRROR, moves)
+    moves = reflect(moves, mirrored)
     found = turns(rings_of(images), rings_of(warp(images, moves)), math.pi, mirror)
     error = torch.angle(torch.polar(torch.ones(40), found.angle - angle)).abs()
     clear = found.likeness > 0.9
@@ -73,7 +73,7 @@ def test_distances_do_not_change_when_images_are_moved(mirror: bool) -> None:
     images, angle = padded(60), angles(60)
     moves = SE2.from_parameters(torch.cat([angle[:, None], 0.05 * noise(60, 2)], 1))
     if mirror:
-        moves = torch.where((torch.arange(60) % 2 == 0)[:, None, None], moves @ MIRROR, moves)
+        moves = reflect(moves, torch.arange(60) % 2 == 0)
     first, second = (
         invariant_graph(rings_of(each), 10, mirror=mirror) for each in (images, warp(images, moves))
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mcevae.geometry.groups import get_group
+from mcevae.geometry.groups import get_group, reflect
 from mcevae.geometry.warp import warp
 from mcevae.teaching.graph import describe, invariant_graph
 from mcevae.teaching.start import invariant_start
@@ -117,8 +117,7 @@ def test_mirror_images_come_out_as_such() -> None:
     images = padded(30)[5:6]  # one chiral digit
     angle, mirrored = torch.linspace(-3, 3, 40), torch.arange(40) % 4 == 0
     moves = get_group("se2").from_parameters(F.pad(angle[:, None], (0, 2)))
-    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
-    moves = torch.where(mirrored[:, None, None], moves @ flip, moves)
+    moves = reflect(moves, mirrored)
     rings = describe([warp(images, moves)], get_group("se2"), 0.0).rings
     graph = invariant_graph(rings, 8, mirror=True)
     found = orient(rings, graph, torch.zeros(40, dtype=torch.long), math.pi)

@@ -33,8 +33,7 @@ def groups(
             that differ in their variation z.
         reset: First go back to one group for each cluster. The old file is kept as groups.json.old.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
-            clusters. last: the end of training. Both
-            have the same groups.
+            clusters. last: the end of training. Both have the same groups.
 
     Raises:
         UserError: there is no such group, or the change is not possible.

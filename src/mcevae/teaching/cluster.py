@@ -90,8 +90,10 @@ def start_clusters(
     data = images.cpu().numpy()
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
     layouts = [data if graph is None else _layout(data, graph, start) for start in starts]
-    edges = _edges(graph.index) if graph else np.empty((0, 2), int)
-    K = _best_count(layouts, edges, min(most, n), starts) if clusters is None else clusters
+    K = clusters
+    if K is None:
+        assert graph is not None  # it was required above
+        K = _best_count(layouts, _edges(graph.index), min(most, n), starts)
     split = _k_means if graph is None else _split
     found = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
     labels = [probability.argmax(axis=1) for probability in found]

@@ -26,7 +26,6 @@ LONGEST = 48
 """Pixels of the longer side, at most; a neighbour needs no finer detail."""
 CANDIDATES = 60
 """Images, among the most alike, from which neighbours are chosen."""
-CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True)

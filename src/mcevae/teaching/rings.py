@@ -26,8 +26,6 @@ ENERGY = 0.995
 images show. The candidates that this gives are then compared by all frequencies."""
 ROWS, COLUMNS = 64, 1024
 """Pairs of images that are compared at a time; they fit into a processor's cache."""
-CHUNK = 500
-"""Images that are put on rings at a time."""
 
 Track = Callable[[Sequence[Any]], Iterable[Any]]
 
@@ -71,14 +69,9 @@ def on_rings(
     angle = torch.arange(ANGLES, device=middle.device) * (2 * math.pi / ANGLES)
     ring = torch.stack([radius[:, None] * angle.cos(), radius[:, None] * angle.sin()], -1)
     to_grid = 2 * unit / middle.new_tensor([width, height])
-    parts = []
-    for some, centre, size in zip(
-        differences.split(CHUNK), middle.split(CHUNK), scale.split(CHUNK), strict=True
-    ):
-        grid = (ring * size[:, None, None, None] + centre[:, None, None]) * to_grid
-        smooth = gaussian_blur(some, BLUR * unit)
-        parts.append(F.grid_sample(smooth, grid, align_corners=False))
-    rings = torch.cat(parts) * (2 * radius).sqrt()[:, None]
+    grid = (ring * scale[:, None, None, None] + middle[:, None, None]) * to_grid
+    smooth = gaussian_blur(differences, BLUR * unit)
+    rings = F.grid_sample(smooth, grid, align_corners=False) * (2 * radius).sqrt()[:, None]
     norm = torch.linalg.vector_norm(rings.flatten(1), dim=1)
     return rings / norm.clamp_min(1e-6)[:, None, None, None]
 

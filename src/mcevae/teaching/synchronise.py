@@ -76,14 +76,14 @@ def synchronise(edges: Edges, count: int, seed: int = 0) -> Frame:
         count: N, the number of images.
         seed: seed of the first vector of the iterations.
     """
-    parts = connected_components(_matrix(edges, edges.weight, count), directed=False)[1]
-    signs, _ = _leading(edges, np.where(edges.mirrored, -1.0, 1.0), count, seed)
+    signs, _ = _leading(edges, np.where(edges.mirrored, -1.0, 1.0), _parts(edges, count), seed)
     mirrored = np.real(signs) < 0
     edges = edges.only((mirrored[edges.i] ^ mirrored[edges.j]) == edges.mirrored)
+    part = _parts(edges, count)  # after edges with other signs have gone
     # In the frame of images that are not mirrored, turns of mirrored ones go the other way.
     turn = np.where(mirrored[edges.j], -edges.angle, edges.angle)
     solved = [
-        _leading(edges, np.exp(1j * order * turn), count, seed) for order in range(1, ORDERS + 1)
+        _leading(edges, np.exp(1j * order * turn), part, seed) for order in range(1, ORDERS + 1)
     ]
     order = 1
     for tried in range(2, ORDERS + 1):
@@ -94,7 +94,7 @@ def synchronise(edges: Edges, count: int, seed: int = 0) -> Frame:
     return Frame(
         angle=np.where(mirrored, -angle, angle),
         mirrored=mirrored,
-        part=parts,
+        part=part,
         order=order,
         consistency=float(np.clip(consistency, 0, 1)),
     )
@@ -106,16 +106,28 @@ def _matrix(edges: Edges, values: np.ndarray, count: int) -> sp.csr_matrix:
     return sp.csr_matrix((half + half.conj().T) / 2)
 
 
-def _leading(edges: Edges, values: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float]:
+def _parts(edges: Edges, count: int) -> np.ndarray:
+    """Which connected part of the graph each image is in, (N,)."""
+    return connected_components(_matrix(edges, edges.weight, count), directed=False)[1]
+
+
+def _leading(
+    edges: Edges, values: np.ndarray, part: np.ndarray, seed: int
+) -> tuple[np.ndarray, float]:
     """Leading eigenvector of each connected part, and the mean agreement of edges with it.
 
     The agreement is the weighted mean of the real part of conj(v) z_j conj(z_i) over all edges,
     with all z of norm one: 1 if all edges agree.
+
+    Args:
+        edges: between the images.
+        values: (E,) v, of norm one.
+        part: (N,) connected parts, as `_parts` gives them.
+        seed: seed of the first vector of the iterations.
     """
-    weighted = _matrix(edges, edges.weight * values, count)
-    parts, part = connected_components(abs(weighted), directed=False)
-    vector = np.ones(count, dtype=complex)
-    for each in range(parts):
+    weighted = _matrix(edges, edges.weight * values, len(part))
+    vector = np.ones(len(part), dtype=complex)
+    for each in range(part.max() + 1):
         members = np.flatnonzero(part == each)
         if len(members) > 1:
             vector[members] = _eigenvector(weighted[members][:, members], seed)

@@ -78,8 +78,7 @@ def nearest_of(
     """
     n, m = candidates.shape
     numbers = rings[0].numel()
-    effect = torch.stack([changes(some).square().sum((0, 1)) for some in rings.split(500)]).sum(0)
-    penalty = torch.diag((RIDGE * effect / n).clamp_min(1e-8))  # blank images do not change
+    penalty = _penalty(rings) if by == "tangent" else None
     parts = []
     for rows in torch.arange(n).split(max(1, CHUNK_NUMBERS // (4 * m * numbers))):
         own, others = rings[rows], rings[candidates[rows].flatten()]
@@ -89,7 +88,7 @@ def nearest_of(
         aligned = turned(others, back, turn.mirrored).view(len(rows), m, -1)
         apart = aligned - own.flatten(1)[:, None]
         square = apart.square().sum(-1)
-        if by == "tangent":
+        if penalty is not None:
             effects = changes(own)
             along = (apart @ effects).mT  # (B, 7, M)
             factor = torch.linalg.cholesky(effects.mT @ effects + penalty)
@@ -105,3 +104,9 @@ def nearest_of(
         distance[:, :count].contiguous(),
         Turn(likeness=likeness, angle=angle, mirrored=mirrored),
     )
+
+
+def _penalty(rings: Float[Tensor, "n c rings angles"]) -> Float[Tensor, "7 7"]:
+    """The penalties l_i, as a diagonal matrix."""
+    effect = torch.stack([changes(some).square().sum((0, 1)) for some in rings.split(500)]).sum(0)
+    return torch.diag((RIDGE * effect / len(rings)).clamp_min(1e-8))  # blank images do not change

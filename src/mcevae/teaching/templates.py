@@ -22,7 +22,6 @@ their centroid is at the centre and they all have the same radius (`moments`).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +33,7 @@ from mcevae.geometry.groups import SO2, WHOLE_CIRCLE, MatrixGroup, within, wrapp
 from mcevae.geometry.moments import moments, places
 from mcevae.geometry.warp import warp
 from mcevae.teaching.blur import gaussian_blur
+from mcevae.teaching.rings import Track
 
 LONGER_SIDE = 28  # pixels, at most: finer detail says little about a pose
 RADIUS, BLUR = 0.475, 0.025  # radius of the disc and width of the Gaussian, image sides
@@ -42,8 +42,6 @@ BATCH = 4000  # smallest number of images in a step, if there are so many
 BETAS = (20.0, 100.0)  # first and last beta, for images of norm one
 COOLING, FLAT, PLACED, LAST = 15, 4, 12, 6  # numbers of steps; LAST ones use all images
 PULL, SHARPNESS = 0.1, 15.0  # likeness to others: weight for each image, inverse width
-
-Track = Callable[[Sequence[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, kw_only=True)

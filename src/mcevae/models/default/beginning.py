@@ -84,7 +84,16 @@ def begin(
         element = reflect(proper, found.mirrored)
         message = f"{about(grouping, config)}; poses from the graph{told}"
     else:
-        element = template_poses(config, pixels, group, support, track)
+        element = start_poses(
+            pixels,
+            group,
+            support,
+            templates=start.templates,
+            seed=config.train.seed,
+            subset=start.subset,
+            background=config.data.background_level,
+            track=track,
+        ).elements
         message = "poses from templates"
     return Beginning(element=element, grouping=grouping, labels=labels, message=message)
 
@@ -138,34 +147,6 @@ def graph_start(
         seed=config.train.seed,
         track=track,
     )
-
-
-def template_poses(
-    config: PlannedConfig,
-    pixels: UInt8[Tensor, "n c h w"],
-    group: MatrixGroup,
-    support: tuple[float, ...],
-    track: Track,
-) -> Float[Tensor, "n 3 3"]:
-    """Find poses by fitting templates at every angle.
-
-    Args:
-        config: settings of the run.
-        pixels: training images.
-        group: of the poses.
-        support: half-widths of the group's parameters.
-        track: wraps lists of parts of the work.
-    """
-    return start_poses(
-        pixels,
-        group,
-        support,
-        templates=config.start.templates,
-        seed=config.train.seed,
-        subset=config.start.subset,
-        background=config.data.background_level,
-        track=track,
-    ).elements
 
 
 def group_canonical(
