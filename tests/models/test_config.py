@@ -59,6 +59,16 @@ def test_old_files_keep_what_their_peer_was_given() -> None:
     assert Config.from_dict(values).peer == VaDEConfig(pretrain=0.4, code=3)
 
 
+def test_old_files_may_have_a_default_that_has_changed() -> None:
+    """Presets that have no start still wrote down that it was from templates."""
+    values = PRESETS["paper"]().to_dict()
+    values["start"]["poses"] = "templates"
+    assert Config.from_dict(values) == PRESETS["paper"]()
+    values["start"]["poses"] = "graph"
+    with pytest.raises(UserError, match="does not use this poses"):
+        Config.from_dict(values)
+
+
 def test_a_kind_alone_has_its_own_settings() -> None:
     assert Config.from_dict({"model": {"kind": "jrvae"}}) == PRESETS["jrvae"]()
     config = Config.from_dict({"preset": "paper", "model": {"kind": "vade"}})

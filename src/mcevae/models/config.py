@@ -26,7 +26,7 @@ from mcevae.base.config import (
 )
 from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
-from mcevae.models.own import own_settings, unread
+from mcevae.models.own import own_settings, unread, without_former
 from mcevae.models.own_group import FLAG, GroupName, OwnGroup
 from mcevae.models.registry import ENTRIES, KINDS, PRESET_NAMES, PeerConfig, entry_of, spec_of
 
@@ -281,7 +281,7 @@ class Config:
                 "peer": dataclasses.replace(peer, **checked("peer", type(peer), own)),
             }
             for part, settings in values.items():
-                known = checked(part, PART_TYPES[part], settings)
+                known = without_former(part, checked(part, PART_TYPES[part], settings), kind)
                 parts[part] = dataclasses.replace(getattr(config, part), **known)
             return dataclasses.replace(config, **parts)
         except DAMAGE as error:

@@ -50,3 +50,22 @@ def own_settings(given: Any, baseline: Any, kind: str) -> Any:
         if not spec.knows(f"peer.{name}") and readers(f"peer.{name}"):
             raise SettingError(unread(kind, f"peer.{name}"))
     return own
+
+
+FORMER = {"start.poses": "templates"}
+"""Defaults that have changed. Older files have them for models that do not read the setting."""
+
+
+def without_former(part: str, settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Leave out settings of a part that are a former default and that the model does not read.
+
+    Args:
+        part: part of the settings.
+        settings: what a file gives for it.
+        kind: kind of the model.
+    """
+    return {
+        name: value
+        for name, value in settings.items()
+        if spec_of(kind).knows(f"{part}.{name}") or FORMER.get(f"{part}.{name}") != value
+    }
