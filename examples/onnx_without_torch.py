@@ -26,6 +26,23 @@ def shares(picture: Path) -> np.ndarray:
     return x.reshape(*x.shape[:2], -1) / 255
 
 
+def flat(layer: np.ndarray, level: float) -> np.ndarray:
+    """Replace the plane fitted to the border of a layer (H, W) by a level."""
+    down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in layer.shape)
+    terms = np.stack(np.broadcast_arrays(1, across, down[:, None]), -1)
+    thick = max(1, min(layer.shape) // 16)
+    edge = np.ones(layer.shape, bool)
+    edge[thick:-thick, thick:-thick] = False
+    known, values, weight, plane = terms[edge], layer[edge], np.ones(edge.sum()), np.zeros(3)
+    for _ in range(10):  # content at the border gets a small weight
+        weighted = known * weight[:, None]
+        plane = np.linalg.solve(weighted.T @ known + 1e-4 * np.eye(3), weighted.T @ values)
+        off = np.abs(values - known @ plane)
+        spread = 1.48 * np.quantile(off, 0.5, method="lower") + 2e-3
+        weight = (1 - np.minimum(off / (4.7 * spread), 1) ** 2) ** 2 + 1e-6
+    return np.clip(layer - terms @ plane + level, 0, 1)
+
+
 def model_input(picture: Path, form: dict) -> np.ndarray:
     """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
     x = shares(picture)
@@ -42,6 +59,10 @@ def model_input(picture: Path, form: dict) -> np.ndarray:
     layers, bilinear = [], Image.Resampling.BILINEAR
     for layer in np.broadcast_to(x, (*x.shape[:2], form["channels"])).transpose(2, 0, 1):
         scaled = Image.fromarray(layer.astype(np.float32)).resize((width, height), bilinear)
+        if form["flatten"]:
+            scaled = Image.fromarray(
+                flat(np.asarray(scaled), form["background"]).astype(np.float32)
+            )
         layers.append(Image.new("F", shape[::-1], form["background"]))
         layers[-1].paste(scaled, ((shape[1] - width) // 2, (shape[0] - height) // 2))
     return (np.stack(layers)[None] * 255).round() / np.float32(255)

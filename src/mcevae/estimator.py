@@ -143,7 +143,8 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
             read_by = replace(config.data, background=self.background, on_error="stop")
             source = MemorySource(frames, read_by, name="X")
             self.recipe_, images = source.survey.recipe, source.load().train
-            config = config.changed(data={"background": self.recipe_.background})
+            chosen_by = self.recipe_.settings()
+            config = config.changed(data={n: chosen_by[n] for n in ("background", "flatten")})
             train, held, _ = split_images(images, images)
             held_out = Posed(images=held)  # nothing is scored: it stands in for test images
             splits = Splits(train=Posed(images=train), validation=held_out, test=held_out)

@@ -135,11 +135,12 @@ def palette(rng: np.random.Generator) -> Image.Image:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("flatten", [False, True])
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 @pytest.mark.parametrize("normalise", ["none", "set", "image"])
 @pytest.mark.parametrize("make", [deep, shallow_32, shares_of_one, see_through, palette])
 def test_the_example_feeds_the_model_what_predict_does(
-    make: Any, normalise: Any, fit: Any, channels: int, tmp_path: Path
+    make: Any, normalise: Any, fit: Any, flatten: bool, channels: int, tmp_path: Path
 ) -> None:
     name = f"{make.__name__}.{'png' if make in (deep, see_through, palette) else 'tif'}"
     turned = Image.Exif()
@@ -147,6 +148,7 @@ def test_the_example_feeds_the_model_what_predict_does(
     make(np.random.default_rng(0)).save(tmp_path / name, exif=turned)
     levels = (0.1, 0.8) if normalise == "set" else None
     about = {"normalise": normalise, "levels": levels, "fit": fit, "background": 0.6}
+    about["flatten"] = flatten
     recipe = Recipe(**about, channels=channels, shape=(28, 24))
     (frame,) = frames_of(tmp_path / name, name)
     assert isinstance(frame, Frame)

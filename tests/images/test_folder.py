@@ -16,7 +16,7 @@ from mcevae.base.errors import UserError
 from mcevae.images.loading import load
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.readers.registry import frames_of
-from mcevae.images.recipe import Recipe
+from mcevae.images.recipe import Recipe, recipe_for, survey
 from mcevae.images.sources.files import files_of
 from mcevae.models.config import Config, ModelConfig
 from mcevae.runs.data import prepare_for, settle
@@ -270,6 +270,39 @@ def pictures(tmp_path: Path) -> Path:
     (tmp_path / "pictures" / "a" / "broken.png").write_bytes(b"no image")
     np.save(tmp_path / "pictures" / "b" / "odd.npy", np.full((16, 16), np.nan))
     return tmp_path / "pictures"
+
+
+def on_papers(count: int, slope: float) -> list[Frame]:
+    """Frames of a bright disc on papers of different brightness, which slope across the image."""
+    down, across = np.mgrid[-1:1:32j, -1:1:32j]
+    disc = 0.3 * (down**2 + across**2 < 0.25)
+    papers = rng.uniform(0.2, 0.5, count)[:, None, None] + slope * across
+    return [
+        Frame(name=str(i), pixels=(paper + disc).astype(np.float32))
+        for i, paper in enumerate(papers)
+    ]
+
+
+def test_uneven_backgrounds_are_flattened_and_even_ones_are_kept() -> None:
+    uneven, even = on_papers(30, 0.15), on_papers(1, 0.0) * 30
+    found = survey(uneven)
+    assert found.recipe.flatten
+    assert "flattened" in found.in_words()
+    images = torch.stack([found.recipe(frame) for frame in uneven]).float() / 255
+    assert (images - images[0]).abs().max() < 0.02  # the papers are gone, and only they
+    assert images[0, 0, 16, 16] - images[0, 0, 2, 2] == pytest.approx(0.3, abs=0.02)
+    assert images[0, 0, 2, 2] == pytest.approx(found.recipe.background, abs=0.01)
+    assert not survey(even).recipe.flatten
+    assert not survey(uneven, flatten="no").recipe.flatten
+    noisy = [
+        dataclasses.replace(
+            one, pixels=(one.pixels + 0.2 * rng.normal(size=(32, 32))).astype(np.float32)
+        )
+        for one in even
+    ]
+    assert not survey(noisy).recipe.flatten  # noise is no other background
+    settled = DataConfig(**found.settled())
+    assert recipe_for(settled, (1, 32, 32)) == found.recipe
 
 
 def test_broken_files_are_left_out_and_named(pictures: Path) -> None:

@@ -15,7 +15,6 @@ from mcevae.images.arrays import Images, to_float
 from mcevae.images.loading import load
 from mcevae.teaching import rings as on
 from mcevae.teaching import tangent
-from mcevae.teaching.background import foreground
 from mcevae.teaching.graph import describe, invariant_graph, reach_of
 from mcevae.teaching.rings import most_alike, turned, turns
 
@@ -185,16 +184,6 @@ def test_neighbours_share_a_label_more_often_than_those_by_pixels() -> None:
     by_graph = invariant_graph(rings_of(images), 10, reach=math.radians(12)).index
     same = [(labels[each] == labels[:, None]).float().mean() for each in (by_graph, by_pixel)]
     assert same[0] > same[1] + 0.04
-
-
-def test_a_sloping_background_is_taken_off_and_a_constant_one_too() -> None:
-    images = padded(10).expand(-1, 3, -1, -1)
-    across = torch.linspace(0, 0.3, images.shape[-1])
-    papers = 0.2 + noise(10, 3, 1, 1) * 0.3 + across * noise(10, 3, 1, 1)
-    shown = papers + 0.4 * images
-    assert (foreground(shown, 0.0) - 0.4 * images).abs().max() < 0.02
-    assert foreground(images, 0.0).equal(images)
-    assert (foreground(0.5 + 0.4 * images, 0.5) - 0.4 * images).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(

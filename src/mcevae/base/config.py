@@ -53,6 +53,10 @@ class FilesConfig:
     levels: tuple[float, float] | None = None
     """Black and white for --normalise set, as shares of the range of the number type. If not given:
     measured from the images."""
+    flatten: Literal["auto", "yes", "no"] = "auto"
+    """Whether to even out backgrounds of images from files: a plane is fitted to the border of each
+    image, and replaced by --background. auto: if half of the images have another background than
+    the others, or one that slopes."""
     labels: str | None = None
     """Labels, which are used for scores only: the word folders (the folder of a file is its label),
     or a .csv file with the columns file and label. If not given: labels of the source, if it has

@@ -227,6 +227,7 @@ def describe(run: TrainedRun) -> dict[str, Any]:
             "levels": recipe.levels,
             "background": recipe.background,
             "fit": recipe.fit,
+            "flatten": recipe.flatten,
         },
         "pose": {
             "group": run.model.group.name,

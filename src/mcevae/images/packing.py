@@ -67,14 +67,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             "count": count,
             "shape": (channels, height, width),
             "digest": digest,
-            "recipe": {
-                "size": height if height == width else None,
-                "colour": "rgb" if channels == 3 else "grey",
-                "normalise": recipe.normalise,
-                "levels": recipe.levels,
-                "background": recipe.background,
-                "fit": recipe.fit,
-            },
+            "recipe": {"size": height if height == width else None, **recipe.settings()},
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
         }

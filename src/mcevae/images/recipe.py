@@ -6,7 +6,7 @@ record the recipe, and all later images are converted with it.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, to_bytes
+from mcevae.images.background import UNEVEN, flattened, unevenness
 from mcevae.images.readers.frames import Frame, Unreadable
 
 LUMA = (0.299, 0.587, 0.114)
@@ -34,8 +35,6 @@ SAMPLED = 4096
 """About how many values of each frame are used for the percentiles of a set."""
 ABSURD = 1e30
 """Intensities beyond this could overflow in differences and quotients."""
-UNEVEN = 0.2
-"""Warn if the quartile distance of the borders' medians is larger than this."""
 COLOURED = 0.02
 """A larger difference between channels, as a share of the range, counts as colour."""
 
@@ -54,6 +53,7 @@ class Recipe:
         fit: pad: the longer side of the frame fills the image, so all of it is kept; crop: the
             shorter side fills the image.
         shape: height and width of the image.
+        flatten: whether the plane fitted to the border of each image becomes `background`.
     """
 
     normalise: Literal["none", "set", "image"]
@@ -62,6 +62,7 @@ class Recipe:
     background: float
     fit: Literal["pad", "crop"]
     shape: tuple[int, int]
+    flatten: bool = False
 
     def __post_init__(self) -> None:
         if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
@@ -85,26 +86,47 @@ class Recipe:
         if self.keeps(frame.pixels):
             pixels = torch.from_numpy(np.array(frame.pixels))
             return pixels.view(*self.shape, self.channels).movedim(-1, 0)
+        return to_bytes(framed(self.scaled(frame), self))
+
+    def scaled(self, frame: Frame) -> Float[Tensor, "C h w"]:
+        """Convert a frame as far as its size, before it is flattened and padded or cropped.
+
+        Raises:
+            Unreadable: the frame's values or shape do not fit.
+        """
         values, opacity = floats(frame.pixels, self.normalise, self.levels)
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         if len(image) == 3 and self.channels == 1:
             image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
-        return to_bytes(fitted(image.expand(self.channels, -1, -1), self))
+        return resized(image.expand(self.channels, -1, -1), self)
 
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
         shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
-        return self.normalise == "none" and pixels.dtype == np.uint8 and pixels.shape in shapes
+        plain = self.normalise == "none" and not self.flatten
+        return plain and pixels.dtype == np.uint8 and pixels.shape in shapes
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of `DataConfig` that give this recipe, apart from the size."""
+        return {
+            "colour": "rgb" if self.channels == 3 else "grey",
+            "normalise": self.normalise,
+            "levels": self.levels,
+            "background": self.background,
+            "fit": self.fit,
+            "flatten": "yes" if self.flatten else "no",
+        }
 
     def in_words(self) -> str:
         """Describe colours, intensities and background in words."""
         rule = {"none": "as they are", "image": "stretched image by image"}.get(self.normalise, "")
         if self.levels:
             rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
+        flat = ", to which uneven backgrounds are flattened" if self.flatten else ""
         return (
             f"{'in colour' if self.channels == 3 else 'grey'}; intensities {rule}; "
-            f"background {self.background:g} (0 is black)"
+            f"background {self.background:g} (0 is black){flat}"
         )
 
 
@@ -148,15 +170,22 @@ def floats(
     return ((values - low) / (high - low)).clip(0, 1), opacity
 
 
-def fitted(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H W"]:
-    """Scale an image to the recipe's shape, keeping its aspect ratio, then pad or crop it."""
+def resized(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C h2 w2"]:
+    """Scale an image to the recipe's shape, keeping its aspect ratio."""
     height, width = recipe.shape
     ratios = height / image.shape[1], width / image.shape[2]
     ratio = min(ratios) if recipe.fit == "pad" else max(ratios)
     size = [max(1, round(side * ratio)) for side in image.shape[1:]]
     if size != list(image.shape[1:]):
         image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
-    down, right = height - size[0], width - size[1]
+    return image
+
+
+def framed(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H W"]:
+    """Flatten the background of an image, if the recipe does, then pad or crop it."""
+    if recipe.flatten:
+        image = flattened(image[None], recipe.background)[0]
+    down, right = recipe.shape[0] - image.shape[1], recipe.shape[1] - image.shape[2]
     borders = (right // 2, right - right // 2, down // 2, down - down // 2)
     return F.pad(image, borders, value=recipe.background)  # borders below zero crop
 
@@ -177,6 +206,7 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         background=settings.background_level,
         fit=settings.fit,
         shape=(height, width),
+        flatten=settings.flatten == "yes",
     )
 
 
@@ -188,38 +218,24 @@ class Survey:
         recipe: the recipe chosen for them.
         alike: whether the frames keep their size.
         sizes: smallest and largest (width, height).
-        spread: how much the borders differ between frames: quartile distance of their medians.
     """
 
     recipe: Recipe
     alike: bool
     sizes: tuple[tuple[int, int], tuple[int, int]]
-    spread: float
 
     def settled(self) -> dict[str, Any]:
         """Settings of `DataConfig` that give the same recipe. A run records them."""
-        recipe = self.recipe
-        return {
-            "size": None if self.alike else recipe.shape[0],
-            "colour": "rgb" if recipe.channels == 3 else "grey",
-            "normalise": recipe.normalise,
-            "levels": recipe.levels,
-            "background": recipe.background,
-        }
+        size = None if self.alike else self.recipe.shape[0]
+        return {"size": size, **self.recipe.settings()}
 
     def in_words(self) -> str:
-        """Describe the frames and what will be done to them, with a warning if needed."""
+        """Describe the frames and what will be done to them."""
         recipe, (least, most) = self.recipe, self.sizes
         height, width = recipe.shape
         size = f"{least[0]} x {least[1]}" + (f" to {most[0]} x {most[1]}" if least != most else "")
         kept = "kept" if self.alike else f"fit into {width} x {height}"
-        text = f"Images of {size} pixels, {kept}, {recipe.in_words()}."
-        if self.spread > UNEVEN:
-            text += (
-                " The images' borders differ in brightness; if they are all background, "
-                "--normalise image makes them more alike."
-            )
-        return text
+        return f"Images of {size} pixels, {kept}, {recipe.in_words()}."
 
 
 def survey(
@@ -232,13 +248,15 @@ def survey(
     normalise: Literal["auto", "none", "set", "image"] = "auto",
     background: float | None = None,
     levels: tuple[float, float] | None = None,
+    flatten: Literal["auto", "yes", "no"] = "auto",
 ) -> Survey:
     """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
 
     Size: that of the frames if they all have one size of 16 to `most` pixels a side, else 64 x 64.
     Colour: if any frame has colours. Intensities: unchanged for floats from 0 to 1, and for bytes
     that do not only use the lowest levels, as codes and masks do; else stretched by the percentiles
-    of the set. Background: the median of the frames' borders.
+    of the set. Background: the median of the frames' borders, to which each image is flattened if
+    half of them have another background, or one that slopes.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -249,6 +267,7 @@ def survey(
         normalise: as in `Recipe`, or auto.
         background: 0 to 1.
         levels: black and white of "set".
+        flatten: whether to flatten backgrounds.
     """
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
@@ -258,19 +277,29 @@ def survey(
     levels = (levels or levels_of(frames)) if rule == "set" else None
     colour = any(is_coloured(frame.pixels) for frame in frames)
     borders = [border(frame.pixels, rule, levels, background) for frame in frames]
-    low, middle, high = np.percentile(borders, (25, 50, 75)).tolist()
     recipe = Recipe(
         normalise=rule,
         levels=levels,
         channels=3 if channels == "rgb" or (channels == "auto" and colour) else 1,
-        background=round(middle, 3) if background is None else background,
+        background=round(float(np.median(borders)), 3) if background is None else background,
         fit=fit,
         shape=shape,
+        flatten=flatten == "yes",
     )
+    if flatten == "auto":
+        recipe = replace(recipe, flatten=are_uneven(frames, recipe))
     widths = sorted((width, height) for height, width in shapes)
-    return Survey(
-        recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]), spread=high - low
-    )
+    return Survey(recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]))
+
+
+def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
+    """Whether the frames have backgrounds that differ from the recipe's.
+
+    Raises:
+        Unreadable: a frame's shape or values do not fit.
+    """
+    found = [unevenness(recipe.scaled(frame), recipe.background) for frame in frames]
+    return float(np.median(found)) > UNEVEN
 
 
 def is_plain(pixels: np.ndarray) -> bool:

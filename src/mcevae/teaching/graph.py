@@ -18,7 +18,6 @@ from torch import Tensor
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
 from mcevae.geometry.moments import moments
 from mcevae.images.arrays import require, shrink
-from mcevae.teaching.background import foreground
 from mcevae.teaching.rings import Track, Turn, most_alike, on_rings
 from mcevae.teaching.tangent import nearest_of
 
@@ -64,11 +63,11 @@ def describe(
     Args:
         images: from 0 to 1, in parts.
         group: of the poses.
-        background: of all images, from 0 to 1, if they have one.
+        background: of all images, from 0 to 1.
     """
     parts = []
     for some in images:
-        differences = foreground(shrink(some, LONGEST), background)
+        differences = shrink(some, LONGEST) - background
         rest = moments(differences.abs(), group)
         names = group.coordinates[1:] if group.polar else ()  # moments know no other groups
         named = dict(zip(names, rest.unbind(1), strict=False))

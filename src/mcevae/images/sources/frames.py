@@ -89,6 +89,7 @@ class FrameSource(Source):
             normalise=settings.normalise,
             background=settings.background,
             levels=settings.levels,
+            flatten=settings.flatten,
         )
 
     def parts(

@@ -63,11 +63,11 @@ class PackSource(RowSource):
         Raises:
             UserError: it is another.
         """
-        for name in ("normalise", "levels", "background", "fit"):
-            value = getattr(recipe, name)
-            if self.pack.recipe[name] != value:
+        made = {"flatten": "no", **self.pack.recipe}  # older packs do not have it
+        for name, value in recipe.settings().items():
+            if name != "colour" and made[name] != value:
                 raise UserError(
-                    f"{self.name}: was made with {name} {self.pack.recipe[name]}, but the run "
+                    f"{self.name}: was made with {name} {made[name]}, but the run "
                     f"reads images with {value}; pack them anew with --like RUN."
                 )
         super().check(recipe)

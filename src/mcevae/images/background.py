@@ -1,14 +1,13 @@
-"""What images show, apart from their background."""
+"""The background of each image: a plane, fitted to its border."""
+
+import math
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-NEAR = 0.06
-"""A border pixel agrees with a background if it is within this of it. Images run from 0 to 1."""
-AGREED = 0.6
-"""The background of all images is one constant if this share of an image's border agrees with it,
-for half of the images."""
+UNEVEN = 0.06
+"""Backgrounds are uneven if half of the images have more `unevenness` than this."""
 ROUNDS = 10
 TUKEY = 4.7
 """Residuals beyond this many standard deviations do not count (Tukey's biweight)."""
@@ -22,22 +21,32 @@ def border(height: int, width: int) -> Bool[Tensor, "h w"]:
     return ~inside
 
 
-def foreground(images: Float[Tensor, "n c h w"], level: float) -> Float[Tensor, "n c h w"]:
-    """Return how images differ from their background.
-
-    The background is `level`, if the borders of the images agree with it. If they do not, it is a
-    plane fitted to the border of each image and channel. Content that reaches the border counts
-    little in the fit.
+def flattened(images: Float[Tensor, "n c h w"], level: float) -> Float[Tensor, "n c h w"]:
+    """Replace the background of each image, a plane, by one level; the result is from 0 to 1.
 
     Args:
-        images: (N, C, H, W), from 0 to 1.
-        level: the background of all images, from 0 to 1, if they have one.
+        images: from 0 to 1.
+        level: of the background after it, 0 to 1.
     """
-    edge = border(*images.shape[-2:]).to(images.device)
-    agreed = ((images[:, :, edge] - level).abs() < NEAR).float().mean((1, 2))
-    if agreed.median() >= AGREED:
-        return images - level
-    return images - fitted_plane(images, edge)
+    plane = fitted_plane(images, border(*images.shape[-2:]).to(images.device))
+    return (images - plane + level).clamp(0, 1)
+
+
+def unevenness(image: Float[Tensor, "c h w"], level: float) -> float:
+    """How far the background of an image surely is from a level, as the mean along its border.
+
+    It is the distance of the fitted plane, less twice the error that the noise of the border gives
+    it. So noise and a little content at the border do not count.
+
+    Args:
+        image: from 0 to 1.
+        level: 0 to 1.
+    """
+    edge = border(*image.shape[-2:]).to(image.device)
+    plane = fitted_plane(image[None], edge)[0, :, edge]
+    noise = 1.48 * (image[:, edge] - plane).abs().median()
+    error = noise * math.sqrt(3 / int(edge.sum()))  # of a plane, which has 3 parameters
+    return ((plane - level).abs().mean() - 2 * error).item()
 
 
 def fitted_plane(
