@@ -5,8 +5,8 @@ from pathlib import Path
 from mcevae.base.config import DataConfig
 from mcevae.images.arrays import Images
 from mcevae.images.readers.frames import Fault
-from mcevae.images.recipe import Survey
 from mcevae.images.sources.registry import open_source
+from mcevae.images.survey import Survey
 
 
 def read(source: Path, settings: DataConfig) -> tuple[Images, list[Fault]]:

@@ -16,8 +16,9 @@ from mcevae.base.errors import UserError
 from mcevae.images.loading import load
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.readers.registry import frames_of
-from mcevae.images.recipe import Recipe, recipe_for, survey
+from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.files import files_of
+from mcevae.images.survey import survey
 from mcevae.models.config import Config, ModelConfig
 from mcevae.runs.data import prepare_for, settle
 from tests.images.reading import look, read

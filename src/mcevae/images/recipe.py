@@ -1,12 +1,10 @@
 """Convert frames of any size, type and brightness to images that a model takes.
 
-`survey` chooses a recipe once, from the images that a model is trained on. The settings of the run
-record the recipe, and all later images are converted with it.
+`images.survey` chooses a recipe once, from the images that a model is trained on. The settings of
+the run record the recipe, and all later images are converted with it.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,26 +15,18 @@ from torch import Tensor
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, to_bytes
-from mcevae.images.background import UNEVEN, flattened, unevenness
+from mcevae.images.arrays import MAX_SIDE, to_bytes
+from mcevae.images.background import flattened
 from mcevae.images.readers.frames import Frame, Unreadable
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 TAILS = (0.1, 99.9)
 """Percentiles that become black and white when intensities are stretched."""
-SIDE = 64
-"""Default side of the images. The cost grows with its square."""
 LEAST = 4
 """Smallest allowed side of a frame in pixels."""
-LOW = 32
-"""Bytes that all lie below this are stretched; as they are, they would be nearly black."""
-SAMPLED = 4096
-"""About how many values of each frame are used for the percentiles of a set."""
 ABSURD = 1e30
 """Intensities beyond this could overflow in differences and quotients."""
-COLOURED = 0.02
-"""A larger difference between channels, as a share of the range, counts as colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,157 +198,3 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         shape=(height, width),
         flatten=settings.flatten == "yes",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Survey:
-    """What was learned from a sample of frames.
-
-    Attributes:
-        recipe: the recipe chosen for them.
-        alike: whether the frames keep their size.
-        sizes: smallest and largest (width, height).
-    """
-
-    recipe: Recipe
-    alike: bool
-    sizes: tuple[tuple[int, int], tuple[int, int]]
-
-    def settled(self) -> dict[str, Any]:
-        """Settings of `DataConfig` that give the same recipe. A run records them."""
-        size = None if self.alike else self.recipe.shape[0]
-        return {"size": size, **self.recipe.settings()}
-
-    def in_words(self) -> str:
-        """Describe the frames and what will be done to them."""
-        recipe, (least, most) = self.recipe, self.sizes
-        height, width = recipe.shape
-        size = f"{least[0]} x {least[1]}" + (f" to {most[0]} x {most[1]}" if least != most else "")
-        kept = "kept" if self.alike else f"fit into {width} x {height}"
-        return f"Images of {size} pixels, {kept}, {recipe.in_words()}."
-
-
-def survey(
-    frames: Sequence[Frame],
-    *,
-    size: int | None = None,
-    most: int = SIDE,
-    fit: Literal["pad", "crop"] = "pad",
-    channels: Literal["auto", "grey", "rgb"] = "auto",
-    normalise: Literal["auto", "none", "set", "image"] = "auto",
-    background: float | None = None,
-    levels: tuple[float, float] | None = None,
-    flatten: Literal["auto", "yes", "no"] = "auto",
-) -> Survey:
-    """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
-
-    Size: that of the frames if they all have one size of 16 to `most` pixels a side, else 64 x 64.
-    Colour: if any frame has colours. Intensities: unchanged for floats from 0 to 1, and for bytes
-    that do not only use the lowest levels, as codes and masks do; else stretched by the percentiles
-    of the set. Background: the median of the frames' borders, to which each image is flattened if
-    half of them have another background, or one that slopes.
-
-    Args:
-        frames: a sample of frames that can all be used.
-        size: side of the images.
-        most: largest side that is kept.
-        fit: as in `Recipe`.
-        channels: grey (1 channel), rgb (3 channels) or auto (as the frames are).
-        normalise: as in `Recipe`, or auto.
-        background: 0 to 1.
-        levels: black and white of "set".
-        flatten: whether to flatten backgrounds.
-    """
-    shapes = [frame.pixels.shape[:2] for frame in frames]
-    alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
-    shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
-    plain = all(is_plain(frame.pixels) for frame in frames) and not few_levels(frames)
-    rule = normalise if normalise != "auto" else "none" if plain else "set"
-    levels = (levels or levels_of(frames)) if rule == "set" else None
-    colour = any(is_coloured(frame.pixels) for frame in frames)
-    borders = [border(frame.pixels, rule, levels, background) for frame in frames]
-    recipe = Recipe(
-        normalise=rule,
-        levels=levels,
-        channels=3 if channels == "rgb" or (channels == "auto" and colour) else 1,
-        background=round(float(np.median(borders)), 3) if background is None else background,
-        fit=fit,
-        shape=shape,
-        flatten=flatten == "yes",
-    )
-    if flatten == "auto":
-        recipe = replace(recipe, flatten=are_uneven(frames, recipe))
-    widths = sorted((width, height) for height, width in shapes)
-    return Survey(recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]))
-
-
-def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
-    """Whether the frames have backgrounds that differ from the recipe's.
-
-    Raises:
-        Unreadable: a frame's shape or values do not fit.
-    """
-    found = [unevenness(recipe.scaled(frame), recipe.background) for frame in frames]
-    return float(np.median(found)) > UNEVEN
-
-
-def is_plain(pixels: np.ndarray) -> bool:
-    """Whether a frame needs no stretching: bytes, or floats from 0 to 1."""
-    if pixels.dtype == np.uint8 or pixels.dtype.kind == "b":
-        return True
-    return pixels.dtype.kind == "f" and bool(pixels.min() >= 0) and bool(pixels.max() <= 1)
-
-
-def few_levels(frames: Sequence[Frame]) -> bool:
-    """Whether frames of bytes use only the lowest levels: codes such as 0, 1, 2, or masks."""
-    bytes_alone = all(frame.pixels.dtype == np.uint8 for frame in frames)
-    if not bytes_alone:
-        return False
-    highest = max(int(frame.pixels.max()) for frame in frames)
-    return min(int(frame.pixels.min()) for frame in frames) < highest < LOW
-
-
-def is_coloured(pixels: np.ndarray) -> bool:
-    """Whether the visible part of a frame has colours."""
-    if pixels.ndim != 3 or pixels.shape[-1] < 3:
-        return False
-    values = pixels[..., :3].astype(np.float32)
-    if pixels.shape[-1] == 4:
-        values = values * (pixels[..., 3:] > 0)
-    return bool(np.ptp(values, axis=-1).max() > COLOURED * max(float(values.max()), 1e-9))
-
-
-def levels_of(frames: Sequence[Frame]) -> tuple[float, float]:
-    """Percentiles `TAILS` of a set of frames. Each frame gives about the same number of values."""
-    parts = []
-    for frame in frames:
-        values = frame.pixels[..., :3].ravel() if frame.pixels.ndim == 3 else frame.pixels.ravel()
-        full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
-        parts.append(values[:: math.ceil(len(values) / SAMPLED)].astype(np.float64) / full)
-    low, high = np.percentile(np.concatenate(parts), TAILS).tolist()
-    return low, high
-
-
-def border(
-    pixels: np.ndarray,
-    normalise: Literal["none", "set", "image"],
-    levels: tuple[float, float] | None,
-    background: float | None,
-) -> float:
-    """Median grey of a frame's outermost pixels. Transparent pixels count as `background`.
-
-    Args:
-        pixels: the frame.
-        normalise: as in `Recipe`.
-        levels: as in `Recipe`.
-        background: 0 to 1; None: white.
-
-    Raises:
-        Unreadable: the frame's shape or values do not fit.
-    """
-    values, opacity = floats(pixels, normalise, levels)
-    grey = values @ np.asarray(LUMA, np.float32) if values.shape[-1] == 3 else values[..., 0]
-    clear = 1.0 if background is None else background
-    grey = opacity[..., 0] * grey + (1 - opacity[..., 0]) * clear
-    ring = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    return float(np.median(ring))

@@ -1,9 +1,10 @@
 """First clusters: a graph of neighbours, laid out by UMAP and split by a Gaussian mixture.
 
 UMAP (McInnes, Healy, Melville, 2018) lays the graph out in a few dimensions, and a Gaussian mixture
-finds clusters there. Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and
-evaluating community structure in networks", 2004): it is the share of edges inside clusters, minus
-the share expected by chance. No label is read.
+finds clusters there. Kinds of unequal size are found by joining pieces (`teaching.joining`).
+Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and evaluating community
+structure in networks", 2004): it is the share of edges inside clusters, minus the share expected by
+chance. No label is read.
 """
 
 import math
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from mcevae.images.arrays import require
 from mcevae.teaching.graph import Graph
+from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import umap
 
 LAYOUT_DIM = 5
@@ -38,8 +40,6 @@ class Grouping:
     """The number of clusters K, given or chosen."""
     labels: Int64[Tensor, " n"]
     """0 to K - 1, in no particular order."""
-    confidence: Float[Tensor, " n"]
-    """Posterior probability of the image's cluster under the mixture, 0 to 1."""
     agreement: float
     """Mean normalised mutual information with the other restarts, 0 to 1; NaN without restarts."""
     duplicates: list[tuple[int, int]]
@@ -60,6 +60,9 @@ def start_clusters(
     If K is not given, the K with the largest modularity on the neighbour graph is taken (mean of
     the restarts). Modularity falls when similar images are split into two clusters. The result is a
     guide: the same things in two slants may count as two.
+
+    A mixture splits large clusters before it finds small ones. If restarts agree better on clusters
+    that are joined from pieces (`teaching.joining`), these are taken.
 
     Layout and mixture depend on chance, so there are several restarts. Those with the fewest empty
     clusters are kept, of these those with the fewest duplicates, and of these the one that agrees
@@ -95,8 +98,9 @@ def start_clusters(
         assert graph is not None  # it was required above
         K = _best_count(layouts, _edges(graph.index), min(most, n), starts)
     split = _k_means if graph is None else _split
-    found = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
-    labels = [probability.argmax(axis=1) for probability in found]
+    labels = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
+    if graph is not None:
+        labels = steadier(labels, layouts, _neighbours(graph), K, starts)
     agreement = _agreement(labels)
     filled = [len(np.unique(label)) for label in labels]
     duplicates = [
@@ -113,8 +117,7 @@ def start_clusters(
         warnings.warn(f"Clusters {pairs} can hardly be told apart{remedy}.", stacklevel=2)
     return Grouping(
         clusters=K,
-        labels=torch.from_numpy(labels[best]),
-        confidence=torch.from_numpy(found[best].max(axis=1)).float().clamp(0, 1),
+        labels=torch.from_numpy(labels[best].astype(np.int64)),
         agreement=agreement[best],
         duplicates=duplicates[best],
     )
@@ -122,35 +125,39 @@ def start_clusters(
 
 def _layout(data: np.ndarray, graph: Graph, seed: int) -> np.ndarray:
     """Lay a graph out by UMAP, (N, 5). `data` (N, P) only places parts without any connection."""
-    itself = torch.arange(len(data), device=graph.index.device)[:, None]
-    indices = torch.cat([itself, graph.index], dim=1)  # UMAP counts an image as its own neighbour
-    distances = F.pad(graph.distance, (1, 0))
+    neighbours = _neighbours(graph)
     return umap(
         data,
-        n_neighbors=indices.shape[1],
+        n_neighbors=neighbours[0].shape[1],
         n_components=LAYOUT_DIM,
         min_dist=0.0,
         n_epochs=LAYOUT_EPOCHS,
         init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # few points, few eigenvectors
-        precomputed_knn=(indices.cpu().numpy(), distances.cpu().numpy()),
+        precomputed_knn=neighbours,
         random_state=seed,
     )
+
+
+def _neighbours(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours (N, k + 1) and their distances, in which an image is its own first neighbour."""
+    itself = torch.arange(len(graph.index), device=graph.index.device)[:, None]
+    indices = torch.cat([itself, graph.index], dim=1)
+    return indices.cpu().numpy(), F.pad(graph.distance, (1, 0)).cpu().numpy()
 
 
 def _split(
     points: np.ndarray, clusters: int, seed: int, starts: int = MIXTURE_STARTS
 ) -> np.ndarray:
-    """Posterior probabilities (N, K) of the components of a Gaussian mixture."""
+    """The likeliest component of a Gaussian mixture for each point, (N,)."""
     mixture = GaussianMixture(
         clusters, n_init=starts, max_iter=500, reg_covar=1e-4, random_state=seed
     )
-    return mixture.fit(points).predict_proba(points)
+    return mixture.fit_predict(points)
 
 
 def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Clusters of the points by k-means, one-hot (N, K)."""
-    found = KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
-    return np.eye(clusters)[found]
+    """Clusters of the points by k-means, (N,)."""
+    return KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
 
 
 def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
@@ -159,7 +166,7 @@ def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: 
     def modularity(clusters: int) -> float:
         total = 0.0
         for points, seed in zip(layouts, seeds, strict=True):
-            labels = _split(points, clusters, seed, SEARCH_STARTS).argmax(axis=1)
+            labels = _split(points, clusters, seed, SEARCH_STARTS)
             total += np.trace(_beyond_chance(labels, edges, clusters))
         return total
 

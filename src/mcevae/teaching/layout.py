@@ -1,11 +1,14 @@
 """The map of the report: points in a plane, near each other if their images are alike."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
@@ -27,17 +30,48 @@ def umap(data: np.ndarray, **options: Any) -> np.ndarray:
         data: the points.
         options: options of `umap.UMAP`, such as random_state.
     """
+    with quiet_numba():
+        from umap import UMAP  # takes seconds to import
+
+        found = UMAP(n_jobs=1, **options).fit_transform(data)
+    return np.asarray(found, dtype=np.float64)
+
+
+def umap_edges(
+    indices: Int[np.ndarray, "n k"], distances: Float[np.ndarray, "n k"], seed: int = 0
+) -> sp.csr_matrix:
+    """The weights (n, n) that UMAP gives the edges between neighbours, 0 to 1, symmetric.
+
+    Args:
+        indices: neighbours of each point, which counts as the first of its own.
+        distances: to them.
+        seed: seed of UMAP.
+    """
+    with quiet_numba():
+        from umap.umap_ import fuzzy_simplicial_set
+
+        weights = fuzzy_simplicial_set(
+            np.zeros((len(indices), 1), np.float32),  # is not read, since neighbours are known
+            n_neighbors=indices.shape[1],
+            random_state=np.random.RandomState(seed),
+            metric="euclidean",
+            knn_indices=indices,
+            knn_dists=distances,
+        )[0]
+    return sp.csr_matrix(weights)
+
+
+@contextmanager
+def quiet_numba() -> Iterator[None]:
+    """Ignore UMAP's warnings, and keep the number of threads of torch."""
     with warnings.catch_warnings():
         # They are about parts that we do not use: TensorFlow, and placing new images.
         warnings.simplefilter("ignore")
-        from umap import UMAP  # takes seconds to import
-
         threads = torch.get_num_threads()
         try:
-            found = UMAP(n_jobs=1, **options).fit_transform(data)
+            yield
         finally:
             torch.set_num_threads(threads)  # numba sets OpenMP's number, which torch shares
-    return np.asarray(found, dtype=np.float64)
 
 
 def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:

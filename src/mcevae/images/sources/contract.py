@@ -20,9 +20,10 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.readers.frames import Fault
-from mcevae.images.recipe import Recipe, Survey
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
+from mcevae.images.survey import Survey
 
 Track = Callable[[list[Any]], Iterable[Any]]
 """Wraps a list of things to read, for example to show a progress bar."""

@@ -15,9 +15,9 @@ from mcevae.images.readers.arrays import ARRAYS
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.pictures import PICTURES
 from mcevae.images.readers.registry import READERS, frames_of
-from mcevae.images.recipe import SIDE
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
+from mcevae.images.survey import SIDE
 
 LISTS = ".txt"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.recipe import SIDE, Recipe, Survey, floats, survey
+from mcevae.images.recipe import Recipe, floats
 from mcevae.images.sources.contract import (
     START,
     Part,
@@ -25,6 +25,7 @@ from mcevae.images.sources.contract import (
     Track,
     no_image,
 )
+from mcevae.images.survey import SIDE, Survey, survey
 
 SAMPLE = 512
 """Number of frames from which a recipe is chosen."""
