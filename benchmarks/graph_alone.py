@@ -3,19 +3,30 @@
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
+from mcevae.models.default.beginning import described, graph_start, warned
+from mcevae.training.schedule import planned
 
 
-def graph_alone(images: UInt8[Tensor, "n c h w"], settings: Config) -> Int64[Tensor, " n"] | None:
+def graph_alone(
+    images: UInt8[Tensor, "n c h w"], settings: Config, group: MatrixGroup
+) -> Int64[Tensor, " n"]:
     """Sort images into clusters by the invariant graph alone, no network being trained.
 
     `scoring` calls it beside each trained run, so that both are scored on the same test images.
 
     Args:
         images: training images, then test images.
-        settings: settings of the run: number of clusters, group and support, seed.
+        settings: settings of the run: number of clusters, support, seed.
+        group: of the poses.
 
     Returns:
-        Cluster of each image, from 0. None: there is no such graph in the package yet.
+        Cluster of each image, from 0.
     """
-    return None
+    plan = planned(settings, len(images))
+    rings = described(plan, images, group, iter).rings
+    found, _ = warned(
+        lambda: graph_start(plan, rings, group, plan.support.half_widths(group), iter)
+    )
+    return found.labels

@@ -7,7 +7,7 @@
 name says), choose their checkpoint on 5,000 and are scored once on the 10,000 test images. The
 others train on the files that `sets.py` wrote into the folder of sets, and are scored once on
 their test images. Beside each run stand the scores of an invariant graph without training
-(`graph_alone.py`), once there is one. Labels and true poses are read by scores alone. Cells, each a
+(`graph_alone.py`). Labels and true poses are read by scores alone. Cells, each a
 row and a seed, that are done are not run again, a stopped one goes on where it was. Rewrites
 results/quality.json after every cell.
 """

@@ -41,6 +41,7 @@ def made(
     clusters: int | str,
     support: dict[str, float],
     group: str = "se2",
+    mirror: bool = False,
     **targets: tuple[float, float],
 ) -> Row:
     """A row of a set of `sets.py`. Few images train for more epochs, as in `mcevae fit`.
@@ -51,11 +52,12 @@ def made(
         clusters: K, or auto.
         support: how far images may be moved.
         group: Lie group of the poses.
+        mirror: whether images may be mirrored.
         targets: as `Row.targets`.
     """
     settings = {
         "data": {"source": source},
-        "model": {"clusters": clusters, "group": group},
+        "model": {"clusters": clusters, "group": group, "mirror": mirror},
         "support": support,
     }
     return Row(title=title, settings=settings, targets=targets)
@@ -136,6 +138,7 @@ MADE = {
         "10 symbols, mirrored by chance",
         10,
         within(180, 0.15),
+        mirror=True,
         accuracy=(0.98, 1.0),
     ),
     "noise-0.3": made(

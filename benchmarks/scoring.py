@@ -49,7 +49,7 @@ def extra_scores(model: Model, config: Config, data: Splits, split: str) -> Figu
     known = embed(model, named.pixels).cluster
     balanced = balanced_accuracy(known, named.labels, found.cluster, labels)
     scores["balanced_accuracy"] = figure(balanced, "share", len(labels))
-    return scores | graph_scores(config, data.train, scored)
+    return scores | graph_scores(model, config, data.train, scored)
 
 
 def figure(value: float, unit: str, n: int) -> dict[str, Any]:
@@ -102,19 +102,18 @@ def balanced_accuracy(known: Tensor, names: Tensor, clusters: Tensor, labels: Te
     return float(np.mean([right[labels.numpy() == kind].mean() for kind in labels.unique()]))
 
 
-def graph_scores(config: Config, train: Posed, scored: Posed) -> Figures:
-    """Scores of the invariant graph without training, on the same images. Empty: no such graph.
+def graph_scores(model: Model, config: Config, train: Posed, scored: Posed) -> Figures:
+    """Scores of the invariant graph without training, on the same images.
 
     Args:
+        model: the trained model, whose group is used.
         config: settings of the run.
         train: training images, the first of which the graph gets too.
         scored: images that are scored.
     """
     n = len(scored)
     some = train.subset(slice(max(0, GRAPH - n))).images
-    found = graph_alone(torch.cat((some.pixels, scored.images.pixels)), config)
-    if found is None:
-        return {}
+    found = graph_alone(torch.cat((some.pixels, scored.images.pixels)), config, model.group)
     known, clusters = found[:-n], found[-n:]
     assert some.labels is not None and scored.images.labels is not None
     labels = scored.images.labels

@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching import joining
-from mcevae.teaching.joining import agreed, join_pieces, steadier
+from mcevae.teaching.joining import agreed, cut, join_pieces, steadier
 
 SIZES = (1500, 300, 60, 20)
 
@@ -62,6 +62,8 @@ def test_joined_pieces_replace_a_mixture_that_restarts_do_not_agree_on(
     sure = [np.arange(len(kind)) % 4] * 3  # wrong, but the restarts agree
     assert agreed(sure) == 1.0
     assert steadier(sure, [points] * 3, near, 4, seeds) is sure
+    assert cut(found, edges_of(points)) == 0.0
+    assert 0.3 < cut(unsure, edges_of(points)) < 0.8
     assert steadier(unsure[:1], [points], near, 4, seeds[:1]) is not found  # nothing to compare
     monkeypatch.setattr(joining, "APART", -1.0)  # as in noise, where all is connected
     assert steadier(unsure, [points] * 3, near, 4, seeds) is unsure

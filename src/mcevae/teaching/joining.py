@@ -23,7 +23,10 @@ LEAST = 5
 STARTS = 2
 GAIN = 0.05
 """Joined pieces are taken if restarts agree better on them by this, in adjusted Rand index."""
-APART = 0.2
+LESS_CUT = 0.02
+"""They are taken if they cut this much less of all edges, as a share of their weight. Where kinds
+are hardly connected at all, both cut next to nothing, and the graph cannot tell which is right."""
+APART = 0.3
 """They are taken if their `connection` is below this. In strong noise everything is connected, and
 joining makes one very large cluster."""
 
@@ -87,6 +90,8 @@ def steadier(
 ) -> list[Int[np.ndarray, " n"]]:
     """Return the clusters of joined pieces, if restarts agree clearly better on them.
 
+    They must also cut fewer edges, and be apart from each other.
+
     Args:
         split: the clusters of each restart, found by a mixture.
         layouts: the points of each restart.
@@ -102,8 +107,19 @@ def steadier(
         for points, seed in zip(layouts, seeds, strict=True)
     ]
     labels = [each.labels for each in joined]
-    apart = float(np.mean([each.connection for each in joined]))
-    return labels if apart < APART and agreed(labels) > agreed(split) + GAIN else split
+    better = (
+        agreed(labels) > agreed(split) + GAIN
+        and cut(labels, edges) < cut(split, edges) - LESS_CUT
+        and np.mean([each.connection for each in joined]) < APART
+    )
+    return labels if better else split
+
+
+def cut(labels: list[Int[np.ndarray, " n"]], edges: sp.csr_matrix) -> float:
+    """Share of the edges' weight that leads from cluster to cluster, mean over labellings."""
+    i, j = edges.nonzero()
+    weight = np.asarray(edges[i, j]).ravel()
+    return float(np.mean([np.average(each[i] != each[j], weights=weight) for each in labels]))
 
 
 def agreed(labels: list[Int[np.ndarray, " n"]]) -> float:

@@ -68,21 +68,17 @@ def begin(
         track: wraps lists of parts of the work, to stop in between.
     """
     start, n = config.start, len(pixels)
-    element, grouping, labels = group.identity(n), None, torch.zeros(n, dtype=torch.long)
+    if group.polar and (
+        start.poses == "graph"
+        or (start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors))
+    ):
+        return begin_with_graph(config, pixels, group, support, track)
+    element = group.identity(n)
     if not group.polar:
         message = "all poses start at the identity"
     elif start.poses == "moments":
         element = group.from_parameters(F.pad(described(config, pixels, group, track).rest, (1, 0)))
         message = "poses from moments"
-    elif start.poses == "graph" or (
-        start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors)
-    ):
-        known = described(config, pixels, group, track)
-        found, told = warned(lambda: graph_start(config, known.rings, group, support, track))
-        grouping, labels = found.grouping, found.labels
-        proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
-        element = reflect(proper, found.mirrored)
-        message = f"{about(grouping, config)}; poses from the graph{told}"
     else:
         element = start_poses(
             pixels,
@@ -95,7 +91,27 @@ def begin(
             track=track,
         ).elements
         message = "poses from templates"
-    return Beginning(element=element, grouping=grouping, labels=labels, message=message)
+    labels = torch.zeros(n, dtype=torch.long)
+    return Beginning(element=element, grouping=None, labels=labels, message=message)
+
+
+def begin_with_graph(
+    config: PlannedConfig,
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    support: tuple[float, ...],
+    track: Track,
+) -> Beginning:
+    """Find first poses and clusters from the invariant graph; see `begin`."""
+    known = described(config, pixels, group, track)
+    found, told = warned(lambda: graph_start(config, known.rings, group, support, track))
+    proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
+    return Beginning(
+        element=reflect(proper, found.mirrored),
+        grouping=found.grouping,
+        labels=found.labels,
+        message=f"{about(found.grouping, config)}; poses from the graph{told}",
+    )
 
 
 def described(

@@ -30,7 +30,12 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Stopped, Teacher
-from mcevae.models.default.beginning import begin, group_canonical
+from mcevae.models.default.beginning import (
+    Beginning,
+    begin,
+    begin_with_graph,
+    group_canonical,
+)
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.targets import TAUGHT, UNKNOWN, Targets, put
 from mcevae.teaching.cluster import Grouping
@@ -45,6 +50,9 @@ AGREEMENT = 0.7
 SHRINKAGE = 0.7
 """New targets must leave a cluster this share of its first images. On digits they leave 0.8 to 1; a
 cluster that other clusters take over loses all its images in three or four redraws."""
+
+SURE = 0.9
+"""If restarts agree less than this on clusters of canonical images, other clusters are tried."""
 
 TINY = 1e-12
 """Smallest probability of a hypothesis if one of this cluster must be drawn."""
@@ -163,7 +171,10 @@ class SelfTraining(Teacher):
 
     def start(self) -> str:
         """Find the first poses, and clusters if there is a graph; return a message about it."""
-        first = begin(self.config, self.pixels, self.group, self.support, self.watched)
+        return self.take(begin(self.config, self.pixels, self.group, self.support, self.watched))
+
+    def take(self, first: Beginning) -> str:
+        """Take first targets; return a message about them."""
         if first.grouping is not None:
             self.use_clusters(first.grouping, first.labels)
         self.targets = replace(self.targets, element=first.element)
@@ -243,7 +254,9 @@ class SelfTraining(Teacher):
     def group_images(self) -> str:
         """Find clusters for a random subset of the canonical images; return a message about it.
 
-        The clusters that the training started with stay if their restarts agreed better.
+        The clusters that the training started with stay if their restarts agreed better. If there
+        are none, and restarts disagree, as in strong noise, the images as they lie may give better
+        ones, so these are tried too.
         """
         seed, start = self.config.train.seed, self.config.start
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
@@ -252,6 +265,11 @@ class SelfTraining(Teacher):
         found, message = group_canonical(self.config, canonical, self.group, self.watched)
         if self.grouped and not found.agreement > self.agreement:
             return f"first clusters kept; canonical images gave {message}"
+        if self.config.start.poses == "auto" and self.group.polar and found.agreement < SURE:
+            again = (self.config, self.pixels, self.group, self.support, self.watched)
+            other = begin_with_graph(*again)
+            if other.grouping is not None and other.grouping.agreement > found.agreement:
+                return f"{self.take(other)}; canonical images gave {message}"
         labels = torch.full_like(self.targets.cluster, UNKNOWN)
         labels[rows] = found.labels
         self.use_clusters(found, labels)
