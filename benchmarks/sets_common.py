@@ -136,8 +136,7 @@ def write(made: Made, path: Path) -> None:
 def with_truth(data: Splits, path: Path) -> Splits:
     """Give a set the true poses that lie beside its file, so that poses can be scored.
 
-    Nothing is given if there are none, or if images are mirrored: groups without reflections
-    cannot be compared with those.
+    Nothing is given if there are none. Images that are mirrored need a group with reflections.
 
     Args:
         data: the set, as `prepare_for` reads it.
@@ -146,8 +145,6 @@ def with_truth(data: Splits, path: Path) -> Splits:
     if not truth_path(path).exists():
         return data
     with np.load(truth_path(path)) as truth:
-        if truth["mirrored_train"].any():
-            return data
         train, test = (torch.from_numpy(truth[f"element_{part}"]) for part in ("train", "test"))
     order, held = shuffled(len(train)), len(data.validation)
     return replace(
