@@ -53,6 +53,8 @@ cluster that other clusters take over loses all its images in three or four redr
 
 SURE = 0.9
 """If restarts agree less than this on clusters of canonical images, other clusters are tried."""
+DOUBT = 0.1
+"""Then restarts must agree better by this on those of canonical images than on the others."""
 
 TINY = 1e-12
 """Smallest probability of a hypothesis if one of this cluster must be drawn."""
@@ -143,7 +145,7 @@ class SelfTraining(Teacher):
             Stopped: somebody asked to stop. Targets and images may be changed only in part.
         """
         if epoch == 0:
-            return self.start()
+            return self.take(self.beginning())
         if epoch < self.warmup:
             return ""
         if epoch == self.warmup:
@@ -169,9 +171,9 @@ class SelfTraining(Teacher):
                 raise Stopped
             yield part
 
-    def start(self) -> str:
-        """Find the first poses, and clusters if there is a graph; return a message about it."""
-        return self.take(begin(self.config, self.pixels, self.group, self.support, self.watched))
+    def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
+        """Find first poses, and clusters if there is a graph."""
+        return find(self.config, self.pixels, self.group, self.support, self.watched)
 
     def take(self, first: Beginning) -> str:
         """Take first targets; return a message about them."""
@@ -254,25 +256,25 @@ class SelfTraining(Teacher):
     def group_images(self) -> str:
         """Find clusters for a random subset of the canonical images; return a message about it.
 
-        The clusters that the training started with stay if their restarts agreed better. If there
-        are none, and restarts disagree, as in strong noise, the images as they lie may give better
-        ones, so these are tried too.
+        First clusters stay if their restarts agreed better. If there are none and restarts
+        disagree, as in strong noise, clusters of the images as they lie are tried too.
         """
         seed, start = self.config.train.seed, self.config.start
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
         rows = order[: start.subset]
         canonical = self.canonical(rows).split(self.chunk)
         found, message = group_canonical(self.config, canonical, self.group, self.watched)
-        if self.grouped and not found.agreement > self.agreement:
-            return f"first clusters kept; canonical images gave {message}"
-        if self.config.start.poses == "auto" and self.group.polar and found.agreement < SURE:
-            again = (self.config, self.pixels, self.group, self.support, self.watched)
-            other = begin_with_graph(*again)
-            if other.grouping is not None and other.grouping.agreement > found.agreement:
+        doubtful = found.agreement < SURE
+        agreement = found.agreement - DOUBT * doubtful
+        if self.grouped:
+            if not agreement > self.agreement:
+                return f"first clusters kept; canonical images gave {message}"
+        elif doubtful and start.poses == "auto" and self.group.polar:
+            other = self.beginning(begin_with_graph)
+            if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
-        labels = torch.full_like(self.targets.cluster, UNKNOWN)
-        labels[rows] = found.labels
-        self.use_clusters(found, labels)
+        unknown = torch.full_like(self.targets.cluster, UNKNOWN)
+        self.use_clusters(found, unknown.index_put((rows,), found.labels))
         return message
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
