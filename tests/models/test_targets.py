@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.geometry.groups import mirrored
+from mcevae.geometry.groups import get_group, mirrored, reflect
 from mcevae.images.splits import Splits
 from mcevae.models.default import selftraining
+from mcevae.models.default.beginning import Beginning
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.selftraining import SelfTraining
-from mcevae.models.default.targets import UNKNOWN
+from mcevae.models.default.targets import UNKNOWN, same_way, swallowed
 from mcevae.models.registry import build
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
+from mcevae.teaching.cluster import Grouping
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
@@ -125,7 +127,8 @@ def test_images_that_were_given_no_cluster_at_first_are_not_brought_back(
     school, _ = teacher(small_data)
     school.targets.first[:30], school.targets.cluster[:30] = 0, 0
     cluster = torch.ones_like(school.targets.cluster)
-    assert school.swallowed(cluster).nonzero()[:, 0].tolist() == list(range(30))
+    lost = swallowed(school.targets.first, cluster, school.model.clusters)
+    assert lost.tolist() == list(range(30))
 
 
 def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Splits) -> None:
@@ -275,3 +278,45 @@ def test_the_rate_rises_and_falls(tmp_path: Path, small_data: Splits) -> None:
     assert rates[1] < trainer.config.train.lr > rates[9]  # the fall of the first cycle, the second
     assert rates.index(max(rates)) > warmup
     assert rates[9] < 0.1 * max(rates)
+
+
+def test_poses_lie_the_same_way_if_they_are_turned_little_and_not_mirrored() -> None:
+    group = get_group("se2")
+    known = group.from_parameters(torch.zeros(4, 3))
+    turn = torch.deg2rad(torch.tensor([0.0, 30.0, 60.0, 0.0]))
+    found = group.from_parameters(torch.nn.functional.pad(turn[:, None], (0, 2)))
+    found = reflect(found, torch.tensor([False, False, False, True]))
+    assert same_way(group, found, known) == 0.5
+
+
+@pytest.mark.parametrize(("agreement", "taken"), [(0.5, "graph"), (0.8, "canonical")])
+def test_clusters_of_images_as_they_lie_are_tried_where_canonical_ones_are_unsteady(
+    small_data: Splits, monkeypatch: pytest.MonkeyPatch, agreement: float, taken: str
+) -> None:
+    school, _ = teacher(small_data)
+    school.targets.cluster.fill_(UNKNOWN)
+    n = len(small_data.train)
+
+    def grouping(agreement: float) -> Grouping:
+        labels = torch.arange(school.config.start.subset) % 3
+        return Grouping(clusters=3, labels=labels, agreement=agreement, duplicates=[])
+
+    def graph(*_: Any) -> Beginning:
+        element, labels = school.group.identity(n), torch.zeros(n, dtype=torch.long)
+        return Beginning(element=element, grouping=grouping(0.6), labels=labels, message="graph")
+
+    monkeypatch.setattr(selftraining, "begin_with_graph", graph)
+    monkeypatch.setattr(
+        selftraining, "group_canonical", lambda *_: (grouping(agreement), "canonical")
+    )
+    assert school.group_images().startswith(taken)
+    assert school.targets.cluster.max() == (0 if taken == "graph" else 2)
+
+
+def test_poses_that_may_lie_in_any_way_are_kept_until_they_are_learned(small_data: Splits) -> None:
+    school, _ = teacher(small_data)
+    known = school.targets.element
+    other = school.group.compose(school.group.from_parameters(torch.tensor([[2.0, 0, 0]])), known)
+    assert school.learned(other)  # within 90 degrees: templates are rough
+    school.support = (math.pi, *school.support[1:])
+    assert school.learned(known) and not school.learned(other)

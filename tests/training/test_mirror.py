@@ -20,6 +20,7 @@ from mcevae.geometry.groups import mirrored
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits
+from mcevae.models.default.beginning import Beginning
 from mcevae.models.default.selftraining import SelfTraining
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import hang
@@ -53,17 +54,16 @@ def as_told(data: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let training start from the true poses and kinds of the training images."""
     kind = torch.searchsorted(torch.tensor(DIGITS), data.train.images.labels)
 
-    def start(self: SelfTraining) -> str:
+    def beginning(self: SelfTraining) -> Beginning:
         elements = data.train.elements
         assert elements is not None
-        self.targets = replace(self.targets, element=elements)
-        return "true poses"
+        return Beginning(element=elements, grouping=None, labels=kind, message="true poses")
 
     def group_images(self: SelfTraining) -> str:
         self.targets = replace(self.targets, cluster=kind, first=kind.clone())
         return "true kinds"
 
-    monkeypatch.setattr(SelfTraining, "start", start)
+    monkeypatch.setattr(SelfTraining, "beginning", beginning)
     monkeypatch.setattr(SelfTraining, "group_images", group_images)
 
 

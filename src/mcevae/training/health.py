@@ -36,9 +36,9 @@ NEARLY_ALL = 0.99
 """A unit is stuck if it is saturated for more than this share of the images."""
 MANY = 0.5
 """If more than this share of a layer's units is stuck, we warn."""
-PASSING = ("border_", "stuck_")
-"""Signs that good runs show for a while: poses spread wide until the network has learned its
-clusters, and units that are stuck recover when the learning rate falls."""
+PASSING = ("border_", "dead", "stuck_")
+"""Signs that good runs show for a while: poses spread wide and clusters are empty until the network
+has learned its clusters, and units that are stuck recover when the learning rate falls."""
 SETTLED = 0.75
 """We warn of passing signs only after this share of the epochs."""
 FLAGS = {

@@ -22,22 +22,17 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from mcevae.geometry.groups import wrapped
+from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Stopped, Teacher
-from mcevae.models.default.beginning import (
-    Beginning,
-    begin,
-    begin_with_graph,
-    group_canonical,
-)
+from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, group_canonical
 from mcevae.models.default.model import DefaultModel
-from mcevae.models.default.targets import TAUGHT, UNKNOWN, Targets, put
+from mcevae.models.default.targets import TAUGHT, UNKNOWN, Targets, put, same_way, swallowed
 from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.frames import frame_offsets
 
@@ -45,11 +40,8 @@ T = TypeVar("T")
 Rows = slice | Int[Tensor, " rows"]
 
 AGREEMENT = 0.7
-"""New targets are made only if the network agrees with this share of the images' clusters."""
-
-SHRINKAGE = 0.7
-"""New targets must leave a cluster this share of its first images. On digits they leave 0.8 to 1; a
-cluster that other clusters take over loses all its images in three or four redraws."""
+"""New targets are made only if the network agrees with this share of the images' clusters. Poses
+that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
 
 SURE = 0.9
 """If restarts agree less than this on clusters of canonical images, other clusters are tried."""
@@ -214,9 +206,18 @@ class SelfTraining(Teacher):
 
     def reread(self) -> None:
         """Replace all poses by those of the network's most probable rotation."""
-        parts = [element for _, element, _, _ in self.posterior(clustered=False)]
-        self.targets = replace(self.targets, element=torch.cat(parts))
-        self.level()
+        found = torch.cat([element for _, element, _, _ in self.posterior(clustered=False)])
+        if self.learned(found):
+            self.targets = replace(self.targets, element=found)
+            self.level()
+
+    def learned(self, element: Float[Tensor, "n 3 3"]) -> bool:
+        """Whether the network has learned the poses of its targets, if they may lie in any way.
+
+        Before that, it may read half of a cluster in one frame and half in another.
+        """
+        anyhow = self.group.mirrors or self.support[0] > WHOLE_CIRCLE
+        return not anyhow or same_way(self.group, element, self.targets.element) >= AGREEMENT
 
     def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
         """Return images moved back by their target poses, and made smaller."""
@@ -290,11 +291,13 @@ class SelfTraining(Teacher):
         known = self.targets.cluster != UNKNOWN
         drawn, likeliest = self.draw()
         agree = (likeliest == self.targets.cluster)[known].float().mean().item()
+        if not self.learned(drawn.element):
+            return "targets kept: the network has not learned the poses"
         if agree < AGREEMENT:
             return f"targets kept: the network agrees only with {100 * agree:.0f} % of the clusters"
         done = f"new targets; the network agreed with {100 * agree:.1f} % of the old clusters"
         if move_on is None:
-            lost = self.swallowed(drawn.cluster).nonzero()[:, 0]
+            lost = swallowed(self.targets.first, drawn.cluster, self.model.clusters)
             if len(lost):
                 back, _ = self.draw(lost, within=True)
                 drawn = put(drawn, lost, back)
@@ -337,14 +340,3 @@ class SelfTraining(Teacher):
         cluster, element, weight, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
         first = torch.where(first == UNKNOWN, cluster, first)
         return Targets(cluster=cluster, first=first, element=element, weight=weight), likeliest
-
-    def swallowed(self, cluster: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Find the first images of clusters that would keep less than `SHRINKAGE` of them.
-
-        The network learns what a redraw takes from a cluster, and then the next redraw takes more.
-        A cluster that others take over in this way, fast or slowly, does not come back by itself.
-        """
-        clusters, known = self.model.clusters, self.targets.first != UNKNOWN
-        before = self.targets.first[known].bincount(minlength=clusters)
-        after = cluster[known].bincount(minlength=clusters)
-        return (after < SHRINKAGE * before)[self.targets.first] & known
