@@ -22,8 +22,9 @@ EXAMINED = 1000
 """Number of images to examine."""
 ENOUGH = 20
 """Images for each cluster that are needed to judge whether clusters are empty."""
-DEAD = 0.1
-"""A cluster is dead if it has less than this share of the images that even clusters would have."""
+DEAD = 0.02
+"""A cluster is dead if it has less than this share of the images that even clusters would have.
+Kinds may be of very unequal size, 50 to 1."""
 MARGIN = 0.05
 """This share of the support's half-width, at its end, is its border."""
 TAIL = 0.05
@@ -36,9 +37,9 @@ NEARLY_ALL = 0.99
 """A unit is stuck if it is saturated for more than this share of the images."""
 MANY = 0.5
 """If more than this share of a layer's units is stuck, we warn."""
-PASSING = ("border_", "dead", "stuck_")
-"""Signs that good runs show for a while: poses spread wide and clusters are empty until the network
-has learned its clusters, and units that are stuck recover when the learning rate falls."""
+PASSING = ("border_", "stuck_")
+"""Signs that good runs show for a while: poses spread wide until the network has learned its
+clusters, and units that are stuck recover when the learning rate falls."""
 SETTLED = 0.75
 """We warn of passing signs only after this share of the epochs."""
 FLAGS = {

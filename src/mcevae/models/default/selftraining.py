@@ -44,9 +44,11 @@ AGREEMENT = 0.7
 that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
 
 SURE = 0.9
-"""If restarts agree less than this on clusters of canonical images, other clusters are tried."""
+"""If restarts agree less than this on clusters of canonical images, they are doubtful."""
 DOUBT = 0.1
-"""Then restarts must agree better by this on those of canonical images than on the others."""
+"""Then restarts must agree better by this on them than on other clusters."""
+POOR = 0.7
+"""If restarts agree less than this, and there are no others yet, others are tried."""
 
 TINY = 1e-12
 """Smallest probability of a hypothesis if one of this cluster must be drawn."""
@@ -265,12 +267,11 @@ class SelfTraining(Teacher):
         rows = order[: start.subset]
         canonical = self.canonical(rows).split(self.chunk)
         found, message = group_canonical(self.config, canonical, self.group, self.watched)
-        doubtful = found.agreement < SURE
-        agreement = found.agreement - DOUBT * doubtful
+        agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
                 return f"first clusters kept; canonical images gave {message}"
-        elif doubtful and start.poses == "auto" and self.group.polar:
+        elif found.agreement < POOR and start.poses == "auto" and self.group.polar:
             other = self.beginning(begin_with_graph)
             if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
