@@ -21,6 +21,7 @@ from tables import QUALITY
 from mcevae.base.config import BUILT_IN
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import Aff2
+from mcevae.geometry.groups import mirrored as mirrored_poses
 from mcevae.geometry.warp import centres, warp
 from mcevae.images.arrays import ImageSet
 from mcevae.images.loading import load
@@ -146,15 +147,17 @@ def test_true_poses_come_back_beside_their_images(tmp_path: Path) -> None:
         assert np.allclose(element[:, :2, 2] * 56, found["shift_test"])
 
 
-def test_mirrored_poses_are_written_but_not_compared(tmp_path: Path) -> None:
+def test_mirrored_poses_are_written_and_can_be_compared(tmp_path: Path) -> None:
     made = mirrored(0, 4)
     assert made.elements is not None
     write(made, tmp_path / "one.npz")
     data = prepare_for(Config().changed(data={"source": str(tmp_path / "one.npz")}))
-    assert with_truth(data, tmp_path / "one.npz").test.elements is None
+    elements = with_truth(data, tmp_path / "one.npz").test.elements
+    assert elements is not None
     with np.load(tmp_path / "one-truth.npz") as found:
         flipped = np.concatenate((found["mirrored_train"], found["mirrored_test"]))
         assert (flipped == (torch.linalg.det(made.elements) < 0).numpy()).all()
+        assert (mirrored_poses(elements).numpy() == found["mirrored_test"]).all()
 
 
 def test_cells_are_read_from_the_data_folder(
