@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
-from mcevae.models.default.beginning import described, graph_start, warned
+from mcevae.models.default.beginning import begin_with_graph
 from mcevae.training.schedule import planned
 
 
@@ -25,8 +25,4 @@ def graph_alone(
         Cluster of each image, from 0.
     """
     plan = planned(settings, len(images))
-    rings = described(plan, images, group, iter).rings
-    found, _ = warned(
-        lambda: graph_start(plan, rings, group, plan.support.half_widths(group), iter)
-    )
-    return found.labels
+    return begin_with_graph(plan, images, group, plan.support.half_widths(group), iter).labels

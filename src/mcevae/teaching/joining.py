@@ -69,9 +69,8 @@ def join_pieces(
         if left <= clusters:
             break
         if connection[a, b] == 0:  # nothing is connected: the smallest joins the next
-            a, b = np.sort(
-                np.unique(cluster)[np.bincount(cluster)[np.unique(cluster)].argsort()[:2]]
-            )
+            alive, sizes = np.unique(cluster, return_counts=True)
+            a, b = np.sort(alive[sizes.argsort()[:2]])
         weight[a] += weight[b]
         weight[:, a] += weight[:, b]
         weight[b] = weight[:, b] = 0
