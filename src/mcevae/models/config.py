@@ -133,11 +133,12 @@ class StartConfig:
     """Number of templates that are fitted to the images to get the first poses."""
     subset: int = 20_000
     """Number of images from which templates and neighbour graphs are made."""
-    poses: Literal["auto", "graph", "templates", "moments"] = "auto"
-    """How to find the first poses. graph: from how neighbours are turned, with the first clusters;
-    templates: compare each image with templates at every angle; auto: graph over the whole circle
-    and with mirror images, otherwise templates; moments: start upright, shifted to the centre of
-    the content."""
+    poses: Literal["auto", "averages", "graph", "templates", "moments"] = "auto"
+    """How to find the first poses. averages: from class averages, with the first clusters; graph:
+    from how neighbours are turned, with the first clusters; templates: compare each image with
+    templates at every angle; auto: averages if the images are mostly noise, otherwise graph over
+    the whole circle and with mirror images, otherwise templates; moments: start upright, shifted to
+    the centre of the content."""
     grouping: Literal["tangent", "euclidean", "kmeans"] = "tangent"
     """How to find the first clusters. tangent: a neighbour graph with the tangent distance;
     euclidean: a neighbour graph with the plain distance; kmeans: k-means on the pixels of the

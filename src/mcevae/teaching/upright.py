@@ -79,8 +79,8 @@ def orient(
         frame = synchronise(edges, len(members), seed)
         own = torch.from_numpy(frame.angle).float(), torch.from_numpy(frame.mirrored)
         own = _join(rings[members], *own, frame.part)
-        own = _settle(rings[members], *own, frame.order, half_width)
-        angle[members], mirrored[members] = own
+        mean = mean_picture(rings[members], *own)
+        angle[members], mirrored[members] = settle(mean, *own, frame.order, half_width)
         order[cluster], consistency[cluster] = frame.order, frame.consistency
     return Oriented(angle=angle, mirrored=mirrored, order=order, consistency=consistency)
 
@@ -122,14 +122,26 @@ def _each(parts: Tensor) -> list[Tensor]:
     return [parts == each for each in range(int(parts.max()) + 1)]
 
 
-def _settle(
-    rings: Tensor, angle: Tensor, mirrored: Tensor, order: int, half_width: float
+def settle(
+    mean: Float[Tensor, "c rings angles"],
+    angle: Float[Tensor, " n"],
+    mirrored: Bool[Tensor, " n"],
+    order: int,
+    half_width: float,
 ) -> tuple[Tensor, Tensor]:
-    """Choose the frame of a cluster, and the smallest turns in it."""
+    """Choose the frame of a cluster, and the smallest turns in it.
+
+    Args:
+        mean: mean of its images on rings, each turned back by its pose.
+        angle, mirrored: poses of the images in the frame of the mean.
+        order: order of the rotational symmetry.
+        half_width: half-width of the support of rotations, radians.
+    """
     if mirrored.float().mean() > 0.5:  # fewer mirror images than others
         angle, mirrored = moved(angle, mirrored, 0.0, True)
+        mean = turned(mean[None], mean.new_zeros(1), torch.ones_like(mirrored[:1]))[0]
     if half_width > WHOLE_CIRCLE:
-        turn = _standing(mean_picture(rings, angle, mirrored))
+        turn = _standing(mean)
     else:
         straight = torch.where(mirrored, -angle, angle)
         middle = torch.polar(torch.ones_like(angle), order * straight).mean().angle() / order

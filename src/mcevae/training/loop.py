@@ -126,7 +126,8 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
         return False
     train, valid = position.means(), trainer.validate()
     log.epoch(position, train, valid, trainer.examine())
-    if position.note(valid["negative_elbo"], grouped=trainer.teacher.grouped):
+    taught = trainer.teacher.grouped and position.epoch >= trainer.teacher.warmup
+    if position.note(valid["negative_elbo"], grouped=taught):
         save_weights(trainer, "best")
     if ended:
         position.turn_to_next_epoch()

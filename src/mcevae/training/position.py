@@ -43,7 +43,7 @@ class Position:
 
         Args:
             negative_elbo: of this epoch, on validation images.
-            grouped: whether there are clusters in this epoch.
+            grouped: whether there are clusters in this epoch, and the warm-up is over.
         """
         if (not grouped, negative_elbo) >= (not self.best_grouped, self.best):
             return False

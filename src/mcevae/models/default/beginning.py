@@ -12,10 +12,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
-from mcevae.images.arrays import to_float
+from mcevae.images.arrays import require, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
+from mcevae.teaching.averages import mostly_noise, pooled
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.graph import Described, describe, invariant_graph
+from mcevae.teaching.noisy import noisy_start
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
 from mcevae.teaching.templates import start_poses
@@ -28,6 +30,14 @@ SLIGHT = math.radians(12)
 CHUNK = 500
 """Images that are floats at a time."""
 
+JUDGED = 2000
+"""Images by which noise is judged."""
+EXAMPLES = 6000
+"""Images whose graph gives the first pieces of class averages."""
+
+AVERAGED = frozenset({"rotation", "shift_x", "shift_y"})
+"""Class averages know groups with these coordinates only."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
@@ -38,12 +48,14 @@ class Beginning:
         grouping: the clusters; None if there are none yet.
         labels: (N,), the cluster of each image; 0 if there are none yet.
         message: what was done.
+        settled: whether clusters and poses are as good as the noise of the images allows.
     """
 
     element: Float[Tensor, "n 3 3"]
     grouping: Grouping | None
     labels: Int[Tensor, " n"]
     message: str
+    settled: bool = False
 
 
 def begin(
@@ -58,7 +70,7 @@ def begin(
     Templates know no mirror images, and over the whole circle they have no common frame; then the
     graph gives poses and clusters, unless settings choose. With a group given by generators, every
     pose starts at the identity. Each time the network reads the poses again, they come nearer to
-    the true ones.
+    the true ones. Images that are mostly noise are compared with class averages.
 
     Args:
         config: settings of the run.
@@ -68,6 +80,13 @@ def begin(
         track: wraps lists of parts of the work, to stop in between.
     """
     start, n = config.start, len(pixels)
+    require(
+        start.poses != "averages" or AVERAGED.issuperset(group.coordinates),
+        f"Class averages know rotations and shifts only, not group {group.name}; use --group se2, "
+        "or leave --poses out.",
+    )
+    if start.poses == "averages" or (start.poses == "auto" and hidden(config, pixels, group)):
+        return begin_with_averages(config, pixels, group, support, track)
     if group.polar and (
         start.poses == "graph"
         or (start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors))
@@ -111,6 +130,59 @@ def begin_with_graph(
         grouping=found.grouping,
         labels=found.labels,
         message=f"{about(found.grouping, config)}; poses from the graph{told}",
+    )
+
+
+def hidden(config: PlannedConfig, pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup) -> bool:
+    """Whether images are mostly noise, and class averages know the group.
+
+    Args:
+        config: settings of the run.
+        pixels: training images.
+        group: of the poses.
+    """
+    return AVERAGED.issuperset(group.coordinates) and mostly_noise(
+        pooled(to_float(pixels[:JUDGED]) - config.data.background_level)
+    )
+
+
+def begin_with_averages(
+    config: PlannedConfig,
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    support: tuple[float, ...],
+    track: Track,
+) -> Beginning:
+    """Find first poses and clusters from class averages; see `begin`.
+
+    The averages begin with pieces of the invariant graph of the first images.
+    """
+    start, background = config.start, config.data.background_level
+    known = described(config, pixels[:EXAMPLES], group, track)
+    small = [pooled(to_float(part) - background) for part in pixels.split(CHUNK)]
+    clusters, placed = noisy_start(
+        torch.cat(small),
+        known.rings,
+        F.pad(known.rest, (0, 2 - known.rest.shape[1])),
+        asked(config),
+        half_width=support[0],
+        reach=max(support[1:], default=0.0),
+        neighbours=start.neighbours,
+        most=MOST_CLUSTERS,
+        mirror=group.mirrors,
+        seed=config.train.seed,
+        track=track,
+    )
+    proper = group.from_parameters(
+        torch.cat([placed.angle[:, None], placed.shift], 1)[:, : group.dim]
+    )
+    labels = placed.cluster
+    return Beginning(
+        element=reflect(proper, placed.mirrored),
+        grouping=Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[]),
+        labels=labels,
+        message=f"{clusters} clusters and poses from class averages: images are mostly noise",
+        settled=True,
     )
 
 

@@ -27,6 +27,7 @@ from mcevae.geometry.moments import moments, whole
 from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Model, Output, Teacher, Terms
+from mcevae.models.default.simulated import Simulated
 from mcevae.models.distributions import GaussianLatent
 from mcevae.models.nets import CodeDecoder, CodeEncoder, HypothesisNet
 
@@ -59,6 +60,7 @@ class DefaultModel(Model[HypothesisPosterior]):
         angles: (R,) the rotations of the grid, radians.
         mirrored: (R,) whether a mirror image comes before the rotation.
         allowed: (R,) 1 for rotations inside the support, 0 outside.
+        simulated: what images are drawn from in training, if those at hand are mostly noise.
 
     If the group has reflections, the last three have 2 R entries, and so has every R below: first
     the rotations, then the same rotations of a mirror image.
@@ -108,6 +110,7 @@ class DefaultModel(Model[HypothesisPosterior]):
         self.register_buffer("mirrored", mirrored, persistent=False)
         self.register_buffer("allowed", within(angles, support[0], step).float())
         self.clusters = net.shape[0]
+        self.simulated: Simulated | None = None
 
     def use(self, clusters: int) -> None:
         """Use only the first K of the clusters that the network was built for.

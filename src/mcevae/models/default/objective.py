@@ -28,7 +28,8 @@ class HypothesisObjective:
     The ELBO measures how well x is drawn from a cluster and a pose (k, M): from the target in
     training, otherwise from what the network finds. The equivariance term moves x to a new pose M'
     inside the support, with a little strain and elastic deformation. The network should then find
-    (k, M'); the cross-entropy measures it. This is the divergence of eq. (6) between starred and
+    (k, M'); the cross-entropy measures it. If images are mostly noise, what is moved is the average
+    of the cluster, and noise is added. This is the divergence of eq. (6) between starred and
     new posterior. It trains the network; the ELBO trains the code and the decoder.
 
     Args:
@@ -107,14 +108,18 @@ class HypothesisObjective:
         """
         group = inner.group
         there = group.sample(len(x), self.support, device=x.device)
-        motion = group.compose(
-            there, group.compose(self.strain(len(x), group, x.device), group.inverse(element))
-        )
+        motion = group.compose(there, self.strain(len(x), group, x.device))
         displacement = (
             torch.randn(len(x), 2, 5, 5, device=x.device) * self.config.start.augment_elastic
         )
         displacement = displacement - displacement.mean((2, 3), keepdim=True)
-        moved = warp(x, motion, background=inner.background, displacement=displacement)
+        if inner.simulated is None:
+            motion = group.compose(motion, group.inverse(element))
+            moved = warp(x, motion, background=inner.background, displacement=displacement)
+            whole = inner.whole(x)
+        else:
+            moved = inner.simulated.draw(cluster, motion, displacement, inner.background)
+            whole = torch.ones_like(cluster, dtype=torch.bool)
         logits, rest = inner.logits(moved)
         log_joint = F.log_softmax(logits.flatten(1), -1).view_as(logits)  # (B, K, R)
         goal = group.to_parameters(there)
@@ -128,7 +133,7 @@ class HypothesisObjective:
         cost = -(target * chosen).sum(-1)
         if rest.shape[1] > 0:
             apart = ((rest - goal[:, int(group.polar) :]).abs() * in_pixels(group, x)).sum(-1)
-            cost = cost + REST_WEIGHT * apart * inner.whole(x)
+            cost = cost + REST_WEIGHT * apart * whole
         return (cost * weight).mean(), inner.probabilities(logits)
 
     def strain(

@@ -12,7 +12,7 @@ get better during training, the starred quantities of eq. (8):
     then a few times   cluster and pose drawn from the network's own sharpened posterior
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
-are not used.
+are not used. Images that are mostly noise keep what class averages gave (`simulated`).
 """
 
 import math
@@ -21,18 +21,26 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
-from mcevae.geometry.warp import warp
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Stopped, Teacher
 from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, group_canonical
 from mcevae.models.default.model import DefaultModel
-from mcevae.models.default.targets import TAUGHT, UNKNOWN, Targets, put, same_way, swallowed
+from mcevae.models.default.simulated import simulated
+from mcevae.models.default.targets import (
+    TAUGHT,
+    UNKNOWN,
+    Targets,
+    drawn,
+    moved_back,
+    put,
+    same_way,
+    swallowed,
+)
 from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.frames import frame_offsets
 
@@ -43,15 +51,11 @@ AGREEMENT = 0.7
 """New targets are made only if the network agrees with this share of the images' clusters. Poses
 that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
 
-SURE = 0.9
-"""If restarts agree less than this on clusters of canonical images, they are doubtful."""
-DOUBT = 0.1
-"""Then restarts must agree better by this on them than on other clusters."""
+SURE, DOUBT = 0.9, 0.1
+"""If restarts agree less than `SURE` on clusters of canonical images, these are doubtful. Then
+restarts must agree better by `DOUBT` on them than on other clusters."""
 POOR = 0.7
 """If restarts agree less than this, and there are no others yet, others are tried."""
-
-TINY = 1e-12
-"""Smallest probability of a hypothesis if one of this cluster must be drawn."""
 
 CHUNK_NUMBERS = 800_000
 """Number of pixels that are held as floats at once: 1,000 images of 28 x 28."""
@@ -77,6 +81,7 @@ class SelfTraining(Teacher):
     ) -> None:
         super().__init__(model, pixels)
         self.config, self.group = config, model.group
+        self.background = config.data.background_level
         group, n, start, epochs = model.group, len(pixels), config.start, config.train.epochs
         require(epochs > 1, "1 epoch is too few for poses and clusters; give --epochs 2.")
         used, clusters = min(n, start.subset), config.model.clusters
@@ -94,6 +99,7 @@ class SelfTraining(Teacher):
         )
         self.support = config.support.half_widths(group)
         self.agreement = -math.inf  # of the restarts that gave the clusters
+        self.settled = False  # whether first targets stay
         self.chunk = max(1, CHUNK_NUMBERS // pixels[0].numel())
         self.plan(epochs)
 
@@ -108,9 +114,10 @@ class SelfTraining(Teacher):
         return {name: getattr(self.targets, name) for name in TAUGHT}
 
     def state(self) -> dict[str, Tensor]:
-        """Return all targets, and how well the restarts agreed that gave the clusters."""
+        """Return all targets, how well the restarts agreed on clusters, and if targets stay."""
         targets = {each.name: getattr(self.targets, each.name) for each in fields(Targets)}
-        return targets | {"agreement": torch.tensor([self.agreement])}
+        known = {"agreement": self.agreement, "settled": self.settled}
+        return targets | {name: torch.tensor([value]) for name, value in known.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Load targets that `state` gave. Those that old checkpoints lack do not change.
@@ -124,7 +131,9 @@ class SelfTraining(Teacher):
             if (column.shape, column.dtype) != (now.shape, now.dtype):
                 raise ValueError(f"targets.{name} is {column.dtype} {list(column.shape)}")
         self.agreement = columns.pop("agreement").item()
+        settled = bool(columns.pop("settled").item())
         self.targets = Targets(**columns)
+        self.settle(settled)
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
         """Spread the stages over the epochs; see `Teacher.plan`."""
@@ -140,7 +149,7 @@ class SelfTraining(Teacher):
         """
         if epoch == 0:
             return self.take(self.beginning())
-        if epoch < self.warmup:
+        if epoch < self.warmup or self.settled:
             return ""
         if epoch == self.warmup:
             self.reread()
@@ -166,7 +175,7 @@ class SelfTraining(Teacher):
             yield part
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
-        """Find first poses, and clusters if there is a graph."""
+        """Find first targets."""
         return find(self.config, self.pixels, self.group, self.support, self.watched)
 
     def take(self, first: Beginning) -> str:
@@ -174,12 +183,21 @@ class SelfTraining(Teacher):
         if first.grouping is not None:
             self.use_clusters(first.grouping, first.labels)
         self.targets = replace(self.targets, element=first.element)
-        if self.group.polar:
+        if self.group.polar and not first.settled:
             self.level()
+        self.settle(first.settled)
         return first.message
 
+    def settle(self, settled: bool) -> None:
+        """Whether to keep these targets for good, and to teach images drawn from them."""
+        self.settled, self.model.simulated = settled, None
+        if settled:
+            self.model.simulated = simulated(
+                self.pixels, self.targets, self.group, self.background, self.chunk
+            )
+
     def use_clusters(self, grouping: Grouping, labels: Int[Tensor, " n"]) -> None:
-        """Take clusters as targets; labels of images that have none are `UNKNOWN`."""
+        """Take clusters as targets; `UNKNOWN` is the label of images that have none."""
         self.model.use(grouping.clusters)
         self.agreement = grouping.agreement
         self.targets = replace(self.targets, cluster=labels, first=labels.clone())
@@ -223,14 +241,9 @@ class SelfTraining(Teacher):
 
     def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
         """Return images moved back by their target poses, and made smaller."""
-        back = self.group.inverse(self.targets.element[rows])
-        background = self.config.data.background_level
-        return torch.cat(
-            [
-                shrink(warp(to_float(self.pixels[some]), M, background=background).clamp(0, 1))
-                for some, M in zip(rows.split(self.chunk), back.split(self.chunk), strict=True)
-            ]
-        )
+        pixels, element = self.pixels[rows], self.targets.element[rows]
+        parts = moved_back(pixels, element, self.group, self.background, self.chunk)
+        return torch.cat([shrink(part) for part in parts])
 
     def renew(self, *, grouped: bool) -> None:
         """Make targets from the trained network only; see `Teacher.renew`."""
@@ -244,14 +257,10 @@ class SelfTraining(Teacher):
         """Turn images that look alike into one frame."""
         if self.config.start.frames == "common":
             return
-        targets = self.targets
+        targets, seed = self.targets, self.config.train.seed
+        content = self.canonical(torch.arange(len(self.pixels)))
         offsets = frame_offsets(
-            targets.element,
-            self.canonical(torch.arange(len(self.pixels))),
-            targets.cluster,
-            self.group,
-            self.support,
-            seed=self.config.train.seed,
+            targets.element, content, targets.cluster, self.group, self.support, seed=seed
         )
         element = self.group.compose(targets.element, self.group.inverse(offsets))
         self.targets = replace(targets, element=element)
@@ -290,26 +299,26 @@ class SelfTraining(Teacher):
             move_on: replaces these images by others, which have no targets yet.
         """
         known = self.targets.cluster != UNKNOWN
-        drawn, likeliest = self.draw()
+        new, likeliest = self.draw()
         agree = (likeliest == self.targets.cluster)[known].float().mean().item()
-        if not self.learned(drawn.element):
+        if not self.learned(new.element):
             return "targets kept: the network has not learned the poses"
         if agree < AGREEMENT:
             return f"targets kept: the network agrees only with {100 * agree:.0f} % of the clusters"
         done = f"new targets; the network agreed with {100 * agree:.1f} % of the old clusters"
         if move_on is None:
-            lost = swallowed(self.targets.first, drawn.cluster, self.model.clusters)
+            lost = swallowed(self.targets.first, new.cluster, self.model.clusters)
             if len(lost):
                 back, _ = self.draw(lost, within=True)
-                drawn = put(drawn, lost, back)
+                new = put(new, lost, back)
                 done += f"; {len(lost)} images returned to clusters that had lost too many"
         else:
             move_on()
             unknown = torch.full_like(self.targets.first, UNKNOWN)
             self.targets = replace(self.targets, first=unknown)
-            drawn, _ = self.draw()
+            new, _ = self.draw()
             done += "; training goes on with other images"
-        self.targets = drawn
+        self.targets = new
         self.level()
         return done
 
@@ -328,13 +337,9 @@ class SelfTraining(Teacher):
         for own, posterior in zip(first.split(self.chunk), self.posterior(rows), strict=True):
             joint, element, mass, rest = posterior
             cluster = likeliest = joint.sum(-1).argmax(-1)
-            if within:
-                first_one = F.one_hot(own, joint.shape[1])[..., None]
-                joint = (joint + TINY * model.allowed.cpu()) * first_one
             if within or self.config.start.draw == "posterior":
-                drawn = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
-                cluster, turn = drawn // joint.shape[2], drawn % joint.shape[2]
-                jitter = (torch.rand(len(drawn)) - 0.5) * (2 * torch.pi / model.rotations)
+                cluster, turn = drawn(joint, model.allowed.cpu(), own if within else None)
+                jitter = (torch.rand(len(turn)) - 0.5) * (2 * torch.pi / model.rotations)
                 angle = wrapped(model.angles.cpu()[turn] + jitter)
                 element = model.element(angle, rest, model.mirrored.cpu()[turn])
             parts.append((cluster, element, mass, likeliest))

@@ -1,11 +1,16 @@
 """Targets: the cluster and pose that the default model is taught for each training image."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from jaxtyping import Float, Int
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup, mirrored
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
 
 TAUGHT = ("cluster", "element", "weight")
 """The parts of `Targets` that the objective reads. The others help to make new targets."""
@@ -17,6 +22,9 @@ UNKNOWN = -1
 SHRINKAGE = 0.7
 """New targets must leave a cluster this share of its first images. On digits they leave 0.8 to 1; a
 cluster that other clusters take over loses all its images in three or four redraws."""
+
+TINY = 1e-12
+"""Smallest probability of a hypothesis if one of this cluster must be drawn."""
 
 ALIKE = 45
 """Two poses lie the same way if they are turned by less from each other, in degrees."""
@@ -37,6 +45,43 @@ class Targets:
     first: Int[Tensor, " n"]
     element: Float[Tensor, "n 3 3"]
     weight: Float[Tensor, " n"]
+
+
+def moved_back(
+    pixels: UInt8[Tensor, "n c h w"],
+    element: Float[Tensor, "n 3 3"],
+    group: MatrixGroup,
+    background: float,
+    chunk: int,
+) -> Iterator[Float[Tensor, "some c h w"]]:
+    """Give canonical images, from 0 to 1: each is moved back by its pose.
+
+    Args:
+        pixels: images.
+        element: their poses.
+        group: of the poses.
+        background: what moves in from outside, from 0 to 1.
+        chunk: images at a time.
+    """
+    back = group.inverse(element)
+    for some, M in zip(pixels.split(chunk), back.split(chunk), strict=True):
+        yield warp(to_float(some), M, background=background).clamp(0, 1)
+
+
+def drawn(
+    joint: Float[Tensor, "n k r"], allowed: Float[Tensor, " r"], cluster: Int[Tensor, " n"] | None
+) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Draw a cluster and a rotation for each image from the squared posterior.
+
+    Args:
+        joint: probability of each cluster and rotation.
+        allowed: 1 for rotations inside the support, 0 outside.
+        cluster: draw only from this cluster of each image; None: from all.
+    """
+    if cluster is not None:
+        joint = (joint + TINY * allowed) * F.one_hot(cluster, joint.shape[1])[..., None]
+    found = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
+    return found // joint.shape[2], found % joint.shape[2]
 
 
 def put(targets: Targets, rows: Int[Tensor, " rows"], others: Targets) -> Targets:
