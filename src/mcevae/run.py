@@ -9,7 +9,9 @@ from jaxtyping import Float32
 
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
+from mcevae.predicting.averages import Average
 from mcevae.predicting.engines import Made, Order, make_here
+from mcevae.predicting.kept_sums import averages_for
 from mcevae.runs.answers import Answers, Pictures, frames_in, pixels_by
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
@@ -119,6 +121,25 @@ class Run(TrainedRun):
             checkpoint=self.checkpoint,
         )
         return make_here(order, run=self)
+
+    def averages(self, source: str | Path | None = None, part: str = "all") -> list[Average]:
+        """Average the images of each group at full resolution, each moved back by its pose.
+
+        Args:
+            source: a path or a built-in set. None: all images that the run was made from; if they
+                were moved at random, the moved ones.
+            part: which images to take from a source that has training and test images: all, train
+                or test.
+
+        Returns:
+            The average of each group, in the order of `collections`. Groups may have different
+            sizes of images, and then their averages differ in size.
+
+        Raises:
+            UserError: the images are missing, have changed or cannot be read.
+        """
+        made, _ = averages_for(self, None if source is None else str(source), part=part)
+        return made
 
     def evaluate(self, split: str = "test") -> Scores:
         """Compute the scores of the run, as `mcevae evaluate` does, but write no file.

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mcevae.base.errors import TrainingError, UserError, as_flag, naming
 from mcevae.base.processes import place
+from mcevae.cli.averages import averages
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
 from mcevae.cli.export import export
@@ -69,6 +70,7 @@ def run(arguments: list[str]) -> None:
         "predict": predict,
         "report": report,
         "groups": groups,
+        "averages": averages,
         "serve": serve,
         "export": export,
         "reproduce": reproduce,

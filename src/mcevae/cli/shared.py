@@ -1,6 +1,7 @@
 """Parts that several commands use: the screen, progress bars, the list of unusable files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,18 @@ Checkpoint = Literal["best", "last"]
 def reading() -> Progress:
     """A progress bar for reading files. It disappears at the end."""
     return Progress(TextColumn("reading images"), BarColumn(), console=screen, transient=True)
+
+
+@contextmanager
+def averaging() -> Iterator[Callable[[float, int], None]]:
+    """A progress bar for averaging images, and what moves it. It disappears at the end."""
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task("averaging images at full resolution", total=1.0)
+
+        def tell(done: float, images: int) -> None:
+            bar.update(task, completed=done, description=f"averaging images: {images}")
+
+        yield tell
 
 
 def images_of(run: "TrainedRun") -> "Splits":

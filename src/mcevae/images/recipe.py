@@ -4,6 +4,7 @@
 the run record the recipe, and all later images are converted with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ LEAST = 4
 """Smallest allowed side of a frame in pixels."""
 ABSURD = 1e30
 """Intensities beyond this could overflow in differences and quotients."""
+Fit = Literal["pad", "crop"]
+"""How a frame fits a shape: all of it is kept, or all of the shape is filled; see `Recipe`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class Recipe:
     levels: tuple[float, float] | None
     channels: int
     background: float
-    fit: Literal["pad", "crop"]
+    fit: Fit
     shape: tuple[int, int]
     flatten: bool = False
 
@@ -76,7 +79,10 @@ class Recipe:
         if self.keeps(frame.pixels):
             pixels = torch.from_numpy(np.array(frame.pixels))
             return pixels.view(*self.shape, self.channels).movedim(-1, 0)
-        return to_bytes(framed(self.scaled(frame), self))
+        image = self.scaled(frame)
+        if self.flatten:
+            image = flattened(image[None], self.background)[0]
+        return to_bytes(padded(image, self.shape, self.background))
 
     def scaled(self, frame: Frame) -> Float[Tensor, "C h w"]:
         """Convert a frame as far as its size, before it is flattened and padded or cropped.
@@ -89,7 +95,7 @@ class Recipe:
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         if len(image) == 3 and self.channels == 1:
             image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
-        return resized(image.expand(self.channels, -1, -1), self)
+        return resized(image.expand(self.channels, -1, -1), self.shape, self.fit)
 
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
@@ -130,6 +136,32 @@ def floats(
     Raises:
         Unreadable: the frame's shape or values do not fit.
     """
+    values, opacity = intensities(pixels)
+    low, high = 0.0, 1.0
+    if normalise == "none" and not low <= values.min() <= values.max() <= high:
+        seen = f"{pixels.min():g} to {pixels.max():g}"
+        full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
+        raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
+    if normalise == "set":
+        assert levels is not None
+        low, high = levels
+    elif normalise == "image":
+        low, high = np.percentile(values, TAILS).tolist()
+    if high <= low:  # the frame has one value only and shows nothing
+        return np.zeros_like(values), opacity
+    return ((values - low) / (high - low)).clip(0, 1), opacity
+
+
+def intensities(
+    pixels: np.ndarray,
+) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
+    """Intensities of a frame as they are, with 1 or 3 channels, and its opacity from 0 to 1.
+
+    Integers are divided by the largest value of their type; floats do not change.
+
+    Raises:
+        Unreadable: the frame's shape is not that of an image, or its values are no intensities.
+    """
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
@@ -146,38 +178,61 @@ def floats(
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
     if not -ABSURD < values.min() <= values.max() < ABSURD:  # nor is NaN
         raise Unreadable(f"holds NaN, infinite values, or values beyond {ABSURD:g}")
-    low, high = 0.0, 1.0
-    if normalise == "none" and not low <= values.min() <= values.max() <= high:
-        seen = f"{pixels.min():g} to {pixels.max():g}"
-        raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
-    if normalise == "set":
-        assert levels is not None
-        low, high = levels
-    elif normalise == "image":
-        low, high = np.percentile(values, TAILS).tolist()
-    if high <= low:  # the frame has one value only and shows nothing
-        return np.zeros_like(values), opacity
-    return ((values - low) / (high - low)).clip(0, 1), opacity
+    return values, opacity
 
 
-def resized(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C h2 w2"]:
-    """Scale an image to the recipe's shape, keeping its aspect ratio."""
-    height, width = recipe.shape
-    ratios = height / image.shape[1], width / image.shape[2]
-    ratio = min(ratios) if recipe.fit == "pad" else max(ratios)
-    size = [max(1, round(side * ratio)) for side in image.shape[1:]]
-    if size != list(image.shape[1:]):
+def ratio(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> float:
+    """By how much a frame is scaled to fit a shape; both are height and width."""
+    ratios = [new / old for new, old in zip(shape, frame, strict=True)]
+    return min(ratios) if fit == "pad" else max(ratios)
+
+
+def fitted(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """Height and width of a frame after it is scaled to fit a shape, which it need not fill."""
+    height, width = (max(1, round(side * ratio(frame, shape, fit))) for side in frame)
+    return height, width
+
+
+def resized(
+    image: Float[Tensor, "C h w"], shape: tuple[int, int], fit: Fit
+) -> Float[Tensor, "C h2 w2"]:
+    """Scale an image to fit a shape, keeping its aspect ratio."""
+    size = fitted(image.shape[1:], shape, fit)
+    if size != tuple(image.shape[1:]):
         image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
     return image
 
 
-def framed(image: Float[Tensor, "C h w"], recipe: Recipe) -> Float[Tensor, "C H W"]:
-    """Flatten the background of an image, if the recipe does, then pad or crop it."""
-    if recipe.flatten:
-        image = flattened(image[None], recipe.background)[0]
-    down, right = recipe.shape[0] - image.shape[1], recipe.shape[1] - image.shape[2]
+def padded(
+    image: Float[Tensor, "C h w"], shape: tuple[int, int], value: float
+) -> Float[Tensor, "C H W"]:
+    """Bring an image to a shape: pad it with a value where it is smaller, crop it elsewhere."""
+    down, right = shape[0] - image.shape[1], shape[1] - image.shape[2]
     borders = (right // 2, right - right // 2, down // 2, down - down // 2)
-    return F.pad(image, borders, value=recipe.background)  # borders below zero crop
+    return F.pad(image, borders, value=value)  # borders below zero crop
+
+
+def placement(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> Float32[Tensor, "3 3"]:
+    """Where `resized` and `padded` put the points of a frame.
+
+    Sizes are rounded to pixels, and `padded` puts the larger half of an odd margin below and to the
+    right. So large and small copies of a frame do not lie quite alike.
+
+    Args:
+        frame: (height, width) of the frame.
+        shape: (height, width) of the image.
+        fit: pad or crop.
+
+    Returns:
+        The matrix that takes points of the frame, as shares of its width and height from its
+        centre, to points of the image, in image sides from its centre.
+    """
+    unit = max(shape)
+    height, width = fitted(frame, shape, fit)
+    down, right = -((shape[0] - height) % 2) / 2, -((shape[1] - width) % 2) / 2
+    return torch.tensor(
+        [[width / unit, 0.0, right / unit], [0.0, height / unit, down / unit], [0.0, 0.0, 1.0]]
+    )
 
 
 def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:

@@ -19,7 +19,7 @@ from torch import Tensor
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images, ImageSet
-from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
@@ -86,6 +86,21 @@ class Part:
         return {"end": vars(self.end), "done": self.done, "faults": faults}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """An image as it is in its file, and as the model takes it.
+
+    Attributes:
+        frame: as it is in its file, at full resolution.
+        image: (C, H, W), after the recipe.
+        done: share of the source that is done before this image, 0 to 1.
+    """
+
+    frame: Frame
+    image: UInt8[Tensor, "c h w"]
+    done: float
+
+
 class Source(ABC):
     """Images in a folder, a file, an array or a pack.
 
@@ -95,11 +110,14 @@ class Source(ABC):
         named: whether each image has a name, which tables then list.
         packable: whether `mcevae pack` can bring its images to one form.
         part_size: images of a part, but for the last one.
+        raw: whether its frames have the intensities of their files. False: they already went
+            through a recipe.
     """
 
     named: ClassVar[bool] = False
     packable: ClassVar[bool] = False
     part_size: ClassVar[int] = 2000
+    raw: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         self.name, self.settings = name, settings
@@ -158,6 +176,26 @@ class Source(ABC):
 
         Raises:
             UserError: the source cannot be read, or its images do not fit the recipe.
+        """
+
+    @abstractmethod
+    def sample(self) -> Iterable[Frame | Fault]:
+        """A few frames from the whole source, from which choices for all of them are made.
+
+        Raises:
+            UserError: the source cannot be read.
+        """
+
+    @abstractmethod
+    def originals(self, recipe: Recipe, part: str = "all") -> Iterator[Original | Fault]:
+        """The images one by one, each at full resolution and in the form that the model takes.
+
+        Args:
+            recipe: as in `parts`.
+            part: as in `parts`.
+
+        Raises:
+            UserError: as for `parts`.
         """
 
     def images(

@@ -49,7 +49,7 @@ class FileSource(FrameSource):
         return self.paths
 
     def sample(self) -> Iterable[Frame | Fault]:
-        """See `FrameSource.sample`."""
+        """See `Source.sample`: about `SAMPLE` frames."""
         chosen = self.paths[:: max(1, len(self.paths) // SAMPLE)]
         share = max(1, SAMPLE // len(chosen))
         for path in chosen:

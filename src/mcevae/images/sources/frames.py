@@ -18,6 +18,7 @@ from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe, floats
 from mcevae.images.sources.contract import (
     START,
+    Original,
     Part,
     Position,
     Share,
@@ -55,10 +56,6 @@ class FrameSource(Source):
 
     largest: int = SIDE
     """Side up to which images keep their size, if they are all alike."""
-
-    @abstractmethod
-    def sample(self) -> Iterable[Frame | Fault]:
-        """About `SAMPLE` frames from the whole source, to choose a recipe from."""
 
     @abstractmethod
     def numbered(
@@ -113,6 +110,15 @@ class FrameSource(Source):
         if collected.images or collected.faults:
             collected.done = 1.0
             yield self.collect(collected, recipe, share)
+
+    def originals(self, recipe: Recipe, part: str = "all") -> Iterator[Original | Fault]:
+        """See `Source.originals`."""
+        for numbered in self.numbered(START, None, part, iter):
+            image = prepared(numbered.frame, recipe, self.name, self.settings.on_error)
+            if isinstance(image, Fault) or isinstance(numbered.frame, Fault):
+                yield image if isinstance(image, Fault) else numbered.frame
+            else:
+                yield Original(frame=numbered.frame, image=image, done=numbered.done)
 
     def collect(self, collected: "Collected", recipe: Recipe, share: Share | None) -> Part:
         """Make a part of what was collected. The other arguments are as in `parts`."""

@@ -1,16 +1,31 @@
 """Sources whose images already have one form and can be read from any row."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import ClassVar
+
+import numpy as np
 
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images
+from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import Recipe
-from mcevae.images.sources.contract import START, Part, Position, Share, Source, Track
+from mcevae.images.sources.contract import (
+    START,
+    Original,
+    Part,
+    Position,
+    Share,
+    Source,
+    Track,
+)
 
 
 class RowSource(Source):
     """Images of one shape, by their number."""
+
+    raw: ClassVar[bool] = False
 
     @abstractmethod
     def count(self, part: str = "all") -> int:
@@ -37,6 +52,29 @@ class RowSource(Source):
                 f"{self.name}: has images of (channels, height, width) {self.shape}, but "
                 f"the run was trained on {wanted}; give images of that size."
             )
+
+    def sample(self) -> Iterable[Frame]:
+        """See `Source.sample`. All images have one shape, so one of them tells."""
+        yield from self.frames(self.read(0, 1))
+
+    def originals(self, recipe: Recipe, part: str = "all") -> Iterator[Original]:
+        """See `Source.originals`. There is nothing finer than the images themselves."""
+        done = 0.0
+        for batch in self.parts(recipe, part=part):
+            images = Images(
+                name=self.name,
+                pixels=batch.pixels,
+                names=None if batch.names is None else np.asarray(batch.names),
+            )
+            for frame, image in zip(self.frames(images), batch.pixels, strict=True):
+                yield Original(frame=frame, image=image, done=done)
+            done = batch.done
+
+    def frames(self, images: Images) -> Iterator[Frame]:
+        """Images as frames."""
+        names = repeat(self.name) if images.names is None else images.names.tolist()
+        for name, image in zip(names, images.pixels.movedim(1, -1).numpy(), strict=False):
+            yield Frame(name, image)
 
     def parts(
         self,

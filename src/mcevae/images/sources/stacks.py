@@ -19,7 +19,7 @@ class StackSource(FrameSource):
         """Frames of a part: train, test, or all (train first)."""
 
     def sample(self) -> Iterable[Frame]:
-        """See `FrameSource.sample`."""
+        """See `Source.sample`: about `SAMPLE` frames."""
         frames = self.frames()
         return frames[:: max(1, len(frames) // SAMPLE)]
 

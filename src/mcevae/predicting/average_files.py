@@ -1,0 +1,172 @@
+"""Write averages as files: a stack, or a folder of pictures, with tables beside it."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image
+
+from mcevae.base.errors import UserError
+from mcevae.base.files import atomic, write_rows
+from mcevae.predicting.averages import Average, shown
+from mcevae.predicting.predictor import skipped
+
+Stack = Float32[np.ndarray, "n *picture"]
+TABLE, RINGS = "averages.csv", "correlation.csv"
+"""Tables in a folder: of the averages, and of their Fourier ring correlation."""
+HALVES = ("even", "odd")
+COLUMNS = (
+    *("number", "group", "clusters", "images", "even", "odd", "width", "height"),
+    *("resolution_0.143_px", "resolution_0.5_px", "black", "white"),
+)
+NAME = 80
+"""Characters of a group's name that its picture's name keeps."""
+
+
+def write_mrcs(path: Path, stack: Stack) -> None:
+    """Write a stack as MRC, 32-bit floats."""
+    import mrcfile
+
+    with atomic(path) as temporary, mrcfile.new(temporary, stack) as file:
+        file.set_image_stack()
+
+
+def write_tiff(path: Path, stack: Stack) -> None:
+    """Write a stack as TIFF, 32-bit floats, a page for each average."""
+    import tifffile
+
+    colours = "rgb" if stack.ndim == 4 else "minisblack"
+    with atomic(path) as temporary:
+        tifffile.imwrite(temporary, stack, photometric=colours, metadata=None)
+
+
+def write_npy(path: Path, stack: Stack) -> None:
+    """Write a stack for NumPy, (n, H, W) or (n, H, W, 3), 32-bit floats."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, stack)
+
+
+STACKS: dict[str, tuple[Callable[[Path, Stack], None], str | None]] = {
+    ".mrcs": (write_mrcs, "mrcfile"),
+    ".mrc": (write_mrcs, "mrcfile"),
+    ".tif": (write_tiff, "tifffile"),
+    ".tiff": (write_tiff, "tifffile"),
+    ".npy": (write_npy, None),
+}
+"""What writes a stack of each ending, and the package (extra `microscopy`) that it needs."""
+
+
+def is_stack(out: Path) -> bool:
+    """Whether averages go to a stack, and not to a folder."""
+    return out.suffix.lower() in STACKS
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Check that averages can be written there, before any work is done.
+
+    Raises:
+        UserError: the ending is of another kind, a package is missing, or something is there.
+    """
+    ending = out.suffix.lower()
+    if ending and ending not in STACKS:
+        raise UserError(
+            f"{out}: averages are not written as {ending}; give a path that ends in "
+            f"{', '.join(STACKS)}, or a folder for pictures (.png)."
+        )
+    package = STACKS[ending][1] if ending else None
+    if package is not None:
+        try:
+            __import__(package)
+        except ImportError:
+            raise UserError(f"{out}: needs {package}; pip install 'mcevae[microscopy]'.") from None
+    if not ending:
+        if out.exists() and not (out.is_dir() and (overwrite or not any(out.iterdir()))):
+            remedy = ", or add --overwrite" if out.is_dir() else ""
+            raise UserError(f"{out}: already exists; choose another --out{remedy}.")
+        return
+    for path in (out, *beside(out)):
+        if path.is_dir() or (path.exists() and not overwrite):
+            remedy = "" if path.is_dir() else ", or add --overwrite"
+            raise UserError(f"{path}: already exists; choose another --out{remedy}.")
+
+
+def beside(out: Path) -> tuple[Path, ...]:
+    """Files beside a stack: the halves, the table of averages and that of the correlations."""
+    stem = out.stem
+    halves = (out.with_name(f"{stem}-{half}{out.suffix}") for half in HALVES)
+    return *halves, out.with_name(f"{stem}.csv"), out.with_name(f"{stem}-{RINGS}")
+
+
+def skipped_by(out: Path) -> Path:
+    """Path of the list of files that are not in the averages."""
+    return skipped(out) if is_stack(out) else out / "skipped.csv"
+
+
+def write_averages(averages: Sequence[Average], out: Path) -> list[Path]:
+    """Write averages, their halves and two tables.
+
+    Args:
+        averages: at least one. In a stack all must have one size.
+        out: .mrcs, .tif or .npy for a stack, with intensities as they are; or a folder for PNG
+            files, with the levels of each average as black and white.
+
+    Returns:
+        What was written, the averages first.
+
+    Raises:
+        UserError: a file cannot be written, or an .mrcs is asked for colours.
+    """
+    if not is_stack(out):
+        write_pictures(averages, out)
+        write_tables(averages, out / TABLE, out / RINGS)
+        return [out, out / TABLE, out / RINGS]
+    write, _ = STACKS[out.suffix.lower()]
+    if averages[0].picture.ndim == 3 and write is write_mrcs:
+        raise UserError(
+            f"{out}: MRC files hold no colours; give an --out that ends in .tif or .npy, or a "
+            "folder."
+        )
+    *halves, table, rings = beside(out)
+    write(out, np.stack([one.picture for one in averages]))
+    for path, half in zip(halves, HALVES, strict=True):
+        write(path, np.stack([getattr(one, half) for one in averages]))
+    write_tables(averages, table, rings)
+    return [out, *halves, table, rings]
+
+
+def write_pictures(averages: Sequence[Average], folder: Path) -> None:
+    """Write averages as PNG; the halves go to folders of their own. Older ones are replaced."""
+    for kind in ("", *HALVES):
+        for old in (folder / kind).glob("[0-9][0-9][0-9]-*.png"):
+            old.unlink()
+        for number, one in enumerate(averages):
+            name = f"{number:03}-{re.sub(r'[^\w.-]+', '_', one.name)[:NAME]}.png"
+            picture = getattr(one, kind or "picture")
+            pixels = (255 * shown(picture, one.levels)).round().astype(np.uint8)
+            with atomic(folder / kind / name) as temporary:
+                Image.fromarray(pixels).save(temporary, "png")
+
+
+def write_tables(averages: Sequence[Average], table: Path, rings: Path) -> None:
+    """Write a row for each average, and a row for each ring of each average."""
+    write_rows(table, COLUMNS, [row_of(i, one) for i, one in enumerate(averages)])
+    found = [
+        (str(i), one.name, f"{frequency:.6f}", f"{value:.6f}")
+        for i, one in enumerate(averages)
+        if one.correlation is not None
+        for frequency, value in zip(
+            one.correlation.frequency.tolist(), one.correlation.correlation.tolist(), strict=True
+        )
+    ]
+    write_rows(rings, ("number", "group", "frequency_per_px", "correlation"), found)
+
+
+def row_of(number: int, one: Average) -> tuple[str, ...]:
+    """The row of an average in the table."""
+    height, width = one.picture.shape[:2]
+    resolutions = ("" if value is None else f"{value:.3f}" for value in one.resolutions)
+    numbers = (one.images, *one.counts, width, height)
+    levels = (f"{level:.6g}" for level in one.levels)
+    return (str(number), one.name, " ".join(one.units), *map(str, numbers), *resolutions, *levels)

@@ -1,0 +1,174 @@
+"""The average of each group at full resolution, and how far its two halves agree."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from mcevae.geometry.warp import warp
+from mcevae.predicting.aligning import aligned
+from mcevae.predicting.sums import Sum, Sums
+from mcevae.runs.answers import as_pictures
+from mcevae.runs.collections import Collection, Collections
+from mcevae.runs.ring_correlation import THRESHOLDS, RingCorrelation, ring_correlation
+
+HALF = 0.5
+"""A pixel that less than half an image covers counts as one that none covers."""
+TAILS = (0.1, 99.9)
+"""Percentiles of an average that are shown as black and white, if its images have no levels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average:
+    """The average of a group's images, each moved back by its pose.
+
+    Intensities are those of the files: integers as shares of the largest value of their type,
+    floats as they are. Where no image covers a pixel, it has the intensity of the background.
+
+    Attributes:
+        name: name of the group.
+        units: clusters, or parts of clusters, that the group is made of.
+        picture: (H, W) or (H, W, 3), of all images.
+        even, odd: the same for the images number 0, 2, 4, ... and 1, 3, 5, ... of each unit.
+        counts: number of images in even and in odd.
+        sizes: smallest and largest (width, height) of the images. None: there are no images.
+        correlation: Fourier ring correlation of even and odd. None: one of them has no images.
+        levels: intensities to show as black and white.
+    """
+
+    name: str
+    units: tuple[str, ...]
+    picture: Float32[np.ndarray, "*picture"]
+    even: Float32[np.ndarray, "*picture"]
+    odd: Float32[np.ndarray, "*picture"]
+    counts: tuple[int, int]
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None
+    correlation: RingCorrelation | None
+    levels: tuple[float, float]
+
+    @property
+    def images(self) -> int:
+        """Number of images in the average."""
+        return sum(self.counts)
+
+    @cached_property
+    def resolutions(self) -> tuple[float | None, ...]:
+        """Finest detail in pixels on which the halves agree, for each of `THRESHOLDS`."""
+        if self.correlation is None:
+            return (None, None)
+        return tuple(self.correlation.resolution(one) for one in THRESHOLDS)
+
+    def in_words(self) -> str:
+        """Say what the average is made of, and how fine its details are."""
+        height, width = self.picture.shape[:2]
+        made = (
+            f"Average of {self.images} image{'s' * (self.images != 1)}, {width} x {height} pixels"
+        )
+        if self.sizes and self.sizes[0] != self.sizes[1]:
+            least, most = (f"{w} x {h}" for w, h in self.sizes)
+            made += f" (images of {least} to {most} were scaled)"
+        return f"{made}. {self.detail_in_words()}"
+
+    def detail_in_words(self) -> str:
+        """Say how fine the details are on which the halves agree."""
+        if self.correlation is None:
+            return "Too few images for two halves, so its detail is not known."
+        some, sure = self.resolutions
+        if some is None:
+            return "Its two halves do not agree, so it may show nothing."
+        said = f"Shows details down to {some:.1f} pixels (halves agree, correlation 0.143)"
+        return f"{said}, surely to {sure:.1f} (0.5)." if sure else f"{said}, none of them surely."
+
+    def shown(self) -> Float32[np.ndarray, "*picture"]:
+        """The picture from 0 (black) to 1 (white)."""
+        return shown(self.picture, self.levels)
+
+
+def shown(picture: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
+    """A picture from 0 to 1, with levels as black and white."""
+    low, high = levels
+    return ((picture - low) / max(high - low, 1e-12)).clip(0, 1).astype(np.float32)
+
+
+def averages_of(
+    sums: Sums, collections: Collections, *, reach: float, mirror: bool
+) -> list[Average | None]:
+    """Divide sums by their numbers of images, group by group.
+
+    The units of a merged group may have different frames: each is moved onto the largest.
+
+    Args:
+        sums: sums of the units.
+        collections: the groups.
+        reach: largest rotation between two frames, radians.
+        mirror: whether a frame may be the mirror image of another.
+
+    Returns:
+        The average of each group, in their order. None: a unit of it has no sum, because a group
+        was split after the sums were made.
+    """
+    made: list[Average | None] = []
+    for entry in collections.entries:
+        own = [sums.units[unit] for unit in entry.units if unit in sums.units]
+        if len(own) < len(entry.units):
+            made.append(None)
+            continue
+        made.append(average(entry, joined(own, sums, reach, mirror), sums))
+    return made
+
+
+def joined(own: list[Sum], sums: Sums, reach: float, mirror: bool) -> Sum:
+    """One sum of several, all in the frame and at the size of the largest."""
+    largest = max(own, key=lambda one: sum(one.counts))
+    total, counts = largest.total.clone(), list(largest.counts)
+    sizes = list(largest.sizes or ())
+    shape = total.shape[-2:]
+    for other in own:
+        if other is largest or not sum(other.counts):
+            continue
+        loose = other.total
+        if loose.shape[-2:] != shape:
+            loose = F.interpolate(loose, shape, mode="bilinear", antialias=True)
+        pictures = (divided(one.sum(0), sums) for one in (total, loose))
+        total += warp(loose, aligned(*pictures, reach=reach, mirror=mirror)[None], mode="bicubic")
+        counts = [a + b for a, b in zip(counts, other.counts, strict=True)]
+        sizes += other.sizes or ()
+    ends = (min(sizes), max(sizes)) if sizes else None
+    return Sum(total=total, counts=counts, sizes=ends)
+
+
+def divided(total: Float[Tensor, "channels h w"], sums: Sums) -> Float[Tensor, "c h w"]:
+    """Sums of intensities over the images that cover each pixel; the background if none does."""
+    covered = total[-1] >= HALF
+    mean = total[:-1] / total[-1].clamp_min(HALF)
+    seen = mean[:, covered] if covered.any() else torch.zeros(1)
+    low, high = sums.levels or (seen.min().item(), seen.max().item())
+    return torch.where(covered, mean, torch.as_tensor(low + sums.background * (high - low)))
+
+
+def average(entry: Collection, own: Sum, sums: Sums) -> Average:
+    """The average of a group from its sum."""
+    even, odd = (divided(half, sums) for half in own.total)
+    picture = divided(own.total.sum(0), sums)
+    correlation = None
+    if min(own.counts):
+        covered = torch.stack([h[-1] / n for h, n in zip(own.total, own.counts, strict=True)])
+        correlation = ring_correlation(even, odd, (2 * covered.amin(0)).clamp(0, 1))
+    arrays: Any = as_pictures(torch.stack([picture, even, odd]))
+    levels = sums.levels or tuple(np.percentile(arrays[0], TAILS).tolist())
+    return Average(
+        name=entry.name,
+        units=entry.units,
+        picture=arrays[0],
+        even=arrays[1],
+        odd=arrays[2],
+        counts=(own.counts[0], own.counts[1]),
+        sizes=own.sizes,
+        correlation=correlation,
+        levels=(levels[0], levels[1]),
+    )

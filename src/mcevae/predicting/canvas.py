@@ -1,0 +1,138 @@
+"""Frames as they are, at full resolution, on canvases that show what the model's images show.
+
+The model looks at small copies. A canvas is a large copy made in the same way: the same part of the
+frame, scaled less or not at all. So a pose that the model found in the small copy is also that of
+the large one, but for the rounding of sizes to pixels, which `moved_to` takes into account.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from mcevae.images.readers.frames import Frame
+from mcevae.images.recipe import (
+    LUMA,
+    TAILS,
+    Recipe,
+    intensities,
+    padded,
+    placement,
+    ratio,
+    resized,
+)
+
+SMALLEST = 4
+"""Smallest side of a canvas."""
+Shape = tuple[int, int]
+"""Height and width."""
+
+
+class Seen(NamedTuple):
+    """What was seen of a frame: its height and width, and whether it has colours."""
+
+    shape: Shape
+    coloured: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvases:
+    """The size of the average of each unit, and the intensities in it.
+
+    Attributes:
+        recipe: how the model's images are made.
+        shapes: (H, W) of each unit's average.
+        channels: 1 or 3, as the frames have; the model may see fewer.
+        levels: intensities that are shown as black and white. None: each average's own.
+        shrunk: how much smaller than the frames the averages are, to save memory; 1: as large.
+    """
+
+    recipe: Recipe
+    shapes: Mapping[str, Shape]
+    channels: int
+    levels: tuple[float, float] | None
+    shrunk: float = 1.0
+
+    def opened(self, frame: Frame, shape: Shape) -> Float32[Tensor, "channels H W"]:
+        """Put a frame on a canvas of a shape, with one more channel: 1 where the frame is, else 0.
+
+        Raises:
+            Unreadable: the frame's shape or values do not fit.
+        """
+        values, opacity = intensities(frame.pixels)
+        if opacity.min() < 1:
+            low, high = self.levels or np.percentile(values, TAILS).tolist()
+            behind = low + self.recipe.background * (high - low)
+            values = opacity * values + (1 - opacity) * behind
+        image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
+        if len(image) == 3 and self.channels == 1:
+            image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
+        image = image.expand(self.channels, -1, -1)
+        image = torch.cat([image, torch.ones_like(image[:1])])
+        return padded(resized(image, shape, self.recipe.fit), shape, 0.0)
+
+    def moved_to(
+        self, elements: Float[Tensor, "n 3 3"], frames: Sequence[Frame], shape: Shape
+    ) -> Float[Tensor, "n 3 3"]:
+        """Poses on a canvas, from poses in the model's images of the same frames."""
+        changes = []
+        for frame in frames:
+            size = frame.pixels.shape[:2]
+            small = placement(size, self.recipe.shape, self.recipe.fit)
+            large = placement(size, shape, self.recipe.fit)
+            changes.append(large @ torch.linalg.inv(small))
+        return torch.stack(changes).to(elements) @ elements
+
+
+def canvases(
+    recipe: Recipe,
+    samples: Mapping[str, Sequence[Seen]],
+    *,
+    raw: bool,
+    one_size: bool,
+    most_bytes: int,
+) -> Canvases:
+    """Choose the canvas of each unit: the median size of its frames.
+
+    Args:
+        recipe: how the model's images are made.
+        samples: of each unit, what was seen of a sample of the source. Units without any get the
+            median size of all.
+        raw: whether the frames have the intensities of their files.
+        one_size: whether all units get the median size of all.
+        most_bytes: the most that the sums of all units, in two halves, may take.
+    """
+    seen = [one for own in samples.values() for one in own]
+    usual = shape_for(seen, recipe)
+    shapes = {
+        unit: shape_for(own, recipe) if own and not one_size else usual
+        for unit, own in samples.items()
+    }
+    channels = 3 if any(one.coloured for one in seen) else 1
+    needed = sum(2 * (channels + 1) * 4 * math.prod(shape) for shape in shapes.values())
+    shrunk = max(1.0, math.sqrt(needed / most_bytes))
+    levels = {"none": (0.0, 1.0), "set": recipe.levels, "image": None}[recipe.normalise]
+    return Canvases(
+        recipe=recipe,
+        shapes={unit: scaled(shape, 1 / shrunk) for unit, shape in shapes.items()},
+        channels=channels,
+        levels=levels if raw else (0.0, 1.0),
+        shrunk=shrunk,
+    )
+
+
+def shape_for(seen: Iterable[Seen], recipe: Recipe) -> Shape:
+    """The shape of the model's images, enlarged until frames of median size keep their size."""
+    ratios = [ratio(one.shape, recipe.shape, recipe.fit) for one in seen]
+    return scaled(recipe.shape, 1 / float(np.median(ratios)))
+
+
+def scaled(shape: Shape, by: float) -> Shape:
+    """A shape with its sides multiplied, in whole pixels."""
+    height, width = (max(SMALLEST, round(side * by)) for side in shape)
+    return height, width
