@@ -142,10 +142,10 @@ def write_pictures(averages: Sequence[Average], folder: Path) -> None:
         for old in (folder / kind).glob("[0-9][0-9][0-9]-*.png"):
             old.unlink()
         for number, one in enumerate(averages):
-            name = f"{number:03}-{re.sub(r'[^\w.-]+', '_', one.name)[:NAME]}.png"
+            name = re.sub(r"[^\w.-]+", "_", one.name)[:NAME]
             picture = getattr(one, kind or "picture")
             pixels = (255 * shown(picture, one.levels)).round().astype(np.uint8)
-            with atomic(folder / kind / name) as temporary:
+            with atomic(folder / kind / f"{number:03}-{name}.png") as temporary:
                 Image.fromarray(pixels).save(temporary, "png")
 
 

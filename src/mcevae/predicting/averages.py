@@ -66,9 +66,8 @@ class Average:
     def in_words(self) -> str:
         """Say what the average is made of, and how fine its details are."""
         height, width = self.picture.shape[:2]
-        made = (
-            f"Average of {self.images} image{'s' * (self.images != 1)}, {width} x {height} pixels"
-        )
+        count = "1 image" if self.images == 1 else f"{self.images} images"
+        made = f"Average of {count}, {width} x {height} pixels"
         if self.sizes and self.sizes[0] != self.sizes[1]:
             least, most = (f"{w} x {h}" for w, h in self.sizes)
             made += f" (images of {least} to {most} were scaled)"

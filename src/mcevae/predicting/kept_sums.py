@@ -156,7 +156,7 @@ def read_sums(run: TrainedRun, known: str) -> Sums | None:
             unit: Sum(
                 total=tensors[unit],
                 counts=[int(count) for count in own["counts"]],
-                sizes=own["sizes"] and tuple(map(tuple, own["sizes"])),
+                sizes=own["sizes"] and (tuple(own["sizes"][0]), tuple(own["sizes"][1])),
             )
             for unit, own in about["units"].items()
         }

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 THRESHOLDS = (0.143, 0.5)
-"""Where the correlation falls below the first, noise prevails; above the second, details are sure."""
+"""Below the first, noise prevails over what is shown. Above the second, details are sure."""
 EDGE = 0.2
 """Width of the soft edge of the mask, as a share of its radius."""
 

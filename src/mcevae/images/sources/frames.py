@@ -115,9 +115,9 @@ class FrameSource(Source):
         """See `Source.originals`."""
         for numbered in self.numbered(START, None, part, iter):
             image = prepared(numbered.frame, recipe, self.name, self.settings.on_error)
-            if isinstance(image, Fault) or isinstance(numbered.frame, Fault):
-                yield image if isinstance(image, Fault) else numbered.frame
-            else:
+            if isinstance(image, Fault):
+                yield image
+            elif isinstance(numbered.frame, Frame):  # of a fault, `prepared` makes a fault
                 yield Original(frame=numbered.frame, image=image, done=numbered.done)
 
     def collect(self, collected: "Collected", recipe: Recipe, share: Share | None) -> Part:
