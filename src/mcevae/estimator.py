@@ -22,6 +22,7 @@ from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
 from mcevae.models.own_group import chosen
+from mcevae.predicting.averages import Average, cluster_averages
 from mcevae.runs.answers import Answers, answers_of, as_pictures, pixels_by
 from mcevae.runs.checkpoint import filled
 from mcevae.runs.infer import default_device, latent_sizes
@@ -214,6 +215,13 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         left and right are exchanged.
         """
         return self._answers(X).pose
+
+    def averages(self, X: Any) -> list[Average]:
+        """Average the images of each cluster, each moved back by its pose, at full resolution."""
+        check_is_fitted(self)
+        with value_errors():
+            source = MemorySource(self._frames(X, reset=False), self.config_.data)
+            return cluster_averages(self.model_, source, self.recipe_)
 
     def confidence(self, X: Any) -> NDArray[np.float32]:
         """Return the probability, (n,), that each thing in another pose gets the same cluster."""

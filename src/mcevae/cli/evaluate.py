@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
-from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen, tell_faults
+from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen, tell_faults
 
 if TYPE_CHECKING:
     from mcevae.images.splits import Splits
@@ -72,7 +72,7 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
     scores = score(run, data)
     with screen.status("measuring confidence"):
         run.calibrate(data)
-    with screen.status("drawing the report"):
-        page = write_report(run, data, scores)
+    with averaging() as tell:
+        page = write_report(run, data, scores, tell)
     tell_faults(data.faults, run.folder / SKIPPED)
     screen.print(f"Open {page}")

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen
+from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen
 
 
 def serve(
@@ -45,6 +45,7 @@ def serve(
     from mcevae.pages.gallery import hang
     from mcevae.pages.listen import bind, bracketed, server
     from mcevae.pages.serve import LOOPBACK, application
+    from mcevae.predicting.kept_sums import page_sums
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.scores import read_scores
 
@@ -52,7 +53,10 @@ def serve(
     with bind(host, port) as listening:  # first, because the next steps are slow
         data = images_of(opened)
         with screen.status("computing groups and poses of the images"):
-            explorer = Explorer(run=opened, gallery=hang(opened, data))
+            gallery = hang(opened, data)
+        with averaging() as tell:
+            sums = page_sums(opened, data, tell)
+        explorer = Explorer(run=opened, gallery=gallery, sums=sums)
         everywhere = host in ("0.0.0.0", "::")  # under any name of this machine
         hosts = ("*",) if everywhere else (*LOOPBACK, bracketed(host))
         app = application(explorer, data, read_scores(run, checkpoint), hosts)

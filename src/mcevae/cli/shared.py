@@ -31,7 +31,7 @@ def reading() -> Progress:
 def averaging() -> Iterator[Callable[[float, int], None]]:
     """A progress bar for averaging images, and what moves it. It disappears at the end."""
     with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task("averaging images at full resolution", total=1.0)
+        task = bar.add_task("drawing", total=1.0)
 
         def tell(done: float, images: int) -> None:
             bar.update(task, completed=done, description=f"averaging images: {images}")

@@ -20,8 +20,10 @@ from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.readers.frames import Fault
 from mcevae.images.readers.registry import READERS, frames_of
 from mcevae.images.sources.frames import prepared
+from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
+from mcevae.predicting.sums import Sums
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
 from mcevae.runs.infer import human, outputs
@@ -42,10 +44,13 @@ class Explorer:
     Attributes:
         run: the run. groups.json in its folder is read at the start and written at every change.
         gallery: images of the run.
+        sums: sums of the images of each unit, for the averages of the groups. None: the page shows
+            no averages.
     """
 
     run: TrainedRun
     gallery: Gallery
+    sums: Sums | None = None
     _collections: Collections = field(init=False)
     _before: list[Collections] = field(init=False, default_factory=list)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
@@ -74,6 +79,8 @@ class Explorer:
         """The groups of all images, and whether a change can be undone."""
         with self._lock:
             made = collections_of(self.gallery, self._collections, self.run.model)
+            if self.sums is not None:
+                add_averages(made, self.sums, self.run, self._collections)
             return {**made, "undo": len(self._before)}
 
     def change(self, how: Callable[[Collections], Collections]) -> dict[str, Any]:

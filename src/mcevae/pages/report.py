@@ -18,7 +18,10 @@ from mcevae.base.files import atomic, write_text
 from mcevae.images.readers.frames import write_faults
 from mcevae.images.splits import Splits
 from mcevae.pages import figures
+from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
+from mcevae.predicting.kept_sums import page_sums
+from mcevae.predicting.sums import Tell
 from mcevae.runs.infer import write_tables
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
@@ -61,7 +64,7 @@ def embedded(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
+def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | None = None) -> Path:
     """Write report.html, the table of images, the figures, and the list of unusable files.
 
     For the checkpoint last, the names are report-last.html, and so on.
@@ -70,6 +73,7 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
         run: run with a calibration.
         data: images of the run.
         scores: scores of the test split.
+        tell: is told how far the averages are: share that is done, and number of images.
 
     Returns:
         Path of the page. The figures are in the folder figures beside it.
@@ -86,6 +90,7 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores) -> Path:
     gallery = hang(run, data)
     collections = run.collections
     groups = collections_of(gallery, collections, run.model)
+    add_averages(groups, page_sums(run, data, tell), run, collections)
     given = {
         "images": images_of(gallery),
         "groups": groups,

@@ -1,6 +1,6 @@
 """The average of each group at full resolution, and how far its two halves agree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,16 +11,22 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from mcevae.geometry.warp import warp
+from mcevae.images.recipe import Recipe
+from mcevae.images.sources.contract import Source
+from mcevae.models.contract import Model
 from mcevae.predicting.aligning import aligned
-from mcevae.predicting.sums import Sum, Sums
+from mcevae.predicting.sums import Sum, Sums, sum_up
 from mcevae.runs.answers import as_pictures
 from mcevae.runs.collections import Collection, Collections
+from mcevae.runs.infer import latent_sizes
 from mcevae.runs.ring_correlation import THRESHOLDS, RingCorrelation, ring_correlation
 
-HALF = 0.5
-"""A pixel that less than half an image covers counts as one that none covers."""
+FEW = 0.1
+"""Where fewer than this share of the images cover a pixel, it shows the background."""
 TAILS = (0.1, 99.9)
-"""Percentiles of an average that are shown as black and white, if its images have no levels."""
+"""Percentiles of an average that are shown as black and white, if its images are stretched too."""
+PLAIN = (0.0, 1.0)
+"""Black and white of images that are not stretched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +34,7 @@ class Average:
     """The average of a group's images, each moved back by its pose.
 
     Intensities are those of the files: integers as shares of the largest value of their type,
-    floats as they are. Where no image covers a pixel, it has the intensity of the background.
+    floats as they are. Pixels that hardly any image covers have that of the background.
 
     Attributes:
         name: name of the group.
@@ -113,12 +119,34 @@ def averages_of(
     """
     made: list[Average | None] = []
     for entry in collections.entries:
-        own = [sums.units[unit] for unit in entry.units if unit in sums.units]
-        if len(own) < len(entry.units):
+        if not set(entry.units) <= set(sums.units):
             made.append(None)
             continue
-        made.append(average(entry, joined(own, sums, reach, mirror), sums))
+        if entry.units not in sums.averages:
+            own = joined([sums.units[unit] for unit in entry.units], sums, reach, mirror)
+            sums.averages[entry.units] = average(entry, own, sums)
+        made.append(replace(sums.averages[entry.units], name=entry.name))
     return made
+
+
+def cluster_averages(model: Model, source: Source, recipe: Recipe) -> list[Average]:
+    """Average the images of each cluster of a model, with two halves.
+
+    Args:
+        model: model in evaluation mode.
+        source: source of the images, at full resolution.
+        recipe: brings them to the form that the model takes.
+
+    Returns:
+        The average of each cluster, (K,).
+
+    Raises:
+        UserError: no image can be used.
+    """
+    shape = (recipe.channels, *recipe.shape)
+    groups = Collections.plain(latent_sizes(model, shape)["responsibilities"])
+    sums = sum_up(model, source, recipe, groups)
+    return [average(one, sums.units[one.name], sums) for one in groups.entries]
 
 
 def joined(own: list[Sum], sums: Sums, reach: float, mirror: bool) -> Sum:
@@ -142,9 +170,10 @@ def joined(own: list[Sum], sums: Sums, reach: float, mirror: bool) -> Sum:
 
 
 def divided(total: Float[Tensor, "channels h w"], sums: Sums) -> Float[Tensor, "c h w"]:
-    """Sums of intensities over the images that cover each pixel; the background if none does."""
-    covered = total[-1] >= HALF
-    mean = total[:-1] / total[-1].clamp_min(HALF)
+    """Sums of intensities over the images that cover each pixel; the background if few do."""
+    enough = max(FEW * total[-1].max().item(), FEW)
+    covered = total[-1] >= enough
+    mean = total[:-1] / total[-1].clamp_min(enough)
     seen = mean[:, covered] if covered.any() else torch.zeros(1)
     low, high = sums.levels or (seen.min().item(), seen.max().item())
     return torch.where(covered, mean, torch.as_tensor(low + sums.background * (high - low)))
@@ -159,7 +188,8 @@ def average(entry: Collection, own: Sum, sums: Sums) -> Average:
         covered = torch.stack([h[-1] / n for h, n in zip(own.total, own.counts, strict=True)])
         correlation = ring_correlation(even, odd, (2 * covered.amin(0)).clamp(0, 1))
     arrays: Any = as_pictures(torch.stack([picture, even, odd]))
-    levels = sums.levels or tuple(np.percentile(arrays[0], TAILS).tolist())
+    stretched = sums.levels != PLAIN
+    levels = tuple(np.percentile(arrays[0], TAILS).tolist()) if stretched else PLAIN
     return Average(
         name=entry.name,
         units=entry.units,

@@ -48,7 +48,7 @@ class Canvases:
         recipe: how the model's images are made.
         shapes: (H, W) of each unit's average.
         channels: 1 or 3, as the frames have; the model may see fewer.
-        levels: intensities that are shown as black and white. None: each average's own.
+        levels: intensities that the model sees as black and white. None: each image has its own.
         shrunk: how much smaller than the frames the averages are, to save memory; 1: as large.
     """
 

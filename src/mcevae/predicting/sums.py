@@ -12,6 +12,7 @@ later need no second pass. The images of a unit go to two halves in turn.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -71,10 +72,12 @@ class Sums:
 
     Attributes:
         units: by the name of the unit.
-        levels: intensities that are shown as black and white. None: each average's own.
+        levels: intensities that the model sees as black and white. None: each image has its own.
         background: brightness of the background between them, 0 to 1.
         shrunk: how much smaller than their images averages are, to save memory; 1: as large.
         faults: images that could not be used, and why.
+        averages: those that were made of the sums, by units. If people name or merge groups, the
+            averages of the other groups are not made again.
     """
 
     units: dict[str, Sum]
@@ -82,6 +85,7 @@ class Sums:
     background: float
     shrunk: float = 1.0
     faults: list[Fault] = field(default_factory=list)
+    averages: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
 
 class Finder:

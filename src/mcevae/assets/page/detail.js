@@ -109,6 +109,19 @@ function showMembers(group) {
   dialog.showModal();
 }
 
+function showAverage(group) {
+  const { name, average } = state.groups[group];
+  const dialog = document.getElementById("members");
+  dialog.replaceChildren(
+    el("div", { class: "row" }, el("h3", { style: { flex: "1" } }, `Group ${name}: average`),
+      el("button", { type: "button", click: () => dialog.close() }, "Close")),
+    el("p", { class: "small" }, average.words),
+    el("img", { class: "full", src: average.picture, alt: `average of group ${name}` }),
+    ...(average.frequency.length ? [agreement(average)] : []),
+  );
+  dialog.showModal();
+}
+
 document.addEventListener("keydown", (event) => {
   if (!document.getElementById("image").open) return;
   if (event.key === "ArrowRight") walk(1);

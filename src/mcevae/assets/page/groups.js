@@ -18,18 +18,44 @@ function drawOverview() {
     el("li", {}, group === null ? text : el("a", { href: `#group-${group}` }, text))));
 }
 
+// The average beside the canonical image; it opens at full size.
+function averageFigure(group, index) {
+  if (!group.average) return null;
+  const picture = el("img", { class: "average", src: group.average.picture, alt: `average of group ${group.name}` });
+  const label = `average of group ${group.name}, at full size`;
+  return el("figure", {},
+    el("button", { type: "button", class: "picture", "aria-label": label, click: () => showAverage(index) }, picture),
+    el("figcaption", {}, "average"));
+}
+
+// How fine the details of the average are, in words and as a curve.
+function averageFacts(group) {
+  if (group.average === undefined) return [];
+  const heading = el("h4", {}, "Average at full resolution");
+  if (!group.average) {
+    return [heading, el("p", { class: "soft small" }, "There is none yet: the group was split after the averages were made.",
+      " Start the explorer again, or make the report again.")];
+  }
+  const curve = group.average.frequency.length ? [agreement(group.average)] : [];
+  return [heading, el("div", { class: "halves" }, ...curve, el("p", { class: "small" }, group.average.words))];
+}
+
 function groupCard(group, index) {
   const members = membersOf(index);
   const label = group.label ? `, ${percent(group.label_share)} labelled ${group.label}` : "";
   return el("article", { class: "group", id: `group-${index}` },
     el("header", {},
-      el("img", { class: "canonical", src: group.canonical, alt: `canonical image of group ${group.name}` }),
+      el("figure", {},
+        el("img", { class: "canonical", src: group.canonical, alt: `canonical image of group ${group.name}` }),
+        el("figcaption", {}, "canonical")),
+      averageFigure(group, index),
       el("div", {}, el("h3", {}, `Group ${group.name}`),
         el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
         el("button", { type: "button", class: "small", click: () => showMembers(index) }, "All members"))),
     state.live && state.live.groupTools(index),
     el("h4", {}, "Most typical"), thumbs(group.typical),
     el("h4", {}, "Most doubtful"), thumbs(group.doubtful),
+    ...averageFacts(group),
     el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members)),
   );
 }

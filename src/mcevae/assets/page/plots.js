@@ -77,6 +77,28 @@ function bars(values, coordinate) {
   return titled(picture, title, `${title} of ${values.length} images, support ± ${width.toPrecision(3)}`);
 }
 
+// How far two halves of a group agree (up), from coarse details to fine ones (right).
+function agreement({ frequency, correlation, resolutions, thresholds, words }) {
+  const [left, right, top, bottom] = [24, 124, 6, 62];
+  const x = (f) => left + (right - left) * (f / 0.5);
+  const y = (c) => bottom - (bottom - top) * Math.max(0, Math.min(1, c));
+  const picture = svg("svg", { viewBox: "0 0 134 78", width: 161, height: 94 });
+  thresholds.forEach((threshold, i) => {
+    picture.append(svg("path", { class: "axis", "stroke-dasharray": "2 3", d: `M ${left} ${y(threshold)} H ${right}` }));
+    picture.append(svg("text", { x: left - 3, y: y(threshold) + 3, "text-anchor": "end" }, threshold.toFixed(1)));
+    const found = resolutions[i];
+    if (found !== null) picture.append(svg("path", { class: "mark", d: `M ${x(1 / found)} ${y(threshold)} V ${bottom}` }));
+  });
+  picture.append(svg("text", { x: left - 3, y: top + 4, "text-anchor": "end" }, "1"));
+  for (const pixels of [8, 4, 2]) {
+    picture.append(svg("text", { x: x(1 / pixels), y: 73, "text-anchor": "middle" }, pixels === 2 ? "2 px" : String(pixels)));
+  }
+  picture.append(svg("path", { class: "axis", d: `M ${left} ${top} V ${bottom} H ${right}` }));
+  const points = frequency.map((f, i) => `${x(f).toFixed(1)} ${y(correlation[i]).toFixed(1)}`);
+  picture.append(svg("path", { class: "curve", d: `M ${points.join(" L ")}` }));
+  return titled(picture, "agreement of two halves", words);
+}
+
 function posePlots(members) {
   return state.images.coordinates.map((coordinate, t) => {
     const values = members.map((id) => state.images.pose[t][id]);

@@ -1,0 +1,52 @@
+"""Add the average of each group, from the original images, to the data of a page."""
+
+from typing import Any
+
+import torch
+
+from mcevae.images.arrays import to_bytes
+from mcevae.pages.sheets import data_uri, png
+from mcevae.predicting.averages import Average
+from mcevae.predicting.kept_sums import averages_in
+from mcevae.predicting.sums import Sums
+from mcevae.runs.collections import Collections
+from mcevae.runs.ring_correlation import THRESHOLDS
+from mcevae.runs.run import TrainedRun
+
+
+def add_averages(
+    made: dict[str, Any], sums: Sums, run: TrainedRun, collections: Collections
+) -> dict[str, Any]:
+    """Give each group its average.
+
+    Args:
+        made: groups of a page, as `gallery.collections_of` makes them; they are changed.
+        sums: sums of the units of the groups.
+        run: the run.
+        collections: the groups.
+
+    Returns:
+        `made`.
+    """
+    averages = averages_in(sums, run, collections)
+    for group, one in zip(made["groups"], averages, strict=True):
+        if one is None:
+            group["average"] = None  # split after the sums were made
+        elif one.images:
+            group["average"] = facts(one)
+    return made
+
+
+def facts(one: Average) -> dict[str, Any]:
+    """What a page needs of an average: picture, words, and the curve of its halves."""
+    picture = torch.from_numpy(one.shown())
+    picture = picture[None] if picture.ndim == 2 else picture.movedim(-1, 0)
+    found = one.correlation
+    return {
+        "picture": data_uri(png(to_bytes(picture)), "png"),
+        "words": one.in_words(),
+        "frequency": [] if found is None else [round(f, 4) for f in found.frequency.tolist()],
+        "correlation": [] if found is None else [round(c, 3) for c in found.correlation.tolist()],
+        "resolutions": one.resolutions,
+        "thresholds": THRESHOLDS,
+    }
