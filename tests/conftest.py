@@ -28,7 +28,10 @@ from mcevae.pages.explorer import Explorer  # noqa: E402
 from mcevae.pages.gallery import Gallery, hang  # noqa: E402
 from mcevae.pages.listen import server  # noqa: E402
 from mcevae.pages.serve import application  # noqa: E402
+from mcevae.predicting.kept_sums import originals_of  # noqa: E402
+from mcevae.predicting.sums import Sums, sum_up  # noqa: E402
 from mcevae.runs.checkpoint import load_model  # noqa: E402
+from mcevae.runs.collections import Collections  # noqa: E402
 from mcevae.runs.confidence import Calibration, calibrate  # noqa: E402
 from mcevae.runs.data import prepare_for  # noqa: E402
 from mcevae.runs.run import TrainedRun  # noqa: E402
@@ -112,6 +115,13 @@ def gallery(opened: TrainedRun, small_data: Splits) -> Gallery:
     return hang(opened, small_data)
 
 
+@pytest.fixture(scope="session")
+def sums(opened: TrainedRun, small_data: Splits, gallery: Gallery) -> Sums:
+    """All images of `trained`, added up by cluster."""
+    source, recipe = originals_of(opened, small_data)
+    return sum_up(opened.model, source, recipe, Collections.plain(gallery.clusters))
+
+
 @pytest.fixture
 def model() -> PaperModel:
     """An untrained tiny model of 28 x 28 images, in evaluation mode."""
@@ -120,11 +130,13 @@ def model() -> PaperModel:
 
 
 @pytest.fixture
-def explorer(trained: Path, gallery: Gallery, calibration: Calibration, tmp_path: Path) -> Explorer:
+def explorer(
+    trained: Path, gallery: Gallery, sums: Sums, calibration: Calibration, tmp_path: Path
+) -> Explorer:
     """A copy of the run, so that its groups can be changed."""
     run = TrainedRun.open(shutil.copytree(trained, tmp_path / "run"))
     run.calibration = calibration
-    return Explorer(run=run, gallery=gallery)
+    return Explorer(run=run, gallery=gallery, sums=sums)
 
 
 @pytest.fixture

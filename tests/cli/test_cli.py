@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
@@ -18,6 +19,7 @@ from mcevae.cli import main
 from mcevae.images.loading import load
 from mcevae.models.config import Config
 from mcevae.runs.checkpoint import run_file
+from mcevae.runs.data import prepare_for
 from mcevae.training.trainer import Trainer
 
 TINY = (
@@ -377,3 +379,39 @@ def test_flags_of_the_other_preset_are_refused(
 ) -> None:
     said = fails(capsys, "fit", "digits", "--out", str(tmp_path / "run"), *flags)
     assert other in said
+
+
+def test_averages_of_a_run_and_of_other_images(run: Path, tmp_path: Path) -> None:
+    main(["averages", str(run), "--out", str(tmp_path / "own.npy")])
+    stack = np.load(tmp_path / "own.npy")
+    rows = pyarrow.csv.read_csv(tmp_path / "own.csv").to_pydict()
+    config = Config.read(run / "settings.toml")
+    assert sum(rows["images"]) == sum(map(len, images_in(config)))  # what the run was made from
+    assert stack.shape == (len(rows["group"]), rows["height"][0], rows["width"][0])
+    images = load("digits").train.pixels[:30, 0].numpy()
+    np.save(tmp_path / "new.npy", np.kron(images, np.ones((1, 3, 3), np.uint8)))
+    out = tmp_path / "pictures"
+    main(["averages", str(run), str(tmp_path / "new.npy"), "--out", str(out)])
+    rows = pyarrow.csv.read_csv(out / "averages.csv").to_pydict()
+    assert sum(rows["images"]) == 30 and len(list(out.glob("*.png"))) == len(rows["group"])
+    height = images.shape[1]
+    assert set(rows["height"]) == {3 * height}  # their own size, not the model's
+
+
+def images_in(config: Config) -> list[Any]:
+    data = prepare_for(config)
+    return [data.train, data.validation, data.test]
+
+
+def test_averages_say_what_is_wrong(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.npy").touch()
+    for out, said in (("a.jpg", "give a path that ends in .mrcs"), ("old.npy", "--overwrite")):
+        assert said in fails(capsys, "averages", str(run), "--out", str(tmp_path / out))
+    broken = tmp_path / "new"
+    broken.mkdir()
+    (broken / "a.png").write_bytes(b"none")
+    arguments = ["averages", str(run), str(broken), "--out", str(tmp_path / "new.tif")]
+    assert "a.png is not an image" in fails(capsys, *arguments)
+    assert not (tmp_path / "new.tif").exists()

@@ -283,6 +283,38 @@ def test_what_is_refused_is_seen_wherever_one_is(
     errors.clear()  # the browser counts the refused request as one
 
 
+def test_averages_follow_the_groups(client: TestClient, explorer: Explorer) -> None:
+    before = client.get("/api/groups").json()["groups"]
+    full = max(range(len(before)), key=lambda i: before[i]["size"])
+    other = min(i for i, one in enumerate(before) if one["size"] and i != full)
+    for one in before:
+        assert ("average" in one) == (one["size"] > 0)
+    merge = {"groups": [full, other]}
+    merged = client.post("/api/groups/merge", json=merge).json()["groups"]
+    both = next(one for one in merged if one["name"] == before[full]["name"])
+    count = before[full]["size"] + before[other]["size"]
+    assert f"Average of {count} images" in both["average"]["words"]
+    client.post("/api/groups/undo")
+    split = client.post("/api/groups/split", json={"group": full}).json()["groups"]
+    assert [one["average"] for one in split[full : full + 2]] == [None, None]
+    explorer.sums = None
+    assert not any("average" in one for one in client.get("/api/groups").json()["groups"])
+
+
+def test_an_average_opens_at_full_size(page: Page, address: str) -> None:
+    page.goto(address)
+    card = page.locator(".group").first
+    expect(card.locator(".halves p")).to_contain_text(re.compile(r"Average of \d+ images"))
+    expect(card.locator(".halves svg title")).to_contain_text("halves")
+    card.get_by_role("button", name="at full size").press("Enter")
+    full = page.locator("#members img.full")
+    expect(full).to_be_visible()
+    assert full.evaluate("image => image.naturalWidth") == 28
+    page.keyboard.press("Escape")
+    card.get_by_role("button", name="Split").click()
+    expect(page.locator(".group", has_text="There is none yet").first).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone(page: Page, address: str, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)

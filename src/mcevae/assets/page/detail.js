@@ -116,8 +116,8 @@ function showAverage(group) {
     el("div", { class: "row" }, el("h3", { style: { flex: "1" } }, `Group ${name}: average`),
       el("button", { type: "button", click: () => dialog.close() }, "Close")),
     el("p", { class: "small" }, average.words),
-    el("img", { class: "full", src: average.picture, alt: `average of group ${name}` }),
-    ...(average.frequency.length ? [agreement(average)] : []),
+    el("div", { class: "row" }, el("img", { class: "full", src: average.picture, alt: `average of group ${name}` }),
+      ...(average.frequency.length ? [agreement(average)] : [])),
   );
   dialog.showModal();
 }

@@ -82,7 +82,7 @@ function agreement({ frequency, correlation, resolutions, thresholds, words }) {
   const [left, right, top, bottom] = [24, 124, 6, 62];
   const x = (f) => left + (right - left) * (f / 0.5);
   const y = (c) => bottom - (bottom - top) * Math.max(0, Math.min(1, c));
-  const picture = svg("svg", { viewBox: "0 0 134 78", width: 161, height: 94 });
+  const picture = svg("svg", { viewBox: "0 0 142 78", width: 170, height: 94 });
   thresholds.forEach((threshold, i) => {
     picture.append(svg("path", { class: "axis", "stroke-dasharray": "2 3", d: `M ${left} ${y(threshold)} H ${right}` }));
     picture.append(svg("text", { x: left - 3, y: y(threshold) + 3, "text-anchor": "end" }, threshold.toFixed(1)));
