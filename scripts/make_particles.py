@@ -2,8 +2,8 @@
 
     python scripts/make_particles.py --out particles.mrcs
 
-Writes 1,500 images of 160 x 160 pixels to one stack. Each kind has details, stripes of 3 to 12 pixels, that are
-lost in copies of 64 x 64 pixels. No other data are needed.
+Writes 1,500 images of 160 x 160 pixels to one stack. Inside each kind are stripes, 8 to 12 pixels
+apart, which small copies hardly show. No other data are needed.
 """
 
 import argparse
