@@ -61,11 +61,12 @@ def model_costs(side: int, clusters: int, rounds: int) -> dict[str, float]:
         optimizer.zero_grad()
 
     def infer() -> None:
-        for _ in outputs(model, pixels, 100):
+        for _ in outputs(model, pixels):
             pass
 
     trained = processor_seconds(step, rounds) / BATCH
     model.eval()
+    model.at_once = 100
     return {"step": 1e6 * trained, "inference": 1e6 * processor_seconds(infer, rounds) / INFERRED}
 
 

@@ -175,7 +175,7 @@ def test_a_dead_rank_ends_the_job_and_one_process_goes_on(tmp_path: Path) -> Non
     position = load(run_file(run, "last"))[1]["position"]
     assert (position["epoch"], position["step"]) == (1, 0)
     trainer = Trainer(config, prepare_for(config), run)
-    restore(trainer)
+    restore(trainer, *load(run_file(run, "last")))
     assert fit(config, prepare_for(config), run, resume=True)
     assert len(read_log(run)) == 4
 

@@ -54,7 +54,7 @@ def test_a_budget_in_minutes_holds_all_stages(
     assert trainer.teacher.warmup == max(1, round(epochs / 4))
     save(trainer)
     again = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
-    restore(again)
+    restore(again, *load(run_file(tmp_path, "last")))
     assert again.position.epochs == epochs
     assert again.teacher.warmup == trainer.teacher.warmup
 

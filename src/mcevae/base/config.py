@@ -12,6 +12,10 @@ import tyro
 
 from mcevae.base.errors import SettingError
 
+MOST_IMAGES = 10**9
+MOST_MINUTES = 10_000_000
+MOST_WEIGHT = 1_000_000
+"""Largest weight of a term of the loss."""
 BUILT_IN = ("mnist-mini", "mnist", "fashion-mnist", "digits")  # image sets by name
 
 
@@ -23,6 +27,26 @@ def ensure(condition: bool, sentence: str) -> None:
     """
     if not condition:
         raise SettingError(sentence)
+
+
+def ensure_range(settings: Any, **ranges: tuple[float, float]) -> None:
+    """Refuse settings that lie outside their ranges; None and "auto" lie in every range.
+
+    Every number that decides memory or work has a range, since settings can be a stranger's.
+
+    Args:
+        settings: an object whose attributes are settings.
+        ranges: the smallest and the largest value, by the name of the setting.
+
+    Raises:
+        SettingError: a setting is too small or too large.
+    """
+    for name, (least, most) in ranges.items():
+        value = getattr(settings, name)
+        ensure(
+            value in (None, "auto") or least <= value <= most,
+            f"--{name} is {value}; use {least} to {most}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +92,7 @@ class FilesConfig:
     def __post_init__(self) -> None:
         level = self.background_level
         ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
-        ensure(self.size is None or 16 <= self.size <= 256, f"--size is {self.size}; use 16 to 256")
+        ensure_range(self, size=(16, 256))
         low, high = self.levels or (0, 1)
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
@@ -104,9 +128,7 @@ class DataConfig(FilesConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(self.limit is None or self.limit > 1, f"--limit is {self.limit}; use 2 or more")
-        ensure(self.window is None or self.window > 1, f"--window is {self.window}; use 2 or more")
-        ensure(0 <= self.data_seed < 2**60, f"--data-seed is {self.data_seed}; use 0 to 2**60")
+        ensure_range(self, limit=(2, MOST_IMAGES), window=(2, MOST_IMAGES), data_seed=(0, 2**60))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +147,7 @@ class SupportConfig:
     def __post_init__(self) -> None:
         ensure(0 <= self.rotation <= 180, f"--rotation is {self.rotation}; use 0 to 180 degrees")
         ensure(0 <= self.shift <= 1, f"--shift is {self.shift}; use 0 to 1 of the image side")
-        ensure(1 <= self.scale <= 100, f"--scale is {self.scale}; use 1 to 100")
-        ensure(0 <= self.strain <= 5, f"--strain is {self.strain}; use 0 to 5")
+        ensure_range(self, scale=(1, 100), strain=(0, 5))
 
     def half_widths(self, group: Any) -> tuple[float, ...]:
         """Half-widths of the support, one for each parameter of the group.
@@ -163,9 +184,7 @@ class ObjectiveConfig:
     """Reconstruction term: binary cross-entropy (bce) or squared error (mse)."""
 
     def __post_init__(self) -> None:
-        ensure(self.alpha >= 0, f"--alpha is {self.alpha}; use 0 or more")
-        ensure(self.beta >= 0, f"--beta is {self.beta}; use 0 or more")
-        ensure(self.draws >= 1, f"--draws is {self.draws}; use 1 or more")
+        ensure_range(self, alpha=(0, MOST_WEIGHT), beta=(0, MOST_WEIGHT), draws=(1, 100))
         ensure(
             self.mode == "unsupervised" or self.draws == 1,
             f"--draws is {self.draws}, but supervised mode draws no M; leave it out",
@@ -205,17 +224,18 @@ class TrainConfig:
             0 <= self.weight_decay < 1,
             f"--weight-decay is {self.weight_decay}; use 0 or more, and less than 1",
         )
-        ensure(
-            self.epochs == "auto" or self.epochs >= 1, f"--epochs is {self.epochs}; use 1 or more"
+        for name in ("minutes", "lr", "checkpoint_minutes"):
+            value = getattr(self, name)
+            ensure(value is None or value > 0, f"--{name} is {value}; use more than 0")
+        ensure_range(
+            self,
+            epochs=(1, 1_000_000),
+            minutes=(0, MOST_MINUTES),
+            batch_size=(2, 2**16),  # batch norm needs 2
+            lr=(0, 100),
+            seed=(0, 2**32 - 1),
+            checkpoint_minutes=(0, MOST_MINUTES),
         )
-        ensure(self.minutes is None or self.minutes > 0, f"--minutes is {self.minutes}; use > 0")
-        ensure(
-            self.batch_size == "auto" or self.batch_size >= 2,
-            f"--batch-size is {self.batch_size}; batch norm needs 2",
-        )
-        ensure(0 < self.lr < float("inf"), f"--lr is {self.lr}; use a positive number")
-        ensure(0 <= self.seed < 2**32, f"--seed is {self.seed}; use 0 to {2**32 - 1}")
-        ensure(self.checkpoint_minutes > 0, "--checkpoint-minutes must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ def resume(
         raise UserError(f"{error}.") from error
     check_source(run, config)
     config = dataclasses.replace(config, train=settings)
-    train(config, images_for(config), run, resume=True)
+    train(config, images_for(config), run, resume=True, limited=batch_size is None)
 
 
 def images_for(config: Config, source: "Source | None" = None) -> "Splits":
@@ -149,7 +149,9 @@ def images_for(config: Config, source: "Source | None" = None) -> "Splits":
         return prepare_for(config, bar.track, source)
 
 
-def train(config: Config, data: "Splits", run: Path, *, resume: bool) -> None:
+def train(
+    config: Config, data: "Splits", run: Path, *, resume: bool, limited: bool = False
+) -> None:
     """Train; then rank 0 scores the run and writes the report.
 
     Args:
@@ -157,6 +159,7 @@ def train(config: Config, data: "Splits", run: Path, *, resume: bool) -> None:
         data: The images.
         run: Folder of the run.
         resume: Continue a run, instead of starting a new one.
+        limited: Limit the memory, since the run can be a stranger's.
     """
     from mcevae.base.machine import keep_memory
     from mcevae.runs.run import TrainedRun
@@ -167,7 +170,7 @@ def train(config: Config, data: "Splits", run: Path, *, resume: bool) -> None:
     hint = advice(config, len(data.train))
     if hint and not resume:
         screen.print(hint, highlight=False)
-    if not fit(config, data, run, resume=resume, console=screen):
+    if not fit(config, data, run, resume=resume, console=screen, limited=limited):
         screen.print(f"Stopped and saved. Continue with: mcevae resume {run}")
         sys.exit(0 if place()[0] else 130)  # any code but 0 makes the launcher end rank 0 too early
     if place()[0] == 0:

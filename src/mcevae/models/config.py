@@ -17,12 +17,14 @@ import tomli_w
 import tyro
 
 from mcevae.base.config import (
+    MOST_IMAGES,
     DataConfig,
     ObjectiveConfig,
     PlannedTrain,
     SupportConfig,
     TrainConfig,
     ensure,
+    ensure_range,
 )
 from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
@@ -39,6 +41,7 @@ P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
 CHANNELS = (32, 64, 128, 128)
 MOST_ASKED = 10_000  # clusters
+WIDEST = 2**24  # units of a layer; its weights are counted before they are made (`limit`)
 MOST_CLUSTERS = 30  # the most that `--clusters auto` can find
 
 
@@ -97,15 +100,12 @@ class ModelConfig:
             not self.mirror or isinstance(self.group, str),
             "--mirror cannot be used with a file of generators; use --group so2, se2, sim2 or aff2",
         )
-        ensure(self.rotations >= 8, f"--rotations is {self.rotations}; use 8 or more")
-        for name in ("clusters", "variation", "hidden", "pose_hidden", "decoder_hidden"):
-            value = getattr(self, name)
-            ensure(value == "auto" or value >= 1, f"--{name} is {value}; use 1 or more")
+        sizes = dict.fromkeys(("variation", "hidden", "pose_hidden", "decoder_hidden"), (1, WIDEST))
+        ensure_range(self, rotations=(8, 720), clusters=(1, MOST_ASKED), **sizes)
         ensure(
-            self.clusters == "auto" or self.clusters <= MOST_ASKED,
-            f"--clusters is {self.clusters}; use at most {MOST_ASKED}",
+            1 <= min(self.channels) <= max(self.channels) <= WIDEST,
+            f"--channels are {self.channels}; use 1 to {WIDEST} of each",
         )
-        ensure(min(self.channels) >= 1, f"--channels are {self.channels}; use 1 or more of each")
         ensure(
             self.networks == "paper" or self.channels == CHANNELS,
             "--networks authors has channels of its own; leave --channels out",
@@ -164,9 +164,14 @@ class StartConfig:
     """Standard deviation of the random elastic deformation of training images, in image sides."""
 
     def __post_init__(self) -> None:
-        for name in ("templates", "subset", "neighbours", "restarts"):
-            ensure(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; use 1 or more")
-        ensure(self.redraws >= 0, f"--redraws is {self.redraws}; use 0 or more")
+        ensure_range(
+            self,
+            templates=(1, 1024),
+            subset=(1, MOST_IMAGES),
+            neighbours=(1, 200),
+            restarts=(1, 100),
+            redraws=(0, 1000),
+        )
         ensure(0 < self.warmup < 1, f"--warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):
             ensure(0 <= getattr(self, name) < 1, f"--{name} is {getattr(self, name)}; use 0 to 1")

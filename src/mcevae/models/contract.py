@@ -116,12 +116,14 @@ class Model(nn.Module, ABC, Generic[P]):
         background: value of pixels from outside the image, from 0 to 1.
         quick: True if it infers images in one pass, False if it searches.
         rotations: R, number of rotations of its grid, if it gives their probabilities; else 0.
+        at_once: most images that it infers at one time, see `limit`.
     """
 
     group: MatrixGroup
     background: float
     quick: bool = True
     rotations: int = 0
+    at_once: int = 500
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[P]:

@@ -63,10 +63,10 @@ def reconstructions(
         pixels: (n, C, H, W) uint8; each image gets a column.
         upright: the same images before they were moved, if known.
     """
-    (x, out), *_ = outputs(model, pixels, len(pixels))
+    (x, out), *_ = outputs(model, pixels)  # of a model that takes few at once, only these
     rows = [("input x", x.cpu()), ("reconstruction", out.reconstruction.cpu())]
     if upright is not None:
-        rows.append(("ground truth", to_float(upright)))
+        rows.append(("ground truth", to_float(upright[: len(x)])))
     return [*rows, ("canonical", out.canonical.cpu())]
 
 

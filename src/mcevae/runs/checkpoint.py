@@ -22,6 +22,7 @@ from mcevae.images.sources.registry import is_there
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
+from mcevae.models.limit import images_at_once
 from mcevae.models.registry import build
 
 SPARE = 2**20
@@ -203,6 +204,11 @@ class Undrawn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def room_for(tensors: dict[str, Tensor]) -> int:
+    """The most numbers that a model with these weights can have: no more than its file holds."""
+    return SPARE + sum(one.numel() for one in tensors.values())
+
+
 def filled(
     config: Config,
     shape: tuple[int, int, int],
@@ -218,15 +224,18 @@ def filled(
         device: device for the model.
 
     Raises:
-        RuntimeError: the weights belong to another model, for example a much smaller one.
+        RuntimeError: the weights belong to another model, for example a much smaller one, or the
+            model takes too much memory for a single image.
     """
     try:
         with Undrawn():
-            model = build(config, shape, SPARE + sum(one.numel() for one in tensors.values()))
+            model = build(config, shape, room_for(tensors))
+        model.load_state_dict(tensors)
+        model.eval().to(device)
+        model.at_once = images_at_once(model, shape, model.at_once)
     except UserError as error:
         raise RuntimeError(str(error).rstrip(".")) from error
-    model.load_state_dict(tensors)
-    return model.eval().to(device)
+    return model
 
 
 def load_model(

@@ -170,7 +170,7 @@ def calibrate(model: Model, config: Config, pixels: Tensor) -> Calibration:
         target = group.sample((len(x),), support, generator=generator).to(x.device)
         motion = group.compose(target, group.inverse(out.element))
         moved = to_bytes(warp(x, motion, background=config.data.background_level))
-        (_, again), *_ = outputs(model, moved, len(moved))
+        (_, again), *_ = outputs(model, moved)
         firsts.append(out.responsibilities.cpu())
         seconds.append(again.responsibilities.argmax(-1).cpu())
         misfits.append(misfit(x, out.reconstruction).cpu())

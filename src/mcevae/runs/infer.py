@@ -27,18 +27,18 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def outputs(model: Model, pixels: Tensor, batch_size: int = 500) -> Iterator[tuple[Tensor, Output]]:
+def outputs(model: Model, pixels: Tensor) -> Iterator[tuple[Tensor, Output]]:
     """Yield batches of images (B, C, H, W), from 0 to 1, with the model's outputs for them.
 
-    Latents are posterior means, so that the same images always give the same outputs.
+    Latents are posterior means, so that the same images always give the same outputs. A batch has
+    `Model.at_once` images.
 
     Args:
         model: model in evaluation mode.
         pixels: (N, C, H, W) uint8.
-        batch_size: images in a batch.
     """
     device = next(model.parameters()).device
-    for chunk in pixels.split(batch_size):
+    for chunk in pixels.split(model.at_once):
         x = to_float(chunk.to(device))
         with torch.inference_mode():
             out = model(x, sample=False)
@@ -76,16 +76,15 @@ class Embedding:
         return mirrored(self.element)
 
 
-def embed(model: Model, pixels: Tensor, batch_size: int = 500, track: Track = iter) -> Embedding:
+def embed(model: Model, pixels: Tensor, track: Track = iter) -> Embedding:
     """Compute latents and canonical images of (N, C, H, W) uint8 images.
 
     Args:
         model: model in evaluation mode.
         pixels: (N, C, H, W) uint8.
-        batch_size: images in a batch.
         track: wraps the batches, for example to show a progress bar.
     """
-    return joined([taken(out) for _, out in track(outputs(model, pixels, batch_size))])
+    return joined([taken(out) for _, out in track(outputs(model, pixels))])
 
 
 def taken(out: Output) -> Embedding:

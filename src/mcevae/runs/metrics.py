@@ -109,10 +109,11 @@ def coverage(model: Model, pixels: Tensor, truth: Float[Tensor, "n 3 3"], own: T
         truth: true elements of the images.
         own: (K, 3, 3), frames of the clusters, as `frames` returns them.
     """
-    size, rotations = 500, model.rotations
+    rotations = model.rotations
     levels = []
     lot = torch.Generator().manual_seed(0)
-    for (_, out), true in zip(outputs(model, pixels, size), truth.split(size), strict=True):
+    parts = zip(outputs(model, pixels), truth.split(model.at_once), strict=True)
+    for (_, out), true in parts:
         cluster = out.responsibilities.argmax(-1).cpu()
         p = model.rotation_probabilities(out).cpu()  # (B, R)
         aligned = model.group.compose(true, model.group.inverse(own[cluster]))

@@ -10,6 +10,7 @@ and prints.
 """
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from torch import Tensor
 from mcevae.base.files import write_text
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
+from mcevae.models.registry import MOST_WEIGHTS
+from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import run_file
 from mcevae.training.bar import Bar
 from mcevae.training.log import LOG, Log, read_log
@@ -33,7 +36,13 @@ from mcevae.training.trainer import CHECK_EVERY, Trainer
 
 @told_of_losses()
 def fit(
-    config: Config, data: Splits, run: Path, *, resume: bool = False, console: Console | None = None
+    config: Config,
+    data: Splits,
+    run: Path,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    limited: bool = False,
 ) -> bool:
     """Train a model, and write settings, logs and checkpoints into the run folder.
 
@@ -49,20 +58,29 @@ def fit(
             "auto" keep what the run chose. A finished run has kept only its weights; it continues
             from the last ones with a new optimizer.
         console: where progress is shown. None: nothing is shown.
+        limited: whether memory is limited as `models.limit` says, for a run of a stranger.
 
     Returns:
         True if training has ended, False if it was stopped and can be resumed.
 
     Raises:
         TrainingError: the loss is not finite, or another process has ended.
-        UserError: files cannot be written, or there is nothing to resume.
+        UserError: files cannot be written, there is nothing to resume, or the limit is not enough.
     """
     resume = resume and has_begun(run)
-    trainer = Trainer(as_recorded(config, run) if resume else config, data, run)
+    kept = checkpoint.load(run_file(run, "last")) if resume else None
+    trainer = Trainer(
+        as_recorded(config, run) if resume else config,
+        data,
+        run,
+        most=checkpoint.room_for(kept[0]) if kept else MOST_WEIGHTS,
+        limited=limited,
+    )
     ranks = trainer.ranks
     console = console if console and ranks.first else Console(quiet=True)
-    if resume:
-        restore(trainer)
+    if kept:
+        restore(trainer, *kept)
+        del kept
     if ranks.first:
         write_text(run / "settings.toml", trainer.config.to_toml())
     if not resume:
@@ -113,7 +131,8 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
     """
     position = trainer.position
     if position.step == 0:
-        done = trainer.teach()
+        with trainer.limit():
+            done = trainer.teach()
         if done is None:  # stopped
             return False
         if done:
@@ -149,8 +168,9 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
     before = position.seconds
     for batch in accelerator.skip_first_batches(trainer.loader, position.step):
         trainer.set_rate()
-        terms = trainer.terms(batch)
-        accelerator.backward(terms.loss)
+        with trainer.limit() if not sums.any() else nullcontext():
+            terms = trainer.terms(batch)
+            accelerator.backward(terms.loss)
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()
         sums += stacked(terms)

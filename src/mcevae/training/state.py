@@ -62,14 +62,18 @@ def about(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def restore(trainer: Trainer) -> None:
+def restore(trainer: Trainer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Load what `save` wrote, or the weights that a finished run has kept.
 
+    Args:
+        trainer: the training that continues.
+        tensors: tensors of last.safetensors.
+        state: its state.
+
     Raises:
-        UserError: the file is missing, or does not fit the settings.
+        UserError: they do not fit the settings.
     """
     path = checkpoint.run_file(trainer.run, "last")
-    tensors, state = checkpoint.load(path)
     checkpoint.check_data(trainer.run, trainer.data, state)
     try:
         trainer.inner.load_state_dict(checkpoint.part(tensors, "model"))

@@ -1,6 +1,7 @@
 """A model in training, and what the loop asks of it at every step and epoch."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from mcevae.images.arrays import require, to_float
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config, PlannedConfig
 from mcevae.models.contract import Model, Stopped, Terms
-from mcevae.models.registry import build
+from mcevae.models.limit import while_training
+from mcevae.models.registry import MOST_WEIGHTS, build
 from mcevae.training.batches import loader
 from mcevae.training.batchnorm import over_ranks
 from mcevae.training.health import Signs, examine
@@ -64,15 +66,25 @@ class Trainer:
         config: settings of the run.
         data: the images.
         run: folder of the run.
+        most: largest number of weights.
+        limited: whether memory is limited as `models.limit` says, for a run of a stranger.
 
     Raises:
         UserError: a setting does not fit these images, or this machine.
     """
 
-    def __init__(self, config: Config, data: Splits, run: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        data: Splits,
+        run: Path,
+        *,
+        most: int = MOST_WEIGHTS,
+        limited: bool = False,
+    ) -> None:
         self.config = settings = planned(config, len(data.train), place()[1])
         set_seed(settings.train.seed)
-        self.run, self.data = run, data
+        self.run, self.data, self.limited = run, data, limited
         self.position = Position(epochs=settings.train.epochs)
         self.anew = False
         self.accelerator = accelerator_for(settings, run)
@@ -80,7 +92,7 @@ class Trainer:
         self.shape = data.train.images.shape
         self.learned = data.train if data.window is None else data.train.own()
         self.digest = data.digest()  # once: every checkpoint records it
-        model = build(settings, self.shape)
+        model = build(settings, self.shape, most)
         if self.ranks.count > 1:
             over_ranks(model, self.accelerator.device)
         self.ranks.seed(settings.train.seed)  # after the weights, which are alike
@@ -116,6 +128,10 @@ class Trainer:
     def inner(self) -> Model:
         """The bare model."""
         return self.accelerator.unwrap_model(self.model)
+
+    def limit(self) -> AbstractContextManager[object]:
+        """The limit on memory, where there is one."""
+        return while_training(self.shape) if self.limited else nullcontext()
 
     def out_of_time(self) -> bool:
         """Whether the budget in minutes is spent."""

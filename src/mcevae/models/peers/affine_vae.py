@@ -31,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from mcevae.base.config import ensure
+from mcevae.base.config import ensure_range
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
@@ -45,6 +45,8 @@ from mcevae.models.registry import ModelSpec
 
 RATE = {"side": 0.015}
 """Adam's rate in the search by unit of the parameter: 0.03 half-sides; 0.03 of any other."""
+MOST_SEARCHED = 200
+"""Largest number of starts, and of steps: each costs a pass of the network for each image."""
 KEPT = 3
 """Starts from which steps are taken."""
 
@@ -61,8 +63,7 @@ class SearchConfig(CodeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("search_restarts", "search_steps"):
-            ensure(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; use 1 or more")
+        ensure_range(self, search_restarts=(1, MOST_SEARCHED), search_steps=(1, MOST_SEARCHED))
 
 
 class PosedVAE(VAE):

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mcevae.base.config import ensure
+from mcevae.base.config import ensure_range
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.models.config import WIDEST
 from mcevae.models.contract import Output
 from mcevae.models.registry import PeerConfig
 
@@ -29,7 +30,7 @@ class CodeConfig(PeerConfig):
     """Size of the latent code, for peers that have a single code instead of z_c and z."""
 
     def __post_init__(self) -> None:
-        ensure(self.code >= 1, f"--code is {self.code}; use 1 or more")
+        ensure_range(self, code=(1, WIDEST))
 
 
 def unposed(

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.func import functional_call
 
-from mcevae.base.config import ensure
+from mcevae.base.config import MOST_WEIGHT, ensure_range
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import Config
 from mcevae.models.contract import Output
@@ -45,7 +45,7 @@ class FactorConfig(CodeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure(self.gamma >= 0, f"--gamma is {self.gamma}; use 0 or more")
+        ensure_range(self, gamma=(0, MOST_WEIGHT))
 
 
 class FactorVAE(VAE):

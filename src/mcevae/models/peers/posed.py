@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mcevae.base.config import ensure
+from mcevae.base.config import ensure, ensure_range
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.moments import places
@@ -32,6 +32,7 @@ class PosePriorConfig(PeerConfig):
     def __post_init__(self) -> None:
         ensure(self.rotation_prior > 0, "--rotation-prior must be more than 0")
         ensure(self.shift_prior > 0, "--shift-prior must be more than 0")
+        ensure_range(self, rotation_prior=(0, 10_000), shift_prior=(0, 100))
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
