@@ -1,10 +1,15 @@
-"""Writing files so that a crash leaves the old file or the new one, but never a part of one."""
+"""Writing files so that a crash leaves the old file or the new one, but never a part of one.
+
+And reading files of folders that can be a stranger's: no links, pipes or devices, nothing endless.
+"""
 
 import csv
+import errno
 import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -14,6 +19,75 @@ from pathlib import Path
 import psutil
 
 from mcevae.base.errors import UserError
+
+MOST_TEXT = 2**25
+"""Bytes of a text file in a run, at most; as JSON it takes some ten times as much memory."""
+MOST_HOLLOW = 2**26
+"""Bytes of a file, at most, that are not on the disk: a file can claim to be larger than it is."""
+
+
+class Irregular(OSError):
+    """What is at a path is no plain file, or too large."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EINVAL, reason)
+
+    def __str__(self) -> str:
+        """The reason."""
+        return str(self.strerror)
+
+
+def check_regular(path: Path, most: int | None = None, *, follow: bool = False) -> None:
+    """Refuse to read what is no plain file, or is larger than it may be.
+
+    Args:
+        path: what is about to be read. For a file in a folder that can be a stranger's, also check
+            the folders below that one, with `real_folder`.
+        most: largest size in bytes; None: any that the disk really holds.
+        follow: whether `path` may be a link, because a person has named it.
+
+    Raises:
+        Irregular: it is a link, pipe, device or folder, or too large.
+        OSError: it is not there.
+    """
+    state = path.stat() if follow else path.lstat()
+    if stat.S_ISLNK(state.st_mode):
+        raise Irregular("is a link, which is not followed here; put the file itself there")
+    if not stat.S_ISREG(state.st_mode):
+        raise Irregular("is not a regular file")
+    if most is not None and state.st_size > most:
+        raise Irregular(f"has {state.st_size:,} bytes, more than {most:,}")
+    held = 512 * getattr(state, "st_blocks", state.st_size)  # Windows does not say
+    if state.st_size > MOST_HOLLOW and held < state.st_size // 4:
+        raise Irregular(f"claims {state.st_size:,} bytes, but is almost empty")
+
+
+def read_bytes(path: Path, most: int, *, follow: bool = False) -> bytes:
+    """Read a file as `check_regular` allows. Arguments and errors are the same."""
+    check_regular(path, most, follow=follow)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:  # a file that grows, or one without a size, as in /proc
+        raise Irregular(f"has more than {most:,} bytes")
+    return content
+
+
+def read_text(path: Path, most: int = MOST_TEXT, *, follow: bool = False) -> str:
+    """Read UTF-8 text as `check_regular` allows. Arguments and errors are the same."""
+    return read_bytes(path, most, follow=follow).decode("utf-8")
+
+
+def real_folder(folder: Path) -> Path:
+    """Return a folder inside a run, after a check that it is no link that leads out of the run.
+
+    Raises:
+        UserError: it is a link, or no folder. It may be missing.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UserError(
+            f"{folder}: is a link or no folder, so mcevae does not use it; move it away."
+        )
+    return folder
 
 
 @contextmanager
@@ -32,6 +106,7 @@ def atomic(path: Path) -> Iterator[Path]:
         for other in path.parent.glob(f".{escape(path.name)}.*.tmp"):
             if is_stale(other):
                 other.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # a link there would be written through
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

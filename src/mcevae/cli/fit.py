@@ -30,7 +30,7 @@ def starting_point(arguments: Sequence[str]) -> Config:
             name, value = argument.split("=", 1)
             named[name] = value
     if "--settings" in named:
-        return Config.read(Path(named["--settings"]))
+        return Config.read(Path(named["--settings"]).resolve())
     name = named.get("--preset", named.get("--model", ""))
     config = PRESETS.get(name, Config)()
     if arguments[:1] == ["fit"]:

@@ -5,6 +5,10 @@ Weights are safetensors and everything else is JSON, so reading a folder runs no
 
 import dataclasses
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import digest, write_text
+from mcevae.base.files import check_regular, digest, read_text, write_text
 from mcevae.exporting.card import card
 from mcevae.images.recipe import Recipe
 from mcevae.models.config import Config
@@ -133,10 +137,10 @@ def read(folder: Path) -> tuple[dict[str, Any], Fitted]:
     Raises:
         UserError: the folder is neither of these, is damaged, or needs another version.
     """
-    if (folder / CONFIG).is_file():
+    if os.path.lexists(folder / CONFIG):
         return saved(folder)
     best = run_file(folder, "best")
-    if best.is_file():
+    if os.path.lexists(best):
         return trained(folder)
     raise UserError(
         f"{folder}: holds no model; give a folder that save_pretrained made (with {CONFIG}), or a "
@@ -148,15 +152,16 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
     """Read a folder that `write` filled, see `read`."""
     path, weights = folder / CONFIG, folder / WEIGHTS
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_text(path))
         if content["mcevae_format"] != FORMAT:
             raise UserError(
                 f"{path}: written by another version of mcevae (format "
                 f"{content['mcevae_format']}, this one reads {FORMAT}); upgrade mcevae."
             )
-        if not weights.is_file() or digest(weights) != content["weights"]:
+        check_regular(weights)
+        if digest(weights) != content["weights"]:
             raise UserError(
-                f"{weights}: is missing, damaged or from another model; save or download it again."
+                f"{weights}: is damaged, or from another model; save or download it again."
             )
         config = Config.from_dict(content["settings"], str(path))
         recipe = Recipe(**{k: as_tuple(v) for k, v in content["recipe"].items()})
@@ -212,8 +217,14 @@ def parameters_of(config: Config) -> dict[str, Any]:
     return {**parameters, "settings": settings or None}
 
 
-def fetch(name: str | Path, revision: str | None = None, token: str | None = None) -> Path:
-    """Find the folder of a model: on this machine, else in the hub's cache, else on the hub.
+@contextmanager
+def fetched(
+    name: str | Path, revision: str | None = None, token: str | None = None
+) -> Iterator[Path]:
+    """Give the folder of a model: on this machine, else in the hub's cache, else on the hub.
+
+    The cache of the hub has links, which are not followed in a stranger's folder. So its files are
+    copied into a folder of their own while they are read.
 
     Args:
         name: path of a folder, or owner/name of a model on the hub.
@@ -225,14 +236,15 @@ def fetch(name: str | Path, revision: str | None = None, token: str | None = Non
             installed.
     """
     if Path(name).is_dir():
-        return Path(name)
+        yield Path(name)
+        return
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise UserError(f"{name}: is not a folder here, and {MISSING}.") from None
     wanted = [CONFIG, WEIGHTS, run_file(Path(), "best").name, CALIBRATION]
     try:
-        return Path(
+        cached = Path(
             snapshot_download(str(name), revision=revision, token=token, allow_patterns=wanted)
         )
     except Exception as error:  # names, the hub and the network raise many types
@@ -240,6 +252,11 @@ def fetch(name: str | Path, revision: str | None = None, token: str | None = Non
             f"{name}: is not a folder here, and cannot be downloaded from the hub "
             f"({in_short(error)}); check the name and the network."
         ) from error
+    with TemporaryDirectory() as folder:
+        for path in (cached / each for each in wanted):
+            if path.is_file():
+                shutil.copyfile(path, Path(folder) / path.name)
+        yield Path(folder)
 
 
 def push(

@@ -63,8 +63,8 @@ class Pretrained(BaseEstimator):
         Raises:
             ValueError: there is no such model, it is damaged, or it needs another version.
         """
-        with value_errors():
-            parameters, found = hub.read(hub.fetch(name, revision, token))
+        with value_errors(), hub.fetched(name, revision, token) as folder:
+            parameters, found = hub.read(folder)
             try:
                 made = cls(**parameters)
             except TypeError as error:

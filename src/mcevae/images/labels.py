@@ -3,15 +3,20 @@
 import csv
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from mcevae.base.errors import UserError
+from mcevae.base.files import read_text
 from mcevae.images.arrays import Images
 from mcevae.images.readers.arrays import from_archive
 from mcevae.images.readers.frames import Unreadable
+
+MOST_TABLE = 2**26
+"""Bytes of a table of labels, at most."""
 
 
 def labelled(images: Images, source: Path, labels: str | None) -> Images:
@@ -85,8 +90,8 @@ def label_table(path: Path) -> dict[str, str]:
         UserError: the table cannot be read, or these columns are missing.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return {row["file"]: row["label"] for row in csv.DictReader(file)}
+        text = read_text(path, MOST_TABLE, follow=True).removeprefix("\ufeff")
+        return {row["file"]: row["label"] for row in csv.DictReader(StringIO(text, newline=""))}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a table of labels ({error}).") from error
     except KeyError:

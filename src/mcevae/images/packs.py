@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
+from mcevae.base.files import check_regular, read_text
 from mcevae.images.arrays import Images, require
 from mcevae.images.readers.frames import Fault
 
@@ -76,7 +77,7 @@ def open_pack(path: Path) -> Pack:
         UserError: the pack is damaged, or this version cannot read its format.
     """
     try:
-        about = json.loads((path / ABOUT).read_text("utf-8"))
+        about = json.loads(read_text(path / ABOUT))
         known = about.pop("format")
         require(known == FORMAT, f"{path}: has pack format {known}, not {FORMAT}; pack again.")
         faults = tuple(Fault(*one) for one in about.pop("faults"))
@@ -86,6 +87,8 @@ def open_pack(path: Path) -> Pack:
         recipe["levels"] = recipe["levels"] and tuple(recipe["levels"])
         pack = Pack(folder=path, shape=shape, label_names=names, faults=faults, **about)
         DataConfig(source=str(path), **pack.recipe)
+        for name in (PIXELS, INDEX):
+            check_regular(path / name)
         held = np.load(path / PIXELS, mmap_mode="r").shape
         rows = parquet.read_metadata(path / INDEX).num_rows
         colours = (3,) if channels == 3 else ()

@@ -28,6 +28,7 @@ from mcevae.base.config import (
 )
 from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
+from mcevae.base.files import read_text
 from mcevae.models.own import own_settings, unread, without_former
 from mcevae.models.own_group import FLAG, GroupName, OwnGroup
 from mcevae.models.registry import ENTRIES, KINDS, PRESET_NAMES, PeerConfig, entry_of, spec_of
@@ -40,6 +41,7 @@ else:
 P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
 CHANNELS = (32, 64, 128, 128)
+MOST_BYTES = 2**20  # of a file of settings
 MOST_ASKED = 10_000  # clusters
 WIDEST = 2**24  # units of a layer; its weights are counted before they are made (`limit`)
 MOST_CLUSTERS = 30  # the most that `--clusters auto` can find
@@ -164,14 +166,8 @@ class StartConfig:
     """Standard deviation of the random elastic deformation of training images, in image sides."""
 
     def __post_init__(self) -> None:
-        ensure_range(
-            self,
-            templates=(1, 1024),
-            subset=(1, MOST_IMAGES),
-            neighbours=(1, 200),
-            restarts=(1, 100),
-            redraws=(0, 1000),
-        )
+        ensure_range(self, templates=(1, 1024), subset=(1, MOST_IMAGES), neighbours=(1, 200))
+        ensure_range(self, restarts=(1, 100), redraws=(0, 1000))
         ensure(0 < self.warmup < 1, f"--warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):
             ensure(0 <= getattr(self, name) < 1, f"--{name} is {getattr(self, name)}; use 0 to 1")
@@ -297,11 +293,13 @@ class Config:
     def read(cls, path: Path) -> "Config":
         """Read settings from a TOML file such as `to_toml` makes.
 
+        A link is not followed, because the file can be part of a stranger's run.
+
         Raises:
             UserError: the file is missing, is not TOML or has an unknown setting.
         """
         try:
-            return cls.from_dict(tomllib.loads(path.read_text("utf-8")), str(path))
+            return cls.from_dict(tomllib.loads(read_text(path, MOST_BYTES)), str(path))
         except OSError as error:
             raise UserError(f"{path}: cannot read settings ({error.strerror}).") from error
         except DAMAGE as error:  # errors of tomllib, and errors that tomllib does not catch

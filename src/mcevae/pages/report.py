@@ -14,7 +14,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mcevae.base.errors import UserError
-from mcevae.base.files import atomic, write_text
+from mcevae.base.files import atomic, real_folder, write_text
 from mcevae.images.readers.frames import write_faults
 from mcevae.images.splits import Splits
 from mcevae.pages import figures
@@ -42,6 +42,7 @@ def save_png(figure: Figure, path: Path) -> str:
     """Write a figure as PNG and return it as a data URI."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=140)
+    real_folder(path.parent)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -120,7 +121,7 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | Non
 
 def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
     """The explorer's page: the page of the report, but with data from a server."""
-    drawn = [path.stem for path in run.file("figures").glob("*.png")]
+    drawn = [path.stem for path in real_folder(run.file("figures")).glob("*.png")]
     pictures = {name: f"/figures/{name}.png" for name in FIGURES if name in drawn}
     return page(run, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
 

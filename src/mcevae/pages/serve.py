@@ -20,6 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from mcevae.base.errors import UserError
+from mcevae.base.files import read_bytes, real_folder
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import LOOK, Guard
@@ -27,6 +28,8 @@ from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live
 from mcevae.runs.scores import Scores
 
 LOOPBACK = ("127.0.0.1", "localhost")
+MOST_FIGURE = 2**25
+"""Bytes of a figure, at most."""
 PIECE = 2**18
 """Number of bytes of a file that are sent at a time."""
 FORMS = {
@@ -140,9 +143,14 @@ def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
     @app.get("/figures/{name}.png", include_in_schema=False)
     def show_figure(name: str) -> Response:
         path = explorer.run.file("figures") / f"{name}.png"
-        if name not in FIGURES or not path.exists():
-            raise HTTPException(404, "there is no such figure; `mcevae report` draws the figures")
-        return Response(path.read_bytes(), media_type="image/png")
+        try:
+            if name not in FIGURES:
+                raise FileNotFoundError
+            content = read_bytes(real_folder(path.parent) / path.name, MOST_FIGURE)
+        except OSError:
+            told = "there is no such figure; `mcevae report` draws the figures"
+            raise HTTPException(404, told) from None
+        return Response(content, media_type="image/png")
 
 
 def add_groups(app: FastAPI, explorer: Explorer) -> None:

@@ -10,10 +10,12 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mcevae.base.errors import UserError
-from mcevae.base.files import atomic, write_text
+from mcevae.base.files import atomic, read_bytes, read_text, real_folder, write_text
 
 MARK = "identity"
 """File that says which table the parts in a folder belong to."""
+MOST_BYTES = 2**30
+"""Bytes of a part, at most."""
 SEAL = 16
 """Bytes of a part's fingerprint."""
 
@@ -26,12 +28,15 @@ def parts_folder(out: Path) -> Path:
 def is_of(folder: Path, identity: str) -> bool:
     """Whether the parts in a folder belong to the table with this identity."""
     mark = folder / MARK
-    return mark.exists() and mark.read_text("utf-8") == identity
+    try:
+        return read_text(mark) == identity
+    except (OSError, ValueError):
+        return False
 
 
 def begin_parts(out: Path, identity: str) -> Path:
     """Create the folder for the parts. Delete parts in it that belong to another table."""
-    folder = parts_folder(out)
+    folder = real_folder(parts_folder(out))
     if not is_of(folder, identity):
         shutil.rmtree(folder, ignore_errors=True)
         write_text(folder / MARK, identity)
@@ -55,7 +60,7 @@ def about_part(rows: pa.Table) -> dict[str, Any]:
 def known_part(path: Path) -> pa.Table | None:
     """Read a part. None: there is no such file, or it was altered after it was written."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MOST_BYTES)
     except OSError:
         return None
     seal, body = content[:SEAL], content[SEAL:]

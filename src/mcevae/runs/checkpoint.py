@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import atomic
+from mcevae.base.files import atomic, check_regular
 from mcevae.images.arrays import MAX_SIDE
 from mcevae.images.sources.registry import is_there
 from mcevae.images.splits import Splits
@@ -71,9 +71,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UserError: the file is missing or damaged, or this version cannot read its format.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; train with `mcevae fit` first.")
     try:
+        check_regular(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
             state = json.loads(header["mcevae"])
@@ -83,6 +82,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                     f"this one reads {FORMAT})."
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint; train with `mcevae fit` first.") from None
     except (SafetensorError, *DAMAGE) as error:
         raise UserError(
             f"{path}: is not a readable mcevae checkpoint ({type(error).__name__}: {error}); "

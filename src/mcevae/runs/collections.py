@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import write_text
+from mcevae.base.files import read_text, write_text
 
 FILE = "groups.json"
 FORMAT = 1
@@ -239,7 +239,7 @@ class Collections:
         """
         path = run / FILE
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = json.loads(read_text(path))
             if values["format"] != FORMAT:
                 raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
             return cls(

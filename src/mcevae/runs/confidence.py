@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import write_text
+from mcevae.base.files import read_text, write_text
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
@@ -132,7 +132,7 @@ class Calibration:
         """
         path = file_about(run, FILE, which)
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = json.loads(read_text(path))
             made_for = values.pop("weights", None)
             if None not in (made_for, weights) and made_for != weights:
                 raise ValueError(f"{which}.safetensors has changed since it was made")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import write_text
+from mcevae.base.files import read_text, write_text
 from mcevae.runs.checkpoint import file_about
 
 
@@ -39,7 +39,7 @@ def read_scores(run: Path, which: str = "best") -> Scores:
     """
     path = file_about(run, "metrics.json", which)
     try:
-        kept = json.loads(path.read_text("utf-8"))["scores"]
+        kept = json.loads(read_text(path))["scores"]
         return {
             name: Score(value=float(one["value"]), unit=str(one["unit"]), n=int(one["n"]))
             for name, one in kept.items()

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import write_text
+from mcevae.base.files import read_text, real_folder, write_text
 from mcevae.training.health import Signs, begun
 from mcevae.training.position import TERMS, Position
 
@@ -22,6 +22,7 @@ class Log:
         self.path = run / LOG
         self.accelerator = accelerator
         self.console = console
+        real_folder(run / "tensorboard")
         self.rows = [row for row in read_log(run) if row["epoch"] < epoch]
         accelerator.init_trackers("tensorboard")
 
@@ -72,10 +73,8 @@ def read_log(run: Path) -> list[dict[str, Any]]:
         UserError: the file is damaged.
     """
     path = run / LOG
-    if not path.exists():
-        return []
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_text(path).splitlines()]
         for row in rows:  # other code needs these entries
             if row["split"] not in ("train", "validation") or not row["epoch"] >= 0:
                 raise ValueError(f"split {row['split']}, epoch {row['epoch']}")
@@ -84,5 +83,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
             for name in row.get("signs", {}):
                 check_number(row["signs"], name)
         return rows
+    except FileNotFoundError:
+        return []
     except DAMAGE as error:
         raise UserError(f"{path}: the log is damaged ({error}); restore it from a copy.") from error

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from mcevae.base.config import BUILT_IN, DataConfig
 from mcevae.base.errors import UserError
+from mcevae.base.files import read_text
 from mcevae.images.arrays import MAX_SIDE, ImageSet
 from mcevae.images.labels import labelled
 from mcevae.images.readers.arrays import ARRAYS
@@ -20,6 +21,8 @@ from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbere
 from mcevae.images.survey import SIDE
 
 LISTS = ".txt"
+MOST_LIST = 2**28
+"""Bytes of a list of files, at most."""
 
 
 class FileSource(FrameSource):
@@ -99,7 +102,7 @@ def files_of(source: Path) -> list[Path]:
         )
     elif source.suffix.lower() == LISTS:
         try:
-            lines = source.read_text("utf-8").splitlines()
+            lines = read_text(source, MOST_LIST, follow=True).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
         paths = [source.parent / line.strip() for line in lines if line.strip()]

@@ -1,0 +1,111 @@
+"""Files of a folder that can be a stranger's are read only if they are plain, and not endless."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mcevae.base.errors import UserError
+from mcevae.base.files import Irregular, atomic, check_regular, read_text, real_folder, write_text
+from mcevae.exporting.hub import read as read_hub
+from mcevae.images.labels import label_table
+from mcevae.images.sources.files import files_of
+from mcevae.models.config import Config
+from mcevae.pages.report import save_png
+from mcevae.runs.checkpoint import load
+from mcevae.runs.collections import Collections
+from mcevae.runs.confidence import Calibration
+from mcevae.runs.scores import read_scores
+from mcevae.training.log import read_log
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes or devices")
+
+
+def link_to_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def link_to_file(path: Path) -> None:
+    secret = path.with_name("secret")
+    secret.write_text('{"secret": 1}')
+    path.symlink_to(secret)
+
+
+def hollow(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(10 * 2**30)
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "link to a device": link_to_device,
+    "link to a file": link_to_file,
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "sparse": hollow,
+}
+READERS: dict[str, Callable[[Path], object]] = {
+    "best.safetensors": load,
+    "settings.toml": Config.read,
+    "groups.json": lambda path: Collections.kept(path.parent),
+    "calibration.json": lambda path: Calibration.read(path.parent),
+    "metrics.json": lambda path: read_scores(path.parent),
+    "metrics.jsonl": lambda path: read_log(path.parent),
+    "config.json": lambda path: read_hub(path.parent),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", READERS)
+def test_files_of_a_run_are_plain_files(name: str, kind: str, tmp_path: Path) -> None:
+    KINDS[kind](tmp_path / name)
+    with pytest.raises(UserError, match=r"link|regular file|bytes") as told:
+        READERS[name](tmp_path / name)
+    assert "secret" not in str(told.value) and name in str(told.value)
+
+
+def test_a_person_may_name_a_link_but_nothing_endless(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("\ufefffile,label\na.png,cat\n", "utf-8")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "labels.csv")
+    assert label_table(tmp_path / "link.csv") == {"a.png": "cat"}
+    for name in ("/dev/zero", "/dev/fd/0", str(tmp_path)):
+        with pytest.raises(UserError, match="table of labels"):
+            label_table(Path(name))
+    (tmp_path / "list.txt").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="is not a regular file"):
+        files_of(tmp_path / "list.txt")
+
+
+def test_sizes_are_limits(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("12345")
+    assert read_text(tmp_path / "a", 5) == "12345"
+    with pytest.raises(Irregular, match="has 5 bytes, more than 4"):
+        read_text(tmp_path / "a", 4)
+    with pytest.raises(FileNotFoundError):
+        check_regular(tmp_path / "none")
+    if Path("/proc/kallsyms").exists():  # without a size
+        with pytest.raises(Irregular, match="more than 10 bytes"):
+            read_text(Path("/proc/self/maps"), 10)
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    outside, run = tmp_path / "outside", tmp_path / "run"
+    outside.mkdir()
+    run.mkdir()
+    (outside / "kept").write_text("old")
+    for name in ("groups.json", f".groups.json.{os.getpid()}.tmp"):
+        (run / name).symlink_to(outside / "kept")
+    write_text(run / "groups.json", "new")
+    assert (outside / "kept").read_text() == "old" and read_text(run / "groups.json") == "new"
+    (run / "figures").symlink_to(outside)
+    from matplotlib.figure import Figure
+
+    with pytest.raises(UserError, match="is a link or no folder"):
+        save_png(Figure(), run / "figures" / "curves.png")
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    (run / "file").write_text("")
+    with pytest.raises(UserError, match="is a link or no folder"):
+        real_folder(run / "file")
+    (run / "last.safetensors").mkdir()
+    with pytest.raises(UserError, match="cannot be written"), atomic(run / "last.safetensors") as t:
+        t.write_text("")
