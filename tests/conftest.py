@@ -149,6 +149,12 @@ def client(app: Any) -> TestClient:
     return TestClient(app, base_url="http://127.0.0.1")
 
 
+def regrouped(client: Any, path: str, **content: Any) -> Any:
+    """Ask an explorer for a change of its present groups; the answer, as httpx gives it."""
+    version = client.get("/api/groups").json()["version"]
+    return client.post(f"/api/groups/{path}", json={**content, "version": version})
+
+
 @contextmanager
 def served(app: Any, **settings: Any) -> Iterator[tuple[str, int]]:
     """A server of an application at a free port of this machine; `settings` as for `server`."""

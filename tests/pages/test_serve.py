@@ -26,6 +26,7 @@ from mcevae.pages.serve import application
 from mcevae.runs.infer import embed
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Score
+from tests.conftest import regrouped
 
 
 def png_of(explorer: Explorer, image: int) -> bytes:
@@ -36,24 +37,25 @@ def png_of(explorer: Explorer, image: int) -> bytes:
 
 def test_groups_are_changed_kept_and_undone(client: TestClient, explorer: Explorer) -> None:
     sizes = [one["size"] for one in client.get("/api/groups").json()["groups"]]
-    merged = client.post("/api/groups/merge", json={"groups": [2, 0]}).json()["groups"]
+    merged = regrouped(client, "merge", groups=["2", "0"]).json()["groups"]
     assert merged[1]["size"] == sizes[0] + sizes[2] and len(merged) == len(sizes) - 1
-    named = client.post("/api/groups/rename", json={"group": 1, "name": "both"}).json()["groups"]
-    assert named[1]["name"] == "both"
+    named = regrouped(client, "rename", group="2", name="both").json()["groups"]
+    assert named[1]["name"] == "both" and named[1]["id"] == "2"
     kept = json.loads((explorer.run.folder / "groups.json").read_text())
     assert kept["groups"][1] == {"name": "both", "units": ["2", "0"]}
     table = pyarrow.csv.read_csv(io.BytesIO(client.get("/api/table.csv").content))
     assert table["group"].to_pylist().count("both") == sizes[0] + sizes[2]
     for left in (1, 0):
-        assert client.post("/api/groups/undo").json()["undo"] == left
+        assert regrouped(client, "undo").json()["undo"] == left
     assert [one["size"] for one in client.get("/api/groups").json()["groups"]] == sizes
-    assert client.post("/api/groups/undo").status_code == 422
+    assert regrouped(client, "undo").status_code == 422
+    assert regrouped(client, "rename", group="7", name="x").status_code == 422
 
 
 def test_a_group_is_split_in_two(client: TestClient) -> None:
     groups = client.get("/api/groups").json()["groups"]
     largest = max(range(len(groups)), key=lambda i: groups[i]["size"])
-    split = client.post("/api/groups/split", json={"group": largest}).json()["groups"]
+    split = regrouped(client, "split", group=str(largest)).json()["groups"]
     parts = [one["size"] for one in split[largest : largest + 2]]
     assert min(parts) > 0 and sum(parts) == groups[largest]["size"]
 
@@ -115,7 +117,9 @@ def test_pictures_and_tables_are_handed_out(client: TestClient, explorer: Explor
 
 
 def test_other_sites_and_hosts_are_refused(client: TestClient, explorer: Explorer) -> None:
-    merge = {"url": "/api/groups/merge", "json": {"groups": [0, 1]}}
+    version = explorer.collections.version
+    content = {"groups": ["0", "1"], "version": version}
+    merge: dict[str, Any] = {"url": "/api/groups/merge", "json": content}
     assert client.post(**merge, headers={"Origin": "http://evil.example"}).status_code == 403
     assert client.post(**merge, headers={"Host": "evil.example"}).status_code == 400
     assert not (explorer.run.folder / "groups.json").exists()

@@ -77,3 +77,14 @@ def test_what_cannot_be_is_refused() -> None:
         plain.split(0, CLUSTER, np.zeros_like(Z))
     with pytest.raises(ValueError, match="one group"):
         Collections(clusters=2, entries=(Collection(name="a", units=("0", "0", "1")),))
+
+
+def test_ids_stay_and_versions_change() -> None:
+    plain = Collections.plain(3)
+    named = plain.renamed(1, "x")
+    assert [one.id for one in named.entries] == [one.id for one in plain.entries] == ["0", "1", "2"]
+    assert plain.version != named.version and named.version == plain.renamed(1, "x").version
+    merged = named.merged([named.identified("2"), named.identified("0")])
+    assert [one.id for one in merged.entries] == ["1", "2"]
+    with pytest.raises(ValueError, match="no group with the id 0; there are 1, 2"):
+        merged.identified("0")

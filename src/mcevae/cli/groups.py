@@ -1,6 +1,8 @@
 """`mcevae groups`: name, merge and split the clusters of a run."""
 
+import os
 from collections import Counter
+from contextlib import nullcontext
 
 from rich.table import Table
 
@@ -38,29 +40,31 @@ def groups(
     Raises:
         UserError: there is no such group, or the change is not possible.
     """
-    from mcevae.runs.collections import FILE
+    from mcevae.runs.collections import FILE, Collections
     from mcevae.runs.infer import embed
     from mcevae.runs.run import TrainedRun
 
     opened = TrainedRun.open(run, checkpoint)
-    if reset and (run / FILE).exists():
-        (run / FILE).replace(run / f"{FILE}.old")
     data = images_of(opened)
     with screen.status("finding the cluster of each image"):
         embedding = embed(opened.model, data.train.images.pixels)
-    made = before = opened.collections
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
-    try:
-        if rename:
-            made = made.renamed(made.named(rename[0]), rename[1])
-        if merge:
-            made = made.merged([made.named(name) for name in merge])
-        if split is not None:
-            made = made.split(made.named(split), cluster, z)
-    except ValueError as error:
-        raise UserError(f"{run}: {error}.") from error
-    if made != before:
-        made.write(run)
+    changes = rename or merge or split is not None or reset
+    with Collections.locked(run) if changes else nullcontext():  # an explorer may change them, too
+        if reset and os.path.lexists(run / FILE):
+            (run / FILE).replace(run / f"{FILE}.old")
+        made = before = opened.collections
+        try:
+            if rename:
+                made = made.renamed(made.named(rename[0]), rename[1])
+            if merge:
+                made = made.merged([made.named(name) for name in merge])
+            if split is not None:
+                made = made.split(made.named(split), cluster, z)
+        except ValueError as error:
+            raise UserError(f"{run}: {error}.") from error
+        if made != before:
+            made.write(run)
     counts = Counter(made.assign(cluster, z).tolist())
     shown = Table(title=f"{run}: groups of its {len(z)} training images")
     for column in ("group", "clusters", "images"):

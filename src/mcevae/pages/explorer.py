@@ -4,7 +4,8 @@ Everything here is plain Python. `serve` is the web server around it.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,12 +38,28 @@ Z_REACH = 3.0
 """Smallest range of the sliders of z, to each side."""
 
 
+class Behind(Exception):
+    """Whoever asks for a change of the groups has seen older ones.
+
+    Attributes:
+        groups: the present groups, as `Explorer.groups` gives them.
+    """
+
+    def __init__(self, groups: dict[str, Any]) -> None:
+        super().__init__(
+            "the groups were changed meanwhile, here or elsewhere; look at them as they are now, "
+            "and do it again if you still want it"
+        )
+        self.groups = groups
+
+
 @dataclass(kw_only=True)
 class Explorer:
     """An open run that people explore.
 
     Attributes:
-        run: the run. groups.json in its folder is read at the start and written at every change.
+        run: the run. groups.json in its folder is read for every answer, since commands change it
+            as well, and written at every change.
         gallery: images of the run.
         sums: sums of the images of each unit, for the averages of the groups. None: the page shows
             no averages.
@@ -61,8 +78,16 @@ class Explorer:
 
     @property
     def collections(self) -> Collections:
-        """The groups as they are now."""
-        return self._collections
+        """The groups as they are now in the run's folder.
+
+        Raises:
+            UserError: groups.json is damaged.
+        """
+        with self._lock:
+            now = self.run.collections
+            if now.version != self._collections.version:  # somebody else has changed them
+                self._before, self._collections = [], now
+            return self._collections
 
     def images(self) -> dict[str, Any]:
         """All images, and the ranges of the sliders that change latents."""
@@ -76,44 +101,65 @@ class Explorer:
         return {**images_of(self.gallery), "bench": bench}
 
     def groups(self) -> dict[str, Any]:
-        """The groups of all images, and whether a change can be undone."""
+        """The groups of all images, their version, and how many changes can be undone."""
         with self._lock:
-            made = collections_of(self.gallery, self._collections, self.run.model)
+            now = self.collections
+            made = collections_of(self.gallery, now, self.run.model)
             if self.sums is not None:
-                add_averages(made, self.sums, self.run, self._collections)
-            return {**made, "undo": len(self._before)}
+                add_averages(made, self.sums, self.run, now)
+            return {**made, "version": now.version, "undo": len(self._before)}
 
-    def change(self, how: Callable[[Collections], Collections]) -> dict[str, Any]:
+    def change(
+        self, how: Callable[[Collections], Collections], version: str | None = None
+    ) -> dict[str, Any]:
         """Change the groups, save them in the run, and return them.
 
+        Args:
+            how: makes new groups from the present ones.
+            version: version of the groups that whoever asks has seen; None: any.
+
         Raises:
+            Behind: the groups have another version.
             ValueError: this change is not possible.
         """
-        with self._lock:
-            made = how(self._collections)
-            if made != self._collections:
+        with self._present(version) as old:
+            made = how(old)
+            if made != old:
                 made.write(self.run.folder)
-                self._before = [*self._before[1 - HISTORY :], self._collections]
+                self._before = [*self._before[1 - HISTORY :], old]
                 self._collections = made
             return self.groups()
 
-    def split(self, group: int) -> dict[str, Any]:
-        """Split a group, see `Collections.split`."""
-        found = self.gallery
-        return self.change(lambda old: old.split(group, found.cluster, found.z))
+    def split(self, group: str, version: str | None = None) -> dict[str, Any]:
+        """Split a group, given by its id, see `Collections.split` and `change`."""
+        cluster, z = self.gallery.cluster, self.gallery.z
+        return self.change(lambda old: old.split(old.identified(group), cluster, z), version)
 
-    def undo(self) -> dict[str, Any]:
-        """Undo the last change.
+    def undo(self, version: str | None = None) -> dict[str, Any]:
+        """Undo the last change of this explorer, unless groups were changed elsewhere since.
+
+        Args:
+            version: as in `change`.
 
         Raises:
+            Behind: the groups have another version.
             ValueError: there is no change to undo.
         """
-        with self._lock:
+        with self._present(version):
             if not self._before:
                 raise ValueError("there is no change to undo")
             self._collections = self._before.pop()
             self._collections.write(self.run.folder)
             return self.groups()
+
+    @contextmanager
+    def _present(self, version: str | None) -> Iterator[Collections]:
+        """Give the present groups, which nobody else changes meanwhile."""
+        with self._lock, Collections.locked(self.run.folder):
+            now = self.collections
+            if version not in (None, now.version):
+                raise Behind(self.groups())
+            yield now
 
     def strip(self, image: int) -> bytes:
         """Image, canonical image, reconstruction and residual side by side, as PNG.
@@ -154,12 +200,13 @@ class Explorer:
         x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
         latents = self._latents(out)
-        group = self.collections.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
+        groups = self.collections
+        group = groups.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
         parameters = self.run.model.group.to_parameters(out.element)[0].cpu().numpy()
         return {
             **latents,
             "name": name,
-            "group": self.collections.entries[int(group[0])].name,
+            "group": groups.entries[int(group[0])].name,
             "probability": probability[0].tolist(),
             "confidence": float(self.run.calibration.confidence(probability)[0]),
             "outlier": float(self.run.calibration.outlier(misfit(x, out.reconstruction).cpu())[0]),

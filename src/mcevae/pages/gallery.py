@@ -238,7 +238,12 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
     groups = []
     for i, group in enumerate(collections.entries):
         mine = np.flatnonzero(of == i)
-        one: dict[str, Any] = {"name": group.name, "units": group.units, "size": len(mine)}
+        one: dict[str, Any] = {
+            "id": group.id,
+            "name": group.name,
+            "units": group.units,
+            "size": len(mine),
+        }
         if len(mine):
             surest = mine[np.argsort(-gallery.confidence[mine], kind="stable")]
             surer = surest[: max(SHOWN, len(mine) // 2)]

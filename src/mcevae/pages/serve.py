@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from mcevae.base.errors import UserError
 from mcevae.base.files import read_bytes, real_folder
 from mcevae.images.splits import Splits
-from mcevae.pages.explorer import Explorer
+from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
 from mcevae.runs.scores import Scores
@@ -38,10 +38,19 @@ FORMS = {
 }
 
 
-class Which(BaseModel):
-    """A group, by its place in the list."""
+Id = Annotated[str, Field(max_length=40)]
 
-    group: int
+
+class Change(BaseModel):
+    """A change of the groups, and the version of the groups that whoever asks has seen."""
+
+    version: Id
+
+
+class Which(Change):
+    """A group, by its id."""
+
+    group: Id
 
 
 class Naming(Which):
@@ -50,10 +59,17 @@ class Naming(Which):
     name: str = Field(max_length=200)
 
 
-class Merging(BaseModel):
-    """Groups to merge. The result has the name of the first."""
+class Merging(Change):
+    """Groups to merge, by their ids. The result has the name and the id of the first."""
 
-    groups: list[int] = Field(max_length=10_000)
+    groups: list[Id] = Field(max_length=10_000)
+
+
+class Refusal(BaseModel):
+    """Why a change was refused, and the groups as they are now."""
+
+    detail: str
+    now: dict[str, Any]
 
 
 class Latents(BaseModel):
@@ -90,6 +106,7 @@ def application(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(unfit)
     app.exception_handler(ClientDisconnect)(gone)
+    app.exception_handler(Behind)(behind)
     app.exception_handler(ValueError)(refused)
     app.exception_handler(UserError)(refused)
     app.exception_handler(IndexError)(not_there)
@@ -103,6 +120,12 @@ def application(
 def refused(request: Request, error: Exception) -> JSONResponse:
     """Answer a request that is not possible, with the reason."""
     return JSONResponse({"detail": f"{str(error).rstrip('.')}."}, 422)
+
+
+def behind(request: Request, error: Exception) -> JSONResponse:
+    """Answer a change that was made from older groups, with the groups as they are now."""
+    assert isinstance(error, Behind)
+    return JSONResponse({"detail": f"{error}.", "now": error.groups}, 409)
 
 
 def unfit(request: Request, error: Exception) -> JSONResponse:
@@ -155,31 +178,37 @@ def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
 
 def add_groups(app: FastAPI, explorer: Explorer) -> None:
     """Add the requests that list or change groups. Each of them returns all groups."""
+    old_version = {"model": Refusal, "description": "Other groups than the version says"}
+    posts: dict[str, Any] = {"tags": ["groups"], "responses": {409: old_version}}
 
     @app.get("/api/groups", tags=["groups"])
     def groups() -> dict[str, Any]:
-        """The groups of all images."""
+        """The groups of all images, and their version, which a change must give."""
         return explorer.groups()
 
-    @app.post("/api/groups/rename", tags=["groups"])
+    @app.post("/api/groups/rename", **posts)
     def rename(what: Naming) -> dict[str, Any]:
         """Rename a group."""
-        return explorer.change(lambda old: old.renamed(what.group, what.name))
+        return explorer.change(
+            lambda old: old.renamed(old.identified(what.group), what.name), what.version
+        )
 
-    @app.post("/api/groups/merge", tags=["groups"])
+    @app.post("/api/groups/merge", **posts)
     def merge(what: Merging) -> dict[str, Any]:
         """Merge groups into one."""
-        return explorer.change(lambda old: old.merged(what.groups))
+        return explorer.change(
+            lambda old: old.merged([old.identified(one) for one in what.groups]), what.version
+        )
 
-    @app.post("/api/groups/split", tags=["groups"])
+    @app.post("/api/groups/split", **posts)
     def split(what: Which) -> dict[str, Any]:
         """Split a group: a merged group into its parts, any other into two halves by z."""
-        return explorer.split(what.group)
+        return explorer.split(what.group, what.version)
 
-    @app.post("/api/groups/undo", tags=["groups"])
-    def undo() -> dict[str, Any]:
+    @app.post("/api/groups/undo", **posts)
+    def undo(what: Change) -> dict[str, Any]:
         """Undo the last change."""
-        return explorer.undo()
+        return explorer.undo(what.version)
 
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:

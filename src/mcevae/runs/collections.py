@@ -7,8 +7,10 @@ centre.
 On screen and in groups.json a collection is called a group. In code a group is a Lie group.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,9 +20,12 @@ from sklearn.cluster import KMeans
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import read_text, write_text
+from mcevae.base.lock import locked
 
 FILE = "groups.json"
 FORMAT = 1
+PATIENCE = 10.0
+"""Seconds to wait for another process that changes the groups."""
 NAME_LENGTH = 80
 SEED = 0
 """Seed of the k-means with two means that splits a cluster."""
@@ -32,6 +37,11 @@ class Collection:
 
     name: str
     units: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """Its first unit. It stays when the collection is renamed, or others are merged into it."""
+        return self.units[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +206,22 @@ class Collections:
             raise ValueError(f"there is no group {name}; there are {', '.join(names)}")
         return names.index(name)
 
+    def identified(self, id: str) -> int:
+        """Find a collection by its id, as an index into `entries`.
+
+        Raises:
+            ValueError: no collection has this id.
+        """
+        ids = [entry.id for entry in self.entries]
+        if id not in ids:
+            raise ValueError(f"there is no group with the id {id:.40}; there are {', '.join(ids)}")
+        return ids.index(id)
+
+    @property
+    def version(self) -> str:
+        """Fingerprint of the collections. Any change gives another one."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+
     def _at(self, index: int) -> Collection:
         if not 0 <= index < len(self.entries):
             raise ValueError(f"there is no group {index}; there are 0 to {len(self.entries) - 1}")
@@ -214,6 +240,20 @@ class Collections:
     def write(self, run: Path) -> None:
         """Save the collections in a run's folder, where `mcevae predict` reads them."""
         write_text(run / FILE, self.to_json())
+
+    @staticmethod
+    @contextmanager
+    def locked(run: Path) -> Iterator[None]:
+        """While the body runs, no other process changes the collections of this run.
+
+        Whoever changes them reads them within this context as well, so that no change is lost.
+
+        Raises:
+            UserError: another process holds them for long, or the folder cannot be written to.
+        """
+        busy = f"{run / FILE}: is being changed by another process; try again."
+        with locked(run / f".{FILE}.lock", busy, PATIENCE):
+            yield
 
     @classmethod
     def read(cls, run: Path, clusters: int) -> "Collections":

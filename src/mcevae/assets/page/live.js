@@ -1,7 +1,7 @@
 "use strict";
 // The page with a server: people change groups, drop images and move latents.
 
-const chosen = new Set(); // groups marked for a merge
+const chosen = new Set(); // ids of groups marked for a merge
 const bench = { cluster: 0, z: [], tau: [], mirrored: false, busy: false, again: false };
 
 async function ask(path, options) {
@@ -9,7 +9,8 @@ async function ask(path, options) {
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     const { detail } = content;
-    throw new Error(typeof detail === "string" ? detail : `the server refused the request (${answer.status})`);
+    const text = typeof detail === "string" ? detail : `the server refused the request (${answer.status})`;
+    throw Object.assign(new Error(text), { now: content.now });
   }
   return content;
 }
@@ -24,18 +25,28 @@ function say(text, bad = false) {
   line.classList.toggle("error", bad);
 }
 
+function showGroups(groups) {
+  readGroups(groups);
+  chosen.clear();
+  drawOverview();
+  drawGroups();
+  drawTools();
+  recolour();
+}
+
+// Each change says which groups it was made from. If they have changed since, it shows the new ones.
 async function regroup(path, content, text) {
   try {
-    readGroups(await post(`/api/groups/${path}`, content));
-    chosen.clear();
-    drawOverview();
-    drawGroups();
-    drawTools();
-    recolour();
+    showGroups(await post(`/api/groups/${path}`, { ...content, version: state.version }));
     say(text);
   } catch (error) {
+    if (error.now) showGroups(error.now);
     say(error.message, true);
   }
+}
+
+function nameOfGroup(id) {
+  return state.groups.find((group) => group.id === id).name;
 }
 
 function drawTools() {
@@ -45,18 +56,18 @@ function drawTools() {
 
 // The tools of a group: name it, split it, mark it for a merge.
 function groupTools(index) {
-  const name = groupName(index);
+  const { id, name } = state.groups[index];
   const field = el("input", { value: name, maxlength: "80", "aria-label": `name of group ${name}` });
   const rename = () => {
-    if (field.value.trim() !== name) regroup("rename", { group: index, name: field.value }, `Group ${name} is now ${field.value}.`);
+    if (field.value.trim() !== name) regroup("rename", { group: id, name: field.value }, `Group ${name} is now ${field.value}.`);
   };
   const mark = el("input", {
     type: "checkbox", "aria-label": `mark group ${name}`,
-    change: (event) => { event.target.checked ? chosen.add(index) : chosen.delete(index); drawTools(); },
+    change: (event) => { event.target.checked ? chosen.add(id) : chosen.delete(id); drawTools(); },
   });
   return el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
     field, el("button", {}, "Name"),
-    el("button", { type: "button", click: () => regroup("split", { group: index }, `Group ${name} is split.`) }, "Split"),
+    el("button", { type: "button", click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split"),
     el("label", {}, mark, " merge"));
 }
 
@@ -180,7 +191,7 @@ async function start() {
     state.live = { groupTools, liveStrip, benchOf };
     document.getElementById("merge").addEventListener("click", () => {
       const marked = [...chosen];
-      regroup("merge", { groups: marked }, `${marked.map(groupName).join(", ")} are now one group.`);
+      regroup("merge", { groups: marked }, `${marked.map(nameOfGroup).join(", ")} are now one group.`);
     });
     document.getElementById("undo").addEventListener("click", () => regroup("undo", {}, "The last change is undone."));
     drawOverview();
