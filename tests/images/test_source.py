@@ -173,7 +173,7 @@ def test_parts_go_on_at_any_place_with_every_image_once(source: Source) -> None:
     recipe = recipe_of(source)
     whole = list(source.parts(recipe))
     for i, part in enumerate(whole):
-        begin = Position(**part.about()["end"])
+        begin = part.end
         assert begin.images == len(pixels_of(whole[: i + 1]))
         rest = list(source.parts(recipe, begin=begin))
         assert torch.equal(

@@ -1,5 +1,6 @@
 """New images through a run: the same numbers in parts as at once, every image once, calibrated."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +134,27 @@ def test_parts_of_another_run_or_other_files_are_not_gone_on_with(
         seen = list(predictor(model, identity="two")(open_source(str(source)), "all", out))
         assert parquet.read_table(out).num_rows == seen[-1][1]
     assert seen[-1][1] == 22
+
+
+@pytest.mark.parametrize("place", ["b00.png", "b06.png"])
+def test_images_that_were_replaced_unseen_are_not_mixed(
+    model: PaperModel, source: Path, tmp_path: Path, place: str
+) -> None:
+    """A file of the same size and time has other pixels, in a part that is done or not."""
+    out, other = tmp_path / "table.parquet", tmp_path / "other.parquet"
+    path = source / place
+    image = Image.open(path)
+    image.save(path, "bmp")  # of one size, whatever it shows
+    stopped = predictor(model)(open_source(str(source)), "all", out)
+    next(stopped), next(stopped), next(stopped)
+    stopped.close()
+    state = path.stat()
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path, "bmp")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    list(predictor(model)(open_source(str(source)), "all", other))
+    list(predictor(model)(open_source(str(source)), "all", out))
+    assert parquet.read_table(out).equals(parquet.read_table(other))
 
 
 def test_pictures_are_the_canonical_and_the_upright_image(

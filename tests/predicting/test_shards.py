@@ -150,6 +150,21 @@ def test_a_killed_shard_goes_on_after_its_last_whole_part(
     alike(union(order.out), whole(run, source, tmp_path))
 
 
+def test_a_finished_shard_of_images_that_were_replaced_unseen_is_refused(
+    run: Path, source: Path, tmp_path: Path
+) -> None:
+    order = Order(run=run, source=str(source), out=tmp_path / "tables")
+    maker = Maker(order, TrainedRun.open(order.run, device="cpu"))
+    maker.make(Shard(0, 2))
+    path = source / "a.npy"
+    state, pixels = path.stat(), np.load(path)
+    np.save(path, pixels[::-1])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    again = Maker(order, TrainedRun.open(order.run, device="cpu"))
+    with pytest.raises(UserError, match=r"already exists.*--overwrite"):
+        again.make(Shard(0, 2))
+
+
 def test_another_number_of_shards_and_other_images_are_refused(
     run: Path, source: Path, tmp_path: Path
 ) -> None:

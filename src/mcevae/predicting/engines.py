@@ -106,7 +106,7 @@ class Maker:
         if shard:
             shard.check(order.out, overwrite=order.overwrite)
         if out.exists() and not order.overwrite:
-            if shard and self.predictor.has_made(*asked):
+            if shard and self.predictor.has_made(*asked, tell):
                 shutil.rmtree(parts_folder(out), ignore_errors=True)
                 rows = parquet.read_metadata(out).num_rows
                 return Made(table=out, rows=rows, checkpoint=self.checkpoint, before=True)

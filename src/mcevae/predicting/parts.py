@@ -1,10 +1,8 @@
 """Parts of an unfinished table on disk. Each part is complete, and a fingerprint protects it."""
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -43,18 +41,24 @@ def begin_parts(out: Path, identity: str) -> Path:
     return folder
 
 
-def write_part(path: Path, rows: pa.Table, about: dict[str, Any]) -> None:
-    """Write a part and facts about it (JSON values) as Parquet with a fingerprint, atomically."""
+def write_part(path: Path, rows: pa.Table, content: str) -> None:
+    """Write a part as Parquet with a fingerprint, atomically.
+
+    Args:
+        path: file to write.
+        rows: the part.
+        content: fingerprint of the images that it was made from.
+    """
     sink = pa.BufferOutputStream()
-    parquet.write_table(rows.replace_schema_metadata({"mcevae": json.dumps(about)}), sink)
+    parquet.write_table(rows.replace_schema_metadata({"mcevae": content}), sink)
     body = sink.getvalue().to_pybytes()
     with atomic(path) as temporary:
         temporary.write_bytes(sealed(body) + body)
 
 
-def about_part(rows: pa.Table) -> dict[str, Any]:
-    """Return the facts that `write_part` stored with a part."""
-    return json.loads(rows.schema.metadata[b"mcevae"])
+def content_of(rows: pa.Table | None) -> str | None:
+    """Return the fingerprint of the images that a part was made from; None if there is no part."""
+    return None if rows is None else rows.schema.metadata[b"mcevae"].decode()
 
 
 def known_part(path: Path) -> pa.Table | None:

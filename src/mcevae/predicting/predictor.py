@@ -1,12 +1,14 @@
 """Predict any number of new images: write a table and canonical images, part by part.
 
-A part is written completely or not at all, and it says where the next part begins. So a prediction
-that was stopped continues where it stopped, and uses every image once. Only one part is in memory,
-for any number of images. Several processes can each write one shard (`shards`), a separate table.
+A part is written completely or not at all, with a fingerprint of the images that it was made from.
+A prediction that was stopped reads the images again, keeps every part whose images are the same,
+and makes the others. Only one part is in memory, for any number of images. Several processes can
+each write one shard (`shards`), a separate table.
 """
 
+import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from itertools import islice
@@ -24,12 +26,12 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.recipe import recipe_for
-from mcevae.images.sources.contract import START, Part, Position, Source, no_image
+from mcevae.images.sources.contract import START, Part, Source, no_image
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
 from mcevae.predicting.parts import (
-    about_part,
     begin_parts,
+    content_of,
     is_of,
     known_part,
     parts_folder,
@@ -52,6 +54,30 @@ def ahead(parts: Iterator[Part]) -> Iterator[Part]:
         while (part := coming.result()) is not None:
             coming = reader.submit(next, parts, None)
             yield part
+
+
+def content(part: Part) -> str:
+    """Fingerprint of what a part was read as: images, their names, and what could not be used."""
+    named = repr((part.names, part.ids, [(fault.name, fault.reason) for fault in part.faults]))
+    known = hashlib.blake2b(named.encode("utf-8", "backslashreplace"), digest_size=16)
+    known.update(part.pixels.contiguous().numpy().data)
+    return known.hexdigest()
+
+
+class Contents:
+    """Fingerprint of all images of a table."""
+
+    def __init__(self) -> None:
+        self.known = hashlib.blake2b(digest_size=16)
+
+    def add(self, part: Part) -> None:
+        """Add the next part."""
+        self.known.update(content(part).encode())
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint, hexadecimal."""
+        return self.known.hexdigest()
 
 
 class Predictor:
@@ -148,20 +174,43 @@ class Predictor:
         """Identity of a table: made from the run, the source and the shard."""
         return self.identity + snapshot.fingerprint(part) + str(shard or "")
 
-    def has_made(self, source: Source, part: str, out: Path, shard: Shard | None) -> bool:
-        """Whether `out` is already the finished table of this shard.
+    def has_made(
+        self,
+        source: Source,
+        part: str,
+        out: Path,
+        shard: Shard | None,
+        tell: Callable[[float, int], None] | None = None,
+    ) -> bool:
+        """Whether `out` is already the finished table of this shard. This reads its images.
 
         Args:
             source: of the images.
             part: all, train or test.
             out: path of the table.
             shard: share of the source; None: all of it.
+            tell: as for `Maker.make`, while images are read.
         """
         try:
             about = parquet.read_schema(out).metadata or {}
         except (OSError, ArrowInvalid):
             return False
-        return about.get(b"mcevae") == self.known(source.snapshot(), part, shard).encode()
+        if about.get(b"mcevae") != self.known(source.snapshot(), part, shard).encode():
+            return False
+        made_from = about.get(b"mcevae.content")  # older tables do not say
+        if made_from is None:
+            return True
+        found = Contents()
+        for batch in self.batches(source, part, shard):
+            found.add(batch)
+            if tell:
+                tell(batch.done, batch.end.images)
+        return made_from.decode() == found.digest
+
+    def batches(self, source: Source, part: str, shard: Shard | None) -> Iterator[Part]:
+        """The images of a source as the model takes them. Arguments are those of `has_made`."""
+        recipe = recipe_for(self.settings, self.shape)
+        return ahead(source.parts(recipe, part=part, share=shard))
 
     def __call__(
         self, source: Source, part: str, out: Path, shard: Shard | None = None
@@ -186,31 +235,28 @@ class Predictor:
         before = source.snapshot()
         known = self.known(before, part, shard)
         folder = begin_parts(out, known)
-        begun, paths, faults = START, [], []
-        while (rows := known_part(path := folder / f"{len(paths):06}.part")) is not None:
-            about = about_part(rows)
-            begun = Position(**about["end"])
-            known_faults = [Fault(*fault) for fault in about["faults"]]
-            faults += known_faults
-            paths.append(path)
-            yield about["done"], begun.images, known_faults
-        recipe = recipe_for(self.settings, self.shape)
-        for batch in ahead(source.parts(recipe, part=part, begin=begun, share=shard)):
+        images, paths, faults, contents = 0, [], [], Contents()
+        for batch in self.batches(source, part, shard):
             if len(batch.pixels):
-                rows = self.rows(batch, begun.images)
                 paths.append(folder / f"{len(paths):06}.part")
-                write_part(paths[-1], rows, batch.about())
-            begun = batch.end
+                if content_of(known_part(paths[-1])) != content(batch):
+                    write_part(paths[-1], self.rows(batch, images), content(batch))
+            contents.add(batch)
+            images = batch.end.images
             faults += batch.faults
-            if begun.images == 0 and shard is None:  # no image of the source can be used
+            if images == 0 and shard is None:  # no image of the source can be used
                 raise no_image(source.name, batch.faults)
-            yield batch.done, begun.images, batch.faults
+            yield batch.done, images, batch.faults
         before.check_unchanged()
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]
-        about = {"mcevae": known, "mcevae.checkpoint": self.checkpoint}
+        about = {
+            "mcevae": known,
+            "mcevae.content": contents.digest,
+            "mcevae.checkpoint": self.checkpoint,
+        }
         write_tables((rows.replace_schema_metadata(about) for rows in tables), out)
-        for path in reversed(paths):  # last to first, so that a stop leaves parts to continue from
+        for path in paths:  # before the mark, so that a stop leaves what can be gone on with
             path.unlink()
         shutil.rmtree(folder)
 

@@ -80,11 +80,6 @@ class Part:
     done: float
     ids: list[int] | None = None
 
-    def about(self) -> dict[str, Any]:
-        """The facts (JSON values) that a command needs to continue after this part."""
-        faults = [(fault.name, fault.reason) for fault in self.faults]
-        return {"end": vars(self.end), "done": self.done, "faults": faults}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
