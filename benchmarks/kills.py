@@ -7,7 +7,8 @@ the command line and is ended by SIGKILL: some at a moment drawn at random, othe
 next write of a file after one. Settings are tiny and writes frequent. After every kill, what is on
 the disk is read and checked; then the command goes on. In the end weights, losses and tables must
 be those of the unbroken command, number by number. The first thing that is not as it must be ends
-the benchmark with an error. Writes results/kills.json.
+the benchmark with an error. Writes results/kills.json. `--only "fit"` kills that command alone, and
+keeps what the file has of the others.
 """
 
 import argparse
@@ -52,6 +53,8 @@ AIMED = 0.6
 """Share of the kills that are aimed at a write."""
 LONGEST = 0.001
 """Seconds that a kill waits at most once a write that it is aimed at has begun."""
+SHARES = {"fit --preset paper": 0.4, "fit": 0.2, "predict": 0.2, "predict --canonical": 0.2}
+"""Which share of the kills each command gets."""
 TINY = "--limit 300 --batch-size 20 --checkpoint-minutes 0.0002"
 PAPER = "--preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
 DEFAULT = "--rotations 24 --hidden 32 --templates 8 --subset 200 --grouping kmeans"
@@ -82,11 +85,13 @@ class Task(ABC):
         folder: of all that it writes.
         attempt: number of the run or table that is being made.
         killed: how many kills fell where: into the write of a file, or between writes.
+        stages: how many kills fell into which stage, of a training that has stages.
     """
 
     folder: Path
     attempt: int = 0
     killed: Counter = field(default_factory=Counter)
+    stages: Counter = field(default_factory=Counter)
     compared: Counter = field(default_factory=Counter)
 
     @property
@@ -164,7 +169,11 @@ class Task(ABC):
         assert process.exitcode == -9, f"{self.arguments(self.made)} ended with {said}"
         within = [n for n, path in self.half_written().items() if path.name.endswith(mine)]
         self.killed[kind(within[0]) if within else "between writes"] += 1
+        self.note_stage()
         return True
+
+    def note_stage(self) -> None:  # noqa: B027  most commands have none
+        """Count the stage that a kill fell into."""
 
     def written_now(self) -> list[str]:
         """Names of the files where the command writes."""
@@ -193,10 +202,12 @@ class Training(Task):
 
     Attributes:
         flags: of `fit`.
+        staged: whether it learns poses before clusters.
         seen: epoch and step that the last checkpoint of the present attempt had.
     """
 
     flags: str = ""
+    staged: bool = False
     seen: tuple[int, int] = (0, 0)
 
     def named(self, name: str) -> Path:
@@ -212,6 +223,13 @@ class Training(Task):
         if (made / "settings.toml").exists():
             return ["resume", str(made)]
         return ["fit", "mnist-mini", "--out", str(made), *TINY.split(), *self.flags.split()]
+
+    def note_stage(self) -> None:
+        """See `Task`. The last checkpoint says how far the training had come."""
+        if self.staged:
+            last = run_file(self.made, "last")
+            position = load(last)[1]["position"] if last.exists() else {"epoch": 0, "step": 0}
+            self.stages[stage(position)] += 1
 
     def check(self) -> bool:
         """Every file is whole, and no saved step is lost."""
@@ -247,6 +265,17 @@ class Training(Task):
             self.compared["tensors"] += len(same)
         self.compared["epochs"] += about["position"]["epochs"]
         self.compared["runs"] += 1
+
+
+def stage(position: dict[str, Any]) -> str:
+    """What a training of preset default was doing after this position."""
+    if (position["epoch"], position["step"]) == (0, 0):
+        return "first poses"
+    if not position["warmup"]:
+        return "learning poses, or first clusters"
+    if position["epoch"] >= position["epochs"]:
+        return "scores and report"
+    return "learning both, or redraws"
 
 
 def losses(run: Path) -> list[dict[str, Any]]:
@@ -340,6 +369,7 @@ def harass(task: Task, kills: int, moments: random.Random) -> dict[str, Any]:
     return {
         "kills": done,
         "into": dict(task.killed),
+        **({"stages": dict(task.stages)} if task.stages else {}),
         "same as unbroken": dict(task.compared),
         "seconds": round(time.perf_counter() - started),
     }
@@ -363,11 +393,11 @@ def main() -> None:
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--only", action="append", choices=SHARES, help="may be given again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for kills.json")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         for task in ("paper", "default", "table", "pictures"):
@@ -375,21 +405,26 @@ def main() -> None:
         source = people_s_files(base / "source", 7)
         few = people_s_files(base / "few", 1)
         run = base / "paper" / "unbroken"
-        tasks: dict[str, tuple[float, Task]] = {
-            "fit --preset paper": (
-                0.4,
-                Training(base / "paper", flags=f"{PAPER} --clusters 4 --epochs 8"),
+        tasks: dict[str, Task] = {
+            "fit --preset paper": Training(
+                base / "paper", flags=f"{PAPER} --clusters 4 --epochs 8"
             ),
-            "fit": (0.2, Training(base / "default", flags=f"{DEFAULT} --clusters 3 --epochs 4")),
-            "predict": (0.2, Prediction(base / "table", run=run, source=source)),
-            "predict --canonical": (
-                0.2,
-                Prediction(base / "pictures", run=run, source=few, ending=".csv", pictures=True),
+            "fit": Training(
+                base / "default", flags=f"{DEFAULT} --clusters 3 --epochs 4", staged=True
+            ),
+            "predict": Prediction(base / "table", run=run, source=source),
+            "predict --canonical": Prediction(
+                base / "pictures", run=run, source=few, ending=".csv", pictures=True
             ),
         }
-        found = {}
-        for what, (share, task) in tasks.items():
-            found[what] = harass(task, max(1, round(share * arguments.kills)), moments)
+        chosen = arguments.only or list(SHARES)
+        if "fit --preset paper" not in chosen:
+            tasks["fit --preset paper"].finish(run)  # others predict with it
+        kept = arguments.results / "kills.json"
+        found = json.loads(kept.read_text())["commands"] if arguments.only and kept.exists() else {}
+        for what in chosen:
+            share = SHARES[what] / sum(SHARES[one] for one in chosen)
+            found[what] = harass(tasks[what], max(1, round(share * arguments.kills)), moments)
             print(f"{what}: {json.dumps(found[what])}", flush=True)
     total = sum(one["kills"] for one in found.values())
     within = total - sum(one["into"].get("between writes", 0) for one in found.values())
@@ -398,7 +433,7 @@ def main() -> None:
         "seed": arguments.seed,
         "kills": total,
         "kills within a write": within,
-        "seconds": round(time.perf_counter() - started),
+        "seconds": sum(one["seconds"] for one in found.values()),
         "commands": found,
     }
     print(write_results("kills", content, folder=arguments.results))

@@ -208,7 +208,7 @@ class TrainConfig:
     """Learning rate of the Adam optimiser."""
     seed: int = 0
     """Seed of initial weights, noise and the order of images. On a CPU, the same seed gives the
-    same numbers again."""
+    same numbers again, with as many threads (OMP_NUM_THREADS)."""
     schedule: Literal["constant", "one-cycle"] = "one-cycle"
     """Learning rate during training. constant: always --lr. one-cycle: in cycles, up to --lr and
     down to zero."""

@@ -65,5 +65,9 @@ class TrainingError(Worded):
     """Training went wrong; the CLI prints what to try and exits with code 1."""
 
 
+class Terminated(BaseException):
+    """The signal TERM has asked this process to end."""
+
+
 class SettingError(Worded, ValueError):
     """A setting cannot be as it is given."""

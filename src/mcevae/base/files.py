@@ -22,6 +22,9 @@ from mcevae.base.errors import UserError
 
 MOST_TEXT = 2**25
 """Bytes of a text file in a run, at most; as JSON it takes some ten times as much memory."""
+FORMULA = re.compile(r"[=+\-@\t\r']")
+"""How a cell of a CSV file begins that a spreadsheet may take for a formula."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOST_HOLLOW = 2**26
 """Bytes of a file, at most, that are not on the disk: a file can claim to be larger than it is."""
 
@@ -160,12 +163,20 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
+def in_cell(text: str) -> str:
+    """Write text so that a spreadsheet does not take it for a formula: with ' in front.
+
+    Text that begins with ' gets another one, so that the text is known from the cell. Numbers stay.
+    """
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table as CSV, with `atomic`."""
+    """Write a table as CSV, with `atomic`; cells are as `in_cell` gives them."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([in_cell(value) for value in row] for row in rows)
     write_text(path, text.getvalue())
 
 

@@ -4,14 +4,17 @@ The commands import the modules that need torch only when they run. This keeps `
 """
 
 import errno
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 import tyro
 from rich.console import Console
 
-from mcevae.base.errors import TrainingError, UserError, as_flag, naming
+from mcevae.base.errors import Terminated, TrainingError, UserError, as_flag, naming
 from mcevae.base.processes import place
 from mcevae.cli.averages import averages
 from mcevae.cli.data import data
@@ -27,6 +30,8 @@ from mcevae.cli.shared import screen
 
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes can run together."""
+AGAIN = dict.fromkeys(("predict", "reproduce"), "; give the same command again to continue")
+"""What to do after a stop. Training says it itself, once there is something to continue."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 """Error numbers of a full, read-only or failing disk."""
 DESCRIPTION = """Sort unlabelled images by what they show, even if they are turned or shifted.
@@ -35,9 +40,32 @@ Start with: mcevae fit mnist-mini --epochs 40 --out runs/first"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Exit code 2: an error that the user can fix; 1: training failed."""
-    with naming(as_flag):
+    """Run the command line.
+
+    Exit code 2: an error that the user can fix; 1: training failed; 130 and 143: stopped by Ctrl-C
+    and by the signal TERM.
+    """
+    with naming(as_flag), ended_by_term():
         run_or_say_why(list(sys.argv[1:] if arguments is None else arguments))
+
+
+@contextmanager
+def ended_by_term() -> Iterator[None]:
+    """Let the signal TERM end a command in words. The second one ends it at once."""
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread, which alone may handle signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_or_say_why(arguments: list[str]) -> None:
@@ -56,8 +84,9 @@ def run_or_say_why(arguments: list[str]) -> None:
         if error.errno not in DISK:
             raise
         fail(f"{error.filename or 'a file'}: cannot be read or written ({error.strerror}).", 2)
-    except KeyboardInterrupt:
-        fail("stopped.", 130)
+    except (KeyboardInterrupt, Terminated) as error:
+        again = AGAIN.get(arguments[0], "") if arguments else ""
+        fail(f"stopped{again}.", 143 if isinstance(error, Terminated) else 130)
 
 
 def run(arguments: list[str]) -> None:

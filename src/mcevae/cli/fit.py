@@ -73,26 +73,40 @@ def fit_from(start: Config) -> Callable[..., None]:
             settings: TOML file to read settings from, such as a run's settings.toml. A flag on the
                 command line replaces the file's value.
         """
-        from mcevae.base.files import is_stale
         from mcevae.images.sources.registry import open_source
         from mcevae.runs.data import settle
+        from mcevae.training.loop import training_alone
 
-        begun = out.exists() and not (out.is_dir() and all(map(is_stale, out.iterdir())))
-        if begun and place()[0] == 0:  # rank 0 may write there before the other ranks look
-            raise UserError(
-                f"{out}: already exists; choose another --out, or continue it with `mcevae resume`."
-            )
-
-        with screen.status("listing the images"):
-            source = open_source(config.data.source, config.data)
-            config = settle(config, source)
-        if source.survey:
-            screen.print(source.survey.in_words(), highlight=False)
-        data = images_for(config, source)
-        del source  # it may hold all images as they are in their file
-        train(config, data, out, resume=False)
+        refuse_begun(out)
+        with training_alone(out):
+            refuse_begun(out)  # again, now that nobody else can begin it
+            with screen.status("listing the images"):
+                source = open_source(config.data.source, config.data)
+                settled = settle(config, source)
+            if source.survey:
+                screen.print(source.survey.in_words(), highlight=False)
+            data = images_for(settled, source)
+            del source  # it may hold all images as they are in their file
+            train(settled, data, out, resume=False)
 
     return fit
+
+
+def refuse_begun(out: Path) -> None:
+    """Refuse a folder that holds anything but what killed processes leave behind.
+
+    Raises:
+        UserError: it does.
+    """
+    from mcevae.base.files import is_stale
+    from mcevae.training.loop import LOCK
+
+    if place()[0] > 0 or not out.exists():  # rank 0 may write there before the other ranks look
+        return
+    if not out.is_dir() or any(not is_stale(p) and p.name != LOCK for p in out.iterdir()):
+        raise UserError(
+            f"{out}: already exists; choose another --out, or continue it with `mcevae resume`."
+        )
 
 
 def resume(
@@ -121,6 +135,7 @@ def resume(
         UserError: there is no such run, or a setting is out of range.
     """
     from mcevae.runs.checkpoint import check_source
+    from mcevae.training.loop import training_alone
 
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
@@ -133,7 +148,8 @@ def resume(
         raise UserError(f"{error}.") from error
     check_source(run, config)
     config = dataclasses.replace(config, train=settings)
-    train(config, images_for(config), run, resume=True, limited=batch_size is None)
+    with training_alone(run):
+        train(config, images_for(config), run, resume=True, limited=batch_size is None)
 
 
 def images_for(config: Config, source: "Source | None" = None) -> "Splits":
@@ -170,8 +186,11 @@ def train(
     hint = advice(config, len(data.train))
     if hint and not resume:
         screen.print(hint, highlight=False)
-    if not fit(config, data, run, resume=resume, console=screen, limited=limited):
+    signals: list[int] = []
+    if not fit(config, data, run, resume=resume, console=screen, limited=limited, signals=signals):
         screen.print(f"Stopped and saved. Continue with: mcevae resume {run}")
-        sys.exit(0 if place()[0] else 130)  # any code but 0 makes the launcher end rank 0 too early
+        code = 128 + signals[0] if signals else 130
+        # Of the other ranks, any code but 0 makes the launcher end rank 0 too early.
+        sys.exit(0 if place()[0] else code)
     if place()[0] == 0:
         show_and_report(TrainedRun.open(run), data)

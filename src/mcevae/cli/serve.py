@@ -11,6 +11,7 @@ def serve(
     /,
     *,
     host: str = "127.0.0.1",
+    allow_host: tuple[str, ...] = (),
     port: int = 8765,
     open_browser: bool = False,
     checkpoint: Checkpoint = "best",
@@ -26,6 +27,9 @@ def serve(
         run: Folder that `mcevae fit` made.
         host: Network address to listen on. With the default only this machine can open the page.
             With any other address everybody who can reach this machine can: there is no password.
+        allow_host: Names by which browsers may reach this machine, such as lab.example.org. Needed
+            behind a proxy. With --host 0.0.0.0 or ::, any name will do unless you give some: then
+            any other site's name can be made to lead here, and its pages can use the explorer.
         port: Port number. 0: any free port.
         open_browser: Open the page in the default browser.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
@@ -57,8 +61,16 @@ def serve(
         with averaging() as tell:
             sums = page_sums(opened, data, tell)
         explorer = Explorer(run=opened, gallery=gallery, sums=sums)
-        everywhere = host in ("0.0.0.0", "::")  # under any name of this machine
-        hosts = ("*",) if everywhere else (*LOOPBACK, bracketed(host))
+        everywhere = host in ("0.0.0.0", "::")
+        if everywhere and not allow_host:
+            screen.print(
+                f"With --host {host}, any site's name can be made to lead here, and its pages can "
+                "then use the explorer; give the names of this machine with --allow-host.",
+                highlight=False,
+            )
+        own = () if everywhere else (bracketed(host),)
+        hosts = (*LOOPBACK, *own, *map(bracketed, allow_host))
+        hosts = ("*",) if everywhere and not allow_host else hosts
         app = application(explorer, data, read_scores(run, checkpoint), hosts)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
         screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mcevae.base.errors import UserError
-from mcevae.base.files import read_text
+from mcevae.base.files import in_cell, read_text
 from mcevae.images.arrays import Images
 from mcevae.images.readers.arrays import from_archive
 from mcevae.images.readers.frames import Unreadable
@@ -58,7 +58,9 @@ def labeller(labels: str) -> Callable[[str], str]:
         if known is None:
             word, missing = name.split("/")[0] if "/" in name else "", "is not in a folder"
         else:
-            word = known.get(name, known.get(name.split("#")[0], ""))
+            file = name.split("#")[0]
+            names = (name, in_cell(name), file, in_cell(file))  # as our own tables write them
+            word = next((known[one] for one in names if one in known), "")
             missing = f"has no label in {labels}"
         if not word:
             raise UserError(f"{name} {missing}; correct --labels.")

@@ -25,6 +25,7 @@ from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
+from mcevae.runs.infer import for_csv
 from mcevae.runs.scores import Scores
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -33,7 +34,7 @@ MOST_FIGURE = 2**25
 PIECE = 2**18
 """Number of bytes of a file that are sent at a time."""
 FORMS = {
-    "csv": ("text/csv", csv.write_csv),
+    "csv": ("text/csv", lambda rows, buffer: csv.write_csv(for_csv(rows), buffer)),
     "parquet": ("application/vnd.apache.parquet", parquet.write_table),
 }
 

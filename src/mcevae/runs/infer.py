@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from pyarrow import csv, parquet
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.base.files import atomic
+from mcevae.base.files import atomic, in_cell
 from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import to_float
@@ -164,6 +165,15 @@ def check_table_path(path: Path) -> None:
         raise UserError(f"{path}: is not a table; give a path that ends in .parquet or .csv.")
 
 
+def for_csv(rows: pa.Table) -> pa.Table:
+    """The same table with text as spreadsheets can open it safely, see `in_cell`."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            cells = [text if text is None else in_cell(text) for text in rows[i].to_pylist()]
+            rows = rows.set_column(i, field, pa.array(cells, pa.string()))
+    return rows
+
+
 def write_tables(parts: Iterable[pa.Table], path: Path) -> None:
     """Join tables with the same columns and write them to one file, atomically.
 
@@ -181,6 +191,5 @@ def write_tables(parts: Iterable[pa.Table], path: Path) -> None:
         atomic(path) as temporary,
         TABLE_WRITERS[path.suffix](str(temporary), one.schema) as writer,
     ):
-        writer.write_table(one)
-        for one in rest:
-            writer.write_table(one)
+        for each in chain((one,), rest):
+            writer.write_table(each if path.suffix != ".csv" else for_csv(each))

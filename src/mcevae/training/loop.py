@@ -10,7 +10,7 @@ and prints.
 """
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from rich.console import Console
 from torch import Tensor
 
 from mcevae.base.files import write_text
+from mcevae.base.lock import locked
+from mcevae.base.processes import place
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.registry import MOST_WEIGHTS
@@ -33,6 +35,9 @@ from mcevae.training.signals import stop_signals
 from mcevae.training.state import restore, save, save_weights
 from mcevae.training.trainer import CHECK_EVERY, Trainer
 
+LOCK = ".lock"
+"""File in a run's folder that the process that trains it holds a lock of."""
+
 
 @told_of_losses()
 def fit(
@@ -43,6 +48,7 @@ def fit(
     resume: bool = False,
     console: Console | None = None,
     limited: bool = False,
+    signals: list[int] | None = None,
 ) -> bool:
     """Train a model, and write settings, logs and checkpoints into the run folder.
 
@@ -59,14 +65,41 @@ def fit(
             from the last ones with a new optimizer.
         console: where progress is shown. None: nothing is shown.
         limited: whether memory is limited as `models.limit` says, for a run of a stranger.
+        signals: gets the number of the signal that stopped the training.
 
     Returns:
         True if training has ended, False if it was stopped and can be resumed.
 
     Raises:
         TrainingError: the loss is not finite, or another process has ended.
-        UserError: files cannot be written, there is nothing to resume, or the limit is not enough.
+        UserError: files cannot be written, there is nothing to resume, the limit is not enough, or
+            another process trains into the folder.
     """
+    told = [] if signals is None else signals
+    with training_alone(run):
+        return train(config, data, run, resume, console, limited, told)
+
+
+def training_alone(run: Path) -> AbstractContextManager[None]:
+    """While it is held, no other process trains into this folder. Only rank 0 holds it.
+
+    Raises:
+        UserError: another process does.
+    """
+    refusal = f"{run}: another process is training there; wait for it, or choose another --out."
+    return locked(run / LOCK, refusal) if place()[0] == 0 else nullcontext()
+
+
+def train(
+    config: Config,
+    data: Splits,
+    run: Path,
+    resume: bool,
+    console: Console | None,
+    limited: bool,
+    signals: list[int],
+) -> bool:
+    """Do what `fit` promises; the arguments are the same."""
     resume = resume and has_begun(run)
     kept = checkpoint.load(run_file(run, "last")) if resume else None
     trainer = Trainer(
@@ -91,6 +124,7 @@ def fit(
         while goes_on(trainer) and train_epoch(trainer, log, stop, bar):
             pass
         stopped = ranks.any(stop)
+    signals += stop
     if not stopped and not trainer.anew:  # else nothing was done
         save_weights(trainer, "last")
     trainer.close()
