@@ -1,21 +1,34 @@
 """Files of a folder that can be a stranger's are read only if they are plain, and not endless."""
 
+import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
+from pyarrow import parquet
 
 from mcevae.base.errors import UserError
-from mcevae.base.files import Irregular, atomic, check_regular, read_text, real_folder, write_text
+from mcevae.base.files import (
+    Irregular,
+    atomic,
+    check_regular,
+    read_text,
+    real_folder,
+    write_rows,
+    write_text,
+)
 from mcevae.exporting.hub import read as read_hub
-from mcevae.images.labels import label_table
+from mcevae.images.labels import label_table, labeller
 from mcevae.images.sources.files import files_of
 from mcevae.models.config import Config
 from mcevae.pages.report import save_png
 from mcevae.runs.checkpoint import load
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
+from mcevae.runs.infer import write_tables
 from mcevae.runs.scores import read_scores
 from mcevae.training.log import read_log
 
@@ -109,3 +122,33 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (run / "last.safetensors").mkdir()
     with pytest.raises(UserError, match="cannot be written"), atomic(run / "last.safetensors") as t:
         t.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|x", "'+cmd|x"),
+        ("-2+3", "'-2+3"),
+        ("@sum", "'@sum"),
+        ("\tx", "'\tx"),
+        ("'=1", "''=1"),
+        ("-2.5e-3", "-2.5e-3"),
+        ("+7", "+7"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_text_of_tables_is_no_formula(text: str, cell: str, tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", ("file", "label"), [(text, "cat")])
+    rows = list(csv.reader((tmp_path / "a.csv").read_text().splitlines()))
+    assert rows == [["file", "label"], [cell, "cat"]]
+    assert cell.removeprefix("'") == text or cell == text
+    if text:
+        assert labeller(str(tmp_path / "a.csv"))(text) == "cat"  # our own tables can be read
+    table = pa.table({"file": [text, None], "z": [-1.0, 2.0]})
+    write_tables([table], tmp_path / "b.csv")
+    assert pyarrow.csv.read_csv(tmp_path / "b.csv")["z"].to_pylist() == [-1, 2]
+    assert next(csv.DictReader((tmp_path / "b.csv").read_text().splitlines()))["file"] == cell
+    write_tables([table], tmp_path / "b.parquet")
+    assert parquet.read_table(tmp_path / "b.parquet")["file"][0].as_py() == text

@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
+from mcevae.cli.serve import who_may_ask
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import MOST_JSON
@@ -180,6 +181,39 @@ def test_a_run_that_is_not_there_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert "no such run" in refusal(capsys, str(tmp_path / "none"))
+
+
+def test_any_name_is_answered_to_only_with_a_warning(
+    explorer: Explorer, small_data: Splits
+) -> None:
+    local = ("127.0.0.1", "localhost")
+    assert who_may_ask("127.0.0.1", ()) == ((*local, "127.0.0.1"), None)
+    assert who_may_ask("10.0.0.7", ("lab.example.org",))[0] == (
+        *local,
+        "10.0.0.7",
+        "lab.example.org",
+    )
+    assert who_may_ask("::", ("fe80::1",)) == ((*local, "[fe80::1]"), None)
+    for everywhere in ("0.0.0.0", "::"):
+        hosts, warning = who_may_ask(everywhere, ())
+        assert hosts == ("*",) and warning and "--allow-host" in warning
+    hosts, warning = who_may_ask("0.0.0.0", ("lab.example.org",))
+    assert warning is None
+    app = application(explorer, small_data, {}, hosts)
+    for name, status in (("lab.example.org", 200), ("localhost", 200), ("evil.example", 400)):
+        client = TestClient(app, base_url=f"http://{name}:8765")
+        assert client.get("/api/groups").status_code == status
+    for name in ("*", "a*b", "", "http://x", "a b"):
+        with pytest.raises(UserError, match="give a name such as"):
+            who_may_ask("0.0.0.0", (name,))
+
+
+def test_tables_hold_no_formulas(client: TestClient) -> None:
+    assert regrouped(client, "rename", group="3", name="=1+1").status_code == 200
+    told = client.get("/api/table.csv").text
+    assert "'=1+1" in told and '"=1+1' not in told
+    exact = parquet.read_table(io.BytesIO(client.get("/api/table.parquet").content))
+    assert "=1+1" in exact["group"].to_pylist()
 
 
 def test_an_address_of_ipv6_is_listened_at(explorer: Explorer, small_data: Splits) -> None:

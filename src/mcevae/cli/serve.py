@@ -1,5 +1,6 @@
 """`mcevae serve`: show a run in a browser."""
 
+import re
 from contextlib import suppress
 
 from mcevae.base.errors import UserError
@@ -48,7 +49,7 @@ def serve(
     from mcevae.pages.explorer import Explorer
     from mcevae.pages.gallery import hang
     from mcevae.pages.listen import bind, bracketed, server
-    from mcevae.pages.serve import LOOPBACK, application
+    from mcevae.pages.serve import application
     from mcevae.predicting.kept_sums import page_sums
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.scores import read_scores
@@ -61,16 +62,9 @@ def serve(
         with averaging() as tell:
             sums = page_sums(opened, data, tell)
         explorer = Explorer(run=opened, gallery=gallery, sums=sums)
-        everywhere = host in ("0.0.0.0", "::")
-        if everywhere and not allow_host:
-            screen.print(
-                f"With --host {host}, any site's name can be made to lead here, and its pages can "
-                "then use the explorer; give the names of this machine with --allow-host.",
-                highlight=False,
-            )
-        own = () if everywhere else (bracketed(host),)
-        hosts = (*LOOPBACK, *own, *map(bracketed, allow_host))
-        hosts = ("*",) if everywhere and not allow_host else hosts
+        hosts, warning = who_may_ask(host, allow_host)
+        if warning:
+            screen.print(warning, highlight=False)
         app = application(explorer, data, read_scores(run, checkpoint), hosts)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
         screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
@@ -79,3 +73,29 @@ def serve(
         with suppress(KeyboardInterrupt):  # the normal way to end
             server(app).run(sockets=[listening])
     screen.print("Stopped. The groups are saved in the run.")
+
+
+def who_may_ask(host: str, allowed: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+    """The host names that requests may have, and a warning if these are all names.
+
+    Args:
+        host: address that the server listens at.
+        allowed: more names, from `--allow-host`.
+
+    Raises:
+        UserError: one of them is not a name.
+    """
+    from mcevae.pages.listen import bracketed
+    from mcevae.pages.serve import LOOPBACK
+
+    for name in allowed:
+        if not re.fullmatch(r"[\w.:-]+", name):
+            raise UserError(f"--allow-host {name}: give a name such as lab.example.org.")
+    everywhere = host in ("0.0.0.0", "::")  # under any name of this machine
+    if everywhere and not allowed:
+        return ("*",), (
+            f"With --host {host}, any site's name can be made to lead here, and its pages can then "
+            "use the explorer; give the names of this machine with --allow-host."
+        )
+    own = () if everywhere else (host,)
+    return (*LOOPBACK, *map(bracketed, (*own, *allowed))), None
