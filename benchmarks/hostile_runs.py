@@ -55,6 +55,9 @@ from tests.hostile_runs import (  # noqa: E402
 
 MEMORY = 2**30
 """Bytes that a command may take."""
+RESERVED = 4 * MEMORY
+"""Bytes that it may reserve, which spares the machine: stacks and allocators reserve what they may
+never use. What counts is what is in memory."""
 SECONDS = 20.0
 """Seconds of the processor for a command."""
 PATIENCE = 120.0
@@ -176,7 +179,7 @@ def live(place: Path, to: Connection) -> None:
     torch.set_num_threads(1)
     layout.LEAST = 1_000_000  # a map by principal components, which needs no compiler
     held = numbers_of("/proc/self/status")
-    most = held["VmData"] + MEMORY
+    most = held["VmData"] + RESERVED
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     before = held["VmRSS"]

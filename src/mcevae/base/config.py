@@ -232,7 +232,7 @@ class TrainConfig:
             epochs=(1, 1_000_000),
             minutes=(0, MOST_MINUTES),
             batch_size=(2, 2**16),  # batch norm needs 2
-            lr=(0, 100),
+            lr=(0, 1e38),  # of a float32
             seed=(0, 2**32 - 1),
             checkpoint_minutes=(0, MOST_MINUTES),
         )
