@@ -45,7 +45,7 @@ CHANGES = ("rename", "rename", "merge", "split", "undo")
 CLUSTERS = 12
 APART = ("10", "11")
 """Groups that only the command line changes."""
-PAUSE = 0.15
+PAUSE = 0.8
 """Seconds that a client waits at most between two changes; a command takes about a second."""
 
 Change = Callable[[Collections], Collections]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured and limited on Linux only")
 def test_hostile_runs_end_in_an_answer_or_a_sentence(tmp_path: Path) -> None:
     """A sample of the benchmark's runs, always the same one."""
-    command = [sys.executable, ROOT / "benchmarks" / "hostile_runs.py", "--sample", "6"]
+    command = [sys.executable, ROOT / "benchmarks" / "hostile_runs.py", "--sample", "3"]
     done = subprocess.run(
         [*command, "--results", tmp_path], capture_output=True, text=True, check=False
     )
