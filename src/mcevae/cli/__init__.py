@@ -30,7 +30,9 @@ from mcevae.cli.shared import screen
 
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes can run together."""
-AGAIN = dict.fromkeys(("predict", "reproduce"), "; give the same command again to continue")
+AGAIN: dict[str, str] = dict.fromkeys(
+    ("predict", "reproduce"), "; give the same command again to continue"
+)
 """What to do after a stop. Training says it itself, once there is something to continue."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 """Error numbers of a full, read-only or failing disk."""
