@@ -226,6 +226,11 @@ class Teacher:
         return True
 
     @property
+    def judge(self) -> str:
+        """Name of the term that chooses the best epoch, on validation images."""
+        return "negative_elbo"
+
+    @property
     def columns(self) -> Mapping[str, Tensor]:
         """Columns that batches have besides their images, with a row for each training image."""
         return {}

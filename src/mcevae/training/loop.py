@@ -180,7 +180,7 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
     train, valid = position.means(), trainer.validate()
     log.epoch(position, train, valid, trainer.examine())
     taught = trainer.teacher.grouped and position.epoch >= trainer.teacher.warmup
-    if position.note(valid["negative_elbo"], grouped=taught):
+    if position.note(valid[trainer.teacher.judge], grouped=taught):
         save_weights(trainer, "best")
     if ended:
         position.turn_to_next_epoch()

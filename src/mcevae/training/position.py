@@ -26,7 +26,7 @@ class Position:
     step: int = 0  # steps done in this epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
     seconds: float = 0.0  # time of training, without validation
-    best: float = math.inf  # negative ELBO of the best epoch so far, on validation images
+    best: float = math.inf  # of the best epoch so far, on validation images: see `Teacher.judge`
     best_epoch: int = -1
     best_grouped: bool = False  # whether there were clusters in the best epoch
     window: int = 0  # number of the window, if the source is larger than memory
@@ -35,19 +35,19 @@ class Position:
         """Return the mean of each term over the steps of this epoch so far."""
         return {name: s / max(self.step, 1) for name, s in zip(TERMS, self.sums, strict=True)}
 
-    def note(self, negative_elbo: float, *, grouped: bool) -> bool:
+    def note(self, score: float, *, grouped: bool) -> bool:
         """Make this epoch the best one if it is better than all before; return whether it is.
 
         An epoch with clusters is better than any without: a network that has no clusters yet, and
         draws almost nothing, can have the lowest negative ELBO of the run.
 
         Args:
-            negative_elbo: of this epoch, on validation images.
+            score: of this epoch, on validation images; the lowest is the best.
             grouped: whether there are clusters in this epoch, and the warm-up is over.
         """
-        if (not grouped, negative_elbo) >= (not self.best_grouped, self.best):
+        if (not grouped, score) >= (not self.best_grouped, self.best):
             return False
-        self.best, self.best_epoch, self.best_grouped = negative_elbo, self.epoch, grouped
+        self.best, self.best_epoch, self.best_grouped = score, self.epoch, grouped
         return True
 
     def turn_to_next_epoch(self) -> None:

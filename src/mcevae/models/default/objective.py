@@ -118,7 +118,7 @@ class HypothesisObjective:
             moved = warp(x, motion, background=inner.background, displacement=displacement)
             whole = inner.whole(x)
         else:
-            moved = inner.simulated.draw(cluster, motion, displacement, inner.background)
+            cluster, moved = inner.simulated.draw(motion, displacement, inner.background)
             whole = torch.ones_like(cluster, dtype=torch.bool)
         logits, rest = inner.logits(moved)
         log_joint = F.log_softmax(logits.flatten(1), -1).view_as(logits)  # (B, K, R)

@@ -15,7 +15,6 @@ Whenever poses change, images that look alike are turned into one frame (`teachi
 are not used. Images that are mostly noise keep what class averages gave (`simulated`).
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import TypeVar
@@ -98,7 +97,7 @@ class SelfTraining(Teacher):
             weight=torch.ones(n),
         )
         self.support = config.support.half_widths(group)
-        self.agreement = -math.inf  # of the restarts that gave the clusters
+        self.agreement = -float("inf")  # of the restarts that gave the clusters
         self.settled = False  # whether first targets stay
         self.chunk = max(1, CHUNK_NUMBERS // pixels[0].numel())
         self.plan(epochs)
@@ -107,6 +106,11 @@ class SelfTraining(Teacher):
     def grouped(self) -> bool:
         """Whether there are clusters yet."""
         return bool((self.targets.cluster != UNKNOWN).any())
+
+    @property
+    def judge(self) -> str:
+        """In noise, the best ELBO is that of a decoder that has not yet learned any noise."""
+        return "invariance" if self.settled else super().judge
 
     @property
     def columns(self) -> Mapping[str, Tensor]:
@@ -284,8 +288,7 @@ class SelfTraining(Teacher):
             other = self.beginning(begin_with_graph)
             if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
-        unknown = torch.full_like(self.targets.cluster, UNKNOWN)
-        self.use_clusters(found, unknown.index_put((rows,), found.labels))
+        self.use_clusters(found, torch.full_like(order, UNKNOWN).index_put((rows,), found.labels))
         return message
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
@@ -314,8 +317,7 @@ class SelfTraining(Teacher):
                 done += f"; {len(lost)} images returned to clusters that had lost too many"
         else:
             move_on()
-            unknown = torch.full_like(self.targets.first, UNKNOWN)
-            self.targets = replace(self.targets, first=unknown)
+            self.targets = replace(self.targets, first=torch.full_like(likeliest, UNKNOWN))
             new, _ = self.draw()
             done += "; training goes on with other images"
         self.targets = new

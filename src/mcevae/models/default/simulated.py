@@ -27,30 +27,31 @@ class Simulated:
 
     Attributes:
         pictures: (K, C, H, W), the average of each cluster, from 0 to 1.
+        shares: (K,), share of the images in each.
         deviation: standard deviation of the noise in a pixel.
     """
 
     pictures: Float[Tensor, "k c h w"]
+    shares: Float[Tensor, " k"]
     deviation: float
 
     def draw(
         self,
-        cluster: Int[Tensor, " B"],
         motion: Float[Tensor, "B 3 3"],
         displacement: Float[Tensor, "B 2 rows columns"],
         background: float,
-    ) -> Float[Tensor, "B C H W"]:
-        """Draw an image of each cluster.
+    ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B C H W"]]:
+        """Draw clusters by their shares, and an image of each.
 
         Args:
-            cluster: of each image.
-            motion: moves its average.
+            motion: moves the average.
             displacement: small elastic deformation, as `warp` takes it.
             background: what moves in from outside, from 0 to 1.
         """
+        cluster = torch.multinomial(self.shares.to(motion.device), len(motion), replacement=True)
         clean = self.pictures.to(motion.device)[cluster]
         moved = warp(clean, motion, background=background, displacement=displacement)
-        return (moved + self.deviation * torch.randn_like(moved)).clamp(0, 1)
+        return cluster, (moved + self.deviation * torch.randn_like(moved)).clamp(0, 1)
 
 
 def simulated(
@@ -76,5 +77,6 @@ def simulated(
         sums.index_add_(0, cluster, part)
     return Simulated(
         pictures=sums / sizes.clamp_min(1)[:, None, None, None],
+        shares=sizes / sizes.sum(),
         deviation=noise_variance(to_float(pixels[:JUDGED])) ** 0.5,
     )
