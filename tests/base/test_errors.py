@@ -45,7 +45,7 @@ def test_python_hears_of_parameters() -> None:
     ("flags", "message"),
     [
         (["--epochs", "0"], "--epochs is 0"),
-        (["--checkpoint-minutes", "0"], "--checkpoint-minutes must"),
+        (["--checkpoint-minutes", "0"], "--checkpoint-minutes is 0"),
         (["--preset", "paper", "--rotations", "9"], "--rotations"),
         (["--limit", "20", "--epochs", "1"], "give --epochs 2"),
     ],

@@ -157,7 +157,7 @@ def test_a_run_trained_longer_keeps_its_clusters(
     ("setting", "complaint"),
     [
         ({"epochs": 1}, "epochs 2"),
-        ({"neighbours": 300}, "300 images are too few.*give 301"),
+        ({"neighbours": 200, "subset": 150}, "150 images are too few.*give 201"),
         ({"clusters": 301}, "300 images are too few for 301 clusters"),
     ],
 )

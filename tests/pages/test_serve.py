@@ -327,13 +327,14 @@ def test_averages_follow_the_groups(client: TestClient, explorer: Explorer) -> N
     other = int(full == 0)  # it may be empty: two epochs hardly make clusters
     for one in before:
         assert ("average" in one) == (one["size"] > 0)
-    merge = {"groups": [full, other]}
-    merged = client.post("/api/groups/merge", json=merge).json()["groups"]
+
+    ids = [before[full]["id"], before[other]["id"]]
+    merged = regrouped(client, "merge", groups=ids).json()["groups"]
     both = next(one for one in merged if one["name"] == before[full]["name"])
     count = before[full]["size"] + before[other]["size"]
     assert f"Average of {count} images" in both["average"]["words"]
-    client.post("/api/groups/undo")
-    split = client.post("/api/groups/split", json={"group": full}).json()["groups"]
+    regrouped(client, "undo")
+    split = regrouped(client, "split", group=ids[0]).json()["groups"]
     assert [one["average"] for one in split[full : full + 2]] == [None, None]
     explorer.sums = None
     assert not any("average" in one for one in client.get("/api/groups").json()["groups"])

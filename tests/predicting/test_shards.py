@@ -161,7 +161,7 @@ def test_a_finished_shard_of_images_that_were_replaced_unseen_is_refused(
     np.save(path, pixels[::-1])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     again = Maker(order, TrainedRun.open(order.run, device="cpu"))
-    with pytest.raises(UserError, match=r"already exists.*--overwrite"):
+    with pytest.raises(UserError, match=r"already exists.*overwrite"):
         again.make(Shard(0, 2))
 
 

@@ -273,7 +273,15 @@ def static(small_data: Splits) -> Splits:
     return Splits(**{name: noisy(getattr(small_data, name)) for name in SPLITS})
 
 
-GREY = {"background": 0.5, "templates": 4, "restarts": 1, "subset": 150, "epochs": 6, "lr": 1e-2}
+GREY = {
+    "poses": "templates",
+    "background": 0.5,
+    "templates": 4,
+    "restarts": 1,
+    "subset": 150,
+    "epochs": 6,
+    "lr": 1e-2,
+}
 """Settings with which the decoder draws grey before it is trained."""
 
 

@@ -226,7 +226,8 @@ class TrainConfig:
         )
         for name in ("minutes", "lr", "checkpoint_minutes"):
             value = getattr(self, name)
-            ensure(value is None or value > 0, f"--{name} is {value}; use more than 0")
+            flag = "--" + name.replace("_", "-")
+            ensure(value is None or value > 0, f"{flag} is {value}; use more than 0")
         ensure_range(
             self,
             epochs=(1, 1_000_000),
