@@ -85,7 +85,7 @@ def fit_from(start: Config) -> Callable[..., None]:
                 settled = settle(config, source)
             if source.survey:
                 screen.print(source.survey.in_words(), highlight=False)
-            data = images_for(settled, source)
+            settled, data = with_images(settled, source)
             del source  # it may hold all images as they are in their file
             train(settled, data, out, resume=False)
 
@@ -150,6 +150,25 @@ def resume(
     config = dataclasses.replace(config, train=settings)
     with training_alone(run):
         train(config, images_for(config), run, resume=True, limited=batch_size is None)
+
+
+def with_images(config: Config, source: "Source") -> "tuple[Config, Splits]":
+    """Read the images of a new training, and settle what depends on all of them.
+
+    Args:
+        config: Settings of the run.
+        source: The images.
+    """
+    from mcevae.runs.data import decide_mirror
+
+    data = images_for(config, source)
+    with screen.status("looking for mirror images"):
+        config, told = decide_mirror(config, data)
+    if told:
+        screen.print(told, highlight=False)
+    if told and config.model.mirror and config.data_group is not None:
+        data = images_for(config, source)  # images that we move ourselves are now mirrored as well
+    return config, data
 
 
 def images_for(config: Config, source: "Source | None" = None) -> "Splits":

@@ -26,6 +26,7 @@ def predict(
     shard: str | None = None,
     ray: int | None = None,
     overwrite: bool = False,
+    features: str | None = None,
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a table with the cluster, confidence, pose and latents of every image.
@@ -52,6 +53,8 @@ def predict(
         ray: Number of shards to make on a Ray cluster, or with Ray on this machine (needs
             pip install 'mcevae[ray]').
         overwrite: Replace the table if it exists.
+        features: A .npy with one row for each image of the source, in its order, for a run that
+            was trained with --features. Without it, clusters come from the images alone.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
 
@@ -78,6 +81,7 @@ def predict(
         part=part,
         overwrite=overwrite,
         checkpoint=checkpoint,
+        features=features,
     )
     if ray:
         for made in make_on_ray(order, ray):

@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import torch
 from pyarrow import parquet
 
 from mcevae.base.errors import UserError
+from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.registry import open_source
 from mcevae.predicting.parts import parts_folder
-from mcevae.predicting.predictor import Predictor, skipped
+from mcevae.predicting.predictor import Described, Predictor, skipped
 from mcevae.predicting.shards import Shard
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import check_table_path
@@ -37,6 +38,7 @@ class Order:
     part: str = "all"
     overwrite: bool = False
     checkpoint: str = "best"
+    features: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +77,11 @@ class Maker:
         """Open the source and prepare the prediction.
 
         Raises:
-            UserError: the source cannot be read, the run has no calibration, or its groups.json
-                is damaged.
+            UserError: the source cannot be read, the run has no calibration, its groups.json is
+                damaged, or features do not fit.
         """
         self.order, self.checkpoint = order, run.in_words
-        self.source = open_source(order.source, run.settings.data)
+        self.source = open_source(order.source, replace(run.settings.data, features=None))
         self.predictor = Predictor(
             run.model,
             run.settings.data,
@@ -89,7 +91,24 @@ class Maker:
             checkpoint=run.in_words,
             collections=Collections.kept(run.folder),
             pictures=order.canonical,
+            features=self.features(run),
         )
+
+    def features(self, run: TrainedRun) -> Described | None:
+        """Open the features of the order, and check what can be checked before any work.
+
+        Raises:
+            UserError: they do not fit the run or the source.
+        """
+        order = self.order
+        if order.features is None:
+            return None
+        features, evidence = Features.read(order.features), run.evidence
+        features.check_columns(evidence.columns)
+        total = self.source.total(order.part)
+        if total is not None:
+            features.check_count(total, order.source)
+        return Described(features=features, evidence=evidence)
 
     def make(self, shard: Shard | None, tell: Callable[[float, int], None] | None = None) -> Made:
         """Make a table. Continue it if it was begun; do nothing if it is finished.
@@ -103,6 +122,11 @@ class Maker:
         """
         order, out = self.order, shard.table(self.order.out) if shard else self.order.out
         asked = self.source, order.part, out, shard
+        if shard and order.features is not None and not self.source.counted:
+            raise UserError(
+                f"{order.features}: rows of features cannot be found for shards of files; leave "
+                "out --shard and --ray, and give a path of a table as --out."
+            )
         if shard:
             shard.check(order.out, overwrite=order.overwrite)
         if out.exists() and not order.overwrite:

@@ -15,6 +15,7 @@ from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe
 from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, embed_with_misfits
+from mcevae.runs.frames import Frames
 
 Pictures = np.ndarray | Tensor | Sequence[np.ndarray]
 """Images in memory, in one of the forms that `frames_in` takes."""
@@ -36,6 +37,9 @@ class Answers:
         z: (n, V) variation.
         tau: (n, T) pose in the Lie algebra: radians, image sides, logarithms. It does not say
             whether the pose has a mirror image; `mirrored` does.
+        symmetry: (n,) order of the rotational symmetry of the image's cluster, 1 for none; the pose
+            is given modulo it.
+        consistency: (n,) how sure the frame of the image's cluster is, 0 to 1; NaN if unknown.
         misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
         names: (n,) file names, if the images come from files.
         faults: files that could not be used, and why. They are not among the n images.
@@ -50,6 +54,8 @@ class Answers:
     z_c: Float32[np.ndarray, "n D"]
     z: Float32[np.ndarray, "n V"]
     tau: Float32[np.ndarray, "n T"]
+    symmetry: Int[np.ndarray, " n"]
+    consistency: Float32[np.ndarray, " n"]
     misfit: Float32[np.ndarray, " n"]
     names: list[str] | None = None
     faults: tuple[Fault, ...] = ()
@@ -64,15 +70,25 @@ class Answers:
         return mirrored(torch.from_numpy(self.pose)).numpy()
 
 
-def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n C H W"]) -> Answers:
+def answers_of(
+    model: Model,
+    calibration: Calibration,
+    frames: Frames,
+    pixels: UInt8[Tensor, "n C H W"],
+    evidence: Float[Tensor, "n K"] | None = None,
+) -> Answers:
     """Run a model on images that already have the form it takes.
 
     Args:
         model: model in evaluation mode.
         calibration: turns the model's numbers into confidence and outlier score.
+        frames: the canonical frames of poses and canonical images.
         pixels: one image or more.
+        evidence: what features say about the clusters; None: nothing.
     """
-    embedding, misfits = embed_with_misfits(model, pixels)
+    embedding, misfits = embed_with_misfits(model, pixels, evidence=evidence)
+    embedding = frames.shown(embedding)
+    order, consistency = frames.sureness(embedding.cluster)
     return Answers(
         cluster=embedding.cluster.numpy(),
         probability=embedding.responsibilities.numpy(),
@@ -83,6 +99,8 @@ def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n 
         z_c=embedding.z_c.numpy(),
         z=embedding.z.numpy(),
         tau=embedding.tau.numpy(),
+        symmetry=order,
+        consistency=consistency,
         misfit=misfits.numpy(),
     )
 

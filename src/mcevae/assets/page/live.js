@@ -68,7 +68,21 @@ function groupTools(index) {
   return el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
     field, el("button", {}, "Name"),
     el("button", { type: "button", click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split"),
-    el("label", {}, mark, " merge"));
+    el("label", {}, mark, " merge"),
+    ...turnTools(id, name));
+}
+
+// Which way is up in a group: turn its canonical image, or mirror it.
+function turnTools(id, name) {
+  const turn = (text, title, change) => el("button", {
+    type: "button", title, "aria-label": `${title} of group ${name}`,
+    click: () => regroup("turn", { group: id, ...change }, `The frame of group ${name} is turned.`),
+  }, text);
+  return [
+    turn("↺", "turn the frame left by 15 degrees", { degrees: -15 }),
+    turn("↻", "turn the frame right by 15 degrees", { degrees: 15 }),
+    ...(state.images.mirrored ? [turn("⇋", "mirror the frame", { flip: true })] : []),
+  ];
 }
 
 // The strip of an image, drawn by the server when somebody opens it.

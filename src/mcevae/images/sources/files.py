@@ -30,6 +30,7 @@ class FileSource(FrameSource):
 
     named: ClassVar[bool] = True
     packable: ClassVar[bool] = True
+    counted: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         """Find the files.

@@ -130,6 +130,7 @@ class FrameSource(Source):
             end=collected.end,
             done=collected.done,
             ids=collected.numbers if share else None,
+            places=None if share else collected.places,
         )
 
 
@@ -142,6 +143,7 @@ class Collected:
         self.images: list[Tensor] = []
         self.names: list[str] = []
         self.numbers: list[int] = []
+        self.places: list[int] = []
         self.faults: list[Fault] = []
 
     def add(self, numbered: Numbered, image: Tensor | Fault) -> None:
@@ -152,8 +154,14 @@ class Collected:
             self.images.append(image)
             self.names.append(numbered.frame.name)
             self.numbers.append(numbered.number)
+            self.places.append(self.end.entries)
         images = self.begin.images + len(self.images)
-        self.end = Position(file=numbered.file, frame=numbered.next_frame, images=images)
+        self.end = Position(
+            file=numbered.file,
+            frame=numbered.next_frame,
+            images=images,
+            entries=self.end.entries + 1,
+        )
         self.done = numbered.done
 
 

@@ -85,4 +85,9 @@ class PackSource(RowSource):
             self.settings.labels is None,
             f"{self.name}: a pack has the labels that it was made with; leave out --labels.",
         )
+        require(
+            self.settings.features is None,
+            f"{self.name}: a pack has its images in random order, so rows of --features do not "
+            "fit; train on the images that it was made from.",
+        )
         return split_pack(self.pack, place, limit, self.settings.window)

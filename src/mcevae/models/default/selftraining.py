@@ -180,7 +180,7 @@ class SelfTraining(Teacher):
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
-        return find(self.config, self.pixels, self.group, self.support, self.watched)
+        return find(self.config, self.pixels, self.group, self.support, self.watched, self.features)
 
     def take(self, first: Beginning) -> str:
         """Take first targets; return a message about them."""
@@ -279,7 +279,8 @@ class SelfTraining(Teacher):
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
         rows = order[: start.subset]
         canonical = self.canonical(rows).split(self.chunk)
-        found, message = group_canonical(self.config, canonical, self.group, self.watched)
+        features = None if self.features is None else self.features[rows]
+        found, message = group_canonical(self.config, canonical, self.group, self.watched, features)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
