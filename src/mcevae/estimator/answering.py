@@ -170,7 +170,7 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         check_is_fitted(self)
         with value_errors():
             source = MemorySource(self._frames(X, reset=False), self.config_.data)
-            return cluster_averages(self.model_, source, self.recipe_)
+            return cluster_averages(self.model_, source, self.recipe_, self.collections_)
 
     def confidence(self, X: Any, *, features: Any = None) -> NDArray[np.float32]:
         """Return the probability, (n,), that each thing in another pose gets the same cluster."""
