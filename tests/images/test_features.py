@@ -1,5 +1,7 @@
 """Features from elsewhere: each image keeps its own row, in the graph, the run and the tables."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,10 @@ from mcevae.images.loading import load
 from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Posed
 from mcevae.models.config import Config
+from mcevae.runs.confidence import Calibration
 from mcevae.runs.data import prepare_for, settle
 from mcevae.runs.evidence import Evidence, learn
+from mcevae.runs.symmetry import Symmetry
 from mcevae.teaching.cluster import start_clusters
 from mcevae.teaching.described import described_graph, graphs_of, steadiest
 from mcevae.teaching.graph import describe, invariant_graph
@@ -105,7 +109,10 @@ def test_files_that_are_no_features_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(b"none")
     np.savez(tmp_path / "b.npz", a=np.zeros(3))
     np.save(tmp_path / "c.npy", np.array([{}], dtype=object), allow_pickle=True)
-    for name, said in (("a.npy", "cannot be read"), ("b.npz", "several"), ("c.npy", "cannot")):
+    os.mkfifo(tmp_path / "pipe.npy")
+    np.save(tmp_path / "wide.npy", np.zeros((1, 70_000), np.float32))
+    told = {"a.npy": "cannot be read", "b.npz": "several", "c.npy": "cannot", "wide.npy": "at most"}
+    for name, said in {**told, "pipe.npy": "not a regular file"}.items():
         with pytest.raises(UserError, match=said):
             Features.read(tmp_path / name)
     with pytest.raises(UserError, match="no such file"):
@@ -158,6 +165,35 @@ def test_evidence_says_what_features_know_and_nothing_if_they_know_nothing() -> 
     assert said.abs().max() < 1.0
     same = torch.ones(600, 2)
     assert learn(same[:400], sure[:400], same[400:], sure[400:])(same).abs().max() == 0
+
+
+def test_damaged_evidence_of_a_run_is_refused(tmp_path: Path) -> None:
+    """Of other clusters, not finite, or a link: one sentence, and nothing is followed."""
+    path = tmp_path / "features.safetensors"
+    good = Evidence(weight=torch.zeros(3, 5), bias=torch.zeros(3))
+    good.write(tmp_path, "best", "one")
+    assert Evidence.read(tmp_path, "best", "one", 3).columns == 5
+    with pytest.raises(UserError, match="damaged"):
+        Evidence.read(tmp_path, "best", "one", 4)
+    replace(good, bias=torch.tensor([0.0, 0.0, torch.nan])).write(tmp_path, "best", "one")
+    with pytest.raises(UserError, match="not finite"):
+        Evidence.read(tmp_path, "best", "one", 3)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link"):
+        Evidence.read(tmp_path, "best", "one", 3)
+    path.unlink()
+    with pytest.raises(UserError, match="is missing"):
+        Evidence.read(tmp_path, "best", "one", 3)
+    sure = Calibration(
+        temperature=1.0,
+        misfits=(0.0,) * 101,
+        n=5,
+        symmetry=Symmetry(order=(1, 2), consistency=(None, 0.5)),
+    )
+    assert sure.fitting(2) is sure
+    with pytest.raises(ValueError, match="symmetry of 2 clusters, not 3"):
+        sure.fitting(3)
 
 
 def test_a_run_with_features_predicts_with_them(
