@@ -87,7 +87,8 @@ class Run(TrainedRun):
         count = source.total(part) or len(read) + len(faults)
         rows = self.rows_of(features, count, source.name, read.places)
         names = None if read.names is None else read.names.tolist()
-        return replace(self.answers(read.pixels, rows), names=names, faults=tuple(faults))
+        found = self.answers(read.pixels, rows)
+        return replace(found, names=names, faults=tuple(faults), notes=tuple(source.notes))
 
     def rows_of(
         self,

@@ -121,7 +121,7 @@ def test_sixteen_bit_pngs_and_masks_of_opacity_are_kept(tmp_path: Path) -> None:
         ("text.jpg", b"hello", "is not an image, or a damaged one"),
         ("half.png", None, "cannot be read"),
         ("array.npy", b"hello", "is not a readable NumPy file"),
-        ("stack.mrcs", b"hello" * 500, "cannot be read"),
+        ("stack.mrcs", b"hello" * 500, "is not an MRC file"),
         ("page.tif", b"II*\0" + b"\xff" * 40, ""),
     ],
 )

@@ -57,6 +57,21 @@ class FilesConfig:
     """The images: the name of a built-in set (see `mcevae data`), a folder of image files (PNG,
     JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet), one such file, a .txt file with a path on each
     line, or a pack (`mcevae pack`)."""
+    axes: str | None = None
+    """Axes of .npy, .npz and TIFF files in order, one letter each: N (images), C (channels), H or Y
+    (height), W or X (width); T, Z and all other letters number images, too. If not given: what the
+    file says, or what its shape suggests."""
+    channel: int | None = None
+    """Which channel to take, from 0, of files with channels. If not given: three channels are
+    colours, and of two, or of more than three, the first is taken."""
+    sections: Literal["auto", "each", "middle", "sum"] = "auto"
+    """How to read MRC files. each: every section is an image. middle, sum: one image for each
+    volume, its middle section or the sum of its sections. auto: each, and it is said if the header
+    says volume."""
+    frames: Literal["first", "all"] = "first"
+    """Which frames of moving pictures (GIF, PNG, WebP, AVIF) to read."""
+    links: Literal["skip", "follow"] = "skip"
+    """Whether to look into linked folders below a folder. Links to files are always followed."""
     background: float | None = None
     """Value outside the image, which moves in when the image is moved: 0 (black) to 1 (white). If
     not given: black for built-in sets, and the median of the images' borders for files."""

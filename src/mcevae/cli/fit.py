@@ -12,7 +12,7 @@ import tyro
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
 from mcevae.cli.evaluate import show_and_report
-from mcevae.cli.shared import RunFolder, reading, screen
+from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
 from mcevae.models.own import unread
 from mcevae.models.registry import readers
@@ -86,6 +86,7 @@ def fit_from(start: Config) -> Callable[..., None]:
             if source.survey:
                 screen.print(source.survey.in_words(), highlight=False)
             settled, data = with_images(settled, source)
+            tell_notes(source.notes)
             del source  # it may hold all images as they are in their file
             train(settled, data, out, resume=False)
 

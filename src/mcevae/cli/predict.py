@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
 from mcevae.predicting.shards import Shard
 
 if TYPE_CHECKING:
@@ -102,4 +102,5 @@ def predict(
 def tell_made(made: "Made") -> None:
     """Print which table was written, and which files are not in it."""
     screen.print(made.in_words(), highlight=False)
+    tell_notes(made.notes)
     tell_faults(made.faults, made.skipped)

@@ -19,7 +19,7 @@ from torch import Tensor
 from mcevae.geometry.groups import mirrored, reflect
 from mcevae.images.arrays import to_bytes
 from mcevae.images.readers.frames import Fault
-from mcevae.images.readers.registry import READERS, frames_of
+from mcevae.images.readers.registry import READERS, ending_of, frames_of
 from mcevae.images.sources.frames import prepared
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
@@ -214,7 +214,7 @@ class Explorer:
         Raises:
             ValueError: the file cannot be read as an image.
         """
-        name, ending = Path(name).name, Path(name).suffix.lower()
+        name, ending = Path(name).name, ending_of(name)
         if ending not in READERS:
             raise ValueError(f"{name} is not a known type of file; use {', '.join(READERS)}")
         with (

@@ -50,6 +50,7 @@ class Made:
         rows: number of rows.
         checkpoint: which checkpoint made it, and of which epoch, in words.
         faults: files that could not be used, and why.
+        notes: remarks on files that were read.
         before: whether an earlier command made the table.
     """
 
@@ -57,6 +58,7 @@ class Made:
     rows: int
     checkpoint: str
     faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     before: bool = False
 
     @property
@@ -141,7 +143,8 @@ class Maker:
             faults += found
             if tell:
                 tell(done, images)
-        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults)
+        notes = self.source.notes
+        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults, notes=notes)
 
 
 def exists(out: Path) -> UserError:

@@ -12,6 +12,7 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored
 from mcevae.images.readers.arrays import of_stack
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, embed_with_misfits
@@ -43,6 +44,7 @@ class Answers:
         misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
         names: (n,) file names, if the images come from files.
         faults: files that could not be used, and why. They are not among the n images.
+        notes: remarks on files that were read.
     """
 
     cluster: Int[np.ndarray, " n"]
@@ -59,6 +61,7 @@ class Answers:
     misfit: Float32[np.ndarray, " n"]
     names: list[str] | None = None
     faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Count the images."""
@@ -126,12 +129,24 @@ def frames_in(images: Pictures) -> list[Frame]:
             images.detach().cpu().movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
         )
     try:
-        each = list(of_stack(images) if isinstance(images, np.ndarray) else map(np.asarray, images))
+        each = stacked(images) if isinstance(images, np.ndarray) else list(map(np.asarray, images))
     except Unreadable as error:
         raise UserError(f"images: {error}.") from error
     if not each:
         raise UserError("images: holds no image; give one or more.")
     return [Frame(f"images[{i}]", image) for i, image in enumerate(each)]
+
+
+def stacked(images: np.ndarray) -> list[np.ndarray]:
+    """Images of an array (H, W), (n, H, W) or (n, H, W, C).
+
+    Raises:
+        Unreadable: it has another shape.
+    """
+    axes = {2: "HW", 3: "NHW", 4: "NHWC"}.get(images.ndim)
+    if axes is None:
+        raise Unreadable(f"has shape {images.shape}; use (H, W), (n, H, W) or (n, H, W, C)")
+    return list(of_stack(images, Reading(axes=axes)))
 
 
 def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W"]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mcevae.images.readers.frames import Unreadable, quietly, within_bounds
+from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.tiff import scientific_tiff
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -15,7 +16,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
-def picture(path: Path) -> Iterator[np.ndarray]:
+def picture(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     """PNG, JPEG, WebP, BMP and TIFF, turned as their EXIF says; all pages of a TIFF."""
     yield from pages(path)
 

@@ -8,12 +8,13 @@ from pyarrow import parquet
 
 from mcevae.images.readers.frames import MOST_BYTES, Unreadable
 from mcevae.images.readers.pictures import pages
+from mcevae.images.readers.reading import Reading
 
 ROWS = 64
 """Rows of a table that are in memory at once."""
 
 
-def parquet_table(path: Path) -> Iterator[np.ndarray]:
+def parquet_table(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     """Pictures in a column `image` of a Parquet table: bytes, or a struct with some.
 
     Hugging Face datasets, Ray Data and Embedding Atlas keep them in this way. Reading ends at the

@@ -20,7 +20,8 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.features import Features
-from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
@@ -123,6 +124,12 @@ class Source(ABC):
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         self.name, self.settings = name, settings
+        self.reading = Reading.by(settings)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was said of the images while they were read, one sentence for each thing."""
+        return [f"{sentence}." for sentence in self.reading.notes]
 
     @classmethod
     @abstractmethod
