@@ -68,8 +68,8 @@ class FilesConfig:
     """How to read MRC files. each: every section is an image. middle, sum: one image for each
     volume, its middle section or the sum of its sections. auto: each, and it is said if the header
     says volume."""
-    frames: Literal["first", "all"] = "first"
-    """Which frames of moving pictures (GIF, PNG, WebP, AVIF) to read."""
+    animation: Literal["first", "all"] = "first"
+    """Which frames of animated pictures (GIF, PNG, WebP, AVIF) to read."""
     links: Literal["skip", "follow"] = "skip"
     """Whether to look into linked folders below a folder. Links to files are always followed."""
     background: float | None = None

@@ -35,7 +35,7 @@ class Reading:
     """Choices of whoever reads a file.
 
     Attributes:
-        axes, channel, sections, frames: as in `FilesConfig`.
+        axes, channel, sections, animation: as in `FilesConfig`.
         many: whether the file is one of several arrays, so that each is likely to be one image.
         file: the name that remarks give the file.
         notes: gets the remarks.
@@ -44,7 +44,7 @@ class Reading:
     axes: str | None = None
     channel: int | None = None
     sections: Literal["auto", "each", "middle", "sum"] = "auto"
-    frames: Literal["first", "all"] = "first"
+    animation: Literal["first", "all"] = "first"
     many: bool = False
     file: str = ""
     notes: Notes = field(default_factory=Notes)
@@ -56,7 +56,7 @@ class Reading:
             axes=settings.axes,
             channel=settings.channel,
             sections=settings.sections,
-            frames=settings.frames,
+            animation=settings.animation,
         )
 
     def of(self, file: str) -> "Reading":

@@ -20,7 +20,7 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.features import Features
-from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.snapshot import Snapshot
