@@ -207,7 +207,7 @@ def test_intensities_are_stretched_by_the_set_or_by_the_image() -> None:
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [
-        (np.full((16, 16), np.nan), "holds NaN"),
+        (np.full((16, 16), np.nan), "holds NaN everywhere"),
         (np.full((16, 16), 2.0), "has values from 2 to 2, not 0 to 1; use --normalise"),
         (np.zeros((16, 3)), "is 3 x 16 pixels, too small"),
         (np.zeros((16, 16, 2)), r"has shape \(16, 16, 2\)"),

@@ -27,6 +27,7 @@ def predict(
     ray: int | None = None,
     overwrite: bool = False,
     features: str | None = None,
+    invert: bool = False,
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a table with the cluster, confidence, pose and latents of every image.
@@ -55,6 +56,8 @@ def predict(
         overwrite: Replace the table if it exists.
         features: A .npy with one row for each image of the source, in its order, for a run that
             was trained with --features. Without it, clusters come from the images alone.
+        invert: Exchange dark and light, if the contrast of the images is the reverse of the
+            training's.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
 
@@ -80,6 +83,7 @@ def predict(
         canonical=canonical,
         part=part,
         overwrite=overwrite,
+        invert=invert,
         checkpoint=checkpoint,
         features=features,
     )

@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored, reflect
 from mcevae.images.arrays import to_bytes
-from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.registry import READERS, ending_of, frames_of
-from mcevae.images.sources.frames import prepared
+from mcevae.images.recipe import Recipe
+from mcevae.images.sources.frames import prepared, sifted
+from mcevae.images.suiting import suited
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
@@ -218,12 +221,15 @@ class Explorer:
         if ending not in READERS:
             raise ValueError(f"{name} is not a known type of file; use {', '.join(READERS)}")
         with (
-            self._decoding,
+            self._decoding,  # one file at a time: it may take gigabytes
             TemporaryDirectory() as folder,
-        ):  # one file at a time: it may take gigabytes
+        ):
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
-            image = prepared(next(frames_of(path, name)), self.run.recipe, name, "skip")
+            frame, recipe = next(frames_of(path, name)), self.run.recipe
+            if isinstance(frame, Frame):
+                recipe = recipe_for_one(recipe, frame)
+            image = prepared(frame, recipe, name, "skip")
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
         x, out = self._look(image[None])
@@ -313,3 +319,15 @@ class Explorer:
             "tau": (tau[0].cpu().numpy() * self._factors()).tolist(),
             "mirrored": bool(mirrored(pose)[0]),
         }
+
+
+def recipe_for_one(recipe: Recipe, frame: Frame) -> Recipe:
+    """The recipe of a run, suited to the numbers of one image.
+
+    Raises:
+        ValueError: they are of another kind than those of the training.
+    """
+    try:
+        return suited(recipe, sifted([frame], "image")[0], frame.name)
+    except UserError as error:
+        raise ValueError(str(error)) from error

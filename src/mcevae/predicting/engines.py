@@ -39,6 +39,8 @@ class Order:
     overwrite: bool = False
     checkpoint: str = "best"
     features: str | None = None
+    invert: bool = False
+    """Whether the contrast of the images is the reverse of the training's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +85,15 @@ class Maker:
                 damaged, or features do not fit.
         """
         self.order, self.checkpoint = order, run.in_words
-        self.source = open_source(order.source, replace(run.settings.data, features=None))
+        data = run.settings.data
+        data = replace(data, invert=data.invert != order.invert, features=None)
+        self.source = open_source(order.source, data)
         self.predictor = Predictor(
             run.model,
-            run.settings.data,
+            data,
             run.shape,
             run.calibration,
-            identity=run.identity,
+            identity=run.identity + ("inverted" if order.invert else ""),
             checkpoint=run.in_words,
             collections=Collections.kept(run.folder),
             pictures=order.canonical,

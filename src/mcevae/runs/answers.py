@@ -14,6 +14,8 @@ from mcevae.images.readers.arrays import of_stack
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.frames import sifted
+from mcevae.images.suiting import suited
 from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, embed_with_misfits
 from mcevae.runs.frames import Frames
@@ -153,9 +155,12 @@ def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W
     """Convert one frame or more to the form that a model takes.
 
     Raises:
-        UserError: an image cannot be used. The message names the image.
+        UserError: an image cannot be used (the message names it), or all hold numbers of another
+            kind than those of the training.
     """
-    prepared = []
+    prepared, frames = [], list(frames)
+    good, _ = sifted(frames, "image")
+    recipe = suited(recipe, good, "images")
     for frame in frames:
         try:
             prepared.append(recipe(frame))

@@ -16,7 +16,7 @@ FEW = 8
 """So many channels at most, where the shape alone tells channels from images."""
 COLOURS = (1, 3, 4)
 """Numbers of channels that make a picture: grey, colours, colours with opacity."""
-NARROW = 0.1
+NARROW = 1 / 16
 """Images that are narrower than this share of their length are strips of something else."""
 LEAST = 4
 """Smallest side of an image in pixels."""
@@ -34,6 +34,8 @@ def axes_of(shape: tuple[int, ...], reading: Reading) -> str:
     Raises:
         Unreadable: no reading of the shape gives images.
     """
+    if 0 in shape:  # any number of images of nothing
+        raise Unreadable(f"has shape {shape}, which holds no pixels")
     if reading.axes is not None:
         return checked(reading.axes, shape)
     found, doubt = guessed(shape, reading.many)
@@ -127,7 +129,7 @@ def images_of(array: np.ndarray, axes: str) -> Iterator[np.ndarray]:
     """
     if any(axes.count(axis) != 1 for axis in "HW") or axes.count("C") > 1:
         raise Unreadable(f"has axes {axes}; one of them must be H, one W, and at most one C")
-    if array.size == 0:  # any number of images of nothing
+    if array.size == 0:
         raise Unreadable(f"has shape {array.shape}, which holds no pixels")
     inner = [axes.index(axis) for axis in "HWC" if axis in axes]
     outer = [i for i in range(len(axes)) if i not in inner]

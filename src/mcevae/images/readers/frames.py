@@ -34,38 +34,31 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fault:
-    """A file, or a frame of one, that cannot be used or was not looked at.
-
-    Attributes:
-        name: as for `Frame`.
-        reason: the end of a sentence that begins with the name.
-        kind: unusable; or why nobody looked at it: ending, link or hidden.
-    """
+    """A file, or a frame of one, that cannot be used."""
 
     name: str
     reason: str
-    kind: str = "unusable"
 
 
 def gathered(faults: Iterable[Fault]) -> list[Fault]:
     """The same faults, with `ALIKE` or more frames of one file and one reason in one line."""
     lines: list[Fault] = []
-    for (file, numbered, reason, kind), group in groupby(faults, place_of):
+    for (file, numbered, reason), group in groupby(faults, place_of):
         alike = list(group)
         if not numbered or len(alike) < ALIKE:
             lines += alike
             continue
         first, last = (one.name.rpartition("#")[2] for one in (alike[0], alike[-1]))
         many = f"{reason} ({len(alike):,} of its images, from #{first} to #{last})"
-        lines.append(Fault(file, many, kind))
+        lines.append(Fault(file, many))
     return lines
 
 
-def place_of(fault: Fault) -> tuple[str, bool, str, str]:
-    """The file of a fault, whether it is one of its frames, the reason and the kind."""
+def place_of(fault: Fault) -> tuple[str, bool, str]:
+    """The file of a fault, whether it is one of its frames, and the reason."""
     file, mark, number = fault.name.rpartition("#")
     numbered = bool(mark) and number.isdecimal()
-    return file if numbered else fault.name, numbered, fault.reason, fault.kind
+    return file if numbered else fault.name, numbered, fault.reason
 
 
 def write_faults(faults: Sequence[Fault], path: Path) -> None:

@@ -51,7 +51,9 @@ def pages(file: Source, reading: Reading) -> Iterator[Found]:
             return
         frames = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
         if frames > 1 and reading.animation == "first":
-            reading.note(f"has {frames} frames, of which the first is read; --animation all reads all")
+            reading.note(
+                f"has {frames} frames, of which the first is read; --animation all reads all"
+            )
         for frame in range(frames if reading.animation == "all" else 1):
             yield still(image, frame)
 
