@@ -234,7 +234,7 @@ def gaps_of(values: Float[np.ndarray, "H W C"]) -> Bool[np.ndarray, "H W"] | Non
     Raises:
         Unreadable: it has others, or nothing else.
     """
-    gaps: np.ndarray = np.isnan(values).any(axis=-1)
+    gaps = np.asarray(np.isnan(values).any(axis=-1))
     if not gaps.any():
         return None
     if gaps.all():
