@@ -70,14 +70,18 @@ def test_poses_are_reduced_in_the_frame_that_people_turned() -> None:
 
 
 def star(order: int, turned: torch.Tensor) -> torch.Tensor:
-    """Stars with so many arms, turned by angles in degrees; one arm has a dot if `order` is 1."""
+    """Noisy stars with so many arms, turned by degrees; one arm has a dot if `order` is 1.
+
+    Without noise the pixel grid alone tells the arms apart.
+    """
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, 40)] * 2, indexing="ij")
     angle, radius = torch.atan2(y, x), torch.hypot(x, y)
     arms = max(order, 3)
     image = ((arms * angle).cos() > 0.6) & (radius < 0.75) & (radius > 0.15)
     if order == 1:
         image |= torch.hypot(x - 0.45, y) < 0.3
-    return warp(F.avg_pool2d(image[None, None].float(), 1), turn(turned))
+    noise = torch.randn(len(turned), 1, 40, 40, generator=torch.Generator().manual_seed(0))
+    return (warp(image[None, None].float(), turn(turned)) + 0.4 * noise).clamp(0, 1)
 
 
 @pytest.fixture
