@@ -66,16 +66,7 @@ def predict(
     """
     from mcevae.predicting.engines import Order, make_here, make_on_ray
 
-    rank, count = place()
-    if shard is None and count > 1:
-        shard = f"{rank}/{count}"
-    if ray and shard:
-        raise UserError(f"--ray {ray} makes all shards itself; leave out --shard and torchrun.")
-    whole = out.suffix != "" and not (shard or ray)
-    if out.suffix and not whole:
-        raise UserError(
-            f"{out}: shards are written to a folder; give an --out without {out.suffix}."
-        )
+    mine = share_of(out, shard, ray)
     order = Order(
         run=run,
         source=source,
@@ -91,8 +82,7 @@ def predict(
         for made in make_on_ray(order, ray):
             tell_made(made)
         return
-    mine = None if whole else Shard.parse(shard or "0/1")
-    bar = Progress(console=screen, transient=True, disable=rank > 0)
+    bar = Progress(console=screen, transient=True, disable=place()[0] > 0)
     with bar:
         task = bar.add_task("reading and predicting", total=1.0)
 
@@ -101,6 +91,26 @@ def predict(
 
         made = make_here(order, mine, tell)
     tell_made(made)
+
+
+def share_of(out: Path, shard: str | None, ray: int | None) -> Shard | None:
+    """The shard that this process makes; None: it makes the whole table.
+
+    Raises:
+        UserError: the flags contradict each other.
+    """
+    rank, count = place()
+    if shard is None and count > 1:
+        shard = f"{rank}/{count}"
+    if ray and shard:
+        raise UserError(f"--ray {ray} makes all shards itself; leave out --shard and torchrun.")
+    if out.suffix and not (shard or ray):
+        return None
+    if out.suffix:
+        raise UserError(
+            f"{out}: shards are written to a folder; give an --out without {out.suffix}."
+        )
+    return Shard.parse(shard or "0/1")
 
 
 def tell_made(made: "Made") -> None:
