@@ -124,12 +124,13 @@ class Calibration:
         if not SMALLEST <= temperature <= 1 / SMALLEST or n < 0:
             raise ValueError(f"temperature is {temperature:g}, measured on {n} images")
         symmetry = values.get("symmetry")
-        return cls(
-            temperature=temperature,
-            misfits=misfits,
-            n=n,
-            symmetry=None if symmetry is None else Symmetry.from_dict(symmetry),
-        )
+        known = {
+            "temperature": temperature,
+            "misfits": misfits,
+            "n": n,
+            "symmetry": None if symmetry is None else Symmetry.from_dict(symmetry),
+        }
+        return cls(**{**values, **known})
 
     def fitting(self, clusters: int) -> "Calibration":
         """Return it, after a check that it is of a model with K clusters.
