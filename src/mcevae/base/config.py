@@ -114,7 +114,7 @@ class FilesConfig:
     def __post_init__(self) -> None:
         level = self.background_level
         ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
-        ensure_range(self, size=(16, 256))
+        ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))
         low, high = self.levels or (0, 1)
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")

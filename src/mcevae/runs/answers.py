@@ -42,7 +42,7 @@ class Answers:
             whether the pose has a mirror image; `mirrored` does.
         symmetry: (n,) order of the rotational symmetry of the image's cluster, 1 for none; the pose
             is given modulo it.
-        consistency: (n,) how sure the frame of the image's cluster is, 0 to 1; NaN if unknown.
+        consistency: (n,) how sure the frame of the image's cluster is, 0 to 1; 0 if unknown.
         misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
         names: (n,) file names, if the images come from files.
         faults: files that could not be used, and why. They are not among the n images.

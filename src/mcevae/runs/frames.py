@@ -122,7 +122,7 @@ class Frames:
     ) -> tuple[Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
         """Order of the symmetry, and consistency, of each image's cluster; 1 and NaN if unknown."""
         if self.symmetry is None:
-            return np.ones(len(cluster), np.int32), np.full(len(cluster), np.nan, np.float32)
+            return np.ones(len(cluster), np.int32), np.zeros(len(cluster), np.float32)
         return self.symmetry.columns(cluster.numpy())
 
     def canonical(self, out: Output) -> Float[Tensor, "n C H W"]:

@@ -69,8 +69,8 @@ class Symmetry:
     def columns(
         self, cluster: Int[np.ndarray, " n"]
     ) -> tuple[Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
-        """Order and consistency of each image's cluster; the consistency may be NaN."""
-        known = [math.nan if one is None else one for one in self.consistency]
+        """Order and consistency of each image's cluster; a consistency that is unknown is 0."""
+        known = [0.0 if one is None else one for one in self.consistency]
         return np.array(self.order, np.int32)[cluster], np.array(known, np.float32)[cluster]
 
     def in_words(self, units: Sequence[str]) -> tuple[str, str]:
