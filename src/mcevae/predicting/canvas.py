@@ -64,8 +64,7 @@ class Canvases:
         Raises:
             Unreadable: the frame's shape or values do not fit.
         """
-        values, opacity = intensities(frame.pixels, self.recipe.white)
-        values = values.astype(np.float32)
+        values, opacity = intensities(frame.pixels)
         if opacity.min() < 1:
             low, high = self.levels or np.percentile(values, TAILS).tolist()
             behind = low + self.recipe.background * (high - low)
