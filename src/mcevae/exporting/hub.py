@@ -158,10 +158,12 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
                 f"{path}: written by another version of mcevae (format "
                 f"{content['mcevae_format']}, this one reads {FORMAT}); upgrade mcevae."
             )
-        check_regular(weights)
-        if digest(weights) != content["weights"]:
+        there = os.path.lexists(weights)
+        if there:
+            check_regular(weights)
+        if not there or digest(weights) != content["weights"]:
             raise UserError(
-                f"{weights}: is damaged, or from another model; save or download it again."
+                f"{weights}: is missing, damaged or from another model; save or download it again."
             )
         config = Config.from_dict(content["settings"], str(path))
         recipe = Recipe(**{k: as_tuple(v) for k, v in content["recipe"].items()})
