@@ -36,6 +36,8 @@ SIDE = 32
 """Most pixels along a side: whole pixels are averaged until images have so many."""
 NOISY = 2.0
 """Images with a lower signal-to-noise ratio than this, at `SIDE`, are mostly noise."""
+JUDGED = 2000
+"""Images by which noise is measured: the first so many."""
 MEDIAN = 0.4549
 """Median of the square of a standard normal number."""
 RADIUS = 0.47

@@ -199,12 +199,13 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
     trainer.model.train()
     sums = torch.tensor(position.sums, device=accelerator.device)
     saved = started = time.perf_counter()
-    before = position.seconds
+    before, first = position.seconds, True
     for batch in accelerator.skip_first_batches(trainer.loader, position.step):
         trainer.set_rate()
-        with trainer.limit() if not sums.any() else nullcontext():
+        with trainer.limit() if first else nullcontext():
             terms = trainer.terms(batch)
             accelerator.backward(terms.loss)
+        first = False
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()
         sums += stacked(terms)

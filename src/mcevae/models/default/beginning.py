@@ -14,7 +14,7 @@ from torch import Tensor
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
 from mcevae.images.arrays import require, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
-from mcevae.teaching.averages import mostly_noise, pooled
+from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.graph import Described, describe, invariant_graph
 from mcevae.teaching.noisy import noisy_start
@@ -30,8 +30,6 @@ SLIGHT = math.radians(12)
 CHUNK = 500
 """Images that are floats at a time."""
 
-JUDGED = 2000
-"""Images by which noise is judged."""
 EXAMPLES = 6000
 """Images whose graph gives the first pieces of class averages."""
 

@@ -196,9 +196,8 @@ class SelfTraining(Teacher):
         """Whether to keep these targets for good, and to teach images drawn from them."""
         self.settled, self.model.simulated = settled, None
         if settled:
-            self.model.simulated = simulated(
-                self.pixels, self.targets, self.group, self.background, self.chunk
-            )
+            known = (self.pixels, self.targets, self.group, self.background, self.chunk)
+            self.model.simulated = simulated(*known, self.model.angles.device)
 
     def use_clusters(self, grouping: Grouping, labels: Int[Tensor, " n"]) -> None:
         """Take clusters as targets; `UNKNOWN` is the label of images that have none."""

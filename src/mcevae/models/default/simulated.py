@@ -15,10 +15,7 @@ from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.default.targets import Targets, moved_back
-from mcevae.teaching.averages import noise_variance
-
-JUDGED = 2000
-"""Images by which the noise is measured."""
+from mcevae.teaching.averages import JUDGED, noise_variance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +45,10 @@ class Simulated:
             displacement: small elastic deformation, as `warp` takes it.
             background: what moves in from outside, from 0 to 1.
         """
-        cluster = torch.multinomial(self.shares.to(motion.device), len(motion), replacement=True)
-        clean = self.pictures.to(motion.device)[cluster]
-        moved = warp(clean, motion, background=background, displacement=displacement)
+        cluster = torch.multinomial(self.shares, len(motion), replacement=True)
+        moved = warp(
+            self.pictures[cluster], motion, background=background, displacement=displacement
+        )
         return cluster, (moved + self.deviation * torch.randn_like(moved)).clamp(0, 1)
 
 
@@ -60,6 +58,7 @@ def simulated(
     group: MatrixGroup,
     background: float,
     chunk: int,
+    device: torch.device,
 ) -> Simulated:
     """Average the images of each cluster, moved back by their poses, and measure their noise.
 
@@ -69,6 +68,7 @@ def simulated(
         group: of the poses.
         background: what moves in from outside, from 0 to 1.
         chunk: images that are floats at a time.
+        device: where images will be drawn.
     """
     sizes = targets.cluster.bincount()
     sums = torch.zeros(len(sizes), *pixels.shape[1:])
@@ -76,7 +76,7 @@ def simulated(
     for cluster, part in zip(targets.cluster.split(chunk), parts, strict=True):
         sums.index_add_(0, cluster, part)
     return Simulated(
-        pictures=sums / sizes.clamp_min(1)[:, None, None, None],
-        shares=sizes / sizes.sum(),
+        pictures=(sums / sizes.clamp_min(1)[:, None, None, None]).to(device),
+        shares=(sizes / sizes.sum()).to(device),
         deviation=noise_variance(to_float(pixels[:JUDGED])) ** 0.5,
     )
