@@ -93,9 +93,7 @@ class Recipe:
         values, opacity = floats(frame.pixels, self.normalise, self.levels)
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
-        if len(image) == 3 and self.channels == 1:
-            image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
-        return resized(image.expand(self.channels, -1, -1), self.shape, self.fit)
+        return resized(with_channels(image, self.channels), self.shape, self.fit)
 
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
@@ -179,6 +177,13 @@ def intensities(
     if not -ABSURD < values.min() <= values.max() < ABSURD:  # nor is NaN
         raise Unreadable(f"holds NaN, infinite values, or values beyond {ABSURD:g}")
     return values, opacity
+
+
+def with_channels(image: Float[Tensor, "c h w"], channels: int) -> Float[Tensor, "C h w"]:
+    """Bring an image of 1 or 3 channels to a number of channels: in grey, or grey as colours."""
+    if len(image) == 3 and channels == 1:
+        image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
+    return image.expand(channels, -1, -1)
 
 
 def ratio(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> float:

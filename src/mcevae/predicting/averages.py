@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from mcevae.geometry.warp import warp
-from mcevae.images.recipe import Recipe
+from mcevae.images.recipe import TAILS, Recipe
 from mcevae.images.sources.contract import Source
 from mcevae.models.contract import Model
 from mcevae.predicting.aligning import aligned
@@ -23,8 +23,6 @@ from mcevae.runs.ring_correlation import THRESHOLDS, RingCorrelation, ring_corre
 
 FEW = 0.1
 """Where fewer than this share of the images cover a pixel, it shows the background."""
-TAILS = (0.1, 99.9)
-"""Percentiles of an average that are shown as black and white, if its images are stretched too."""
 PLAIN = (0.0, 1.0)
 """Black and white of images that are not stretched."""
 

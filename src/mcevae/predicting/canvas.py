@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import (
-    LUMA,
     TAILS,
     Recipe,
     intensities,
@@ -25,6 +24,7 @@ from mcevae.images.recipe import (
     placement,
     ratio,
     resized,
+    with_channels,
 )
 
 SMALLEST = 4
@@ -70,9 +70,7 @@ class Canvases:
             behind = low + self.recipe.background * (high - low)
             values = opacity * values + (1 - opacity) * behind
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
-        if len(image) == 3 and self.channels == 1:
-            image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
-        image = image.expand(self.channels, -1, -1)
+        image = with_channels(image, self.channels)
         image = torch.cat([image, torch.ones_like(image[:1])])
         return padded(resized(image, shape, self.recipe.fit), shape, 0.0)
 

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from mcevae.geometry.groups import Aff2
 from mcevae.geometry.warp import warp
-from mcevae.images.arrays import to_float
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Original, Source, no_image
@@ -29,6 +28,7 @@ from mcevae.images.survey import is_coloured
 from mcevae.models.contract import Model
 from mcevae.predicting.canvas import Canvases, Seen, canvases
 from mcevae.runs.collections import Collection, Collections
+from mcevae.runs.infer import embed
 
 BATCH, BATCH_BYTES = 256, 2**27
 """Most images that the model looks at together, and most bytes of their frames."""
@@ -100,12 +100,9 @@ class Finder:
         self, images: Sequence[UInt8[Tensor, "C H W"]]
     ) -> tuple[list[str], Float[Tensor, "n 3 3"]]:
         """The units of images, and their poses on the CPU."""
-        x = to_float(torch.stack(list(images)).to(next(self.model.parameters()).device))
-        with torch.inference_mode():
-            out = self.model(x, sample=False)
-        cluster = out.responsibilities.argmax(-1).cpu().numpy()
-        found = self.units.assign(cluster, out.z.cpu().numpy())
-        return [self.units.entries[i].name for i in found], out.element.cpu()
+        found = embed(self.model, torch.stack(list(images)))
+        units = self.units.assign(found.cluster.numpy(), found.z.numpy())
+        return [self.units.entries[i].name for i in units], found.element
 
 
 def sum_up(

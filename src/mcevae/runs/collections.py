@@ -201,10 +201,7 @@ class Collections:
         Raises:
             ValueError: no collection has this name.
         """
-        names = [entry.name for entry in self.entries]
-        if name not in names:
-            raise ValueError(f"there is no group {name}; there are {', '.join(names)}")
-        return names.index(name)
+        return place_of(name, [entry.name for entry in self.entries], f"group {name}")
 
     def identified(self, id: str) -> int:
         """Find a collection by its id, as an index into `entries`.
@@ -213,9 +210,7 @@ class Collections:
             ValueError: no collection has this id.
         """
         ids = [entry.id for entry in self.entries]
-        if id not in ids:
-            raise ValueError(f"there is no group with the id {id:.40}; there are {', '.join(ids)}")
-        return ids.index(id)
+        return place_of(id, ids, f"group with the id {id:.40}")
 
     @property
     def version(self) -> str:
@@ -309,3 +304,19 @@ def check_name(name: str) -> None:
     """
     if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
         raise ValueError(f"a group's name must have 1 to {NAME_LENGTH} printable characters")
+
+
+def place_of(wanted: str, known: Sequence[str], what: str) -> int:
+    """Place of a word in a list.
+
+    Args:
+        wanted: the word.
+        known: the list.
+        what: what the error calls it.
+
+    Raises:
+        ValueError: it is not in the list.
+    """
+    if wanted not in known:
+        raise ValueError(f"there is no {what}; there are {', '.join(known)}")
+    return known.index(wanted)
