@@ -13,14 +13,14 @@ from onnxruntime import InferenceSession
 from PIL import Image, ImageOps
 
 
-def shares(picture: Path) -> np.ndarray:
-    """Intensities (H, W, 1, 3 or 4); whole numbers are divided by the largest of their type."""
+def shares(picture: Path, white: float | None) -> np.ndarray:
+    """Intensities (H, W, 1, 3 or 4), divided by white or else by the largest of their type."""
     image = ImageOps.exif_transpose(Image.open(picture))
     if image.mode == "F":
-        return np.asarray(image)[..., None]
-    if image.mode.startswith("I"):  # 16 bits, or 32 bits, which may hold 16-bit numbers
-        x = np.asarray(image)[..., None]
-        return x / np.float32(2**16 - 1 if 0 <= x.min() <= x.max() < 2**16 else 2**31 - 1)
+        return np.asarray(image)[..., None] / np.float32(white or 1)
+    if image.mode.startswith("I"):
+        full = 2**16 - 1 if image.mode.startswith("I;16") else 2**31 - 1
+        return np.asarray(image)[..., None] / np.float32(white or full)
     mode = "L" if image.mode in ("1", "L") else "RGB"
     x = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode), np.float32)
     return x.reshape(*x.shape[:2], -1) / 255
@@ -45,11 +45,12 @@ def flat(layer: np.ndarray, level: float) -> np.ndarray:
 
 def model_input(picture: Path, form: dict) -> np.ndarray:
     """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
-    x = shares(picture)
+    x = shares(picture, form.get("white"))
     x, opacity = x[..., :3], x[..., 3:] if x.shape[-1] == 4 else 1
     by_itself = form["normalise"] == "image"
     low, high = np.percentile(x, [0.1, 99.9]) if by_itself else form["levels"] or (0, 1)
     x = np.clip((x - low) / (high - low), 0, 1) if high > low else np.zeros_like(x)
+    x = 1 - x if form.get("invert") else x
     x = opacity * x + (1 - opacity) * form["background"]
     if x.shape[-1] == 3 and form["channels"] == 1:
         x = x @ np.array([[0.299], [0.587], [0.114]])

@@ -3,6 +3,7 @@
 `test_hostile` holds it for a few hundred files, `benchmarks/fuzz.py` for as long as it is given.
 """
 
+import gzip
 import json
 import warnings
 from collections.abc import Callable
@@ -10,11 +11,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import imagecodecs
 import mrcfile
 import numpy as np
+import pyarrow as pa
 import tifffile
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
@@ -127,6 +131,20 @@ def images(folder: Path) -> Target:
     np.savez_compressed(folder / "split.npz", x_train=split, x_test=split, y_train=np.arange(5))
     with mrcfile.new(folder / "stack.mrcs") as file:
         file.set_data(deep.astype(np.float32))
+    for ending in ("gif", "pgm", "jp2", "avif"):
+        Image.fromarray(grey).save(folder / f"more.{ending}")
+    words = np.dstack(deep)
+    (folder / "deep.ppm").write_bytes(b"P6 24 20 65535\n" + words.astype(">u2").tobytes())
+    (folder / "deep.jp2").write_bytes(imagecodecs.jpeg2k_encode(words))
+    (folder / "colours.png").write_bytes(imagecodecs.png_encode(words))
+    (folder / "packed.mrc.gz").write_bytes(gzip.compress((folder / "stack.mrcs").read_bytes()))
+    axes = {"axes": "TCYX"}
+    microscope = deep.reshape(1, 3, 20, 24).repeat(2, 0)
+    tifffile.imwrite(folder / "axes.ome.tif", microscope, metadata=axes, photometric=1)
+    tifffile.imwrite(folder / "hyper.tif", microscope, metadata=axes, imagej=True)
+    tifffile.imwrite(folder / "planes.tif", deep, photometric="rgb", planarconfig="separate")
+    table = pa.table({"image": [(folder / "clear.png").read_bytes(), None]})
+    parquet.write_table(table, folder / "table.parquet")
     names = sorted(path.name for path in folder.iterdir())
     (folder / "list.txt").write_text("\n".join(names))
     seeds = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

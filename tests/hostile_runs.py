@@ -183,7 +183,8 @@ def write_run(folder: Path, config: Config) -> bool:
 NAMES = (
     *("best.safetensors", "last.safetensors", "settings.toml", "metrics.jsonl", "metrics.json"),
     *("calibration.json", "groups.json", "figures", "figures/curves.png", "tensorboard"),
-    *("report.html", "images.parquet", "skipped.csv", ".lock", ".groups.json.lock"),
+    *("report.html", "images.parquet", "skipped.csv", "features.safetensors"),
+    *(".lock", ".groups.json.lock"),
 )
 """What there can be in a run's folder."""
 

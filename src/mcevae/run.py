@@ -5,14 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
+from torch import Tensor
 
+from mcevae.base.errors import UserError
+from mcevae.images.features import Features
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
 from mcevae.predicting.averages import Average
 from mcevae.predicting.engines import Made, Order, make_here
 from mcevae.predicting.kept_sums import averages_for
 from mcevae.runs.answers import Answers, Pictures, frames_in, pixels_by
+from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
 
@@ -49,7 +53,13 @@ class Run(TrainedRun):
             training got.
     """
 
-    def predict(self, images: str | Path | Pictures, part: str = "all") -> Answers:
+    def predict(
+        self,
+        images: str | Path | Pictures,
+        part: str = "all",
+        *,
+        features: str | Path | np.ndarray | None = None,
+    ) -> Answers:
         """Find cluster, confidence, pose and canonical image of each image; all must fit in memory.
 
         Args:
@@ -58,6 +68,9 @@ class Run(TrainedRun):
                 (H, W, C) of any sizes, or a tensor (n, C, H, W).
             part: which images to take from a source that has training and test images: all, train
                 or test.
+            features: (n, D) features of the images, or a .npy with them, one row for each image of
+                the source; only for runs that were trained with features. None: clusters come from
+                the images alone.
 
         Returns:
             The results. Files that cannot be used are left out; `faults` names them.
@@ -67,11 +80,44 @@ class Run(TrainedRun):
                 checkpoint has no calibration and none can be made.
         """
         if not isinstance(images, str | Path):
-            return self.answers(pixels_by(self.recipe, frames_in(images)))
-        source = open_source(str(images), self.settings.data)
+            pixels = pixels_by(self.recipe, frames_in(images))
+            return self.answers(pixels, self.rows_of(features, len(pixels), "images"))
+        source = open_source(str(images), replace(self.settings.data, features=None))
         read, faults = source.images(self.recipe, part)
+        count = source.total(part) or len(read) + len(faults)
+        rows = self.rows_of(features, count, source.name, read.places)
         names = None if read.names is None else read.names.tolist()
-        return replace(self.answers(read.pixels), names=names, faults=tuple(faults))
+        found = self.answers(read.pixels, rows)
+        return replace(found, names=names, faults=tuple(faults), notes=tuple(source.notes))
+
+    def rows_of(
+        self,
+        features: str | Path | np.ndarray | None,
+        count: int,
+        source: str,
+        places: np.ndarray | None = None,
+    ) -> Float[Tensor, "n D"] | None:
+        """Read the features of images; None: there are none.
+
+        Args:
+            features: as for `predict`.
+            count: number of images of the source, with those that cannot be used.
+            source: what errors call it.
+            places: number of each image in it; None: all images can be used.
+
+        Raises:
+            UserError: they do not fit the run or the source.
+        """
+        if features is None:
+            return None
+        known = (
+            Features.of(features, "features")
+            if isinstance(features, np.ndarray)
+            else Features.read(features)
+        )
+        known.check_columns(self.evidence.columns)
+        known.check_count(count, source)
+        return known.rows(np.arange(count) if places is None else places, source)
 
     def canonical(self, images: str | Path | Pictures) -> Float32[np.ndarray, "n *picture"]:
         """Draw each image without its pose.
@@ -92,6 +138,7 @@ class Run(TrainedRun):
         canonical: str | Path | None = None,
         part: str = "all",
         overwrite: bool = False,
+        features: str | Path | None = None,
     ) -> Made:
         """Write a table of the results for a source of any size, as `mcevae predict` does.
 
@@ -103,6 +150,7 @@ class Run(TrainedRun):
             part: which images to take from a source that has training and test images: all, train
                 or test.
             overwrite: replace the table if it exists.
+            features: a .npy with one row for each image, as for `predict`.
 
         Returns:
             Where the table is, how many rows it has, and which files could not be used.
@@ -119,6 +167,7 @@ class Run(TrainedRun):
             part=part,
             overwrite=overwrite,
             checkpoint=self.checkpoint,
+            features=None if features is None else str(features),
         )
         return make_here(order, run=self)
 
@@ -141,6 +190,31 @@ class Run(TrainedRun):
         made, _ = averages_for(self, None if source is None else str(source), part=part)
         return made
 
+    def upright(self, group: str, degrees: float | None = None, *, flip: bool = False) -> None:
+        """Set which way is up in a group's canonical frame, as `mcevae groups` does.
+
+        It is saved in groups.json of the run, and holds for all later predictions, tables and
+        reports: canonical images are drawn turned, and poses are given from there.
+
+        Args:
+            group: name of the group.
+            degrees: how far its canonical image is turned clockwise from the frame that the model
+                found. None: it stays as it is turned now.
+            flip: exchange left and right in the canonical image first. A second time undoes it.
+
+        Raises:
+            UserError: there is no such group, or poses of the run do not have such turns.
+        """
+        with Collections.locked(self.folder):
+            made = self.collections
+            try:
+                index = made.named(group)
+                made = made.flipped(index) if flip else made
+                made = made if degrees is None else made.set_upright(index, degrees)
+            except ValueError as error:
+                raise UserError(f"{self.folder}: {error}.") from error
+            self.regroup(made)
+
     def evaluate(self, split: str = "test") -> Scores:
         """Compute the scores of the run, as `mcevae evaluate` does, but write no file.
 
@@ -161,7 +235,7 @@ class Run(TrainedRun):
             UserError: the images are missing or have changed, or a file cannot be written.
         """
         data = self.data()
+        self.calibrate(data)  # first: scores use what features say
         scores = self.scores(data)
         self.keep(scores)
-        self.calibrate(data)
         return write_report(self, data, scores)

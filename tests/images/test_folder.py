@@ -121,7 +121,7 @@ def test_sixteen_bit_pngs_and_masks_of_opacity_are_kept(tmp_path: Path) -> None:
         ("text.jpg", b"hello", "is not an image, or a damaged one"),
         ("half.png", None, "cannot be read"),
         ("array.npy", b"hello", "is not a readable NumPy file"),
-        ("stack.mrcs", b"hello" * 500, "cannot be read"),
+        ("stack.mrcs", b"hello" * 500, "is not an MRC file"),
         ("page.tif", b"II*\0" + b"\xff" * 40, ""),
     ],
 )
@@ -207,7 +207,7 @@ def test_intensities_are_stretched_by_the_set_or_by_the_image() -> None:
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [
-        (np.full((16, 16), np.nan), "holds NaN"),
+        (np.full((16, 16), np.nan), "holds NaN everywhere"),
         (np.full((16, 16), 2.0), "has values from 2 to 2, not 0 to 1; use --normalise"),
         (np.zeros((16, 3)), "is 3 x 16 pixels, too small"),
         (np.zeros((16, 16, 2)), r"has shape \(16, 16, 2\)"),

@@ -142,7 +142,8 @@ def test_arrays_that_cannot_be_are_refused(content: bytes, ending: str, tmp_path
             archive.writestr("images.npy", content)
     else:
         path.write_bytes(content)
-    assert "not a readable NumPy file" in fault_of(path) or "holds no pixels" in fault_of(path)
+    reasons = "not a readable NumPy file", "holds no pixels", "holds Python objects"
+    assert any(reason in fault_of(path) for reason in reasons)
 
 
 @pytest.mark.parametrize("name", ["images", "x_train"])
@@ -209,7 +210,8 @@ def test_absurd_intensities_are_named(value: float, normalise: Any, tmp_path: Pa
     np.save(tmp_path / "a.npy", stack)
     settings = DataConfig(source=str(tmp_path / "a.npy"), normalise=normalise)
     images, (fault,) = read(tmp_path / "a.npy", settings)
-    assert len(images) == 2 and fault.name == "a.npy#1" and "NaN, infinite" in fault.reason
+    assert len(images) == 2 and fault.name == "a.npy#1"
+    assert ("NaN inside" if np.isnan(value) else "infinite values") in fault.reason
 
 
 def test_other_kinds_of_files_are_not_opened(tmp_path: Path) -> None:

@@ -327,13 +327,17 @@ def test_averages_follow_the_groups(client: TestClient, explorer: Explorer) -> N
     other = int(full == 0)  # it may be empty: two epochs hardly make clusters
     for one in before:
         assert ("average" in one) == (one["size"] > 0)
-
     ids = [before[full]["id"], before[other]["id"]]
     merged = regrouped(client, "merge", groups=ids).json()["groups"]
     both = next(one for one in merged if one["name"] == before[full]["name"])
     count = before[full]["size"] + before[other]["size"]
     assert f"Average of {count} images" in both["average"]["words"]
     regrouped(client, "undo")
+    turned = regrouped(client, "turn", group=ids[0], degrees=90).json()["groups"][full]
+    assert turned["average"]["picture"] != before[full]["average"]["picture"]
+    assert (
+        turned["average"]["words"].split(".")[0] == before[full]["average"]["words"].split(".")[0]
+    )
     split = regrouped(client, "split", group=ids[0]).json()["groups"]
     assert [one["average"] for one in split[full : full + 2]] == [None, None]
     explorer.sums = None

@@ -227,6 +227,20 @@ def test_groups_that_were_merged_are_brought_into_one_frame() -> None:
     assert gap.mean() < 0.015
 
 
+def test_averages_are_shown_in_the_frames_that_people_turned() -> None:
+    """A quarter turn to the right, then left and right exchanged; the other group stays."""
+    frames, elements = posed(thing(), 40)
+    clusters = (torch.arange(40) < 10).long()
+    groups = Collections.plain(2)
+    plain, other = summed(clipped(frames), elements, clusters, groups=groups)
+    turned, still = summed(
+        clipped(frames), elements, clusters, groups=groups.turned(0, 90).flipped(0)
+    )
+    gap = np.abs(turned.picture - np.fliplr(np.rot90(plain.picture, -1)))[inside(96)]
+    assert gap.mean() < 0.005 and (still.picture == other.picture).all()
+    assert turned.resolutions[0] == pytest.approx(plain.resolutions[0], rel=0.05)
+
+
 def test_averages_shrink_rather_than_fill_the_memory() -> None:
     frames, elements = posed(thing(), 8)
     one, _ = summed(clipped(frames), elements, most_bytes=2 * 2 * 2 * 4 * 48 * 48)
@@ -330,6 +344,6 @@ def test_pages_keep_their_sums_until_something_changes(
     parts = groups.split(0, cluster, z)
     assert averages_in(kept, run, parts)[:2] == [None, None]
     assert averages_in(kept, run, groups.merged([2, 1]))[1] is not None
-    run.identity = "two"  # trained longer
-    with pytest.raises(TypeError, match="not callable"):
-        page_sums(run, small_data)
+    before = averages_in(kept, run, groups)[0]
+    after = averages_in(kept, run, groups.turned(0, 180))[0]
+    assert before and after and np.allclose(after.picture, np.rot90(before.picture, 2), atol=1e-3)

@@ -115,7 +115,7 @@ def test_a_stopped_prediction_goes_on_where_it_was(
     monkeypatch.setattr(
         Predictor,
         "rows",
-        lambda self, part, first: worked.append(first) or original(self, part, first),
+        lambda self, part, first, *rest: worked.append(first) or original(self, part, first, *rest),
     )
     list(predictor(model)(open_source(str(source)), "all", out))
     assert worked == [15, 20]

@@ -138,7 +138,7 @@ def test_a_killed_shard_goes_on_after_its_last_whole_part(
     monkeypatch.setattr(
         module.Predictor,
         "rows",
-        lambda self, part, first: worked.append(first) or original(self, part, first),
+        lambda self, part, first, *rest: worked.append(first) or original(self, part, first, *rest),
     )
     first = maker.make(Shard(0, 2))
     assert worked == list(range(300, first.rows, 100))

@@ -57,6 +57,19 @@ class FilesConfig:
     """The images: the name of a built-in set (see `mcevae data`), a folder of image files (PNG,
     JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet), one such file, a .txt file with a path on each
     line, or a pack (`mcevae pack`)."""
+    axes: str | None = None
+    """Axes of .npy, .npz and TIFF files in order, one letter each: N (images), C (channels), H or Y
+    (height), W or X (width); T, Z and all other letters number images, too. If not given: what the
+    file says, or what its shape suggests."""
+    channel: int | None = None
+    """Which channel to take, from 0, of files with channels. If not given: three channels are
+    colours, and of two, or of more than three, the first is taken."""
+    sections: Literal["auto", "each", "middle", "sum"] = "auto"
+    """How to read MRC files. each: every section is an image. middle, sum: one image for each
+    volume, its middle section or the sum of its sections. auto: each, and it is said if the header
+    says volume."""
+    animation: Literal["first", "all"] = "first"
+    """Which frames of animated pictures (GIF, PNG, WebP, AVIF) to read."""
     background: float | None = None
     """Value outside the image, which moves in when the image is moved: 0 (black) to 1 (white). If
     not given: black for built-in sets, and the median of the images' borders for files."""
@@ -72,11 +85,20 @@ class FilesConfig:
     normalise: Literal["auto", "none", "set", "image"] = "auto"
     """How to scale intensities of images from files. none: use the whole range of the number type
     (for floats 0 to 1). set: stretch all images alike, from percentile 0.1 to 99.9 of all of them.
-    image: stretch each image by itself. auto: none for floats from 0 to 1, and for 8 bits if any
-    is 32 or more; otherwise set."""
+    image: stretch each image by itself. auto: none for floats from 0 to 1, for 8 bits, and for
+    floats that look like 8 bits, if any number is 32 or more; otherwise set."""
     levels: tuple[float, float] | None = None
     """Black and white for --normalise set, as shares of the range of the number type. If not given:
     measured from the images."""
+    white: float | None = None
+    """Number that counts as white, before --normalise. If not given: the largest of the number
+    type, 1 for floats, or 255 for floats that are whole numbers from 0 to 255."""
+    invert: bool = False
+    """Whether to exchange dark and light, as the last step of --normalise."""
+    numbers: Annotated[str | None, tyro.conf.Suppress] = None
+    """Kind of the numbers in the images of the training, such as uint8, as the run recorded it."""
+    seen: Annotated[tuple[float, float] | None, tyro.conf.Suppress] = None
+    """Least and largest of these numbers, but for single pixels, as the run recorded them."""
     flatten: Literal["auto", "yes", "no"] = "auto"
     """Whether to even out backgrounds of images from files: a plane is fitted to the border of each
     image, and replaced by --background. auto: if half of the images have another background than
@@ -92,8 +114,9 @@ class FilesConfig:
     def __post_init__(self) -> None:
         level = self.background_level
         ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
-        ensure_range(self, size=(16, 256))
+        ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))
         low, high = self.levels or (0, 1)
+        ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
     @property
@@ -123,6 +146,9 @@ class DataConfig(FilesConfig):
     window: int | None = None
     """Number of images of a pack (`mcevae pack`) to hold in memory at one time; this many make an
     epoch. If not given: 100,000, or as many as 512 MiB hold."""
+    features: str | None = None
+    """A .npy file with one row of numbers for each image of the source, in its order, such as
+    features of a pretrained network (preset default). They join the neighbour graph."""
     data_seed: int = 0
     """Seed of the random poses of built-in sets."""
 

@@ -27,6 +27,7 @@ from mcevae.cli.predict import predict
 from mcevae.cli.reproduce import reproduce
 from mcevae.cli.serve import serve
 from mcevae.cli.shared import screen
+from mcevae.models.mirror import spelled_out
 
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes can run together."""
@@ -107,6 +108,8 @@ def run(arguments: list[str]) -> None:
         "reproduce": reproduce,
         "data": data,
     }
+    if arguments[:1] == ["fit"]:
+        arguments = spelled_out(arguments)
     if arguments[:1] == ["--version"]:
         from importlib.metadata import version
 

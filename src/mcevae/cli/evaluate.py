@@ -69,9 +69,9 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
     """Score a run on the test split; write metrics.json, skipped.csv and report.html."""
     from mcevae.pages.report import SKIPPED, write_report
 
-    scores = score(run, data)
     with screen.status("measuring confidence"):
-        run.calibrate(data)
+        run.calibrate(data)  # first: scores use what features say
+    scores = score(run, data)
     with averaging() as tell:
         page = write_report(run, data, scores, tell)
     tell_faults(data.faults, run.folder / SKIPPED)

@@ -12,7 +12,7 @@ import tyro
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
 from mcevae.cli.evaluate import show_and_report
-from mcevae.cli.shared import RunFolder, reading, screen
+from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
 from mcevae.models.own import unread
 from mcevae.models.registry import readers
@@ -85,7 +85,8 @@ def fit_from(start: Config) -> Callable[..., None]:
                 settled = settle(config, source)
             if source.survey:
                 screen.print(source.survey.in_words(), highlight=False)
-            data = images_for(settled, source)
+            settled, data = with_images(settled, source)
+            tell_notes(source.notes)
             del source  # it may hold all images as they are in their file
             train(settled, data, out, resume=False)
 
@@ -150,6 +151,25 @@ def resume(
     config = dataclasses.replace(config, train=settings)
     with training_alone(run):
         train(config, images_for(config), run, resume=True, limited=batch_size is None)
+
+
+def with_images(config: Config, source: "Source") -> "tuple[Config, Splits]":
+    """Read the images of a new training, and settle what depends on all of them.
+
+    Args:
+        config: Settings of the run.
+        source: The images.
+    """
+    from mcevae.runs.data import decide_mirror
+
+    data = images_for(config, source)
+    with screen.status("looking for mirror images"):
+        config, told = decide_mirror(config, data)
+    if told:
+        screen.print(told, highlight=False)
+    if told and config.model.mirror and config.data_group is not None:
+        data = images_for(config, source)  # images that we move ourselves are now mirrored as well
+    return config, data
 
 
 def images_for(config: Config, source: "Source | None" = None) -> "Splits":

@@ -1,13 +1,18 @@
-"""`mcevae groups`: name, merge and split the clusters of a run."""
+"""`mcevae groups`: name, merge and split the clusters of a run, and turn their frames."""
 
 import os
 from collections import Counter
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from mcevae.base.errors import UserError
 from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen
+
+if TYPE_CHECKING:
+    from mcevae.runs.collections import Collections
+    from mcevae.runs.run import TrainedRun
 
 
 def groups(
@@ -17,12 +22,17 @@ def groups(
     rename: tuple[str, str] | None = None,
     merge: tuple[str, ...] = (),
     split: str | None = None,
+    flip: tuple[str, ...] = (),
+    upright: tuple[str, ...] = (),
     reset: bool = False,
     checkpoint: Checkpoint = "best",
 ) -> None:
-    """List the groups of a run. Rename, merge or split them.
+    """List the groups of a run. Rename, merge or split them, or set which way is up in them.
 
     Example: mcevae groups runs/first --merge 3 7
+
+    The list says the order of each cluster's rotational symmetry (1: none), how consistent its
+    frame is (0 to 1), and how you have turned it.
 
     Groups are saved in groups.json of the run; `predict` and `report` use them. Give groups by
     name. At first every cluster is a group, and its number is the name.
@@ -33,6 +43,12 @@ def groups(
         merge: Names of two or more groups to merge. The result has the first name.
         split: Name of a group to split: a merged group into its parts, any other into two halves
             that differ in their variation z.
+        flip: Names of groups whose canonical images are to be exchanged left for right (for runs
+            with --mirror). A second time undoes it.
+        upright: GROUP=DEGREES, once or more: turn the canonical image of a group clockwise by so
+            many degrees from how the model found it (0 goes back to that), and count its poses from
+            there. Of a merged group, the first cluster is turned so, and the others as much as it.
+            With --flip, it is mirrored first.
         reset: First go back to one group for each cluster. The old file is kept as groups.json.old.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training. Both have the same groups.
@@ -47,9 +63,10 @@ def groups(
     opened = TrainedRun.open(run, checkpoint)
     data = images_of(opened)
     with screen.status("finding the cluster of each image"):
-        embedding = embed(opened.model, data.train.images.pixels)
+        images = data.train.images
+        embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
-    changes = rename or merge or split is not None or reset
+    changes = rename or merge or split is not None or flip or upright or reset
     with Collections.locked(run) if changes else nullcontext():  # an explorer may change them, too
         if reset and os.path.lexists(run / FILE):
             (run / FILE).replace(run / f"{FILE}.old")
@@ -61,14 +78,41 @@ def groups(
                 made = made.merged([made.named(name) for name in merge])
             if split is not None:
                 made = made.split(made.named(split), cluster, z)
+            for name in flip:
+                made = made.flipped(made.named(name))
+            for told in upright:
+                name, degrees = degrees_in(told)
+                made = made.set_upright(made.named(name), degrees)
         except ValueError as error:
             raise UserError(f"{run}: {error}.") from error
         if made != before:
-            made.write(run)
-    counts = Counter(made.assign(cluster, z).tolist())
-    shown = Table(title=f"{run}: groups of its {len(z)} training images")
-    for column in ("group", "clusters", "images"):
+            opened.regroup(made)
+    show(opened, made, Counter(made.assign(cluster, z).tolist()))
+
+
+def show(run: "TrainedRun", made: "Collections", counts: Counter[int]) -> None:
+    """Print groups, and how many training images are in each."""
+    shown = Table(title=f"{run.folder}: groups of its {counts.total()} training images")
+    for column in ("group", "clusters", "images", "symmetry", "consistency", "turned"):
         shown.add_column(column, justify="right" if column == "images" else "left")
+    symmetry = run.symmetry
     for i, entry in enumerate(made.entries):
-        shown.add_row(entry.name, ", ".join(entry.units), str(counts[i]))
+        known = symmetry.in_words(entry.units) if symmetry else ("", "")
+        units, turned = ", ".join(entry.units), made.upright(i).in_words()
+        shown.add_row(entry.name, units, str(counts[i]), *known, turned)
     screen.print(shown)
+
+
+def degrees_in(told: str) -> tuple[str, float]:
+    """Read GROUP=DEGREES. A group's name may have "=" in it.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    name, equals, degrees = told.rpartition("=")
+    try:
+        if equals:
+            return name, float(degrees.strip().removesuffix("°"))
+    except ValueError:
+        pass
+    raise ValueError(f"--upright {told}: give GROUP=DEGREES, such as --upright 3=90")

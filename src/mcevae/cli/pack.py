@@ -7,7 +7,7 @@ import tyro
 
 from mcevae.base.config import DataConfig, FilesConfig
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import reading, screen, tell_faults
+from mcevae.cli.shared import reading, screen, tell_faults, tell_notes
 
 
 def pack(
@@ -53,6 +53,7 @@ def pack(
     source = open_source(config.source, config)
     with reading() as bar:
         made = write_pack(source, out, seed=seed, track=bar.track)
+    tell_notes(source.notes)
     _, height, width = made.shape
     screen.print(f"Wrote {made.count} images of {height} x {width} to {out}", highlight=False)
     tell_faults(made.faults, out / "skipped.csv")

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
 from mcevae.predicting.shards import Shard
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def predict(
     shard: str | None = None,
     ray: int | None = None,
     overwrite: bool = False,
+    features: str | None = None,
+    invert: bool = False,
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a table with the cluster, confidence, pose and latents of every image.
@@ -52,6 +54,10 @@ def predict(
         ray: Number of shards to make on a Ray cluster, or with Ray on this machine (needs
             pip install 'mcevae[ray]').
         overwrite: Replace the table if it exists.
+        features: A .npy with one row for each image of the source, in its order, for a run that
+            was trained with --features. Without it, clusters come from the images alone.
+        invert: Exchange dark and light, if the contrast of the images is the reverse of the
+            training's.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
 
@@ -60,16 +66,7 @@ def predict(
     """
     from mcevae.predicting.engines import Order, make_here, make_on_ray
 
-    rank, count = place()
-    if shard is None and count > 1:
-        shard = f"{rank}/{count}"
-    if ray and shard:
-        raise UserError(f"--ray {ray} makes all shards itself; leave out --shard and torchrun.")
-    whole = out.suffix != "" and not (shard or ray)
-    if out.suffix and not whole:
-        raise UserError(
-            f"{out}: shards are written to a folder; give an --out without {out.suffix}."
-        )
+    mine = share_of(out, shard, ray)
     order = Order(
         run=run,
         source=source,
@@ -77,14 +74,15 @@ def predict(
         canonical=canonical,
         part=part,
         overwrite=overwrite,
+        invert=invert,
         checkpoint=checkpoint,
+        features=features,
     )
     if ray:
         for made in make_on_ray(order, ray):
             tell_made(made)
         return
-    mine = None if whole else Shard.parse(shard or "0/1")
-    bar = Progress(console=screen, transient=True, disable=rank > 0)
+    bar = Progress(console=screen, transient=True, disable=place()[0] > 0)
     with bar:
         task = bar.add_task("reading and predicting", total=1.0)
 
@@ -95,7 +93,28 @@ def predict(
     tell_made(made)
 
 
+def share_of(out: Path, shard: str | None, ray: int | None) -> Shard | None:
+    """The shard that this process makes; None: it makes the whole table.
+
+    Raises:
+        UserError: the flags contradict each other.
+    """
+    rank, count = place()
+    if shard is None and count > 1:
+        shard = f"{rank}/{count}"
+    if ray and shard:
+        raise UserError(f"--ray {ray} makes all shards itself; leave out --shard and torchrun.")
+    if out.suffix and not (shard or ray):
+        return None
+    if out.suffix:
+        raise UserError(
+            f"{out}: shards are written to a folder; give an --out without {out.suffix}."
+        )
+    return Shard.parse(shard or "0/1")
+
+
 def tell_made(made: "Made") -> None:
     """Print which table was written, and which files are not in it."""
     screen.print(made.in_words(), highlight=False)
+    tell_notes(made.notes)
     tell_faults(made.faults, made.skipped)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
-FAULTS_SHOWN = 20
+FAULTS_SHOWN, NOTES_SHOWN = 20, 20
 RunFolder = tyro.conf.Positional[Path]
 Checkpoint = Literal["best", "last"]
 """Which weights of a run a command uses; see `open_run`."""
@@ -43,6 +43,14 @@ def images_of(run: "TrainedRun") -> "Splits":
     """Read the images that a run was trained on, and show a progress bar meanwhile."""
     with reading() as bar:
         return run.data(bar.track)
+
+
+def tell_notes(notes: "Sequence[str]") -> None:
+    """Print the first remarks on files that were read."""
+    for sentence in notes[:NOTES_SHOWN]:
+        screen.print(sentence, highlight=False)
+    if len(notes) > NOTES_SHOWN:
+        screen.print(f"... and {len(notes) - NOTES_SHOWN} more remarks.", highlight=False)
 
 
 def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:

@@ -228,6 +228,8 @@ def describe(run: TrainedRun) -> dict[str, Any]:
             "background": recipe.background,
             "fit": recipe.fit,
             "flatten": recipe.flatten,
+            "white": recipe.white,
+            "invert": recipe.invert,
         },
         "pose": {
             "group": run.model.group.name,

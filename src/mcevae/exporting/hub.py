@@ -25,8 +25,14 @@ from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.models.own_group import OwnGroup
 from mcevae.runs.checkpoint import filled, load, run_file, save
+from mcevae.runs.checkpoint import part as part_of
+from mcevae.runs.collections import FILE as GROUPS
+from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import FILE as CALIBRATION
 from mcevae.runs.confidence import Calibration
+from mcevae.runs.evidence import FILE as FEATURES
+from mcevae.runs.evidence import Evidence
+from mcevae.runs.infer import latent_sizes
 from mcevae.runs.run import TrainedRun
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -44,6 +50,8 @@ PARAMETERS = {
     ("data", "background"): "background",
 }
 """Settings (part, name) for which the estimator has a parameter, and the parameter's name."""
+EVIDENCE = "evidence"
+"""Prefix of the tensors of `Fitted.evidence`."""
 MISSING = "the hub needs huggingface_hub; pip install 'mcevae[hub]'"
 
 
@@ -56,6 +64,8 @@ class Fitted:
         config: all settings.
         recipe: how images are converted to the form that the network takes.
         calibration: calibration of confidence and outlier score.
+        collections: how people have turned the frames of clusters.
+        evidence: what features say about clusters; None: it was fitted without features.
         image_shape: shape of an image of X; None: any.
         n_features_in: how many numbers an image of X has; None: any.
         feature_names_in: names of the columns of X, if it had names.
@@ -65,6 +75,8 @@ class Fitted:
     config: Config
     recipe: Recipe
     calibration: Calibration
+    collections: Collections
+    evidence: Evidence | None = None
     image_shape: tuple[int, ...] | None = None
     n_features_in: int | None = None
     feature_names_in: NDArray[np.object_] | None = None
@@ -92,14 +104,18 @@ def write(
         "group": config.model.group,
     }  # the group itself, not the path of its file
     source = "X" if config.data.is_file else config.data.source
-    config = config.changed(data={"source": source, "labels": None})
-    save(folder / WEIGHTS, fitted.model.state_dict(), {})
+    config = config.changed(data={"source": source, "labels": None, "features": None})
+    tensors = fitted.model.state_dict()
+    if fitted.evidence is not None:
+        tensors |= {f"{EVIDENCE}.{k}": v for k, v in fitted.evidence.tensors().items()}
+    save(folder / WEIGHTS, tensors, {})
     content = {
         "mcevae_format": FORMAT,
         "parameters": parameters,
         "settings": config.to_dict(),
         "recipe": asdict(fitted.recipe),
         "calibration": asdict(fitted.calibration),
+        "groups": json.loads(fitted.collections.to_json()),
         "image_shape": fitted.image_shape,
         "n_features_in": fitted.n_features_in,
         "feature_names_in": None if names is None else list(names),
@@ -168,11 +184,19 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
         config = Config.from_dict(content["settings"], str(path))
         recipe = Recipe(**{k: as_tuple(v) for k, v in content["recipe"].items()})
         names = content["feature_names_in"]
+        shape = recipe.channels, *recipe.shape
+        tensors = load(weights)[0]
+        told = part_of(tensors, EVIDENCE)
+        network = {k: v for k, v in tensors.items() if not k.startswith(f"{EVIDENCE}.")}
+        model = filled(config, shape, network)
+        clusters = latent_sizes(model, shape)["responsibilities"]
         return {**content["parameters"], "group": config.model.group}, Fitted(
-            model=filled(config, (recipe.channels, *recipe.shape), load(weights)[0]),
+            model=model,
             config=config,
             recipe=recipe,
-            calibration=Calibration.from_dict(content["calibration"]),
+            calibration=Calibration.from_dict(content["calibration"]).fitting(clusters),
+            collections=groups_in(content, clusters),
+            evidence=Evidence.of(told, clusters) if told else None,
             image_shape=as_tuple(content["image_shape"]),
             n_features_in=content["n_features_in"],
             feature_names_in=None if names is None else np.asarray(names, object),
@@ -181,6 +205,20 @@ def saved(folder: Path) -> tuple[dict[str, Any], Fitted]:
         raise UserError(
             f"{path}: is damaged, or was not saved by mcevae ({type(error).__name__}: {error})."
         ) from error
+
+
+def groups_in(content: dict[str, Any], clusters: int) -> Collections:
+    """Read the groups of a saved model with K clusters. Older ones have none.
+
+    Raises:
+        Exception: one of the types in `DAMAGE`: they are damaged or do not fit.
+    """
+    if "groups" not in content:
+        return Collections.plain(clusters)
+    found = Collections.from_dict(content["groups"])
+    if found.clusters != clusters:
+        raise ValueError(f"groups of {found.clusters} clusters, not {clusters}")
+    return found
 
 
 def as_tuple(value: Any) -> Any:
@@ -202,6 +240,8 @@ def trained(run: Path) -> tuple[dict[str, Any], Fitted]:
         config=config,
         recipe=opened.recipe,
         calibration=opened.calibration,
+        collections=opened.collections,
+        evidence=opened.evidence if config.data.features is not None else None,
     )
 
 
@@ -244,7 +284,7 @@ def fetched(
         from huggingface_hub import snapshot_download
     except ImportError:
         raise UserError(f"{name}: is not a folder here, and {MISSING}.") from None
-    wanted = [CONFIG, WEIGHTS, run_file(Path(), "best").name, CALIBRATION]
+    wanted = [CONFIG, WEIGHTS, run_file(Path(), "best").name, CALIBRATION, GROUPS, FEATURES]
     try:
         cached = Path(
             snapshot_download(str(name), revision=revision, token=token, allow_patterns=wanted)

@@ -29,6 +29,10 @@ class Images:
     """Names of label 0, 1, ..."""
     names: np.ndarray | None = None
     """(n,) name of each image, if the images come from files."""
+    features: Float[Tensor, "n f"] | None = None
+    """Numbers that somebody else computed for each image; see `images.features`."""
+    places: np.ndarray | None = None
+    """(n,) number of each image in its part of the source, from 0, if some could not be used."""
 
     def __len__(self) -> int:
         """Count the images."""
@@ -48,6 +52,8 @@ class Images:
             pixels=self.pixels[indices],
             labels=pick(self.labels, indices),
             names=None if self.names is None else self.names[positions],
+            features=pick(self.features, indices),
+            places=None if self.places is None else self.places[positions],
         )
 
 

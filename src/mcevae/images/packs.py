@@ -84,7 +84,8 @@ def open_pack(path: Path) -> Pack:
         shape, names = tuple(about.pop("shape")), tuple(about.pop("label_names"))
         channels, height, width = shape
         recipe = about["recipe"]
-        recipe["levels"] = recipe["levels"] and tuple(recipe["levels"])
+        for name in ("levels", "seen"):
+            recipe[name] = recipe.get(name) and tuple(recipe[name])
         pack = Pack(folder=path, shape=shape, label_names=names, faults=faults, **about)
         DataConfig(source=str(path), **pack.recipe)
         for name in (PIXELS, INDEX):

@@ -11,21 +11,23 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
+from scipy import ndimage
 from torch import Tensor
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, to_bytes
 from mcevae.images.background import flattened
+from mcevae.images.numbers import TAILS, kind_of, largest_of
+from mcevae.images.readers.axes import LEAST
 from mcevae.images.readers.frames import Frame, Unreadable
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
-TAILS = (0.1, 99.9)
-"""Percentiles that become black and white when intensities are stretched."""
-LEAST = 4
-"""Smallest allowed side of a frame in pixels."""
+WHOLE = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+KINDS = (None, "bool", "float", "mixed", *WHOLE)
+"""Kinds of numbers."""
 ABSURD = 1e30
 """Intensities beyond this could overflow in differences and quotients."""
 Fit = Literal["pad", "crop"]
@@ -47,6 +49,10 @@ class Recipe:
             shorter side fills the image.
         shape: height and width of the image.
         flatten: whether the plane fitted to the border of each image becomes `background`.
+        white: the number by which intensities are divided first; None: the largest of their type.
+        invert: whether dark and light are exchanged, after `normalise`.
+        numbers, seen: kind and range of the numbers from which the recipe was chosen, see
+            `images.numbers`; None: not known.
     """
 
     normalise: Literal["none", "set", "image"]
@@ -56,19 +62,31 @@ class Recipe:
     fit: Fit
     shape: tuple[int, int]
     flatten: bool = False
+    white: float | None = None
+    invert: bool = False
+    numbers: str | None = None
+    seen: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
             raise ValueError(f"normalise is {self.normalise} and fit is {self.fit}, not known here")
         if self.normalise == "set" and not (self.levels and self.levels[0] <= self.levels[1]):
             raise ValueError(f"levels are {self.levels}; give black, then white")
-        if self.channels not in (1, 3) or not 0 <= self.background <= 1:
+        if (
+            type(self.channels) is not int
+            or self.channels not in (1, 3)
+            or not 0 <= self.background <= 1
+        ):
             raise ValueError(
                 f"channels are {self.channels} and background is {self.background}; use 1 or 3, "
                 "and 0 to 1"
             )
         if not all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in self.shape):
             raise ValueError(f"images have {self.shape} pixels; sides go up to {MAX_SIDE}")
+        if self.white is not None and not 0 < self.white < ABSURD:
+            raise ValueError(f"white is {self.white}; use a number above 0")
+        if self.numbers not in KINDS or (self.seen and not -ABSURD < min(self.seen) < ABSURD):
+            raise ValueError(f"numbers are {self.numbers} from {self.seen}, not known here")
 
     def __call__(self, frame: Frame) -> UInt8[Tensor, "C H W"]:
         """Convert a frame to an image for the model.
@@ -90,7 +108,8 @@ class Recipe:
         Raises:
             Unreadable: the frame's values or shape do not fit.
         """
-        values, opacity = floats(frame.pixels, self.normalise, self.levels)
+        values, opacity = floats(frame.pixels, self.normalise, self.levels, self.white)
+        values = 1 - values if self.invert else values
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         return resized(with_channels(image, self.channels), self.shape, self.fit)
@@ -98,7 +117,8 @@ class Recipe:
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
         shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
-        plain = self.normalise == "none" and not self.flatten
+        plain = self.normalise == "none" and not (self.flatten or self.invert)
+        plain = plain and self.white in (None, 255)
         return plain and pixels.dtype == np.uint8 and pixels.shape in shapes
 
     def settings(self) -> dict[str, Any]:
@@ -110,6 +130,10 @@ class Recipe:
             "background": self.background,
             "fit": self.fit,
             "flatten": "yes" if self.flatten else "no",
+            "white": self.white,
+            "invert": self.invert,
+            "numbers": self.numbers,
+            "seen": self.seen,
         }
 
     def in_words(self) -> str:
@@ -117,6 +141,8 @@ class Recipe:
         rule = {"none": "as they are", "image": "stretched image by image"}.get(self.normalise, "")
         if self.levels:
             rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
+        rule += f", with {self.white:g} as 1" if self.white else ""
+        rule += ", inverted" if self.invert else ""
         flat = ", to which uneven backgrounds are flattened" if self.flatten else ""
         return (
             f"{'in colour' if self.channels == 3 else 'grey'}; intensities {rule}; "
@@ -128,34 +154,50 @@ def floats(
     pixels: np.ndarray,
     normalise: Literal["none", "set", "image"],
     levels: tuple[float, float] | None,
+    white: float | None = None,
 ) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
     """Intensities of a frame from 0 to 1, with 1 or 3 channels, and its opacity.
+
+    NaN that touch the border are as pixels that cannot be seen.
+
+    Args:
+        pixels: the frame.
+        normalise: as in `Recipe`.
+        levels: as in `Recipe`.
+        white: as in `Recipe`.
 
     Raises:
         Unreadable: the frame's shape or values do not fit.
     """
-    values, opacity = intensities(pixels)
+    values, opacity = intensities(pixels, white)
     low, high = 0.0, 1.0
     if normalise == "none" and not low <= values.min() <= values.max() <= high:
         seen = f"{pixels.min():g} to {pixels.max():g}"
-        full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
+        full = white or largest_of(kind_of(pixels))
         raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
     if normalise == "set":
         assert levels is not None
         low, high = levels
     elif normalise == "image":
-        low, high = np.percentile(values, TAILS).tolist()
+        gaps = pixels.dtype.kind == "f" and not opacity.all()
+        shown = values[opacity[..., 0] > 0] if gaps else values
+        low, high = np.percentile(shown, TAILS).tolist()
     if high <= low:  # the frame has one value only and shows nothing
-        return np.zeros_like(values), opacity
-    return ((values - low) / (high - low)).clip(0, 1), opacity
+        return np.zeros(values.shape, np.float32), opacity
+    return ((values - low) / (high - low)).clip(0, 1).astype(np.float32), opacity
 
 
 def intensities(
-    pixels: np.ndarray,
-) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
+    pixels: np.ndarray, white: float | None = None
+) -> tuple[Float[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
     """Intensities of a frame as they are, with 1 or 3 channels, and its opacity from 0 to 1.
 
-    Integers are divided by the largest value of their type; floats do not change.
+    Integers are divided by the largest value of their type; floats do not change. NaN that touch
+    the border get the darkest value and no opacity. Numbers of more than 16 bits give float64.
+
+    Args:
+        pixels: the frame.
+        white: number that counts as 1 instead.
 
     Raises:
         Unreadable: the frame's shape is not that of an image, or its values are no intensities.
@@ -168,14 +210,19 @@ def intensities(
         raise Unreadable(f"is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small")
     if pixels.dtype.kind not in "buif":
         raise Unreadable(f"holds {pixels.dtype} values, which are not intensities")
-    full = np.float32(np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1)
+    largest = largest_of(kind_of(pixels))
+    full = white or largest
+    wide = np.float64 if pixels.dtype.itemsize > 2 else np.float32
     with np.errstate(over="ignore"):
-        values = pixels[..., :3].astype(np.float32) / full
-    opacity = pixels[..., 3:].astype(np.float32) / full
+        values = pixels[..., :3].astype(wide) / wide(full)
+    opacity = pixels[..., 3:].astype(np.float32) / np.float32(max(full, largest))
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
-    if not -ABSURD < values.min() <= values.max() < ABSURD:  # nor is NaN
-        raise Unreadable(f"holds NaN, infinite values, or values beyond {ABSURD:g}")
+    if (gaps := gaps_of(values)) is not None:
+        opacity[gaps] = 0
+        values[gaps] = np.nanmin(values)
+    if not -ABSURD < values.min() <= values.max() < ABSURD:
+        raise Unreadable(f"holds infinite values, or values beyond {ABSURD:g}")
     return values, opacity
 
 
@@ -184,6 +231,26 @@ def with_channels(image: Float[Tensor, "c h w"], channels: int) -> Float[Tensor,
     if len(image) == 3 and channels == 1:
         image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
     return image.expand(channels, -1, -1)
+
+
+def gaps_of(values: Float[np.ndarray, "H W C"]) -> Bool[np.ndarray, "H W"] | None:
+    """Where a frame has NaN that reach its border; None if it has no NaN.
+
+    Raises:
+        Unreadable: it has others, or nothing else.
+    """
+    gaps = np.asarray(np.isnan(values).any(axis=-1))
+    if not gaps.any():
+        return None
+    if gaps.all():
+        raise Unreadable("holds NaN everywhere")
+    parts, _ = ndimage.label(gaps)  # pyright: ignore[reportGeneralTypeIssues]
+    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    if inside := int((gaps & ~np.isin(parts, edge[edge > 0])).sum()):
+        raise Unreadable(
+            f"holds NaN inside ({inside} pixels); fill them, such as from their neighbours"
+        )
+    return gaps
 
 
 def ratio(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> float:
@@ -257,4 +324,8 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         fit=settings.fit,
         shape=(height, width),
         flatten=settings.flatten == "yes",
+        white=settings.white,
+        invert=settings.invert,
+        numbers=settings.numbers,
+        seen=settings.seen,
     )

@@ -66,6 +66,8 @@ class Splits:
         fingerprint = hashlib.blake2b(digest_size=16)
         for posed in (self.train, self.validation, self.test):
             fingerprint.update(posed.images.pixels.numpy().tobytes())
+            if posed.images.features is not None:
+                fingerprint.update(posed.images.features.numpy().tobytes())
         return fingerprint.hexdigest()
 
 
@@ -87,7 +89,11 @@ def _hold_out(images: Images, share: int) -> tuple[Images, Images]:
 
 def _pool(a: Images, b: Images) -> Images:
     labels = None if a.labels is None or b.labels is None else torch.cat((a.labels, b.labels))
-    return replace(a, pixels=torch.cat((a.pixels, b.pixels)), labels=labels)
+    features = None
+    if a.features is not None and b.features is not None:
+        features = torch.cat((a.features, b.features))
+    pixels = torch.cat((a.pixels, b.pixels))
+    return replace(a, pixels=pixels, labels=labels, features=features, places=None)
 
 
 def split_images(

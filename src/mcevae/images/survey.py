@@ -6,18 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from mcevae.images.arrays import MIN_SIDE
 from mcevae.images.background import UNEVEN, unevenness
+from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, colours_of, largest_of
+from mcevae.images.numbers import kind_of as kind_of_numbers
 from mcevae.images.readers.frames import Frame
-from mcevae.images.recipe import LUMA, TAILS, Recipe, floats
+from mcevae.images.recipe import LUMA, Recipe, floats
 
 SIDE = 64
 """Default side of the images. The cost grows with its square."""
-LOW = 32
-"""Bytes that all lie below this are stretched; as they are, they would be nearly black."""
-SAMPLED = 4096
-"""About how many values of each frame are used for the percentiles of a set."""
 COLOURED = 0.02
 """A larger difference between channels, as a share of the range, counts as colour."""
 
@@ -61,14 +60,16 @@ def survey(
     background: float | None = None,
     levels: tuple[float, float] | None = None,
     flatten: Literal["auto", "yes", "no"] = "auto",
+    white: float | None = None,
+    invert: bool = False,
 ) -> Survey:
     """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
 
     Size: that of the frames if they all have one size of 16 to `most` pixels a side, else 64 x 64.
-    Colour: if any frame has colours. Intensities: unchanged for floats from 0 to 1, and for bytes
-    that do not only use the lowest levels, as codes and masks do; else stretched by the percentiles
-    of the set. Background: the median of the frames' borders, to which each image is flattened if
-    half of them have another background, or one that slopes.
+    Colour: if any frame has colours. Intensities: unchanged for floats from 0 to 1, and for bytes,
+    or floats that look like bytes, which do not only use the lowest levels, as codes and masks do;
+    else stretched by the percentiles of the set. Background: the median of the frames' borders, to
+    which each image is flattened if half of them have another background, or one that slopes.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -80,24 +81,36 @@ def survey(
         background: 0 to 1.
         levels: black and white of "set".
         flatten: whether to flatten backgrounds.
+        white: as in `Recipe`.
+        invert: as in `Recipe`.
     """
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
     shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
-    plain = all(is_plain(frame.pixels) for frame in frames) and not few_levels(frames)
+    numbers = Numbers.of(frames)
+    if white is None and numbers.dtype == "float" and numbers.looks_like_bytes:
+        white = BYTE
+    plain = all(is_plain(frame.pixels, white) for frame in frames) and not numbers.codes
     rule = normalise if normalise != "auto" else "none" if plain else "set"
-    levels = (levels or levels_of(frames)) if rule == "set" else None
+    if rule == "set" and levels is None:
+        levels = levels_of(frames, numbers, white)
     colour = any(is_coloured(frame.pixels) for frame in frames)
-    borders = [border(frame.pixels, rule, levels, background) for frame in frames]
     recipe = Recipe(
         normalise=rule,
-        levels=levels,
+        levels=levels if rule == "set" else None,
         channels=3 if channels == "rgb" or (channels == "auto" and colour) else 1,
-        background=round(float(np.median(borders)), 3) if background is None else background,
+        background=1.0 if background is None else background,
         fit=fit,
         shape=shape,
         flatten=flatten == "yes",
+        white=white,
+        invert=invert,
+        numbers=numbers.dtype,
+        seen=(numbers.low, numbers.high),
     )
+    if background is None:
+        borders = [border(frame.pixels, recipe) for frame in frames]
+        recipe = replace(recipe, background=round(float(np.median(borders)), 3))
     if flatten == "auto":
         recipe = replace(recipe, flatten=are_uneven(frames, recipe))
     widths = sorted((width, height) for height, width in shapes)
@@ -114,20 +127,13 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
     return float(np.median(found)) > UNEVEN
 
 
-def is_plain(pixels: np.ndarray) -> bool:
-    """Whether a frame needs no stretching: bytes, or floats from 0 to 1."""
+def is_plain(pixels: np.ndarray, white: float | None) -> bool:
+    """Whether a frame needs no stretching: bytes, or floats from 0 to 1 (or to `white`)."""
     if pixels.dtype == np.uint8 or pixels.dtype.kind == "b":
         return True
-    return pixels.dtype.kind == "f" and bool(pixels.min() >= 0) and bool(pixels.max() <= 1)
-
-
-def few_levels(frames: Sequence[Frame]) -> bool:
-    """Whether frames of bytes use only the lowest levels: codes such as 0, 1, 2, or masks."""
-    bytes_alone = all(frame.pixels.dtype == np.uint8 for frame in frames)
-    if not bytes_alone:
+    if pixels.dtype.kind != "f":
         return False
-    highest = max(int(frame.pixels.max()) for frame in frames)
-    return min(int(frame.pixels.min()) for frame in frames) < highest < LOW
+    return bool(np.nanmin(pixels) >= 0) and bool(np.nanmax(pixels) <= (white or 1))
 
 
 def is_coloured(pixels: np.ndarray) -> bool:
@@ -140,37 +146,42 @@ def is_coloured(pixels: np.ndarray) -> bool:
     return bool(np.ptp(values, axis=-1).max() > COLOURED * max(float(values.max()), 1e-9))
 
 
-def levels_of(frames: Sequence[Frame]) -> tuple[float, float]:
-    """Percentiles `TAILS` of a set of frames. Each frame gives about the same number of values."""
+def levels_of(
+    frames: Sequence[Frame], numbers: Numbers, white: float | None
+) -> tuple[float, float]:
+    """Percentiles `TAILS` of a set of frames. Each frame gives about the same number of values.
+
+    Codes and masks, of which some may be rare, are stretched from the least to the largest.
+    """
     parts = []
     for frame in frames:
-        values = frame.pixels[..., :3].ravel() if frame.pixels.ndim == 3 else frame.pixels.ravel()
-        full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
-        parts.append(values[:: math.ceil(len(values) / SAMPLED)].astype(np.float64) / full)
-    low, high = np.percentile(np.concatenate(parts), TAILS).tolist()
+        values = colours_of(frame.pixels).ravel()
+        full = white or largest_of(kind_of_numbers(values))
+        if numbers.codes:
+            parts.append(np.array([numbers.low, numbers.high]) / full)
+        else:
+            some = values[:: math.ceil(len(values) / SAMPLED)].astype(np.float64) / full
+            parts.append(some[~np.isnan(some)])
+    tails = (0, 100) if numbers.codes else TAILS
+    low, high = np.percentile(np.concatenate(parts), tails).tolist()
     return low, high
 
 
-def border(
-    pixels: np.ndarray,
-    normalise: Literal["none", "set", "image"],
-    levels: tuple[float, float] | None,
-    background: float | None,
-) -> float:
-    """Median grey of a frame's outermost pixels. Transparent pixels count as `background`.
+def border(pixels: np.ndarray, recipe: Recipe) -> float:
+    """Median grey of a frame's outermost pixels. Transparent ones count as the background.
 
-    Args:
-        pixels: the frame.
-        normalise: as in `Recipe`.
-        levels: as in `Recipe`.
-        background: 0 to 1; None: white.
+    NaN at the border do not count; the pixels beside them are the outermost.
 
     Raises:
         Unreadable: the frame's shape or values do not fit.
     """
-    values, opacity = floats(pixels, normalise, levels)
+    values, opacity = floats(pixels, recipe.normalise, recipe.levels, recipe.white)
+    values = 1 - values if recipe.invert else values
     grey = values @ np.asarray(LUMA, np.float32) if values.shape[-1] == 3 else values[..., 0]
-    clear = 1.0 if background is None else background
-    grey = opacity[..., 0] * grey + (1 - opacity[..., 0]) * clear
-    ring = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    return float(np.median(ring))
+    grey = opacity[..., 0] * grey + (1 - opacity[..., 0]) * recipe.background
+    ring = np.ones(grey.shape, bool)
+    ring[1:-1, 1:-1] = False
+    gaps = np.isnan(pixels).reshape(*grey.shape, -1).any(-1)
+    if gaps.any():
+        ring = (ring | ndimage.binary_dilation(gaps)) & ~gaps
+    return float(np.median(grey[ring]))

@@ -1,8 +1,7 @@
 """Settings of a run, as frozen dataclasses that are read from TOML and written to it.
 
-Every flag of ``mcevae fit`` is a field here, in `base.config`, or in the file of a peer. The
-docstring of the field is the help text of the flag. The module imports no tensors, so it loads
-quickly.
+Every flag of ``mcevae fit`` is a field here, in `base.config`, or in a peer's file; the field's
+docstring is the help text of the flag. The module imports no tensors, so it loads quickly.
 """
 
 import dataclasses
@@ -29,6 +28,7 @@ from mcevae.base.config import (
 from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
 from mcevae.base.files import read_text
+from mcevae.models.mirror import MIRROR_FLAG, Mirror
 from mcevae.models.own import own_settings, unread, without_former
 from mcevae.models.own_group import FLAG, GroupName, OwnGroup
 from mcevae.models.registry import ENTRIES, KINDS, PRESET_NAMES, PeerConfig, entry_of, spec_of
@@ -54,9 +54,9 @@ class ModelConfig:
     group: Annotated[GroupName | OwnGroup, FLAG] = "se2"
     """How things may be moved. so2: rotations; se2: also shifts; sim2: also scales; aff2: also
     stretches and shears; or a .toml file with generators of your own group."""
-    mirror: bool = False
+    mirror: Annotated[Mirror, MIRROR_FLAG] = False
     """Whether a pose may include a mirror image (preset default): for things that lie on either
-    side, or face left or right."""
+    side, or face left or right. auto: if the neighbour graph shows mirror images."""
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "hypotheses"
     """Kind of model. hypotheses: the model of preset default; mce-vae: the paper's model; or a
     peer, whose preset has the same name."""
@@ -238,6 +238,8 @@ class Config:
             spec.finds_clusters or self.model.clusters != "auto",
             f"preset {entry_of(kind).preset} lacks --clusters auto; use --preset default",
         )
+        graph = spec.knows("start.grouping") and self.start.grouping != "kmeans"
+        ensure(self.data.features is None or graph, "--features need the graph of preset default")
 
     def changed(self: C, **parts: dict[str, Any]) -> C:
         """Return a copy with some settings changed, such as `changed(train={"epochs": 3})`."""
@@ -291,9 +293,7 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> "Config":
-        """Read settings from a TOML file such as `to_toml` makes.
-
-        A link is not followed, because the file can be part of a stranger's run.
+        """Read settings from a TOML file such as `to_toml` makes. A link is not followed.
 
         Raises:
             UserError: the file is missing, is not TOML or has an unknown setting.

@@ -211,6 +211,7 @@ class Teacher:
         staged: whether training has stages that must all fit into a budget of minutes.
         warmup: number of epochs of the first stage; 0: there is no first stage.
         stop: gets an entry when somebody asks to stop; long tasks must look at it.
+        features: (N, D), numbers that describe each image as well, if somebody gave some.
     """
 
     staged: bool = False
@@ -219,6 +220,7 @@ class Teacher:
     def __init__(self, model: Model, pixels: UInt8[Tensor, "N C H W"]) -> None:
         self.model, self.pixels = model, pixels
         self.stop: Sequence[int] = ()
+        self.features: Float[Tensor, "N D"] | None = None
 
     @property
     def grouped(self) -> bool:

@@ -114,10 +114,13 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
 
     Raises:
         UserError: the model is larger than that. This is checked before memory is used.
+        ValueError: it is not settled whether there are mirror images (`runs.data.decide_mirror`).
     """
     from mcevae.models.limit import AtMost
     from mcevae.models.own_group import group_of
 
+    if config.model.mirror == "auto":
+        raise ValueError("mirror is auto; settle it with decide_mirror first")
     with AtMost(most):
-        group = group_of(config.model.group, mirror=config.model.mirror)
+        group = group_of(config.model.group, mirror=config.model.mirror is True)
         return spec_of(config.model.kind).build(config, shape, group)

@@ -6,7 +6,7 @@ Everything here is plain Python. `serve` is the web server around it.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -16,17 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored, reflect
-from mcevae.images.arrays import to_bytes, to_float
-from mcevae.images.readers.frames import Fault
-from mcevae.images.readers.registry import READERS, frames_of
-from mcevae.images.sources.frames import prepared
+from mcevae.images.arrays import to_bytes
+from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.registry import READERS, ending_of, frames_of
+from mcevae.images.recipe import Recipe
+from mcevae.images.sources.frames import prepared, sifted
+from mcevae.images.suiting import suited
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.predicting.sums import Sums
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
+from mcevae.runs.frames import Frames
 from mcevae.runs.infer import human, outputs
 from mcevae.runs.run import TrainedRun
 
@@ -89,6 +93,11 @@ class Explorer:
                 self._before, self._collections = [], now
             return self._collections
 
+    @property
+    def frames(self) -> Frames:
+        """The canonical frames as they are turned now."""
+        return replace(self.gallery.frames, collections=self.collections)
+
     def images(self) -> dict[str, Any]:
         """All images, and the ranges of the sliders that change latents."""
         _, height, width = self.run.shape
@@ -125,7 +134,7 @@ class Explorer:
         with self._present(version) as old:
             made = how(old)
             if made != old:
-                made.write(self.run.folder)
+                self.run.regroup(made)
                 self._before = [*self._before[1 - HISTORY :], old]
                 self._collections = made
             return self.groups()
@@ -134,6 +143,29 @@ class Explorer:
         """Split a group, given by its id, see `Collections.split` and `change`."""
         cluster, z = self.gallery.cluster, self.gallery.z
         return self.change(lambda old: old.split(old.identified(group), cluster, z), version)
+
+    def turn(
+        self, group: str, degrees: float, flip: bool = False, version: str | None = None
+    ) -> dict[str, Any]:
+        """Turn what is drawn of a group clockwise, after it is flipped left for right if asked.
+
+        Args:
+            group: its id.
+            degrees: how far.
+            flip: whether to exchange left and right first.
+            version: as in `change`.
+
+        Raises:
+            Behind: the groups have another version.
+            UserError: poses of this run have no such turns.
+            ValueError: there is no such group.
+        """
+
+        def turned(old: Collections) -> Collections:
+            index = old.identified(group)
+            return (old.flipped(index) if flip else old).turned(index, degrees)
+
+        return self.change(turned, version)
 
     def undo(self, version: str | None = None) -> dict[str, Any]:
         """Undo the last change of this explorer, unless groups were changed elsewhere since.
@@ -167,8 +199,8 @@ class Explorer:
         Raises:
             IndexError: there is no such image.
         """
-        x, out = self._look(self._pixels(image))
-        return png(strips(x, out.canonical, out.reconstruction)[0])
+        x, out = self._look(self._pixels(image), image)
+        return png(strips(x, self.frames.canonical(out), out.reconstruction)[0])
 
     def latents(self, image: int) -> dict[str, Any]:
         """Cluster, z, tau and mirrored of an image: the start values of the sliders.
@@ -176,7 +208,7 @@ class Explorer:
         Raises:
             IndexError: there is no such image.
         """
-        _, out = self._look(self._pixels(image))
+        _, out = self._look(self._pixels(image), image)
         return self._latents(out)
 
     def look(self, name: str, content: bytes) -> dict[str, Any]:
@@ -185,24 +217,29 @@ class Explorer:
         Raises:
             ValueError: the file cannot be read as an image.
         """
-        name, ending = Path(name).name, Path(name).suffix.lower()
+        name, ending = Path(name).name, ending_of(name)
         if ending not in READERS:
             raise ValueError(f"{name} is not a known type of file; use {', '.join(READERS)}")
         with (
-            self._decoding,
+            self._decoding,  # one file at a time: it may take gigabytes
             TemporaryDirectory() as folder,
-        ):  # one file at a time: it may take gigabytes
+        ):
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
-            image = prepared(next(frames_of(path, name)), self.run.recipe, name, "skip")
+            frame, recipe = next(frames_of(path, name)), self.run.recipe
+            if isinstance(frame, Frame):
+                recipe = recipe_for_one(recipe, frame)
+            image = prepared(frame, recipe, name, "skip")
         if isinstance(image, Fault):
             raise ValueError(f"{image.name} {image.reason}")
         x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
         latents = self._latents(out)
         groups = self.collections
+        frames = self.frames
         group = groups.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
-        parameters = self.run.model.group.to_parameters(out.element)[0].cpu().numpy()
+        strip = strips(x, frames.canonical(out), out.reconstruction)[0]
+        parameters = self.run.model.group.to_parameters(frames.pose(out))[0].cpu().numpy()
         return {
             **latents,
             "name": name,
@@ -211,7 +248,7 @@ class Explorer:
             "confidence": float(self.run.calibration.confidence(probability)[0]),
             "outlier": float(self.run.calibration.outlier(misfit(x, out.reconstruction).cpu())[0]),
             "pose": (parameters * self._factors()).tolist(),
-            "strip": data_uri(png(strips(x, out.canonical, out.reconstruction)[0]), "png"),
+            "strip": data_uri(png(strip), "png"),
         }
 
     def draw(
@@ -240,10 +277,11 @@ class Explorer:
         z_c = found.z_c[members].mean(0) if len(members) else torch.zeros(found.z_c.shape[1])
         pose = model.group.exp(torch.tensor(tau) / torch.tensor(self._factors()))
         pose = reflect(pose, torch.tensor(mirrored))
-        latents = [values[None].to(device) for values in (z_c, torch.tensor(z), pose)]
+        z_c, code, pose = (values[None].to(device) for values in (z_c, torch.tensor(z), pose))
         with self._lock, torch.inference_mode():
-            canonical = model.canonical(*latents[:2])
-            moved = model.render(*latents)
+            frames, own = self.frames, torch.tensor([cluster], device=device)
+            canonical = frames.pictures(model.canonical(z_c, code), own, code)
+            moved = model.render(z_c, code, frames.own_poses(pose, own, code))
         pictures = {"canonical": canonical, "moved": moved}
         return {k: data_uri(png(to_bytes(v)[0].cpu()), "png") for k, v in pictures.items()}
 
@@ -251,8 +289,9 @@ class Explorer:
         """Write a zip with every canonical image, as a PNG named by its number in the table."""
         number = 0
         with ZipFile(file, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
-            for _, out in outputs(self.run.model, self.gallery.pixels):
-                for image in to_bytes(out.canonical).cpu():
+            told, frames = self.gallery.evidence, self.frames
+            for _, out in outputs(self.run.model, self.gallery.pixels, evidence=told):
+                for image in to_bytes(frames.canonical(out)).cpu():
                     archive.writestr(f"canonical/{number:07}.png", png(image))
                     number += 1
 
@@ -261,20 +300,34 @@ class Explorer:
             raise IndexError(f"there is no image {image}; there are 0 to {len(self.gallery) - 1}")
         return self.gallery.pixels[image : image + 1]
 
-    def _look(self, pixels: Tensor) -> tuple[Tensor, Any]:
-        model = self.run.model
-        x = to_float(pixels.to(next(model.parameters()).device))
-        with self._lock, torch.inference_mode():
-            return x, model(x, sample=False)
+    def _look(self, pixels: Tensor, image: int | None = None) -> tuple[Tensor, Any]:
+        told = self.gallery.evidence
+        own = None if told is None or image is None else told[image : image + 1]
+        with self._lock:
+            return next(outputs(self.run.model, pixels, evidence=own))
 
     def _factors(self) -> np.ndarray:
         units = self.run.model.group.units
         return np.array([human(unit, self.run.shape)[1] for unit in units], np.float32)
 
     def _latents(self, out: Any) -> dict[str, Any]:
+        pose = self.frames.pose(out)
+        tau = out.tau if pose is out.element else self.run.model.group.log(pose)
         return {
             "cluster": int(out.responsibilities[0].argmax()),
             "z": out.z[0].tolist(),
-            "tau": (out.tau[0].cpu().numpy() * self._factors()).tolist(),
-            "mirrored": bool(mirrored(out.element)[0]),
+            "tau": (tau[0].cpu().numpy() * self._factors()).tolist(),
+            "mirrored": bool(mirrored(pose)[0]),
         }
+
+
+def recipe_for_one(recipe: Recipe, frame: Frame) -> Recipe:
+    """The recipe of a run, suited to the numbers of one image.
+
+    Raises:
+        ValueError: they are of another kind than those of the training.
+    """
+    try:
+        return suited(recipe, sifted([frame], "image")[0], frame.name)
+    except UserError as error:
+        raise ValueError(str(error)) from error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcevae.images.arrays import to_float
 from mcevae.models.contract import Model
+from mcevae.runs.frames import Frames
 from mcevae.runs.infer import outputs
 
 TERM_TITLES = {
@@ -54,7 +55,7 @@ def fill_grid(figure: FigureBase, rows: Sequence[tuple[str, Tensor]]) -> None:
 
 
 def reconstructions(
-    model: Model, pixels: Tensor, upright: Tensor | None
+    model: Model, pixels: Tensor, upright: Tensor | None, frames: Frames | None = None
 ) -> list[tuple[str, Tensor]]:
     """Rows of figure 3 of the paper: input, reconstruction, ground truth (if known), canonical.
 
@@ -62,12 +63,14 @@ def reconstructions(
         model: model in evaluation mode.
         pixels: (n, C, H, W) uint8; each image gets a column.
         upright: the same images before they were moved, if known.
+        frames: of the canonical images; None: those that the model found.
     """
     (x, out), *_ = outputs(model, pixels)  # of a model that takes few at once, only these
     rows = [("input x", x.cpu()), ("reconstruction", out.reconstruction.cpu())]
     if upright is not None:
         rows.append(("ground truth", to_float(upright[: len(x)])))
-    return [*rows, ("canonical", out.canonical.cpu())]
+    canonical = out.canonical if frames is None else frames.canonical(out)
+    return [*rows, ("canonical", canonical.cpu())]
 
 
 def scatter_tsne(

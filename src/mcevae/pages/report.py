@@ -52,7 +52,7 @@ def draw(run: TrainedRun, data: Splits) -> dict[str, Figure]:
     """Draw the figures of a run, by name: reconstructions of test images, and learning curves."""
     count = min(COLUMNS_SHOWN, len(data.test))
     few = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
-    rows = figures.reconstructions(run.model, few.images.pixels, few.upright)
+    rows = figures.reconstructions(run.model, few.images.pixels, few.upright, run.frames)
     return {
         "reconstructions": figures.image_grid(rows),
         "curves": figures.curves(read_log(run.folder)),
@@ -95,7 +95,7 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | Non
     given = {
         "images": images_of(gallery),
         "groups": groups,
-        "strips": strip_sheets(gallery, groups, run.model),
+        "strips": strip_sheets(gallery, groups, run.model, collections),
     }
     write_tables([gallery.table(collections)], run.file(TABLE))
     pictures = {

@@ -73,6 +73,13 @@ class Refusal(BaseModel):
     now: dict[str, Any]
 
 
+class Turning(Which):
+    """A group, and how to turn its canonical image: flipped first, then clockwise."""
+
+    degrees: float = Field(0.0, ge=-360, le=360)
+    flip: bool = False
+
+
 class Latents(BaseModel):
     """A point in the model's latent space. tau is in degrees, pixels and so on.
 
@@ -205,6 +212,11 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
     def split(what: Which) -> dict[str, Any]:
         """Split a group: a merged group into its parts, any other into two halves by z."""
         return explorer.split(what.group, what.version)
+
+    @app.post("/api/groups/turn", **posts)
+    def turn(what: Turning) -> dict[str, Any]:
+        """Turn the canonical image of a group, and count its poses from there."""
+        return explorer.turn(what.group, what.degrees, what.flip, what.version)
 
     @app.post("/api/groups/undo", **posts)
     def undo(what: Change) -> dict[str, Any]:

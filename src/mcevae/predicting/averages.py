@@ -18,8 +18,8 @@ from mcevae.predicting.aligning import aligned
 from mcevae.predicting.sums import Sum, Sums, sum_up
 from mcevae.runs.answers import as_pictures
 from mcevae.runs.collections import Collection, Collections
-from mcevae.runs.infer import latent_sizes
 from mcevae.runs.ring_correlation import THRESHOLDS, RingCorrelation, ring_correlation
+from mcevae.runs.upright import AS_FOUND, Upright
 
 FEW = 0.1
 """Where fewer than this share of the images cover a pixel, it shows the background."""
@@ -103,7 +103,8 @@ def averages_of(
 ) -> list[Average | None]:
     """Divide sums by their numbers of images, group by group.
 
-    The units of a merged group may have different frames: each is moved onto the largest.
+    The units of a merged group may have different frames: each is moved onto the largest. The
+    average is then turned as people have turned the frame of that unit.
 
     Args:
         sums: sums of the units.
@@ -120,20 +121,26 @@ def averages_of(
         if not set(entry.units) <= set(sums.units):
             made.append(None)
             continue
-        if entry.units not in sums.averages:
+        largest = max(entry.units, key=lambda unit: sum(sums.units[unit].counts))
+        turn = collections.uprights.get(largest, AS_FOUND)
+        if (entry.units, turn) not in sums.averages:
             own = joined([sums.units[unit] for unit in entry.units], sums, reach, mirror)
-            sums.averages[entry.units] = average(entry, own, sums)
-        made.append(replace(sums.averages[entry.units], name=entry.name))
+            sums.averages[entry.units, turn] = average(entry, turned(own, turn), sums)
+        made.append(replace(sums.averages[entry.units, turn], name=entry.name))
     return made
 
 
-def cluster_averages(model: Model, source: Source, recipe: Recipe) -> list[Average]:
+def cluster_averages(
+    model: Model, source: Source, recipe: Recipe, collections: Collections
+) -> list[Average]:
     """Average the images of each cluster of a model, with two halves.
 
     Args:
         model: model in evaluation mode.
         source: source of the images, at full resolution.
         recipe: brings them to the form that the model takes.
+        collections: groups of the clusters, which know how people have turned frames. The first
+            part of a split cluster counts for all of it.
 
     Returns:
         The average of each cluster, (K,).
@@ -141,10 +148,16 @@ def cluster_averages(model: Model, source: Source, recipe: Recipe) -> list[Avera
     Raises:
         UserError: no image can be used.
     """
-    shape = (recipe.channels, *recipe.shape)
-    groups = Collections.plain(latent_sizes(model, shape)["responsibilities"])
+    groups = Collections.plain(collections.clusters)
     sums = sum_up(model, source, recipe, groups)
-    return [average(one, sums.units[one.name], sums) for one in groups.entries]
+    turns = [
+        collections.uprights.get(f"{k}.0" if k in collections.centres else str(k), AS_FOUND)
+        for k in range(groups.clusters)
+    ]
+    return [
+        average(one, turned(sums.units[one.name], turn), sums)
+        for one, turn in zip(groups.entries, turns, strict=True)
+    ]
 
 
 def joined(own: list[Sum], sums: Sums, reach: float, mirror: bool) -> Sum:
@@ -165,6 +178,13 @@ def joined(own: list[Sum], sums: Sums, reach: float, mirror: bool) -> Sum:
         sizes += other.sizes or ()
     ends = (min(sizes), max(sizes)) if sizes else None
     return Sum(total=total, counts=counts, sizes=ends)
+
+
+def turned(own: Sum, turn: Upright) -> Sum:
+    """A sum in the frame that people have set."""
+    if turn == AS_FOUND:
+        return own
+    return replace(own, total=warp(own.total, turn.element.expand(2, 3, 3), mode="bicubic"))
 
 
 def divided(total: Float[Tensor, "channels h w"], sums: Sums) -> Float[Tensor, "c h w"]:

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from mcevae.images.numbers import TAILS
 from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import (
-    TAILS,
     Recipe,
     intensities,
     padded,
@@ -64,7 +64,8 @@ class Canvases:
         Raises:
             Unreadable: the frame's shape or values do not fit.
         """
-        values, opacity = intensities(frame.pixels)
+        values, opacity = intensities(frame.pixels, self.recipe.white)
+        values = values.astype(np.float32)
         if opacity.min() < 1:
             low, high = self.levels or np.percentile(values, TAILS).tolist()
             behind = low + self.recipe.background * (high - low)

@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import torch
 from pyarrow import parquet
 
 from mcevae.base.errors import UserError
+from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.registry import open_source
 from mcevae.predicting.parts import parts_folder
-from mcevae.predicting.predictor import Predictor, skipped
+from mcevae.predicting.predictor import Described, Predictor, skipped
 from mcevae.predicting.shards import Shard
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import check_table_path
@@ -37,6 +38,9 @@ class Order:
     part: str = "all"
     overwrite: bool = False
     checkpoint: str = "best"
+    features: str | None = None
+    invert: bool = False
+    """Whether the contrast of the images is the reverse of the training's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,7 @@ class Made:
         rows: number of rows.
         checkpoint: which checkpoint made it, and of which epoch, in words.
         faults: files that could not be used, and why.
+        notes: remarks on files that were read.
         before: whether an earlier command made the table.
     """
 
@@ -55,6 +60,7 @@ class Made:
     rows: int
     checkpoint: str
     faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     before: bool = False
 
     @property
@@ -75,21 +81,40 @@ class Maker:
         """Open the source and prepare the prediction.
 
         Raises:
-            UserError: the source cannot be read, the run has no calibration, or its groups.json
-                is damaged.
+            UserError: the source cannot be read, the run has no calibration, its groups.json is
+                damaged, or features do not fit.
         """
         self.order, self.checkpoint = order, run.in_words
-        self.source = open_source(order.source, run.settings.data)
+        data = run.settings.data
+        data = replace(data, invert=data.invert != order.invert, features=None)
+        self.source = open_source(order.source, data)
         self.predictor = Predictor(
             run.model,
-            run.settings.data,
+            data,
             run.shape,
             run.calibration,
-            identity=run.identity,
+            identity=run.identity + ("inverted" if order.invert else ""),
             checkpoint=run.in_words,
             collections=Collections.kept(run.folder),
             pictures=order.canonical,
+            features=self.features(run),
         )
+
+    def features(self, run: TrainedRun) -> Described | None:
+        """Open the features of the order, and check what can be checked before any work.
+
+        Raises:
+            UserError: they do not fit the run or the source.
+        """
+        order = self.order
+        if order.features is None:
+            return None
+        features, evidence = Features.read(order.features), run.evidence
+        features.check_columns(evidence.columns)
+        total = self.source.total(order.part)
+        if total is not None:
+            features.check_count(total, order.source)
+        return Described(features=features, evidence=evidence)
 
     def make(self, shard: Shard | None, tell: Callable[[float, int], None] | None = None) -> Made:
         """Make a table. Continue it if it was begun; do nothing if it is finished.
@@ -103,6 +128,11 @@ class Maker:
         """
         order, out = self.order, shard.table(self.order.out) if shard else self.order.out
         asked = self.source, order.part, out, shard
+        if shard and order.features is not None and not self.source.counted:
+            raise UserError(
+                f"{order.features}: rows of features cannot be found for shards of files; leave "
+                "out --shard and --ray, and give a path of a table as --out."
+            )
         if shard:
             shard.check(order.out, overwrite=order.overwrite)
         if out.exists() and not order.overwrite:
@@ -117,7 +147,8 @@ class Maker:
             faults += found
             if tell:
                 tell(done, images)
-        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults)
+        notes = self.source.notes
+        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults, notes=notes)
 
 
 def exists(out: Path) -> UserError:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from torch import Tensor
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
+from mcevae.base.files import digest
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
+from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.recipe import recipe_for
 from mcevae.images.sources.contract import START, Part, Source, no_image
@@ -41,6 +44,8 @@ from mcevae.predicting.parts import (
 from mcevae.predicting.shards import Shard
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, embed_with_misfits
+from mcevae.runs.evidence import Evidence
+from mcevae.runs.frames import Frames
 from mcevae.runs.infer import check_table_path, table, write_tables
 
 STEM = 200
@@ -80,6 +85,23 @@ class Contents:
         return self.known.hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """Features of the images of a source, and what they say about clusters."""
+
+    features: Features
+    evidence: Evidence
+
+    def of(self, part: Part, first: int, source: str) -> Tensor:
+        """What the features of a part's images say. `first` numbers its first image.
+
+        Raises:
+            UserError: there are too few rows.
+        """
+        places = part.places or part.ids or range(first, first + len(part.pixels))
+        return self.evidence(self.features.rows(places, source))
+
+
 class Predictor:
     """Runs a model on the parts of a source and writes a table."""
 
@@ -94,6 +116,7 @@ class Predictor:
         checkpoint: str = "",
         collections: Collections | None = None,
         pictures: Path | None = None,
+        features: Described | None = None,
     ) -> None:
         """Prepare a prediction.
 
@@ -106,14 +129,28 @@ class Predictor:
             checkpoint: which checkpoint the model is, in words. Parquet tables keep it.
             collections: groups that people made of the clusters. None: the table has no group.
             pictures: folder for canonical and upright images. None: do not write them.
+            features: features of the images. None: clusters come from the images alone.
         """
         self.model, self.settings, self.shape = model, settings, shape
         self.calibration, self.collections, self.pictures = calibration, collections, pictures
-        self.checkpoint = checkpoint
+        self.checkpoint, self.features = checkpoint, features
         self.identity = identity + (collections.to_json() if collections else "")
+        if features is not None:
+            self.identity += digest(Path(features.features.name))
+        self.frames = Frames(
+            group=model.group,
+            background=model.background,
+            collections=collections,
+            symmetry=calibration.symmetry,
+        )
 
-    def rows(self, part: Part, first: int) -> pa.Table:
-        """Make the table of a part and write its pictures. `first` numbers its first image.
+    def rows(self, part: Part, first: int, source: str = "") -> pa.Table:
+        """Make the table of a part and write its pictures.
+
+        Args:
+            part: the images.
+            first: number of the first image.
+            source: what errors call the source.
 
         Raises:
             UserError: groups.json is from a run with another number of clusters.
@@ -123,11 +160,18 @@ class Predictor:
         called = map(file_name, ids, names)
 
         def draw(x: Tensor, out: Output) -> None:
+            if self.collections and self.collections.clusters != out.responsibilities.shape[1]:
+                raise UserError(f"{FILE}: was made for another number of clusters; move it away.")
             if self.pictures:
                 self.draw(x, out, list(islice(called, len(x))), self.pictures)
 
-        found, misfits = embed_with_misfits(self.model, part.pixels, draw)
+        told = self.features.of(part, first, source) if self.features else None
+        found, misfits = embed_with_misfits(self.model, part.pixels, draw, told)
+        found = self.frames.shown(found)
         rows = table(found, self.model.group, self.shape, first)
+        order, consistency = self.frames.sureness(found.cluster)
+        rows = rows.add_column(2, "consistency", pa.array(consistency, pa.float32()))
+        rows = rows.add_column(2, "symmetry", pa.array(order, pa.int32()))
         extra = {
             "confidence": self.calibration.confidence(found.responsibilities).numpy(),
             "outlier": self.calibration.outlier(misfits),
@@ -135,8 +179,6 @@ class Predictor:
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))
         if self.collections is not None:
-            if self.collections.clusters != found.responsibilities.shape[1]:
-                raise UserError(f"{FILE}: was made for another number of clusters; move it away.")
             groups = self.collections.assign(found.cluster.numpy(), found.z.numpy())
             names = [self.collections.entries[i].name for i in groups]
             rows = rows.add_column(2, "group", pa.array(names, pa.string()))
@@ -155,9 +197,10 @@ class Predictor:
             names: file name for each image.
             folder: gets the folders canonical and upright.
         """
-        back = self.model.group.inverse(out.element)
+        back = self.model.group.inverse(self.frames.pose(out))
         upright = warp(x, back, background=self.settings.background_level)
-        for kind, images in (("canonical", out.canonical), ("upright", upright)):
+        canonical = self.frames.canonical(out)
+        for kind, images in (("canonical", canonical), ("upright", upright)):
             for image, name in zip(to_bytes(images).cpu(), names, strict=True):
                 save(image, folder / kind / name)
 
@@ -166,7 +209,7 @@ class Predictor:
         blank = torch.zeros(1, *self.shape, dtype=torch.uint8)
         names = [""] if source.named else None
         plain = copy(self)
-        plain.pictures = None
+        plain.pictures = plain.features = None
         part = Part(pixels=blank, names=names, end=START, done=1.0)
         return plain.rows(part, 0).slice(0, 0)
 
@@ -235,19 +278,22 @@ class Predictor:
         before = source.snapshot()
         known = self.known(before, part, shard)
         folder = begin_parts(out, known)
-        images, paths, faults, contents = 0, [], [], Contents()
+        end, paths, faults, contents = START, [], [], Contents()
         for batch in self.batches(source, part, shard):
             if len(batch.pixels):
                 paths.append(folder / f"{len(paths):06}.part")
                 if content_of(known_part(paths[-1])) != content(batch):
-                    write_part(paths[-1], self.rows(batch, images), content(batch))
+                    rows = self.rows(batch, end.images, source.name)
+                    write_part(paths[-1], rows, content(batch))
             contents.add(batch)
-            images = batch.end.images
+            end = batch.end
             faults += batch.faults
-            if images == 0 and shard is None:  # no image of the source can be used
+            if end.images == 0 and shard is None:  # no image of the source can be used
                 raise no_image(source.name, batch.faults)
-            yield batch.done, images, batch.faults
+            yield batch.done, end.images, batch.faults
         before.check_unchanged()
+        if self.features and source.total(part) is None:
+            self.features.features.check_count(end.entries, source.name)
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]
         about = {

@@ -76,8 +76,8 @@ class Sums:
         background: brightness of the background between them, 0 to 1.
         shrunk: how much smaller than their images averages are, to save memory; 1: as large.
         faults: images that could not be used, and why.
-        averages: those that were made of the sums, by units. If people name or merge groups, the
-            averages of the other groups are not made again.
+        averages: those that were made of the sums, by units and turn of the frame. If people name,
+            merge or turn groups, the averages of the other groups are not made again.
     """
 
     units: dict[str, Sum]
@@ -85,7 +85,7 @@ class Sums:
     background: float
     shrunk: float = 1.0
     faults: list[Fault] = field(default_factory=list)
-    averages: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    averages: dict[Any, Any] = field(default_factory=dict)
 
 
 class Finder:

@@ -12,9 +12,13 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored
 from mcevae.images.readers.arrays import of_stack
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.frames import sifted
+from mcevae.images.suiting import suited
 from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, embed_with_misfits
+from mcevae.runs.frames import Frames
 
 Pictures = np.ndarray | Tensor | Sequence[np.ndarray]
 """Images in memory, in one of the forms that `frames_in` takes."""
@@ -36,9 +40,13 @@ class Answers:
         z: (n, V) variation.
         tau: (n, T) pose in the Lie algebra: radians, image sides, logarithms. It does not say
             whether the pose has a mirror image; `mirrored` does.
+        symmetry: (n,) order of the rotational symmetry of the image's cluster, 1 for none; the pose
+            is given modulo it.
+        consistency: (n,) how sure the frame of the image's cluster is, 0 to 1; 0 if unknown.
         misfit: (n,) how far the image is from its reconstruction, nats; 0 is perfect.
         names: (n,) file names, if the images come from files.
         faults: files that could not be used, and why. They are not among the n images.
+        notes: remarks on files that were read.
     """
 
     cluster: Int[np.ndarray, " n"]
@@ -50,9 +58,12 @@ class Answers:
     z_c: Float32[np.ndarray, "n D"]
     z: Float32[np.ndarray, "n V"]
     tau: Float32[np.ndarray, "n T"]
+    symmetry: Int[np.ndarray, " n"]
+    consistency: Float32[np.ndarray, " n"]
     misfit: Float32[np.ndarray, " n"]
     names: list[str] | None = None
     faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Count the images."""
@@ -64,15 +75,25 @@ class Answers:
         return mirrored(torch.from_numpy(self.pose)).numpy()
 
 
-def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n C H W"]) -> Answers:
+def answers_of(
+    model: Model,
+    calibration: Calibration,
+    frames: Frames,
+    pixels: UInt8[Tensor, "n C H W"],
+    evidence: Float[Tensor, "n K"] | None = None,
+) -> Answers:
     """Run a model on images that already have the form it takes.
 
     Args:
         model: model in evaluation mode.
         calibration: turns the model's numbers into confidence and outlier score.
+        frames: the canonical frames of poses and canonical images.
         pixels: one image or more.
+        evidence: what features say about the clusters; None: nothing.
     """
-    embedding, misfits = embed_with_misfits(model, pixels)
+    embedding, misfits = embed_with_misfits(model, pixels, evidence=evidence)
+    embedding = frames.shown(embedding)
+    order, consistency = frames.sureness(embedding.cluster)
     return Answers(
         cluster=embedding.cluster.numpy(),
         probability=embedding.responsibilities.numpy(),
@@ -83,6 +104,8 @@ def answers_of(model: Model, calibration: Calibration, pixels: UInt8[Tensor, "n 
         z_c=embedding.z_c.numpy(),
         z=embedding.z.numpy(),
         tau=embedding.tau.numpy(),
+        symmetry=order,
+        consistency=consistency,
         misfit=misfits.numpy(),
     )
 
@@ -108,7 +131,7 @@ def frames_in(images: Pictures) -> list[Frame]:
             images.detach().cpu().movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
         )
     try:
-        each = list(of_stack(images) if isinstance(images, np.ndarray) else map(np.asarray, images))
+        each = stacked(images) if isinstance(images, np.ndarray) else list(map(np.asarray, images))
     except Unreadable as error:
         raise UserError(f"images: {error}.") from error
     if not each:
@@ -116,13 +139,28 @@ def frames_in(images: Pictures) -> list[Frame]:
     return [Frame(f"images[{i}]", image) for i, image in enumerate(each)]
 
 
+def stacked(images: np.ndarray) -> list[np.ndarray]:
+    """Images of an array (H, W), (n, H, W) or (n, H, W, C).
+
+    Raises:
+        Unreadable: it has another shape.
+    """
+    axes = {2: "HW", 3: "NHW", 4: "NHWC"}.get(images.ndim)
+    if axes is None:
+        raise Unreadable(f"has shape {images.shape}; use (H, W), (n, H, W) or (n, H, W, C)")
+    return list(of_stack(images, Reading(axes=axes)))
+
+
 def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W"]:
     """Convert one frame or more to the form that a model takes.
 
     Raises:
-        UserError: an image cannot be used. The message names the image.
+        UserError: an image cannot be used (the message names it), or all hold numbers of another
+            kind than those of the training.
     """
-    prepared = []
+    prepared, frames = [], list(frames)
+    good, _ = sifted(frames, "image")
+    recipe = suited(recipe, good, "images")
     for frame in frames:
         try:
             prepared.append(recipe(frame))

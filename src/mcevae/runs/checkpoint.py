@@ -141,7 +141,7 @@ def file_about(run: Path, name: str, which: str) -> Path:
 
 
 def check_source(run: Path, config: Config) -> None:
-    """Check that a run's images, and the table of their labels, still exist.
+    """Check that a run's images, and the files of their labels and features, still exist.
 
     A run records paths as they were given. So a whole project folder can be moved, and a shared run
     does not reveal anything about the machine it was made on.
@@ -151,6 +151,7 @@ def check_source(run: Path, config: Config) -> None:
     """
     data = config.data
     tables = [data.labels] if data.labels not in (None, "folders") else []
+    tables += [data.features] if data.features is not None else []
     missing = [] if is_there(data.source) else [data.source]
     # os.path.exists returns False for names that are too long
     missing += [table for table in tables if not os.path.exists(table)]

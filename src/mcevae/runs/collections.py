@@ -9,10 +9,11 @@ On screen and in groups.json a collection is called a group. In code a group is 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +22,8 @@ from sklearn.cluster import KMeans
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import read_text, write_text
 from mcevae.base.lock import locked
+from mcevae.runs.units import Units
+from mcevae.runs.upright import AS_FOUND, Upright
 
 FILE = "groups.json"
 FORMAT = 1
@@ -45,18 +48,17 @@ class Collection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collections:
+class Collections(Units):
     """All collections of a run. Every cluster is in them.
 
     Attributes:
-        clusters: number of clusters, K.
+        clusters, centres: see `Units`.
         entries: the collections; every unit is in exactly one of them.
-        centres: for each split cluster, the z of the centre of each part.
+        uprights: how people turned the frames of units; of others nobody did.
     """
 
-    clusters: int
     entries: tuple[Collection, ...]
-    centres: Mapping[int, Sequence[Sequence[float]]] = field(default_factory=dict)
+    uprights: Mapping[str, Upright] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         units = [unit for collection in self.entries for unit in collection.units]
@@ -64,8 +66,7 @@ class Collections:
             raise ValueError(
                 f"groups have {len(units)} units, too few for {self.clusters} clusters"
             )
-        if not all(0 <= k < self.clusters for k in self.centres):
-            raise ValueError("there are centres of clusters that do not exist")
+        self.check_centres()
         if sorted(units) != sorted(self.units):
             raise ValueError(f"groups hold the units {', '.join(units)}; each must be in one group")
         names = [collection.name for collection in self.entries]
@@ -75,12 +76,8 @@ class Collections:
             raise ValueError(
                 f"two groups of {', '.join(names)} have the same name; merge or rename them"
             )
-        if any(len(parts) < 2 for parts in self.centres.values()):
-            raise ValueError("a split cluster needs at least two centres")
-        if len({len(centre) for parts in self.centres.values() for centre in parts}) > 1:
-            raise ValueError("centres of split clusters have different lengths")
-        if not np.isfinite([x for parts in self.centres.values() for c in parts for x in c]).all():
-            raise ValueError("centres of split clusters are not finite")
+        if not set(self.uprights) <= set(units):
+            raise ValueError(f"units {', '.join(self.uprights)} are turned, but not all exist")
 
     @classmethod
     def plain(cls, clusters: int) -> "Collections":
@@ -89,17 +86,6 @@ class Collections:
             clusters=clusters,
             entries=tuple(Collection(name=str(k), units=(str(k),)) for k in range(clusters)),
         )
-
-    @property
-    def units(self) -> list[str]:
-        """All units, ordered by cluster."""
-        return [
-            unit
-            for k in range(self.clusters)
-            for unit in (
-                [f"{k}.{i}" for i in range(len(self.centres[k]))] if k in self.centres else [str(k)]
-            )
-        ]
 
     def assign(
         self, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
@@ -110,16 +96,7 @@ class Collections:
             ValueError: centres do not have the same length as z.
         """
         home = {unit: i for i, entry in enumerate(self.entries) for unit in entry.units}
-        found = np.array([home.get(str(k), -1) for k in range(self.clusters)])[cluster]
-        for k, parts in self.centres.items():
-            centres = np.asarray(parts, np.float32)
-            if centres.shape[1] != z.shape[1]:
-                raise ValueError(f"centres have {centres.shape[1]} numbers, z has {z.shape[1]}")
-            mine = np.flatnonzero(cluster == k)
-            distance = ((z[mine, None] - centres) ** 2).sum(-1)  # (n, parts)
-            homes = np.array([home[f"{k}.{i}"] for i in range(len(centres))])
-            found[mine] = homes[distance.argmin(1)]
-        return found
+        return np.array([home[unit] for unit in self.units])[self.units_of(cluster, z)]
 
     def renamed(self, index: int, name: str) -> "Collections":
         """Rename a collection. Returns changed collections.
@@ -191,9 +168,54 @@ class Collections:
             Collection(name=f"{old.name} {letter}", units=(name,))
             for letter, name in zip("ab", names, strict=True)
         )
+        kept = {name: turn for name, turn in self.uprights.items() if name != unit}
+        inherited = dict.fromkeys(names, self.uprights[unit]) if unit in self.uprights else {}
         return replace(
-            self, entries=before + parts + after, centres={**self.centres, int(k): centres}
+            self,
+            entries=before + parts + after,
+            centres={**self.centres, int(k): centres},
+            uprights=kept | inherited,
         )
+
+    def upright(self, index: int) -> Upright:
+        """How the frame of a collection is turned: that of its first unit.
+
+        Raises:
+            ValueError: there is no such collection.
+        """
+        return self.uprights.get(self._at(index).units[0], AS_FOUND)
+
+    def turned(self, index: int, degrees: float) -> "Collections":
+        """Turn what is drawn of a collection clockwise. Its units are turned alike.
+
+        Raises:
+            ValueError: there is no such collection, or the angle is not finite.
+        """
+        return self._set(index, lambda now: now.turned(degrees))
+
+    def set_upright(self, index: int, degrees: float) -> "Collections":
+        """Turn a collection to this angle from the frame that the model found.
+
+        If it has several units, the first is turned to this angle, and the others as much as it.
+
+        Raises:
+            ValueError: as for `turned`.
+        """
+        return self.turned(index, degrees - self.upright(index).degrees)
+
+    def flipped(self, index: int) -> "Collections":
+        """Exchange left and right in what is drawn of a collection.
+
+        Raises:
+            ValueError: there is no such collection.
+        """
+        return self._set(index, Upright.mirrored)
+
+    def _set(self, index: int, how: Callable[[Upright], Upright]) -> "Collections":
+        """Change the turns of all units of a collection; those that turn nothing are left out."""
+        own = {unit: how(self.uprights.get(unit, AS_FOUND)) for unit in self._at(index).units}
+        turns = {**self.uprights, **own}
+        return replace(self, uprights={unit: g for unit, g in turns.items() if g != AS_FOUND})
 
     def named(self, name: str) -> int:
         """Find a collection by its name, as an index into `entries`.
@@ -230,6 +252,8 @@ class Collections:
             "groups": [asdict(entry) for entry in self.entries],
             "centres": self.centres,
         }
+        if self.uprights:
+            content["uprights"] = {unit: asdict(turn) for unit, turn in self.uprights.items()}
         return json.dumps(content, indent=1) + "\n"
 
     def write(self, run: Path) -> None:
@@ -274,26 +298,38 @@ class Collections:
         """
         path = run / FILE
         try:
-            values = json.loads(read_text(path))
-            if values["format"] != FORMAT:
-                raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
-            return cls(
-                clusters=int(values["clusters"]),
-                entries=tuple(
-                    Collection(name=str(one["name"]), units=tuple(map(str, one["units"])))
-                    for one in values["groups"]
-                ),
-                centres={
-                    int(k): [[float(value) for value in centre] for centre in parts]
-                    for k, parts in values["centres"].items()
-                },
-            )
+            return cls.from_dict(json.loads(read_text(path)))
         except FileNotFoundError:
             return None
         except DAMAGE as error:
             raise UserError(
                 f"{path}: does not fit this run ({error}); correct it, or move it away."
             ) from error
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Collections":
+        """Read collections from JSON values, as `to_json` writes them.
+
+        Raises:
+            Exception: one of the types in `DAMAGE`: the values are not collections.
+        """
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
+        return cls(
+            clusters=int(values["clusters"]),
+            entries=tuple(
+                Collection(name=str(one["name"]), units=tuple(map(str, one["units"])))
+                for one in values["groups"]
+            ),
+            centres={
+                int(k): [[float(value) for value in centre] for centre in parts]
+                for k, parts in values["centres"].items()
+            },
+            uprights={
+                str(unit): Upright.from_dict(turn)
+                for unit, turn in values.get("uprights", {}).items()
+            },
+        )
 
 
 def check_name(name: str) -> None:

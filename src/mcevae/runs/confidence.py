@@ -25,6 +25,7 @@ from mcevae.models.contract import Model, Output
 from mcevae.models.likelihood import bce
 from mcevae.runs.checkpoint import file_about
 from mcevae.runs.infer import Embedding, embed, outputs
+from mcevae.runs.symmetry import Symmetry
 
 FILE = "calibration.json"
 LEVELS = 101
@@ -41,7 +42,10 @@ def misfit(x: Float[Tensor, "B C H W"], drawn: Float[Tensor, "B C H W"]) -> Floa
 
 
 def embed_with_misfits(
-    model: Model, pixels: Tensor, see: Callable[[Tensor, Output], None] | None = None
+    model: Model,
+    pixels: Tensor,
+    see: Callable[[Tensor, Output], None] | None = None,
+    evidence: Float[Tensor, "N K"] | None = None,
 ) -> tuple[Embedding, Float[Tensor, " N"]]:
     """Compute the latents of images, and how far the images are from their reconstructions.
 
@@ -49,6 +53,7 @@ def embed_with_misfits(
         model: model in evaluation mode.
         pixels: (N, C, H, W) uint8, one image or more.
         see: is called with each batch of images and the model's outputs for it.
+        evidence: what features say about the clusters; None: nothing.
     """
     misfits: list[Tensor] = []
 
@@ -59,7 +64,7 @@ def embed_with_misfits(
                 see(x, out)
             yield x, out
 
-    return embed(model, pixels, track=noted), torch.cat(misfits)
+    return embed(model, pixels, track=noted, evidence=evidence), torch.cat(misfits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +75,13 @@ class Calibration:
         temperature: flattens the responsibilities, see `flattened`.
         misfits: (LEVELS,) quantiles, from 0 to 1, of the misfit of validation images.
         n: number of validation images.
+        symmetry: of the clusters, measured on training images; None: it is not known.
     """
 
     temperature: float
     misfits: tuple[float, ...]
     n: int
+    symmetry: Symmetry | None = None
 
     def confidence(self, responsibilities: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """Probability that the same thing, seen in another pose, gets the same cluster.
@@ -116,7 +123,24 @@ class Calibration:
         temperature, n = float(values["temperature"]), int(values["n"])
         if not SMALLEST <= temperature <= 1 / SMALLEST or n < 0:
             raise ValueError(f"temperature is {temperature:g}, measured on {n} images")
-        return cls(**{**values, "temperature": temperature, "misfits": misfits, "n": n})
+        symmetry = values.get("symmetry")
+        known = {
+            "temperature": temperature,
+            "misfits": misfits,
+            "n": n,
+            "symmetry": None if symmetry is None else Symmetry.from_dict(symmetry),
+        }
+        return cls(**{**values, **known})
+
+    def fitting(self, clusters: int) -> "Calibration":
+        """Return it, after a check that it is of a model with K clusters.
+
+        Raises:
+            ValueError: it is of another.
+        """
+        if self.symmetry is not None and len(self.symmetry.order) != clusters:
+            raise ValueError(f"symmetry of {len(self.symmetry.order)} clusters, not {clusters}")
+        return self
 
     @classmethod
     def read(cls, run: Path, which: str = "best", weights: str | None = None) -> "Calibration":

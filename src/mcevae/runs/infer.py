@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from jaxtyping import Float
 from pyarrow import csv, parquet
 from torch import Tensor
 
@@ -28,7 +29,9 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def outputs(model: Model, pixels: Tensor) -> Iterator[tuple[Tensor, Output]]:
+def outputs(
+    model: Model, pixels: Tensor, evidence: Float[Tensor, "N K"] | None = None
+) -> Iterator[tuple[Tensor, Output]]:
     """Yield batches of images (B, C, H, W), from 0 to 1, with the model's outputs for them.
 
     Latents are posterior means, so that the same images always give the same outputs. A batch has
@@ -37,12 +40,15 @@ def outputs(model: Model, pixels: Tensor) -> Iterator[tuple[Tensor, Output]]:
     Args:
         model: model in evaluation mode.
         pixels: (N, C, H, W) uint8.
+        evidence: what features say about the clusters, see `evidence`. None: nothing.
     """
     device = next(model.parameters()).device
-    for chunk in pixels.split(model.at_once):
-        x = to_float(chunk.to(device))
+    for start in range(0, len(pixels), model.at_once):
+        rows = slice(start, start + model.at_once)
+        x = to_float(pixels[rows].to(device))
+        more = {} if evidence is None else {"evidence": evidence[rows].to(device)}
         with torch.inference_mode():
-            out = model(x, sample=False)
+            out = model(x, sample=False, **more)
         yield x, out
 
 
@@ -77,15 +83,21 @@ class Embedding:
         return mirrored(self.element)
 
 
-def embed(model: Model, pixels: Tensor, track: Track = iter) -> Embedding:
+def embed(
+    model: Model,
+    pixels: Tensor,
+    track: Track = iter,
+    evidence: Float[Tensor, "N K"] | None = None,
+) -> Embedding:
     """Compute latents and canonical images of (N, C, H, W) uint8 images.
 
     Args:
         model: model in evaluation mode.
         pixels: (N, C, H, W) uint8.
         track: wraps the batches, for example to show a progress bar.
+        evidence: what features say about the clusters; None: nothing.
     """
-    return joined([taken(out) for _, out in track(outputs(model, pixels))])
+    return joined([taken(out) for _, out in track(outputs(model, pixels, evidence))])
 
 
 def taken(out: Output) -> Embedding:

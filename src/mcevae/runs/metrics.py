@@ -175,7 +175,7 @@ def repose(posed: Posed, config: Config) -> Posed:
     If the upright images are known, they are posed again, so that the second pose stays inside the
     support. Otherwise the images are moved from their present pose.
     """
-    group = group_of(config.data_group or config.model.group, mirror=config.model.mirror)
+    group = group_of(config.data_group or config.model.group, mirror=config.model.mirror is True)
     images = posed.images
     if posed.upright is not None:
         images = Images(name=images.name, pixels=posed.upright)
@@ -188,7 +188,13 @@ def repose(posed: Posed, config: Config) -> Posed:
     )
 
 
-def evaluate(model: Model, config: Config, data: Splits, split: str = "test") -> Scores:
+def evaluate(
+    model: Model,
+    config: Config,
+    data: Splits,
+    split: str = "test",
+    evidence: Float[Tensor, "n K"] | None = None,
+) -> Scores:
     """Compute all scores of a model on one split that the known labels and poses allow.
 
     Args:
@@ -196,11 +202,16 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         config: settings of the run.
         data: posed images of the run.
         split: test (frames are estimated on validation images) or validation (on training images).
+        evidence: what features say about the clusters of its images; None: nothing. It counts for
+            clusters and poses, not for reconstructions and second poses.
     """
     scored: Posed = getattr(data, split)
     held = data.validation if split == "test" else data.train.subset(slice(len(data.validation)))
     found = embed(model, scored.images.pixels)
     known = config.model.clusters if config.model.clusters != "auto" else None
+    plain = found
+    if evidence is not None:
+        found = embed(model, scored.images.pixels, evidence=evidence)
     scores = clustering(found, scored.images.labels, known)
     scores |= reconstruction(model, scored.images.pixels)
     if scored.elements is not None and held.elements is not None:
@@ -209,4 +220,4 @@ def evaluate(model: Model, config: Config, data: Splits, split: str = "test") ->
         scores |= poses(found, scored.elements, own, model.group, pixels)
         if model.rotations > 1:
             scores |= coverage(model, scored.images.pixels, scored.elements, own)
-    return scores | invariance(found, embed(model, repose(scored, config).images.pixels))
+    return scores | invariance(plain, embed(model, repose(scored, config).images.pixels))

@@ -3,20 +3,20 @@
 The checkpoint is read once, when the run is opened. Everything else is read when it is needed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
 from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.contract import Track
-from mcevae.images.splits import Splits
+from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.answers import Answers, answers_of
@@ -24,9 +24,12 @@ from mcevae.runs.checkpoint import check_data, check_source, file_about, load_mo
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
 from mcevae.runs.data import prepare_for
-from mcevae.runs.infer import default_device, latent_sizes
+from mcevae.runs.evidence import Evidence, learn
+from mcevae.runs.frames import Frames
+from mcevae.runs.infer import default_device, embed, latent_sizes
 from mcevae.runs.metrics import evaluate
 from mcevae.runs.scores import Scores, write_scores
+from mcevae.runs.symmetry import Symmetry, measure
 
 R = TypeVar("R", bound="TrainedRun")
 Device = torch.device | str | None
@@ -115,12 +118,27 @@ class TrainedRun:
                 are missing or have changed.
         """
         try:
-            return Calibration.read(self.folder, self.checkpoint, self.identity)
+            return self._calibration()
         except UserError:
             if self.checkpoint == "best":
                 raise
         self.calibrate(self.data())
         return self.calibration
+
+    def _calibration(self) -> Calibration:
+        """Read the calibration for this checkpoint.
+
+        Raises:
+            UserError: it is missing or damaged, or was made for other weights or clusters.
+        """
+        found = Calibration.read(self.folder, self.checkpoint, self.identity)
+        try:
+            return found.fitting(self.clusters)
+        except ValueError as error:
+            raise UserError(
+                f"{self.folder}: its calibration does not fit ({error}); make it again with mcevae "
+                f"report {self.folder}."
+            ) from error
 
     @property
     def collections(self) -> Collections:
@@ -130,6 +148,42 @@ class TrainedRun:
             UserError: the file is damaged, or was made for another number of clusters.
         """
         return Collections.read(self.folder, self.clusters)
+
+    @property
+    def symmetry(self) -> Symmetry | None:
+        """Symmetry of the clusters, and consistency of their frames; None: it was not measured.
+
+        It is saved with the calibration; `mcevae report` measures both again.
+        """
+        known = self.__dict__.get("calibration")  # somebody has read or made it
+        try:
+            known = known or self._calibration()
+        except UserError:
+            return None
+        return known.symmetry
+
+    @property
+    def frames(self) -> Frames:
+        """The canonical frames of the run, as people have turned them (groups.json).
+
+        Raises:
+            UserError: as for `collections`, or the group of the poses does not have these turns.
+        """
+        return Frames(
+            group=self.model.group,
+            background=self.model.background,
+            collections=self.collections,
+            symmetry=self.symmetry,
+        )
+
+    def regroup(self, collections: Collections) -> None:
+        """Save groups and frames in groups.json of the run.
+
+        Raises:
+            UserError: the group of the poses does not have the turns of the frames.
+        """
+        Frames(collections=collections, group=self.model.group, background=self.model.background)
+        collections.write(self.folder)
 
     @cached_property
     def identity(self) -> str:
@@ -151,24 +205,78 @@ class TrainedRun:
         return data
 
     def calibrate(self, data: Splits) -> None:
-        """Calibrate confidence and outlier score on the validation images, and save the result."""
-        pixels = data.validation.images.pixels
-        self.calibration = calibrate(self.model, self.settings, pixels)
+        """Calibrate confidence and outlier score on the validation images, and save the result.
+
+        Symmetries of the clusters are found on the training images, and saved with it.
+        """
+        model, settings = self.model, self.settings
+        found = calibrate(model, settings, data.validation.images.pixels)
+        symmetry = measure(model, settings, data.train.images.pixels)
+        self.calibration = replace(found, symmetry=symmetry)
         self.calibration.write(self.folder, self.checkpoint, self.identity)
+        if data.train.images.features is not None:
+            self.evidence = self.learned_evidence(data)
+            self.evidence.write(self.folder, self.checkpoint, self.identity)
+
+    def learned_evidence(self, data: Splits) -> Evidence:
+        """Learn what the features of the run's images say about its clusters."""
+        known = []
+        for part in (data.train.images, data.validation.images):
+            assert part.features is not None
+            known += [part.features, embed(self.model, part.pixels).responsibilities]
+        return learn(*known)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What features say about the clusters.
+
+        Raises:
+            UserError: the run was trained without --features, or the file is missing or damaged.
+        """
+        if self.settings.data.features is None:
+            raise UserError(
+                f"{self.folder}: was trained without features; leave out --features here, or train "
+                "with them."
+            )
+        try:
+            return Evidence.read(self.folder, self.checkpoint, self.identity, self.clusters)
+        except UserError:
+            if self.checkpoint == "best":
+                raise
+        self.calibrate(self.data())  # that of last is made when it is needed
+        return self.__dict__["evidence"]
+
+    def told(self, features: Float[Tensor, "n D"] | None) -> Float[Tensor, "n K"] | None:
+        """What the features of images say about their clusters; None if there are none.
+
+        Raises:
+            UserError: as for `evidence`.
+        """
+        return None if features is None else self.evidence(features)
 
     def scores(self, data: Splits, split: str = "test") -> Scores:
         """Compute all scores on one split of the run's images, see `metrics.evaluate`."""
-        return evaluate(self.model, self.settings, data, split)
+        part: Posed = getattr(data, split)
+        evidence = self.told(part.images.features)
+        return evaluate(self.model, self.settings, data, split, evidence)
 
     def keep(self, scores: Scores, split: str = "test") -> None:
         """Write scores to metrics.json. Another split or checkpoint gets a file of its own."""
         path = self.file("metrics.json" if split == "test" else f"metrics-{split}.json")
         write_scores(scores, path, split=split, checkpoint=self.checkpoint, epoch=self.epoch)
 
-    def answers(self, pixels: UInt8[Tensor, "n C H W"]) -> Answers:
+    def answers(
+        self, pixels: UInt8[Tensor, "n C H W"], features: Float[Tensor, "n D"] | None = None
+    ) -> Answers:
         """Run the model on images that `recipe` has prepared.
 
+        Args:
+            pixels: the images.
+            features: of a run that was trained with features. None: clusters come from the images
+                alone.
+
         Raises:
-            UserError: the calibration is missing or damaged.
+            UserError: the calibration is missing or damaged, or groups.json is damaged.
         """
-        return answers_of(self.model, self.calibration, pixels)
+        told = self.told(features)
+        return answers_of(self.model, self.calibration, self.frames, pixels, told)

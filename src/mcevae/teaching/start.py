@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.graph import invariant_graph, reach_of
+from mcevae.teaching.described import graphs_of, steadiest
+from mcevae.teaching.graph import reach_of
 from mcevae.teaching.rings import Track, most_alike, turns
 from mcevae.teaching.upright import Oriented, moved, orient
 
@@ -47,6 +48,7 @@ def invariant_start(
     by: Literal["tangent", "euclidean"] = "tangent",
     subset: int = 20_000,
     seed: int = 0,
+    features: Float[Tensor, "n f"] | None = None,
     track: Track = iter,
 ) -> InvariantStart:
     """Sort images by what they show, however they lie, and find how each lies.
@@ -62,6 +64,7 @@ def invariant_start(
         by: distance of images once they are aligned.
         subset: number of random images in the graph. The others are compared with some of them.
         seed: seed of the subset, the clusters and the synchronisation.
+        features: numbers that describe each image as well; see `teaching.described`.
         track: wraps the list of parts of the graph, to show progress.
 
     Raises:
@@ -71,9 +74,12 @@ def invariant_start(
     order = torch.randperm(len(rings), generator=generator)
     rows, rest = order[:subset], order[subset:]
     reach = reach_of(half_width)
-    graph = invariant_graph(rings[rows], neighbours, reach=reach, mirror=mirror, by=by, track=track)
-    grouping = start_clusters(
-        rings[rows].flatten(1), graph, clusters, most=most, restarts=restarts, seed=seed
+    own = None if features is None else features[rows]
+    graph, grouping = steadiest(
+        graphs_of(rings[rows], own, neighbours, reach=reach, mirror=mirror, by=by, track=track),
+        lambda graph: start_clusters(
+            rings[rows].flatten(1), graph, clusters, most=most, restarts=restarts, seed=seed
+        ),
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
     labels = torch.empty(len(rings), dtype=torch.long)

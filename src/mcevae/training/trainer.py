@@ -98,6 +98,7 @@ class Trainer:
         self.ranks.seed(settings.train.seed)  # after the weights, which are alike
         self.support = settings.support.half_widths(model.group)
         self.teacher = model.teacher(settings, self.learned.images.pixels)
+        self.teacher.features = data.train.images.features
         self.size = min(settings.train.batch_size, len(data.train.images) // self.ranks.count)
         require(
             self.size > 0,

@@ -40,6 +40,11 @@ function averageFacts(group) {
   return [heading, el("div", { class: "halves" }, ...curve, el("p", { class: "small" }, group.average.words))];
 }
 
+// Orders of symmetry of a group's clusters, such as "1" or "2, 1".
+function symmetryText(order) {
+  return [...order].every((letter) => "1, ".includes(letter)) ? "no symmetry" : `symmetry of order ${order}`;
+}
+
 function groupCard(group, index) {
   const members = membersOf(index);
   const label = group.label ? `, ${percent(group.label_share)} labelled ${group.label}` : "";
@@ -51,12 +56,14 @@ function groupCard(group, index) {
       averageFigure(group, index),
       el("div", {}, el("h3", {}, `Group ${group.name}`),
         el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
+        group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
+        group.turned ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,
         el("button", { type: "button", class: "small", click: () => showMembers(index) }, "All members"))),
     state.live && state.live.groupTools(index),
     el("h4", {}, "Most typical"), thumbs(group.typical),
     el("h4", {}, "Most doubtful"), thumbs(group.doubtful),
     ...averageFacts(group),
-    el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members)),
+    el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members, group.degrees)),
   );
 }
 

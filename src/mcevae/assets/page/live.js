@@ -54,7 +54,7 @@ function drawTools() {
   document.getElementById("undo").disabled = !state.undo;
 }
 
-// The tools of a group: name it, split it, mark it for a merge.
+// The tools of a group: name it, split it, mark it for a merge, and turn its frame.
 function groupTools(index) {
   const { id, name } = state.groups[index];
   const field = el("input", { value: name, maxlength: "80", "aria-label": `name of group ${name}` });
@@ -65,10 +65,23 @@ function groupTools(index) {
     type: "checkbox", "aria-label": `mark group ${name}`,
     change: (event) => { event.target.checked ? chosen.add(id) : chosen.delete(id); drawTools(); },
   });
-  return el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
+  const tools = el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
     field, el("button", {}, "Name"),
     el("button", { type: "button", click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split"),
     el("label", {}, mark, " merge"));
+  return el("div", {}, tools, turnTools(id, name));
+}
+
+// Which way is up in a group: turn its canonical image, or mirror it.
+function turnTools(id, name) {
+  const turn = (text, title, change) => el("button", {
+    type: "button", title, "aria-label": `${title} of group ${name}`,
+    click: () => regroup("turn", { group: id, ...change }, `The frame of group ${name} is turned.`),
+  }, text);
+  return el("div", { class: "row turns" }, el("span", { class: "soft small" }, "Which way is up"),
+    turn("↺", "turn the frame left by 15 degrees", { degrees: -15 }),
+    turn("↻", "turn the frame right by 15 degrees", { degrees: 15 }),
+    ...(state.images.mirrored ? [turn("⇋", "mirror the frame", { flip: true })] : []));
 }
 
 // The strip of an image, drawn by the server when somebody opens it.

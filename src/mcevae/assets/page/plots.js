@@ -26,7 +26,8 @@ function titled(picture, caption, text) {
 }
 
 // Petals of 10 degrees. 0 is up, angles go clockwise. The area of a petal is its share of the images.
-function rose(degrees, { name, half_width: halfWidth }) {
+// The support has another middle if somebody has turned the frame.
+function rose(degrees, { name, half_width: halfWidth }, middleOfSupport) {
   const [bins, middle, reach] = [36, 60, 46];
   const counts = counted(degrees, -180, 180, bins);
   const most = Math.max(1, ...counts);
@@ -44,7 +45,7 @@ function rose(degrees, { name, half_width: halfWidth }) {
     picture.append(svg("path", { class: "bar", d: path }));
   });
   if (halfWidth < 175) {
-    for (const edge of [-halfWidth, halfWidth]) {
+    for (const edge of [middleOfSupport - halfWidth, middleOfSupport + halfWidth]) {
       picture.append(svg("path", { class: "edge", d: `M ${middle} ${middle} L ${at(edge, reach)}` }));
     }
   }
@@ -99,9 +100,9 @@ function agreement({ frequency, correlation, resolutions, thresholds, words }) {
   return titled(picture, "agreement of two halves", words);
 }
 
-function posePlots(members) {
+function posePlots(members, turned = 0) {
   return state.images.coordinates.map((coordinate, t) => {
     const values = members.map((id) => state.images.pose[t][id]);
-    return coordinate.unit === "deg" ? rose(values, coordinate) : bars(values, coordinate);
+    return coordinate.unit === "deg" ? rose(values, coordinate, -turned) : bars(values, coordinate);
   });
 }

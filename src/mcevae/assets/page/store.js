@@ -18,11 +18,16 @@ function readImages(images) {
   images.pose = images.pose.map(unpacked);
   images.labels = images.labels && unpacked(images.labels);
   images.mirrored = images.mirrored && unpacked(images.mirrored);
+  images.asFound = { pose: images.pose, mirrored: images.mirrored };
   state.images = images;
 }
 
+// The groups, and the poses in their frames, if somebody has turned one.
 function readGroups(groups) {
   Object.assign(state, groups, { of: unpacked(groups.of) });
+  const { turned } = groups;
+  const poses = turned ? { pose: turned.pose.map(unpacked), mirrored: turned.mirrored && unpacked(turned.mirrored) } : state.images.asFound;
+  Object.assign(state.images, poses);
 }
 
 // Make an element with attributes, listeners (functions) and children. Text is never read as markup.

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mcevae.images.readers.frames import Unreadable, within_bounds
+from mcevae.images.readers.axes import axes_of, channel_of, images_of
+from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.reading import Reading
 
 MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
 """An array of a .npz is refused if it has more bytes than the first number, and also more than the
@@ -17,18 +19,31 @@ second times its packed size."""
 ARRAYS = (".npy", ".npz")
 
 
-def numpy_array(path: Path) -> Iterator[np.ndarray]:
-    """A .npy of one image (H, W), or of many, mapped from disk; or the array `images` of a .npz."""
+def numpy_array(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+    """A .npy, mapped from disk, or an array of a .npz: `images`, or the only one."""
     if path.suffix.lower() == ".npy":
         try:
             with path.open("rb") as file:
                 check_header(file, path.stat().st_size)
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Unreadable:
+            raise
         except Exception as error:  # damaged files raise many types
             raise Unreadable("is not a readable NumPy file of numbers") from error
-    elif (stack := from_archive(path, "images")) is None:
+    elif (stack := from_archive(path, "images")) is None and (stack := only_array(path)) is None:
         raise Unreadable("has no array named images")
-    yield from of_stack(stack)
+    yield from of_stack(stack, reading)
+
+
+def only_array(path: Path) -> np.ndarray | None:
+    """The array of a .npz that has one alone; None if it has others.
+
+    Raises:
+        Unreadable: as for `from_archive`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return from_archive(path, names[0].removesuffix(".npy")) if len(names) == 1 else None
 
 
 def from_archive(path: Path, name: str) -> np.ndarray | None:
@@ -59,13 +74,18 @@ def check_header(file: BufferedIOBase, size: int) -> None:
         size: bytes of the file.
 
     Raises:
-        Exception: of many types; the file is damaged.
+        Unreadable: it holds Python objects.
+        Exception: of many other types; the file is damaged.
     """
     headers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     shape, _, kind = headers[np.lib.format.read_magic(file)](file)
+    if kind.hasobject:
+        raise Unreadable(
+            f"holds Python objects (dtype {kind}), which could run code; save an array of numbers"
+        )
     if kind.itemsize == 0 or min(shape, default=0) < 0:
         raise ValueError(f"an array of {shape} times nothing")
     if math.prod(shape) * kind.itemsize > size:
@@ -90,16 +110,16 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
     return archive[name]
 
 
-def of_stack(stack: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Images of an array (H, W), (n, H, W) or (n, H, W, C)."""
-    if stack is None or stack.ndim not in (2, 3, 4):
-        shape = None if stack is None else stack.shape
-        raise Unreadable(f"has shape {shape}; use (H, W), (n, H, W) or (n, H, W, C)")
-    if stack.size == 0:  # any number of images of nothing
-        raise Unreadable(f"has shape {stack.shape}, which holds no pixels")
-    for pixels in stack[None] if stack.ndim == 2 else stack:
-        within_bounds((pixels.shape[1], pixels.shape[0]))
-        yield from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
+def of_stack(stack: np.ndarray, reading: Reading) -> Iterator[np.ndarray]:
+    """Images of an array, (H, W) or (H, W, C), by the axes that it has or that are given."""
+    axes = axes_of(stack.shape, reading)
+    images = images_of(stack, axes)
+    taken: int | slice | None = None
+    for pixels in images:
+        if taken is None and "C" in axes:
+            taken = channel_of(pixels.shape[-1], reading, opacity=True)
+        whole = from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
+        yield whole if taken is None else whole[..., taken]
 
 
 def from_disk(pixels: np.memmap) -> np.ndarray:

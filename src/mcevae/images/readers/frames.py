@@ -1,9 +1,10 @@
 """Frames: single images as stored in a file, and the reasons why one cannot be used."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
 MOST_BYTES = 8 * MOST_PIXELS
 """The same for frames whose pixels take more than a byte."""
+ALIKE = 3
+"""So many frames of one file that cannot be used for the same reason are told in one line."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,40 @@ class Fault:
     reason: str
 
 
+def gathered(faults: Iterable[Fault]) -> list[Fault]:
+    """The same faults, with `ALIKE` or more frames of one file and one reason in one line."""
+    lines: list[Fault] = []
+    for (file, numbered, reason), group in groupby(faults, place_of):
+        alike = list(group)
+        if not numbered or len(alike) < ALIKE:
+            lines += alike
+            continue
+        first, last = (one.name.rpartition("#")[2] for one in (alike[0], alike[-1]))
+        many = f"{reason} ({len(alike):,} of its images, from #{first} to #{last})"
+        lines.append(Fault(file, many))
+    return lines
+
+
+def place_of(fault: Fault) -> tuple[str, bool, str]:
+    """The file of a fault, whether it is one of its frames, and the reason."""
+    file, mark, number = fault.name.rpartition("#")
+    numbered = bool(mark) and number.isdecimal()
+    return file if numbered else fault.name, numbered, fault.reason
+
+
 def write_faults(faults: Sequence[Fault], path: Path) -> None:
     """Write a table of faults as CSV, if there are any."""
     if faults:
-        write_rows(path, ("file", "reason"), [(fault.name, fault.reason) for fault in faults])
+        rows = [(fault.name, fault.reason) for fault in gathered(faults)]
+        write_rows(path, ("file", "reason"), rows)
 
 
 class Unreadable(Exception):
     """Why a file or a frame cannot be used, as the end of a sentence that begins with its name."""
+
+
+Found = np.ndarray | Unreadable
+"""What a reader gives for each image of a file: its pixels, or why it has none."""
 
 
 def within_bounds(size: tuple[int, int]) -> None:

@@ -7,39 +7,47 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from mcevae.base.errors import UserError
 from mcevae.images.readers.arrays import ARRAYS, numpy_array
-from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.readers.mrc import mrc
+from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable
+from mcevae.images.readers.mrc import MRC, PACKED, mrc
 from mcevae.images.readers.pictures import PICTURES, picture
+from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.tables import parquet_table
 
-READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {
+Reader = Callable[[Path, Reading], Iterator[Found]]
+READERS: dict[str, Reader] = {
     **dict.fromkeys(PICTURES, picture),
     **dict.fromkeys(ARRAYS, numpy_array),
     ".parquet": parquet_table,
-    ".mrc": mrc,
-    ".mrcs": mrc,
+    **dict.fromkeys(MRC, mrc),
+    **{f"{ending}{packed}": mrc for ending in MRC for packed in PACKED},
 }
 """What reads files of each ending."""
 
 
-def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
+def ending_of(path: Path | str) -> str:
+    """The ending of a file's name in small letters, which says how it is read: .mrc, .mrc.gz."""
+    endings = [ending.lower() for ending in Path(path).suffixes[-2:]]
+    return "".join(endings if endings[-1:] and endings[-1] in PACKED else endings[-1:])
+
+
+def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator[Frame | Fault]:
     """Frames of one file in order. A file that cannot be read further ends with a fault.
 
     Args:
         path: of the file.
         name: what frames are called.
+        reading: choices where files leave one; None: the usual ones.
     """
+    reading = (reading or Reading()).of(name)
     count, held, fault = 0, None, None
     try:
-        for pixels in reader_of(path)(path):  # one behind, to know whether there are several
+        for found in reader_of(path)(path, reading):
             if held is not None:
-                yield Frame(f"{name}#{count}", held)
+                yield told(f"{name}#{count}", held)
                 count += 1
-            held = pixels
+            held = found  # one behind, to know whether there are several
         if held is None:
             raise Unreadable("holds no images")
     except UserError:
@@ -49,18 +57,23 @@ def frames_of(path: Path, name: str) -> Iterator[Frame | Fault]:
     except Exception as error:  # damaged files raise whatever their decoders stumble over
         fault = Fault(name, f"cannot be read ({type(error).__name__}: {error})")
     if held is not None:
-        yield Frame(f"{name}#{count}" if count or fault else name, held)
+        yield told(f"{name}#{count}" if count or fault else name, held)
     if fault is not None:
         yield fault
 
 
-def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
+def told(name: str, found: Found) -> Frame | Fault:
+    """What a reader found for one image, under its name."""
+    return Fault(name, str(found)) if isinstance(found, Unreadable) else Frame(name, found)
+
+
+def reader_of(path: Path) -> Reader:
     """The reader of a file.
 
     Raises:
         Unreadable: the file is not there, is empty, or is of a kind that nothing here reads.
     """
-    if path.suffix.lower() not in READERS:
+    if (ending := ending_of(path)) not in READERS:
         raise Unreadable(f"is not a known type of file; use {', '.join(READERS)}")
     try:
         state = path.stat()
@@ -70,4 +83,4 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[np.ndarray]]:
         raise Unreadable("is not a regular file")
     if state.st_size == 0:
         raise Unreadable("is empty")
-    return READERS[path.suffix.lower()]
+    return READERS[ending]

@@ -1,33 +1,75 @@
 """Pictures in Parquet tables."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pyarrow as pa
 from pyarrow import parquet
 
-from mcevae.images.readers.frames import MOST_BYTES, Unreadable
+from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable
 from mcevae.images.readers.pictures import pages
+from mcevae.images.readers.reading import Reading
 
 ROWS = 64
 """Rows of a table that are in memory at once."""
 
 
-def parquet_table(path: Path) -> Iterator[np.ndarray]:
-    """Pictures in a column `image` of a Parquet table: bytes, or a struct with some.
+def parquet_table(path: Path, reading: Reading) -> Iterator[Found]:
+    """Pictures in a column of a Parquet table: bytes, or a struct with some.
 
-    Hugging Face datasets, Ray Data and Embedding Atlas keep them in this way. Reading ends at the
-    first picture that cannot be read.
+    Hugging Face datasets, Ray Data and Embedding Atlas keep them in this way. The column is
+    `image`, or the only one that can hold pictures. A row that cannot be read costs that row alone.
     """
     with parquet.ParquetFile(path) as file:
-        if "image" not in file.schema_arrow.names:
-            raise Unreadable("has no column named image")
-        for batch in file.iter_batches(ROWS, columns=["image"]):
+        column = column_of(file.schema_arrow)
+        if column != "image":
+            reading.note(f"has no column named image, so {column} is read")
+        for batch in file.iter_batches(ROWS, columns=[column]):
             for value in batch.column(0):
-                content = value.as_py()
-                content = content.get("bytes") if isinstance(content, dict) else content
-                if not isinstance(content, bytes):
-                    raise Unreadable("has an image that is not kept as bytes")
-                if len(content) > MOST_BYTES:
-                    raise Unreadable("has an image with too many bytes")
-                yield next(pages(path, content))
+                try:
+                    found = one_picture(value.as_py(), reading)
+                except Unreadable as error:
+                    found = error
+                except Exception as error:  # damaged pictures raise whatever decoders meet
+                    found = Unreadable(f"cannot be read ({type(error).__name__}: {error})")
+                yield found
+
+
+def column_of(schema: pa.Schema) -> str:
+    """The column that holds pictures.
+
+    Raises:
+        Unreadable: there is none, or it is not clear which.
+    """
+    if "image" in schema.names:
+        return "image"
+    able = [field.name for field in schema if holds_bytes(field.type)]
+    if len(able) != 1:
+        raise Unreadable(f"has no column named image; its columns are {', '.join(schema.names)}")
+    return able[0]
+
+
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether values of a type are bytes, or structs with some."""
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and holds_bytes(field.type) for field in kind)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def one_picture(value: Any, reading: Reading) -> Found:
+    """The picture of one row.
+
+    Raises:
+        Unreadable: the row is empty, has no bytes, or too many.
+        Exception: of many types; the picture is damaged.
+    """
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not content:
+        raise Unreadable("is an empty row")
+    if not isinstance(content, bytes):
+        raise Unreadable("has an image that is not kept as bytes")
+    if len(content) > MOST_BYTES:
+        raise Unreadable("has an image with too many bytes")
+    return next(pages(BytesIO(content), reading))

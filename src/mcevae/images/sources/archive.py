@@ -68,13 +68,16 @@ class ArchiveSource(StackSource):
         array = self.array(name)
         if array is None:
             raise UserError(f"{self.name}: has no array {name}; add it.")
-        if array.ndim not in (3, 4):
+        if array.ndim < 3:
             raise UserError(
                 f"{self.name}: its array {name} has shape {array.shape}; use (n, H, W) or "
                 "(n, H, W, C)."
             )
+        reading = self.reading.of(f"{self.name}: {name}")
         try:
-            return [Frame(f"{name}#{i}", pixels) for i, pixels in enumerate(of_stack(array))]
+            return [
+                Frame(f"{name}#{i}", pixels) for i, pixels in enumerate(of_stack(array, reading))
+            ]
         except Unreadable as error:
             raise UserError(f"{self.name}: its array {name} {error}.") from error
 

@@ -6,7 +6,7 @@ A kind of source is a class with this interface in a file of this folder, and a 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -19,7 +19,9 @@ from torch import Tensor
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images, ImageSet
+from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
@@ -50,11 +52,13 @@ class Position:
         file: number of the file, from 0.
         frame: number of the frame in the file, from 0; without files, of the frame in the share.
         images: how many images came before.
+        entries: the same, with those that could not be used; only counted if all images are read.
     """
 
     file: int = 0
     frame: int = 0
     images: int = 0
+    entries: int = 0
 
 
 START = Position()
@@ -71,6 +75,7 @@ class Part:
         end: where the next part begins.
         done: share of the source that is done after this part, 0 to 1.
         ids: number of each image; None: images are counted through the parts.
+        places: number of each image in the source, with those that cannot be used; None: `ids`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -79,6 +84,7 @@ class Part:
     end: Position
     done: float
     ids: list[int] | None = None
+    places: list[int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,7 @@ class Source(ABC):
         settings: how its images are read.
         named: whether each image has a name, which tables then list.
         packable: whether `mcevae pack` can bring its images to one form.
+        counted: whether the number of an image in a share says how many come before it.
         part_size: images of a part, but for the last one.
         raw: whether its frames have the intensities of their files. False: they already went
             through a recipe.
@@ -111,11 +118,18 @@ class Source(ABC):
 
     named: ClassVar[bool] = False
     packable: ClassVar[bool] = False
+    counted: ClassVar[bool] = True
     part_size: ClassVar[int] = 2000
     raw: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         self.name, self.settings = name, settings
+        self.reading = Reading.by(settings)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was said of the images while they were read, one sentence for each thing."""
+        return [f"{sentence}." for sentence in self.reading.notes]
 
     @classmethod
     @abstractmethod
@@ -209,18 +223,48 @@ class Source(ABC):
         pixels: list[Tensor] = []
         names: list[str] = []
         faults: list[Fault] = []
+        places: list[int] = []
         for batch in self.parts(recipe, part=part, track=track):
             pixels.append(batch.pixels)
             names += batch.names or []
             faults += batch.faults
+            places += batch.places or batch.ids or []
         if not any(map(len, pixels)):
             raise no_image(self.name, faults)
         images = Images(
             name=self.name,
             pixels=torch.cat(pixels),
             names=np.asarray(names) if self.named else None,
+            places=np.asarray(places),
         )
         return images, faults
+
+    def total(self, part: str = "all") -> int | None:
+        """How many images a part has, also those that cannot be used; None: reading them tells."""
+        return None
+
+    def with_features(self, loaded: ImageSet) -> ImageSet:
+        """Add to images their rows of the features that the settings name, if any.
+
+        Raises:
+            UserError: there is not one row for each image.
+        """
+        if self.settings.features is None:
+            return loaded
+        features = Features.read(self.settings.features)
+        total = self.total()
+        known = len(loaded.train) + len(loaded.faults) if total is None else total
+        features.check_count(known, self.name)
+        first, sets = 0, []
+        for part, images in (("train", loaded.train), ("test", loaded.test)):
+            if images is None:
+                sets.append(None)
+                continue
+            places = np.arange(len(images)) if images.places is None else images.places
+            rows = features.rows(first + places, self.name)
+            sets.append(replace(images, features=rows, places=None))
+            first += self.total(part) or 0
+        return replace(loaded, train=sets[0], test=sets[1])
 
     def files(self) -> list[Path]:
         """The files that hold the images; none if they are in memory or belong to the package."""
@@ -249,7 +293,7 @@ class Source(ABC):
         Raises:
             UserError: as `load` and `split_images`.
         """
-        loaded = self.load(track)
+        loaded = self.with_features(self.load(track))
         train, validation, test = split_images(loaded.train, loaded.test, split)
         return Splits(
             train=place(train.subset(slice(limit)), "train"),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from mcevae.images.labels import labelled
 from mcevae.images.readers.arrays import ARRAYS
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.pictures import PICTURES
-from mcevae.images.readers.registry import READERS, frames_of
+from mcevae.images.readers.registry import READERS, ending_of, frames_of
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
 from mcevae.images.survey import SIDE
@@ -30,6 +31,7 @@ class FileSource(FrameSource):
 
     named: ClassVar[bool] = True
     packable: ClassVar[bool] = True
+    counted: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         """Find the files.
@@ -40,6 +42,8 @@ class FileSource(FrameSource):
         super().__init__(name, settings)
         self.path = Path(name)
         self.paths = files_of(self.path)
+        arrays = sum(ending_of(path) in ARRAYS for path in self.paths)
+        self.reading = replace(self.reading, many=arrays > 1)
         self.largest = MAX_SIDE if self.path.suffix.lower() in ARRAYS else SIDE
 
     @classmethod
@@ -56,7 +60,7 @@ class FileSource(FrameSource):
         chosen = self.paths[:: max(1, len(self.paths) // SAMPLE)]
         share = max(1, SAMPLE // len(chosen))
         for path in chosen:
-            yield from islice(frames_of(path, name_of(path, self.path)), share)
+            yield from islice(frames_of(path, name_of(path, self.path), self.reading), share)
 
     def numbered(
         self, begin: Position, share: Share | None, part: str, track: Track
@@ -64,9 +68,9 @@ class FileSource(FrameSource):
         """See `FrameSource.numbered`. Files have no training and test part."""
         skip = begin.frame
         for i, path in track(list(enumerate(self.paths))[begin.file :]):
-            stack = path.suffix.lower() not in PICTURES
+            stack = ending_of(path) not in PICTURES
             if share is None or stack or share.has(i, 0):
-                frames = enumerate(frames_of(path, name_of(path, self.path)))
+                frames = enumerate(frames_of(path, name_of(path, self.path), self.reading))
                 for j, frame in islice(frames, skip, None):
                     if share is None or not stack or share.has(i, j):
                         number = (i << FILE_BITS) + j
@@ -129,7 +133,7 @@ def files_below(folder: Path) -> Iterator[Path]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from files_below(folder / entry.name)
-        elif os.path.splitext(entry.name)[1].lower() in READERS and not entry.is_dir():
+        elif ending_of(entry.name) in READERS and not entry.is_dir():
             yield folder / entry.name
 
 

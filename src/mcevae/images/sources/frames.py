@@ -7,13 +7,16 @@ and collects them, for images that are loaded, packed or predicted.
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.images.numbers import BYTE, Numbers
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe, floats
 from mcevae.images.sources.contract import (
@@ -26,10 +29,13 @@ from mcevae.images.sources.contract import (
     Track,
     no_image,
 )
+from mcevae.images.suiting import suited
 from mcevae.images.survey import SIDE, Survey, survey
 
 SAMPLE = 512
 """Number of frames from which a recipe is chosen."""
+FEW = 128
+"""Number of frames that tell whether new images hold the numbers of the training."""
 FILE_BITS = 32
 """The number of an image is that of its file, shifted by so many bits, plus that of its frame."""
 
@@ -79,7 +85,7 @@ class FrameSource(Source):
         """
         settings = self.settings
         return survey(
-            usable(self.name, self.sample(), settings.normalise),
+            usable(self.name, self.sample(), settings.normalise, settings.white),
             size=settings.size,
             most=self.largest,
             fit=settings.fit,
@@ -88,6 +94,8 @@ class FrameSource(Source):
             background=settings.background,
             levels=settings.levels,
             flatten=settings.flatten,
+            white=settings.white,
+            invert=settings.invert,
         )
 
     def parts(
@@ -100,9 +108,14 @@ class FrameSource(Source):
         track: Track = iter,
     ) -> Iterator[Part]:
         """See `Source.parts`. Images of a share are numbered, since others are between them."""
+        if recipe.numbers and recipe != self.chosen:
+            few, _ = sifted(islice(self.sample(), FEW), "image")
+            recipe = suited(recipe, few, self.name, self.reading.notes)
         collected = Collected(begin)
         for numbered in self.numbered(begin, share, part, track):
             image = prepared(numbered.frame, recipe, self.name, self.settings.on_error)
+            if isinstance(numbered.frame, Frame) and not isinstance(image, Fault):
+                self.tell_gaps(numbered.frame)
             collected.add(numbered, image)
             if len(collected.images) == self.part_size:
                 yield self.collect(collected, recipe, share)
@@ -120,6 +133,18 @@ class FrameSource(Source):
             elif isinstance(numbered.frame, Frame):  # of a fault, `prepared` makes a fault
                 yield Original(frame=numbered.frame, image=image, done=numbered.done)
 
+    @property
+    def chosen(self) -> Recipe | None:
+        """The recipe that was chosen for these very images, if any was."""
+        found: Survey | None = self.__dict__.get("survey")
+        return found.recipe if found else None
+
+    def tell_gaps(self, frame: Frame) -> None:
+        """Note it if a frame that was used has NaN."""
+        if frame.pixels.dtype.kind == "f" and np.isnan(frame.pixels.sum()):
+            file = self.reading.of(frame.name.partition("#")[0])
+            file.note("has images with NaN at their border, where the background is put")
+
     def collect(self, collected: "Collected", recipe: Recipe, share: Share | None) -> Part:
         """Make a part of what was collected. The other arguments are as in `parts`."""
         empty = torch.empty(0, recipe.channels, *recipe.shape, dtype=torch.uint8)
@@ -130,6 +155,7 @@ class FrameSource(Source):
             end=collected.end,
             done=collected.done,
             ids=collected.numbers if share else None,
+            places=None if share else collected.places,
         )
 
 
@@ -142,6 +168,7 @@ class Collected:
         self.images: list[Tensor] = []
         self.names: list[str] = []
         self.numbers: list[int] = []
+        self.places: list[int] = []
         self.faults: list[Fault] = []
 
     def add(self, numbered: Numbered, image: Tensor | Fault) -> None:
@@ -152,8 +179,14 @@ class Collected:
             self.images.append(image)
             self.names.append(numbered.frame.name)
             self.numbers.append(numbered.number)
+            self.places.append(self.end.entries)
         images = self.begin.images + len(self.images)
-        self.end = Position(file=numbered.file, frame=numbered.next_frame, images=images)
+        self.end = Position(
+            file=numbered.file,
+            frame=numbered.next_frame,
+            images=images,
+            entries=self.end.entries + 1,
+        )
         self.done = numbered.done
 
 
@@ -181,28 +214,48 @@ def prepared(
         return Fault(frame.name, str(error))
 
 
-def usable(source: str, frames: Iterable[Frame | Fault], normalise: str) -> list[Frame]:
+def usable(
+    source: str, frames: Iterable[Frame | Fault], normalise: str, white: float | None = None
+) -> list[Frame]:
     """The frames that can be used.
 
     Args:
         source: what errors call the source.
         frames: a sample.
         normalise: as in the settings; none asks for values inside the range.
+        white: as in the settings.
 
     Raises:
         UserError: there is none.
     """
-    good, faults = [], []
+    good, faults = sifted(frames, normalise, white)
+    if not good:
+        raise no_image(source, faults)
+    return good
+
+
+def sifted(
+    frames: Iterable[Frame | Fault], normalise: str, white: float | None = None
+) -> tuple[list[Frame], list[Fault]]:
+    """The frames that can be used, and why others cannot.
+
+    Args:
+        frames: a sample.
+        normalise: as for `usable`.
+        white: as for `usable`.
+    """
+    good: list[Frame] = []
+    faults: list[Fault] = []
+    rule = "none" if normalise == "none" else "image"
     for frame in frames:
         if isinstance(frame, Fault):
             faults.append(frame)
             continue
         try:
-            floats(frame.pixels, "none" if normalise == "none" else "image", None)
+            bytelike = rule == "none" and Numbers.of([frame]).looks_like_bytes
+            floats(frame.pixels, rule, None, white or (BYTE if bytelike else None))
         except Unreadable as error:
             faults.append(Fault(frame.name, str(error)))
         else:
             good.append(frame)
-    if not good:
-        raise no_image(source, faults)
-    return good
+    return good, faults

@@ -63,9 +63,10 @@ class PackSource(RowSource):
         Raises:
             UserError: it is another.
         """
-        made = {"flatten": "no", **self.pack.recipe}  # older packs do not have it
+        older = {"flatten": "no", "white": None, "invert": False}  # packs do not have all of these
+        made = older | self.pack.recipe
         for name, value in recipe.settings().items():
-            if name != "colour" and made[name] != value:
+            if name not in ("colour", "numbers", "seen") and made[name] != value:
                 raise UserError(
                     f"{self.name}: was made with {name} {made[name]}, but the run "
                     f"reads images with {value}; pack them anew with --like RUN."
@@ -84,5 +85,10 @@ class PackSource(RowSource):
         require(
             self.settings.labels is None,
             f"{self.name}: a pack has the labels that it was made with; leave out --labels.",
+        )
+        require(
+            self.settings.features is None,
+            f"{self.name}: a pack has its images in random order, so rows of --features do not "
+            "fit; train on the images that it was made from.",
         )
         return split_pack(self.pack, place, limit, self.settings.window)

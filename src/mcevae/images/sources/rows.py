@@ -31,6 +31,10 @@ class RowSource(Source):
     def count(self, part: str = "all") -> int:
         """How many images a part has: all, train or test."""
 
+    def total(self, part: str = "all") -> int:
+        """See `Source.total`."""
+        return self.count(part)
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int, int]:

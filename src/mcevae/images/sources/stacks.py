@@ -18,6 +18,10 @@ class StackSource(FrameSource):
     def frames(self, part: str = "all") -> Sequence[Frame]:
         """Frames of a part: train, test, or all (train first)."""
 
+    def total(self, part: str = "all") -> int:
+        """See `Source.total`."""
+        return len(self.frames(part))
+
     def sample(self) -> Iterable[Frame]:
         """See `Source.sample`: about `SAMPLE` frames."""
         frames = self.frames()

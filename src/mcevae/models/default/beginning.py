@@ -16,7 +16,8 @@ from mcevae.images.arrays import require, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
 from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.graph import Described, describe, invariant_graph
+from mcevae.teaching.described import graphs_of, steadiest
+from mcevae.teaching.graph import Described, Graph, describe
 from mcevae.teaching.noisy import noisy_start
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
@@ -62,6 +63,7 @@ def begin(
     group: MatrixGroup,
     support: tuple[float, ...],
     track: Track,
+    features: Float[Tensor, "n f"] | None = None,
 ) -> Beginning:
     """Find first poses, and first clusters if there is a graph.
 
@@ -76,6 +78,7 @@ def begin(
         group: of the poses.
         support: half-widths of the group's parameters.
         track: wraps lists of parts of the work, to stop in between.
+        features: numbers that describe each image as well, for the graph.
     """
     start, n = config.start, len(pixels)
     require(
@@ -89,7 +92,7 @@ def begin(
         start.poses == "graph"
         or (start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors))
     ):
-        return begin_with_graph(config, pixels, group, support, track)
+        return begin_with_graph(config, pixels, group, support, track, features)
     element = group.identity(n)
     if not group.polar:
         message = "all poses start at the identity"
@@ -118,10 +121,11 @@ def begin_with_graph(
     group: MatrixGroup,
     support: tuple[float, ...],
     track: Track,
+    features: Float[Tensor, "n f"] | None = None,
 ) -> Beginning:
     """Find first poses and clusters from the invariant graph; see `begin`."""
     known = described(config, pixels, group, track)
-    found, told = warned(lambda: graph_start(config, known.rings, group, support, track))
+    found, told = warned(lambda: graph_start(config, known.rings, group, support, track, features))
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
     return Beginning(
         element=reflect(proper, found.mirrored),
@@ -209,6 +213,7 @@ def graph_start(
     group: MatrixGroup,
     support: tuple[float, ...],
     track: Track,
+    features: Float[Tensor, "n f"] | None = None,
 ) -> InvariantStart:
     """Find clusters and poses from the invariant graph.
 
@@ -218,6 +223,7 @@ def graph_start(
         group: of the poses.
         support: half-widths of the group's parameters.
         track: wraps lists of parts of the work.
+        features: numbers that describe each image as well.
     """
     start = config.start
     return invariant_start(
@@ -231,6 +237,7 @@ def graph_start(
         by="euclidean" if start.grouping == "euclidean" else "tangent",
         subset=start.subset,
         seed=config.train.seed,
+        features=features,
         track=track,
     )
 
@@ -240,6 +247,7 @@ def group_canonical(
     canonical: Iterable[Float[Tensor, "b c h w"]],
     group: MatrixGroup,
     track: Track,
+    features: Float[Tensor, "n f"] | None = None,
 ) -> tuple[Grouping, str]:
     """Sort canonical images into clusters; return them and a message about them.
 
@@ -248,21 +256,13 @@ def group_canonical(
         canonical: images from 0 to 1, moved back by their poses, in parts.
         group: of the poses.
         track: wraps lists of parts of the work.
+        features: numbers that describe each image as well.
     """
-    start, graph = config.start, None
+    start = config.start
     rings = describe(canonical, group, config.data.background_level).rings
-    if start.grouping != "kmeans":
-        reach = SLIGHT if group.polar else 0.0
-        graph = invariant_graph(
-            rings,
-            start.neighbours,
-            reach=reach,
-            mirror=group.mirrors,
-            by=start.grouping,
-            track=track,
-        )
-    found, told = warned(
-        lambda: start_clusters(
+
+    def clusters(graph: Graph | None) -> Grouping:
+        return start_clusters(
             rings.flatten(1),
             graph,
             asked(config),
@@ -270,7 +270,20 @@ def group_canonical(
             seed=config.train.seed,
             most=MOST_CLUSTERS,
         )
-    )
+
+    if start.grouping == "kmeans":
+        found, told = warned(lambda: clusters(None))
+    else:
+        graphs = graphs_of(
+            rings,
+            features,
+            start.neighbours,
+            reach=SLIGHT if group.polar else 0.0,
+            mirror=group.mirrors,
+            by=start.grouping,
+            track=track,
+        )
+        (_, found), told = warned(lambda: steadiest(graphs, clusters))
     return found, about(found, config) + told
 
 

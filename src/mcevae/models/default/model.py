@@ -257,6 +257,7 @@ class DefaultModel(Model[HypothesisPosterior]):
         x: Float[Tensor, "B C H W"],
         sample: bool | None = None,
         given: tuple[Int[Tensor, " B"], Float[Tensor, "B 3 3"]] | None = None,
+        evidence: Float[Tensor, "B K"] | None = None,
     ) -> Output[HypothesisPosterior]:
         """Infer cluster and pose, or take given ones, and reconstruct the image from them.
 
@@ -264,10 +265,15 @@ class DefaultModel(Model[HypothesisPosterior]):
             x: images with values from 0 to 1.
             sample: draw z, or take its mean. None: draw in training mode only.
             given: clusters and elements to use instead of inferring them.
+            evidence: logarithms of likelihoods of the clusters, from elsewhere; they join the
+                posterior by Bayes' rule.
         """
         draw = self.draws(sample)
         if given is None:
             joint, rest = self.infer(x)
+            if evidence is not None:
+                joint = joint * evidence.exp()[..., None]
+                joint = joint / joint.sum((1, 2), keepdim=True).clamp_min(1e-30)
             cluster, element, _ = self.read(joint, rest)
         else:
             cluster, element = given

@@ -49,13 +49,11 @@ Rows = slice | Int[Tensor, " rows"]
 AGREEMENT = 0.7
 """New targets are made only if the network agrees with this share of the images' clusters. Poses
 that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
-
 SURE, DOUBT = 0.9, 0.1
 """If restarts agree less than `SURE` on clusters of canonical images, these are doubtful. Then
 restarts must agree better by `DOUBT` on them than on other clusters."""
 POOR = 0.7
 """If restarts agree less than this, and there are no others yet, others are tried."""
-
 CHUNK_NUMBERS = 800_000
 """Number of pixels that are held as floats at once: 1,000 images of 28 x 28."""
 
@@ -180,7 +178,7 @@ class SelfTraining(Teacher):
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
-        return find(self.config, self.pixels, self.group, self.support, self.watched)
+        return find(self.config, self.pixels, self.group, self.support, self.watched, self.features)
 
     def take(self, first: Beginning) -> str:
         """Take first targets; return a message about them."""
@@ -278,7 +276,8 @@ class SelfTraining(Teacher):
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
         rows = order[: start.subset]
         canonical = self.canonical(rows).split(self.chunk)
-        found, message = group_canonical(self.config, canonical, self.group, self.watched)
+        features = None if self.features is None else self.features[rows]
+        found, message = group_canonical(self.config, canonical, self.group, self.watched, features)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:

@@ -8,34 +8,25 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
-from sklearn.base import ClusterMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
 
-from mcevae.exporting.pretrained import Pretrained, value_errors
-from mcevae.geometry.groups import reflect
-from mcevae.images.readers.frames import Frame
+from mcevae.estimator.answering import Answering
+from mcevae.exporting.pretrained import value_errors
+from mcevae.images.features import Features
 from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
+from mcevae.models.mirror import chosen_mirror
 from mcevae.models.own_group import chosen
-from mcevae.predicting.averages import Average, cluster_averages
-from mcevae.runs.answers import Answers, answers_of, as_pictures, pixels_by
 from mcevae.runs.checkpoint import filled
-from mcevae.runs.infer import default_device, latent_sizes
+from mcevae.runs.data import decide_mirror
+from mcevae.runs.infer import default_device
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
-LEAST = 4
-"""Smallest number of images that `fit` accepts."""
-LATENTS = ("z_c", "tau", "z")
-"""The latents that `transform` returns, in this order; the last column may be `mirrored`."""
 
-
-class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[reportIncompatibleMethodOverride]
+class MCEVAE(Answering):
     """Sorts images into clusters, however they are turned, shifted or scaled, and finds poses.
 
     X has shape (n, H, W), or (n, H, W, C) with C of 1 or 3, or (n, features). A row of features is
@@ -48,7 +39,8 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         group: Lie group of the poses: so2, se2, sim2, aff2, or the path of a .toml file with
             generators. Default "se2".
         mirror: whether a pose may include a mirror image, for things that lie on either side or
-            face left or right; not with generators. Default False.
+            face left or right; not with generators. "auto": if the neighbour graph of the images
+            shows mirror images; `config_.model.mirror` says what was found. Default False.
         rotation: largest rotation in each direction, degrees, 0 to 180. Default 90.
         shift: largest shift, as a fraction of the image side. Default 0.25.
         image_shape: (H, W) or (H, W, C) of the images in flat rows. Default None: they are square
@@ -71,6 +63,9 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         config_: all settings.
         recipe_: how images are brought to the form that the network takes.
         calibration_: how the network's numbers become confidence and outlier score.
+        collections_: how frames of clusters were turned by hand (`upright`), and the groups of a
+            run.
+        evidence_: what features say about clusters; None: it was fitted without features.
         image_shape_: shape of an image of X. It is None if the model comes from a run of the
             command line; images of any shape are then accepted.
         n_features_in_: number of values in an image, if its shape is known.
@@ -98,7 +93,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         n_clusters: Any = 10,
         *,
         group: Any = "se2",
-        mirror: bool = False,
+        mirror: Any = False,
         rotation: float = 90.0,
         shift: float = 0.25,
         image_shape: Sequence[int] | None = None,
@@ -124,12 +119,14 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
         self.run = run
         self.verbose = verbose
 
-    def fit(self, X: Any, y: object = None) -> "MCEVAE":
+    def fit(self, X: Any, y: object = None, *, features: Any = None) -> "MCEVAE":
         """Learn clusters and poses.
 
         Args:
             X: at least 4 images.
             y: ignored.
+            features: (n, D) numbers that describe each image as well, such as features of a
+                pretrained network; they join the neighbour graph. Default None: none.
 
         Returns:
             The estimator itself.
@@ -146,157 +143,28 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
             self.recipe_, images = source.survey.recipe, source.load().train
             chosen_by = self.recipe_.settings()
             config = config.changed(data={n: chosen_by[n] for n in ("background", "flatten")})
+            if features is not None:
+                known = Features.of(np.asarray(features), "features")
+                known.check_count(len(images), "X")
+                images = replace(images, features=known.rows(range(len(images)), "X"))
             train, held, _ = split_images(images, images)
             held_out = Posed(images=held)  # nothing is scored: it stands in for test images
             splits = Splits(train=Posed(images=train), validation=held_out, test=held_out)
+            console = Console(quiet=not self.verbose)
+            config, told = decide_mirror(config, splits)
+            if told:
+                console.print(told, highlight=False)
             with TemporaryDirectory() as temporary:
                 folder = Path(self.run or temporary)
-                if not fit(config, splits, folder, console=Console(quiet=not self.verbose)):
+                if not fit(config, splits, folder, console=console):
                     raise KeyboardInterrupt
                 run = TrainedRun.open(folder)
                 run.calibrate(splits)
         self.model_, self.config_, self.calibration_ = run.model, run.settings, run.calibration
-        self.labels_ = run.answers(images.pixels).cluster
+        self.collections_ = run.collections
+        self.evidence_ = run.evidence if features is not None else None
+        self.labels_ = run.answers(images.pixels, images.features).cluster
         return self
-
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return the most probable cluster of each image, (n,)."""
-        return self._answers(X).cluster
-
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Return the probability of each cluster for each image, (n, K)."""
-        return self._answers(X).probability
-
-    def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the latents z_c, tau (radians, image sides, logarithms) and z, (n, K + T + V).
-
-        With the parameter `mirror` one more column says which poses have a mirror image (1 or 0).
-        """
-        answers = self._answers(X)
-        latents = [getattr(answers, name) for name in LATENTS]
-        if self.model_.group.mirrors:
-            latents.append(answers.mirrored[:, None].astype(np.float32))
-        return np.concatenate(latents, 1)
-
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Return the names of the columns of `transform`; `input_features` is ignored."""
-        check_is_fitted(self)
-        group, (code, _, variation, signs) = self.model_.group, self._sizes()
-        names = [f"z_c_{k}" for k in range(code)]
-        for name, unit in zip(group.coordinates, group.units, strict=True):
-            names.append(f"tau_{name}_{unit}")
-        names += [f"z_{v}" for v in range(variation)] + ["mirrored"] * signs
-        return np.asarray(names, dtype=object)
-
-    def inverse_transform(self, X: Any) -> NDArray[np.float32]:
-        """Draw images from latents that `transform` gave: (n, H, W) or (n, H, W, C), 0 to 1.
-
-        Raises:
-            ValueError: X does not have the shape that `transform` gives.
-        """
-        check_is_fitted(self)
-        latents = torch.as_tensor(np.asarray(X, np.float32))
-        if latents.ndim != 2 or latents.shape[1] != sum(self._sizes()):
-            raise ValueError(f"X has shape {tuple(latents.shape)}, not (n, {sum(self._sizes())})")
-        device = next(self.model_.parameters()).device
-        z_c, tau, z, sign = latents.to(device).split(self._sizes(), 1)
-        with torch.inference_mode():
-            element = reflect(self.model_.group.exp(tau), (sign > 0.5).any(1))
-            return as_pictures(self.model_.render(z_c, z, element))
-
-    def canonical(self, X: Any) -> NDArray[np.float32]:
-        """Draw each image without its pose: (n, H, W) or (n, H, W, C)."""
-        return self._answers(X).canonical
-
-    def pose(self, X: Any) -> NDArray[np.float32]:
-        """Return the matrix that moves each canonical image onto its image, (n, 3, 3).
-
-        x points right, y points down, and lengths are image sides. If the determinant is negative,
-        left and right are exchanged.
-        """
-        return self._answers(X).pose
-
-    def averages(self, X: Any) -> list[Average]:
-        """Average the images of each cluster, each moved back by its pose, at full resolution."""
-        check_is_fitted(self)
-        with value_errors():
-            source = MemorySource(self._frames(X, reset=False), self.config_.data)
-            return cluster_averages(self.model_, source, self.recipe_)
-
-    def confidence(self, X: Any) -> NDArray[np.float32]:
-        """Return the probability, (n,), that each thing in another pose gets the same cluster."""
-        return self._answers(X).confidence
-
-    def outlier(self, X: Any) -> NDArray[np.float64]:
-        """Return the share, (n,), of validation images that the model draws better than each."""
-        return self._answers(X).outlier
-
-    def score(self, X: Any, y: object = None) -> float:
-        """Return minus the mean error of the reconstructions, in nats per image; 0 is perfect."""
-        return -float(self._answers(X).misfit.mean())
-
-    def _answers(self, X: Any) -> Answers:
-        """Return what the network finds for X."""
-        check_is_fitted(self)
-        with value_errors():
-            pixels = pixels_by(self.recipe_, self._frames(X, reset=False))
-        return answers_of(self.model_, self.calibration_, pixels)
-
-    def _sizes(self) -> list[int]:
-        """Return how many numbers each latent has, and at last how many say `mirrored` (1 or 0)."""
-        sizes = latent_sizes(self.model_, self._shape())
-        return [*(sizes[name] for name in LATENTS), int(self.model_.group.mirrors)]
-
-    def _shape(self) -> tuple[int, int, int]:
-        """Return the shape (C, H, W) of the images that the network takes."""
-        return (self.recipe_.channels, *self.recipe_.shape)
-
-    def _frames(self, X: Any, *, reset: bool) -> list[Frame]:
-        """Return the images of X one by one, after the checks that scikit-learn asks for.
-
-        Raises:
-            ValueError: X has a wrong shape, too few images or values that are not numbers.
-        """
-        array: Any = check_array(
-            X,
-            dtype=None,  # pyright: ignore[reportArgumentType]
-            allow_nd=True,
-            ensure_min_samples=LEAST if reset else 1,
-            estimator=self,
-            input_name="X",
-        )
-        if array.ndim == 2:
-            validate_data(self, X, reset=reset, skip_check_array=True)  # counts and names features
-            array = self._laid_out(array)
-        elif reset:
-            self.n_features_in_ = int(np.prod(array.shape[1:]))
-        if array.dtype.kind not in "buif":
-            array = array.astype(np.float64)
-        if array.ndim not in (3, 4):
-            raise ValueError(
-                f"X has shape {array.shape}; use (n, H, W), (n, H, W, C) or (n, features)"
-            )
-        if reset:
-            self.image_shape_ = tuple(array.shape[1:])
-        elif self.image_shape_ is not None and array.shape[1:] != self.image_shape_:
-            raise ValueError(
-                f"X has images of shape {array.shape[1:]}; use {self.image_shape_}, as for `fit`"
-            )
-        return [Frame(f"X[{i}]", image) for i, image in enumerate(array)]
-
-    def _laid_out(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """Reshape flat rows to images.
-
-        Raises:
-            ValueError: the number of features does not fit the shape.
-        """
-        side = round(flat.shape[1] ** 0.5)
-        shape = tuple(self.image_shape) if self.image_shape is not None else (side, side)
-        if int(np.prod(shape)) != flat.shape[1]:
-            raise ValueError(
-                f"X has {flat.shape[1]} features, which do not make an image; give the image_shape"
-            )
-        return flat.reshape(len(flat), *shape)
 
     def _config(self) -> Config:
         """Return all settings.
@@ -312,7 +180,7 @@ class MCEVAE(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[rep
             "support": {"rotation": float(self.rotation), "shift": float(self.shift)},
             "model": {
                 "group": chosen(self.group),
-                "mirror": bool(self.mirror),
+                "mirror": chosen_mirror(self.mirror),
                 "clusters": self.n_clusters,
             },
             "train": {"epochs": self.max_epochs, "seed": int(seed)},

@@ -1,0 +1,120 @@
+"""`Gallery`: images of a run, and what the model found in them, for pages and exports."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from mcevae.geometry.groups import mirrored
+from mcevae.runs.collections import Collections
+from mcevae.runs.frames import Frames
+from mcevae.training import health
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinate:
+    """A coordinate of the pose: name, the unit that people read, and its support.
+
+    `factor` converts to this unit from the unit of the group.
+    """
+
+    name: str
+    unit: str
+    half_width: float
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """N images of a run, and what the model found in them.
+
+    Attributes:
+        pixels: (N, C, H, W).
+        names: name of each image, if the images come from files.
+        labels: (N,) index into `label_names`, if labels are known.
+        split: (N,) index into `SPLITS`.
+        cluster: (N,).
+        clusters: K.
+        z_c: (N, D).
+        confidence, outlier: (N,), see `confidence`.
+        evidence: (N, K) what features say about the clusters. None: there are none.
+        element: (N, 3, 3) poses in the frames that the model found.
+        frames: knows the group of the poses, and the symmetries of clusters.
+        pose: (N, T) the same modulo these symmetries, in the units of `coordinates`.
+        mirrored: (N,) whether the pose has a mirror image. None: the group has no reflections.
+        z: (N, V).
+        where: (N, 2) on the map, from 0 to 1.
+        total: number of images of the run, of which N are here.
+        signs: signs of problems in poses and units, see `health`.
+        advice: advice if there were too few steps, see `schedule`.
+    """
+
+    pixels: UInt8[Tensor, "n c h w"]
+    names: list[str] | None
+    labels: Int[np.ndarray, " n"] | None
+    label_names: tuple[str, ...]
+    split: Int[np.ndarray, " n"]
+    cluster: Int[np.ndarray, " n"]
+    clusters: int
+    z_c: Float[Tensor, "n D"]
+    confidence: Float[np.ndarray, " n"]
+    outlier: Float[np.ndarray, " n"]
+    evidence: Float[Tensor, "n K"] | None
+    element: Float[Tensor, "n 3 3"]
+    frames: Frames
+    pose: Float[np.ndarray, "n T"]
+    mirrored: Bool[np.ndarray, " n"] | None
+    coordinates: tuple[Coordinate, ...]
+    z: Float[np.ndarray, "n V"]
+    where: Float[np.ndarray, "n 2"]
+    total: int
+    signs: health.Signs
+    advice: str | None
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.pixels)
+
+    def posed(
+        self, collections: Collections
+    ) -> tuple[Float[np.ndarray, "n T"], Bool[np.ndarray, " n"] | None]:
+        """Return `pose` and `mirrored` in frames as people have turned them."""
+        if not collections.uprights:
+            return self.pose, self.mirrored
+        frames = replace(self.frames, collections=collections)
+        cluster, z = torch.from_numpy(self.cluster), torch.from_numpy(self.z)
+        element = frames.poses(self.element, cluster, z)
+        factors = np.array([one.factor for one in self.coordinates], np.float32)
+        signs = None if self.mirrored is None else mirrored(element).numpy()
+        return frames.group.to_parameters(element).numpy() * factors, signs
+
+    def table(self, collections: Collections) -> pa.Table:
+        """Make a table with one row per image, with all that the page shows."""
+        groups = [group.name for group in collections.entries]
+        columns: dict[str, Any] = {"id": np.arange(len(self))}
+        if self.names is not None:
+            columns["file"] = self.names
+        columns |= {
+            "split": [SPLITS[i] for i in self.split],
+            "cluster": self.cluster.astype(np.int32),
+            "group": [groups[i] for i in collections.assign(self.cluster, self.z)],
+            "confidence": self.confidence.astype(np.float32),
+            "outlier": self.outlier.astype(np.float32),
+        }
+        order, consistency = self.frames.sureness(torch.from_numpy(self.cluster))
+        columns |= {"symmetry": order, "consistency": consistency}
+        pose, signs = self.posed(collections)
+        for i, one in enumerate(self.coordinates):
+            columns[f"{one.name}_{one.unit}"] = pose[:, i].astype(np.float32)
+        if signs is not None:
+            columns["mirrored"] = signs
+        if self.labels is not None:
+            columns["label"] = [self.label_names[i] for i in self.labels]
+        columns |= {"map_x": self.where[:, 0], "map_y": self.where[:, 1]}
+        return pa.table(columns)

@@ -1,0 +1,65 @@
+"""Units: the clusters of a run, and the parts of those that people have split."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """The clusters of a run, some of them in parts.
+
+    Attributes:
+        clusters: number of clusters, K.
+        centres: for each split cluster, the z of the centre of each part.
+    """
+
+    clusters: int
+    centres: Mapping[int, Sequence[Sequence[float]]] = field(default_factory=dict)
+
+    def check_centres(self) -> None:
+        """Refuse centres that do not belong to clusters, or cannot be compared with z.
+
+        Raises:
+            ValueError: there are such centres.
+        """
+        if not all(0 <= k < self.clusters for k in self.centres):
+            raise ValueError("there are centres of clusters that do not exist")
+        if any(len(parts) < 2 for parts in self.centres.values()):
+            raise ValueError("a split cluster needs at least two centres")
+        if len({len(centre) for parts in self.centres.values() for centre in parts}) > 1:
+            raise ValueError("centres of split clusters have different lengths")
+        if not np.isfinite([x for parts in self.centres.values() for c in parts for x in c]).all():
+            raise ValueError("centres of split clusters are not finite")
+
+    @property
+    def units(self) -> list[str]:
+        """All units, ordered by cluster."""
+        return [
+            unit
+            for k in range(self.clusters)
+            for unit in (
+                [f"{k}.{i}" for i in range(len(self.centres[k]))] if k in self.centres else [str(k)]
+            )
+        ]
+
+    def units_of(
+        self, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
+    ) -> Int[np.ndarray, " n"]:
+        """Find the unit of each image, as an index into `units`.
+
+        Raises:
+            ValueError: centres do not have the same length as z.
+        """
+        place = {unit: i for i, unit in enumerate(self.units)}
+        found = np.array([place.get(str(k), -1) for k in range(self.clusters)])[cluster]
+        for k, parts in self.centres.items():
+            centres = np.asarray(parts, np.float32)
+            if centres.shape[1] != z.shape[1]:
+                raise ValueError(f"centres have {centres.shape[1]} numbers, z has {z.shape[1]}")
+            mine = np.flatnonzero(cluster == k)
+            distance = ((z[mine, None] - centres) ** 2).sum(-1)  # (n, parts)
+            found[mine] = place[f"{k}.0"] + distance.argmin(1)  # parts follow each other
+        return found
