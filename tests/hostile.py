@@ -204,7 +204,9 @@ def read_model(path: Path) -> None:
 def read_calibration(path: Path) -> None:
     """Confidences and outlier scores are shares."""
     found = Calibration.read(path.parent)
-    confidence = found.confidence(torch.tensor([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3]]))
+    confidence = found.confidence(
+        torch.tensor([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3]]), torch.tensor([0.0, 1e9])
+    )
     scores = found.outlier(torch.tensor([0.0, 1e9]))
     if not (0 <= confidence.min() <= confidence.max() <= 1 and 0 <= scores.min() <= 1):
         raise Broken(f"confidence {confidence}, outlier {scores}")
@@ -240,7 +242,7 @@ def read_saved(path: Path) -> None:
     recipe = found.recipe
     image = recipe(Frame("x", np.zeros((20, 20), np.uint8)))
     embed(found.model, image[None])
-    found.calibration.confidence(torch.tensor([[0.9, 0.1]]))
+    found.calibration.confidence(torch.tensor([[0.9, 0.1]]), torch.tensor([1.0]))
 
 
 def read_weights(path: Path) -> None:

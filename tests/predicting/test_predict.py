@@ -225,7 +225,7 @@ def test_confidence_means_how_often_a_second_view_agrees(
     monkeypatch.setattr(confidence, "outputs", outputs)
     found = calibrate(model, tiny(), torch.zeros(n, 1, 16, 16).byte())
     sure = 0.02 / 3 + 0.98 * torch.nn.functional.one_hot(first, 3)
-    assert found.confidence(sure).mean().item() == pytest.approx(agree, abs=0.03)
+    assert found.steadiness(sure).mean().item() == pytest.approx(agree, abs=0.03)
 
 
 def test_the_command_predicts_a_folder_as_the_run_was_trained(

@@ -75,4 +75,17 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
     with averaging() as tell:
         page = write_report(run, data, scores, tell)
     tell_faults(data.faults, run.folder / SKIPPED)
+    tell_trust(run)
     screen.print(f"Open {page}")
+
+
+def tell_trust(run: "TrainedRun") -> None:
+    """Print whether to believe the run, and what makes it doubtful."""
+    from mcevae.runs.trust.advice import advice, in_words
+
+    trust = run.trust
+    if trust is None:
+        return
+    screen.print(in_words(trust), highlight=False)
+    for one in advice(trust, [f"cluster {k}" for k in range(len(trust.clusters))]):
+        screen.print(f"  {one.text[0].upper()}{one.text[1:]}", highlight=False)

@@ -12,6 +12,7 @@ from torch import Tensor
 from mcevae.geometry.groups import mirrored
 from mcevae.runs.collections import Collections
 from mcevae.runs.frames import Frames
+from mcevae.runs.trust.trust import Trust
 from mcevae.training import health
 
 SPLITS = ("train", "validation", "test")
@@ -53,6 +54,7 @@ class Gallery:
         total: number of images of the run, of which N are here.
         signs: signs of problems in poses and units, see `health`.
         advice: advice if there were too few steps, see `schedule`.
+        trust: in the clusters; None: it is not known.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -76,6 +78,7 @@ class Gallery:
     total: int
     signs: health.Signs
     advice: str | None
+    trust: Trust | None = None
 
     def __len__(self) -> int:
         """Count the images."""

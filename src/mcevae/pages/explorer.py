@@ -234,6 +234,7 @@ class Explorer:
             raise ValueError(f"{image.name} {image.reason}")
         x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
+        bad = misfit(x, out.reconstruction).cpu()
         latents = self._latents(out)
         groups = self.collections
         frames = self.frames
@@ -245,8 +246,8 @@ class Explorer:
             "name": name,
             "group": groups.entries[int(group[0])].name,
             "probability": probability[0].tolist(),
-            "confidence": float(self.run.calibration.confidence(probability)[0]),
-            "outlier": float(self.run.calibration.outlier(misfit(x, out.reconstruction).cpu())[0]),
+            "confidence": float(self.run.calibration.confidence(probability, bad)[0]),
+            "outlier": float(self.run.calibration.outlier(bad)[0]),
             "pose": (parameters * self._factors()).tolist(),
             "strip": data_uri(png(strip), "png"),
         }

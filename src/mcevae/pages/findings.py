@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mcevae.pages.collected import Gallery
+from mcevae.runs.trust.advice import advice
 from mcevae.training import health
 
 COLLAPSED = 0.9
@@ -39,28 +40,32 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
         say(f"One cluster has {largest:.0%} of the images. {more}")
     elif empty:
         say(f"{empty} of {len(groups)} groups are empty: ask for fewer clusters.")
+    if gallery.trust is not None:
+        home = homes(groups)
+        for one in advice(gallery.trust, [f"Group {groups[i]['name']}" for i in home]):
+            say(one.text, None if one.cluster is None else home[one.cluster])
     odd = int((gallery.outlier >= OUTLIER).sum())
     expected = (1 - OUTLIER) * len(gallery)
     if odd > max(3, 2 * expected):
         say(f"The model draws {odd} images worse than 99 % of validation images: see the outliers.")
-    doubtful = sorted(filled, key=lambda pair: pair[1]["sure"])
-    for i, one in doubtful[:3]:
-        if one["sure"] < SURE:
-            say(
-                f"Group {one['name']}: the model is sure of only {one['sure']:.0%} of its images.",
-                i,
-            )
-    usual = float(np.median([one["size"] for _, one in filled]))
-    for i, one in filled:
-        if one["size"] > 1.7 * usual and len(filled) > 2:
-            say(f"Group {one['name']} is large ({one['size']} images): does it show two kinds?", i)
-        elif one["size"] < usual / 4:
-            say(f"Group {one['name']} is small ({one['size']} images).", i)
+    if gallery.trust is None:
+        for i, one in sorted(filled, key=lambda pair: pair[1]["sure"])[:3]:
+            if one["sure"] < SURE:
+                share = f"{one['sure']:.0%}"
+                say(f"Group {one['name']}: the model is sure of only {share} of its images.", i)
     for sentence in health.findings(gallery.signs).values():
         say(sentence)
-    return found or [
-        {
-            "text": "No problems found: groups are sure and similar in size.",
-            "group": None,
-        }
-    ]
+    return found or [{"text": "No problems found.", "group": None}]
+
+
+def homes(groups: Sequence[dict[str, Any]]) -> list[int]:
+    """The group of each cluster. A cluster that was split counts for the group with its first part.
+
+    Args:
+        groups: the groups as a page shows them.
+    """
+    home: dict[int, int] = {}
+    for i, one in enumerate(groups):
+        for unit in one["units"]:
+            home.setdefault(int(unit.partition(".")[0]), i)
+    return [home[cluster] for cluster in range(len(home))]

@@ -24,6 +24,8 @@ from mcevae.runs.confidence import misfit
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import human, outputs
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.trust.advice import in_words
+from mcevae.runs.trust.trust import Trust, word
 from mcevae.teaching.layout import plane
 from mcevae.training import health
 from mcevae.training.log import read_log
@@ -85,7 +87,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         clusters=found["p"].shape[1],
         cluster=cluster.numpy(),
         z_c=found["z_c"],
-        confidence=calibration.confidence(found["p"]).numpy(),
+        confidence=calibration.confidence(found["p"], found["bad"]).numpy(),
         outlier=calibration.outlier(found["bad"]),
         evidence=told,
         element=found["element"],
@@ -100,6 +102,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         signs=health.stuck_at_last(read_log(run.folder))
         | health.at_border(parameters, cluster, model.group, widths),
         advice=advice(config, len(data.train)),
+        trust=calibration.trust,
     )
 
 
@@ -185,6 +188,8 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             "size": len(mine),
         }
         one |= {"degrees": turn.degrees, "flipped": turn.flipped, "turned": turn.in_words()}
+        if gallery.trust is not None:
+            one["trust"], one["trusted"] = trust_of(gallery.trust, group.units)
         if frames.symmetry is not None:
             one["order"], one["consistency"] = frames.symmetry.in_words(group.units)
         if len(mine):
@@ -218,7 +223,23 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         "groups": groups,
         "outliers": outliers,
         "findings": findings(gallery, groups),
+        "trust": told_trust(gallery.trust),
     }
+
+
+def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:
+    """Trust in a group, the mean of its clusters weighted by their sizes, and the word for it."""
+    own = [int(unit.partition(".")[0]) for unit in units]
+    sizes = np.array([max(trust.sizes[k], 1e-9) for k in own])
+    value = float(np.average([trust.clusters[k] for k in own], weights=sizes))
+    return value, word(value)
+
+
+def told_trust(trust: Trust | None) -> dict[str, Any] | None:
+    """Trust in the run, as a page shows it."""
+    if trust is None:
+        return None
+    return {"value": trust.run, "word": word(trust.run), "text": in_words(trust)}
 
 
 def drawn(

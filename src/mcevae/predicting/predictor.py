@@ -173,7 +173,7 @@ class Predictor:
         rows = rows.add_column(2, "consistency", pa.array(consistency, pa.float32()))
         rows = rows.add_column(2, "symmetry", pa.array(order, pa.int32()))
         extra = {
-            "confidence": self.calibration.confidence(found.responsibilities).numpy(),
+            "confidence": self.calibration.confidence(found.responsibilities, misfits).numpy(),
             "outlier": self.calibration.outlier(misfits),
         }
         for name, values in extra.items():

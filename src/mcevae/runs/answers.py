@@ -31,7 +31,7 @@ class Answers:
     Attributes:
         cluster: (n,) the most probable cluster.
         probability: (n, K) probability of each cluster; rows sum to 1.
-        confidence: (n,) probability that the same thing in another pose gets the same cluster.
+        confidence: (n,) estimated probability that the image shows what most of its cluster show.
         outlier: (n,) share of the validation images that the model draws better.
         pose: (n, 3, 3) moves the canonical image onto the image; x right, y down, image sides.
         canonical: (n, H, W) or (n, H, W, 3) what the model draws for the image without its pose,
@@ -97,7 +97,7 @@ def answers_of(
     return Answers(
         cluster=embedding.cluster.numpy(),
         probability=embedding.responsibilities.numpy(),
-        confidence=calibration.confidence(embedding.responsibilities).numpy(),
+        confidence=calibration.confidence(embedding.responsibilities, misfits).numpy(),
         outlier=calibration.outlier(misfits),
         pose=embedding.element.numpy(),
         canonical=as_pictures(embedding.canonical),

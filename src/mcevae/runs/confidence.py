@@ -26,6 +26,7 @@ from mcevae.models.likelihood import bce
 from mcevae.runs.checkpoint import file_about
 from mcevae.runs.infer import Embedding, embed, outputs
 from mcevae.runs.symmetry import Symmetry
+from mcevae.runs.trust.trust import Trust
 
 FILE = "calibration.json"
 LEVELS = 101
@@ -34,6 +35,8 @@ SEED = 0
 """Seed of the second poses."""
 SMALLEST = 1e-6
 """Smaller probabilities are raised to this value."""
+ODD, ODDEST = 0.99, 0.5
+"""From this outlier score on, confidence falls; at outlier score 1 it has this share left."""
 
 
 def misfit(x: Float[Tensor, "B C H W"], drawn: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
@@ -76,19 +79,37 @@ class Calibration:
         misfits: (LEVELS,) quantiles, from 0 to 1, of the misfit of validation images.
         n: number of validation images.
         symmetry: of the clusters, measured on training images; None: it is not known.
+        trust: in the clusters, measured on training images; None: it is not known.
     """
 
     temperature: float
     misfits: tuple[float, ...]
     n: int
     symmetry: Symmetry | None = None
+    trust: Trust | None = None
 
-    def confidence(self, responsibilities: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-        """Probability that the same thing, seen in another pose, gets the same cluster.
-
-        It does not say whether people would agree with the cluster.
-        """
+    def steadiness(self, responsibilities: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+        """Probability that the same thing, seen in another pose, gets the same cluster."""
         return flattened(responsibilities, self.temperature).max(-1).values
+
+    def confidence(
+        self, responsibilities: Float[Tensor, "B K"], misfits: Float[Tensor, " B"]
+    ) -> Float[Tensor, " B"]:
+        """Estimated probability that an image shows what most images of its cluster show.
+
+        It is the steadiness, whose logits are shifted so that their mean in each cluster is that of
+        `Trust.pure`. Of images that the model draws badly, it falls: an outlier is never sure.
+        """
+        steady = self.steadiness(responsibilities)
+        if self.trust is not None:
+            shifts = torch.tensor(self.trust.shifts, device=steady.device)
+            cluster = responsibilities.argmax(-1)
+            steady = torch.sigmoid(torch.logit(steady, eps=SMALLEST) + shifts[cluster])
+        worst = max(self.misfits[-1], SMALLEST)
+        odd = (self.outlier(misfits) - ODD) / (1 - ODD)
+        beyond = worst / misfits.clamp_min(worst)  # below 1 if no validation image was as odd
+        left = 1 - (1 - ODDEST) * torch.from_numpy(odd).clamp_min(0).to(steady)
+        return steady * left * beyond.to(steady)
 
     def outlier(self, misfits: Float[Tensor, " B"]) -> Float[np.ndarray, " B"]:
         """Share of validation images that the model draws better, from 0 to 1.
@@ -123,12 +144,13 @@ class Calibration:
         temperature, n = float(values["temperature"]), int(values["n"])
         if not SMALLEST <= temperature <= 1 / SMALLEST or n < 0:
             raise ValueError(f"temperature is {temperature:g}, measured on {n} images")
-        symmetry = values.get("symmetry")
+        symmetry, trust = values.get("symmetry"), values.get("trust")
         known = {
             "temperature": temperature,
             "misfits": misfits,
             "n": n,
             "symmetry": None if symmetry is None else Symmetry.from_dict(symmetry),
+            "trust": None if trust is None else Trust.from_dict(trust),
         }
         return cls(**{**values, **known})
 
@@ -140,6 +162,8 @@ class Calibration:
         """
         if self.symmetry is not None and len(self.symmetry.order) != clusters:
             raise ValueError(f"symmetry of {len(self.symmetry.order)} clusters, not {clusters}")
+        if self.trust is not None and len(self.trust.clusters) != clusters:
+            raise ValueError(f"trust of {len(self.trust.clusters)} clusters, not {clusters}")
         return self
 
     @classmethod

@@ -30,6 +30,7 @@ from mcevae.runs.infer import default_device, embed, latent_sizes
 from mcevae.runs.metrics import evaluate
 from mcevae.runs.scores import Scores, write_scores
 from mcevae.runs.symmetry import Symmetry, measure
+from mcevae.runs.trust.trust import Trust, trust_in
 
 R = TypeVar("R", bound="TrainedRun")
 Device = torch.device | str | None
@@ -155,12 +156,24 @@ class TrainedRun:
 
         It is saved with the calibration; `mcevae report` measures both again.
         """
-        known = self.__dict__.get("calibration")  # somebody has read or made it
+        known = self._known_calibration()
+        return None if known is None else known.symmetry
+
+    @property
+    def trust(self) -> Trust | None:
+        """Trust in the clusters; None: it was not measured, or cannot be for this model.
+
+        It is saved with the calibration; `mcevae report` measures both again.
+        """
+        known = self._known_calibration()
+        return None if known is None else known.trust
+
+    def _known_calibration(self) -> Calibration | None:
+        """The calibration, if somebody has read or made it, or it can be read."""
         try:
-            known = known or self._calibration()
+            return self.__dict__.get("calibration") or self._calibration()
         except UserError:
             return None
-        return known.symmetry
 
     @property
     def frames(self) -> Frames:
@@ -207,12 +220,16 @@ class TrainedRun:
     def calibrate(self, data: Splits) -> None:
         """Calibrate confidence and outlier score on the validation images, and save the result.
 
-        Symmetries of the clusters are found on the training images, and saved with it.
+        Symmetries of the clusters, and trust in them, come from the training images, and are saved
+        with it.
         """
-        model, settings = self.model, self.settings
+        model, settings, seen = self.model, self.settings, data.train.images.pixels
         found = calibrate(model, settings, data.validation.images.pixels)
-        symmetry = measure(model, settings, data.train.images.pixels)
-        self.calibration = replace(found, symmetry=symmetry)
+        self.calibration = replace(
+            found,
+            symmetry=measure(model, settings, seen),
+            trust=trust_in(model, settings, seen, found.steadiness),
+        )
         self.calibration.write(self.folder, self.checkpoint, self.identity)
         if data.train.images.features is not None:
             self.evidence = self.learned_evidence(data)

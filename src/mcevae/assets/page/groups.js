@@ -8,7 +8,11 @@ function drawOverview() {
   const sure = count(images.confidence, 255 * images.sure);
   const odd = count(images.outlier, 1000 * images.odd);
   const card = (value, text) => el("div", { class: "card" }, el("b", {}, value), el("span", {}, text));
+  const { trust } = state;
+  const believed = trust
+    ? [el("div", { class: "card" }, el("b", {}, badge(trust.value, trust.word)), el("span", {}, trust.text))] : [];
   document.getElementById("facts").replaceChildren(
+    ...believed,
     card(String(filled), "groups with images"),
     card(images.count.toLocaleString("en"), images.count < images.total ? `of ${images.total.toLocaleString("en")} images shown` : "images"),
     card(percent(sure / images.count), `of the images are sure of their group (confidence ${images.sure} or more)`),
@@ -16,6 +20,12 @@ function drawOverview() {
   );
   document.getElementById("findings").replaceChildren(...state.findings.map(({ text, group }) =>
     el("li", {}, group === null ? text : el("a", { href: `#group-${group}` }, text))));
+}
+
+// A trust as number, word, colour and shape, so that it can be read without colour.
+function badge(value, word) {
+  const sign = { firm: "●", fair: "◐", doubtful: "○" }[word];
+  return el("span", { class: `trust ${word}` }, `${sign} ${value.toFixed(2)} ${word}`);
 }
 
 // The average beside the canonical image; it opens at full size.
@@ -55,6 +65,7 @@ function groupCard(group, index) {
         el("figcaption", {}, "canonical")),
       averageFigure(group, index),
       el("div", {}, el("h3", {}, `Group ${group.name}`),
+        group.trusted ? el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted)) : null,
         el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
         group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
         group.turned ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,

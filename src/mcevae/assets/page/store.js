@@ -1,7 +1,7 @@
 "use strict";
 // The data of the page, and how they are read. All pages load this first.
 
-const state = { images: null, groups: [], outliers: [], findings: [], of: null, strips: null, live: null };
+const state = { images: null, groups: [], outliers: [], findings: [], trust: null, of: null, strips: null, live: null };
 
 const KINDS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 

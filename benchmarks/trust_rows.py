@@ -1,0 +1,131 @@
+"""The runs of `trust.py`: image sets of many kinds, with settings that fit and that do not."""
+
+from dataclasses import dataclass
+from typing import Any
+
+IMAGES = 1_500
+"""Training images of a run, at most."""
+EPOCHS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One run.
+
+    Attributes:
+        kind: the kind of images; a kind is left out of the fit that judges it.
+        source: name of a built-in set, or of a set of `sets.py`.
+        changes: changes of the default preset.
+        wrong: what is wrong with the settings; empty: nothing.
+    """
+
+    kind: str
+    source: str
+    changes: dict[str, dict[str, Any]]
+    wrong: str = ""
+
+
+def case(kind: str, source: str, wrong: str = "", **settings: Any) -> Case:
+    """A case from settings by name; the part of each setting is looked up."""
+    parts = {
+        **dict.fromkeys(("clusters", "group", "mirror", "kind"), "model"),
+        **dict.fromkeys(("rotation", "shift", "scale", "strain"), "support"),
+        **dict.fromkeys(("epochs", "seed"), "train"),
+        **dict.fromkeys(("poses", "grouping"), "start"),
+        **dict.fromkeys(("flatten", "limit", "pose"), "data"),
+    }
+    changes: dict[str, dict[str, Any]] = {"data": {"limit": IMAGES}, "train": {"epochs": EPOCHS}}
+    for name, value in settings.items():
+        changes.setdefault(parts[name], {})[name] = value
+    return Case(kind=kind, source=source, changes=changes, wrong=wrong)
+
+
+def digits(wrong: str = "", source: str = "mnist", **settings: Any) -> Case:
+    """A case of digits, within 90 degrees unless it says more."""
+    return case("digits", source, wrong, **({"clusters": 10} | settings))
+
+
+def around(
+    kind: str, source: str, clusters: int | str, shift: float, wrong: str = "", **settings: Any
+) -> Case:
+    """A case of things in any direction."""
+    place = {"rotation": 180, "shift": shift, "clusters": clusters}
+    return case(kind, source, wrong, **(place | settings))
+
+
+CASES = {
+    "digits": digits(),
+    "digits-so2": digits(group="so2"),
+    "digits-upright": digits(pose="none", rotation=15, shift=0.1),
+    "digits-circle": digits(rotation=180, shift=0.1),
+    "digits-k5": digits("too few clusters", clusters=5),
+    "digits-k3": digits("too few clusters", clusters=3),
+    "digits-k20": digits("too many clusters", clusters=20),
+    "digits-auto": digits(clusters="auto"),
+    "digits-narrow": digits("support too narrow", "se2-mnist", rotation=10, shift=0.02),
+    "digits-few": digits("few images", limit=300),
+    "digits-short": digits("few epochs", epochs=3),
+    "digits-kmeans": digits("another way to group", grouping="kmeans"),
+    "digits-affine": digits("wrong group", "affnist-like", rotation=27, shift=0.45),
+    "digits-unequal": digits(source="unequal"),
+    "digits-unequal-k20": digits("too many clusters", "unequal", clusters=20),
+    "digits-moments": digits("poses from moments", poses="moments"),
+    "clothes-upright": case(
+        "clothes", "fashion-mnist", clusters=10, pose="none", rotation=15, shift=0.1
+    ),
+    "clothes": case("clothes", "fashion-mnist", clusters=10),
+    "clothes-circle": around("clothes", "fashion-circle", 10, 0.0, group="so2"),
+    "clothes-k4": case("clothes", "fashion-mnist", "too few clusters", clusters=4),
+    "clothes-k25": case("clothes", "fashion-mnist", "too many clusters", clusters=25),
+    "pictures": around("pictures", "uneven", 8, 0.1),
+    "pictures-background": around("pictures", "uneven", 8, 0.1, "background kept", flatten="no"),
+    "pictures-templates": around(
+        "pictures", "uneven", 8, 0.1, "background kept", flatten="no", poses="templates"
+    ),
+    "pictures-k16": around("pictures", "uneven", 16, 0.1, "too many clusters"),
+    "pictures-k4": around("pictures", "uneven", 4, 0.1, "too few clusters"),
+    "symbols": around("symbols", "symbols30", 30, 0.15),
+    "symbols-k10": around("symbols", "symbols30", 10, 0.15, "too few clusters"),
+    "symbols-k60": around("symbols", "symbols30", 60, 0.15, "too many clusters"),
+    "symbols-auto": around("symbols", "symbols30", "auto", 0.15),
+    "symbols-narrow": case(
+        "symbols", "symbols30", "support too narrow", rotation=45, shift=0.15, clusters=30
+    ),
+    "symbols-templates": around(
+        "symbols", "symbols30", 30, 0.15, "poses from templates", poses="templates"
+    ),
+    "mirrored": around("mirrored", "mirrored", 10, 0.15, mirror=True),
+    "mirrored-unsaid": around("mirrored", "mirrored", 10, 0.15, "mirror images not said"),
+    "mirrored-k20": around("mirrored", "mirrored", 20, 0.15, "too many clusters"),
+    "noise-0.3": around("particles", "noise-0.3", 12, 0.1),
+    "noise-0.1": around("particles", "noise-0.1", 12, 0.1),
+    "noise-0.05": around("particles", "noise-0.05", 12, 0.1, "too much noise"),
+    "noise-0.3-k6": around("particles", "noise-0.3", 6, 0.1, "too few clusters"),
+    "noise-0.1-templates": around(
+        "particles", "noise-0.1", 12, 0.1, "poses from templates", poses="templates"
+    ),
+    "noise-0.05-graph": around(
+        "particles", "noise-0.05", 12, 0.1, "graph in noise", poses="graph"
+    ),
+    "shapes": case("shapes", "few-noisy", clusters=4, rotation=90, shift=0.1),
+    "shapes-graph": case(
+        "shapes", "few-noisy", "graph in noise", clusters=4, rotation=90, shift=0.1, poses="graph"
+    ),
+    "shapes-k8": case(
+        "shapes", "few-noisy", "too many clusters", clusters=8, rotation=90, shift=0.1
+    ),
+    "wafers": around("wafers", "wafers", 4, 0.1),
+    "wafers-k8": around("wafers", "wafers", 8, 0.1, "too many clusters"),
+    "wafers-k2": around("wafers", "wafers", 2, 0.1, "too few clusters"),
+    "cells": around("cells", "cells", 8, 0.1),
+    "cells-k3": around("cells", "cells", 3, 0.1, "too few clusters"),
+    "cells-k16": around("cells", "cells", 16, 0.1, "too many clusters"),
+    "capitals": case("capitals", "capitals", clusters=26, rotation=45, shift=0.1),
+    "capitals-k10": case(
+        "capitals", "capitals", "too few clusters", clusters=10, rotation=45, shift=0.1
+    ),
+    "capitals-narrow": case(
+        "capitals", "capitals", "support too narrow", clusters=26, rotation=10, shift=0.05
+    ),
+}
+"""The runs by name."""

@@ -1,0 +1,1 @@
+"""Whether to believe a run: cues without labels, and the trust that follows from them."""

@@ -1,0 +1,198 @@
+"""Cues for and against the clusters of a run, from its images alone. No label is read."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import cohen_kappa_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from torch import Tensor
+
+from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
+from mcevae.images.background import border
+from mcevae.models.config import Config
+from mcevae.models.contract import Model
+from mcevae.runs.infer import Embedding, joined, outputs, taken
+from mcevae.runs.trust.links import edges_of, links
+from mcevae.teaching.averages import noise_variance, pooled
+from mcevae.teaching.graph import describe, invariant_graph, reach_of
+
+SAMPLE = 2_000
+"""Training images that are looked at, at most."""
+NEIGHBOURS = 15
+CHUNK = 500
+FOLDS, TREES = 3, 60
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cues:
+    """Numbers from 0 to 1 about K clusters, each (K,); those about the whole run are repeated.
+
+    Attributes:
+        neighbours, stable, halves, nearest: see `links.Links`.
+        again: share of the images that get the same cluster when they are moved at random.
+        sure: mean probability of the images' cluster.
+        average: share of aligned images that are most like the average of their own cluster, if
+            averages are made of other images.
+        explained: share of what distinguishes images from their background, beyond white noise,
+            that the average of their cluster explains.
+        noise: share of the variance of images that is white noise. (Run.)
+        border: how well border pixels alone predict the clusters (Cohen's kappa). (Run.)
+    """
+
+    neighbours: Float[np.ndarray, " k"]
+    stable: Float[np.ndarray, " k"]
+    halves: Float[np.ndarray, " k"]
+    nearest: Float[np.ndarray, " k"]
+    again: Float[np.ndarray, " k"]
+    sure: Float[np.ndarray, " k"]
+    average: Float[np.ndarray, " k"]
+    explained: Float[np.ndarray, " k"]
+    noise: Float[np.ndarray, " k"]
+    border: Float[np.ndarray, " k"]
+
+    def matrix(self) -> Float[np.ndarray, "k cues"]:
+        """One row a cluster, one column a cue, in the order of the attributes."""
+        return np.stack([getattr(self, one.name) for one in fields(self)], 1)
+
+
+def mean_by(values: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
+    """Mean of the values of each cluster; 0 for an empty one."""
+    count = np.bincount(labels, minlength=clusters)
+    return np.bincount(labels, weights=values, minlength=clusters) / np.maximum(count, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The cues of K clusters, and the n images from which they come.
+
+    Attributes:
+        cues: of the clusters.
+        other: (K,) the cluster that each is most alike; -1 if there is none.
+        found: what the model found in the images.
+    """
+
+    cues: Cues
+    other: Int[np.ndarray, " k"]
+    found: Embedding
+
+
+def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> Measured:
+    """Measure the cues on training images.
+
+    Args:
+        model: model in evaluation mode, with clusters.
+        config: settings of the run.
+        pixels: the images, in random order; the first `SAMPLE` are used.
+    """
+    pixels = pixels[:SAMPLE]
+    found, again, aligned = seen(model, config, pixels)
+    clusters = found.responsibilities.shape[1]
+    labels = found.cluster.numpy()
+    group: MatrixGroup = model.group
+    half_width = config.support.half_widths(group)[0] if group.polar else 0.0
+    rings = describe(
+        (to_float(part) for part in pixels.split(CHUNK)), group, config.data.background_level
+    ).rings
+    graph = invariant_graph(
+        rings,
+        min(NEIGHBOURS, len(pixels) - 1),
+        reach=reach_of(half_width),
+        mirror=group.mirrors,
+    )
+    own = links(edges_of(graph), labels, clusters)
+    small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
+    noise = noise_variance(small - config.data.background_level)
+    spread = float(small.var())
+    average, explained = by_averages(aligned, labels, clusters, noise)
+    everywhere = np.ones(clusters)
+    cues = Cues(
+        neighbours=own.neighbours,
+        stable=own.stable,
+        halves=own.halves,
+        nearest=own.nearest,
+        again=mean_by((again == labels).astype(float), labels, clusters),
+        sure=mean_by(found.responsibilities.max(1).values.numpy(), labels, clusters),
+        average=average,
+        explained=explained,
+        noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
+        border=everywhere * by_border(small, labels),
+    )
+    return Measured(cues=cues, other=own.other, found=found)
+
+
+def seen(
+    model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]
+) -> tuple[Embedding, Int[np.ndarray, " n"], Float[Tensor, "n c h2 w2"]]:
+    """What the model finds in images, in what cluster it puts them in another pose, and the images
+    moved back by their poses, as differences from the background and made smaller."""
+    group: MatrixGroup = model.group
+    support = config.support.half_widths(group)
+    background = config.data.background_level
+    generator = torch.Generator().manual_seed(SEED)
+    first, second, back = [], [], []
+    for x, out in outputs(model, pixels):
+        inverse = group.inverse(out.element)
+        target = group.sample((len(x),), support, generator=generator).to(x.device)
+        moved = warp(x, group.compose(target, inverse), background=background)
+        with torch.inference_mode():
+            second.append(model(moved, sample=False).responsibilities.argmax(1).cpu())
+        back.append(pooled(warp(x, inverse, background=background)).cpu() - background)
+        first.append(taken(out))
+    return joined(first), torch.cat(second).numpy(), torch.cat(back)
+
+
+def by_averages(
+    aligned: Float[Tensor, "n c h w"], labels: Int[np.ndarray, " n"], clusters: int, noise: float
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """`average` and `explained` of `Cues`.
+
+    Args:
+        aligned: images in the frames of their clusters, differences from the background.
+        labels: cluster of each image.
+        clusters: K.
+        noise: variance of white noise in each pixel.
+    """
+    x = aligned.flatten(1).double()
+    label = torch.from_numpy(labels)
+    likeliest = torch.empty_like(label)
+    rest, total = x.new_zeros(len(x)), x.square().mean(1)
+    halves = torch.arange(len(x)) % 2
+    for half in (0, 1):
+        known, asked = halves != half, halves == half
+        mean = x.new_zeros(clusters, x.shape[1]).index_add_(0, label[known], x[known])
+        count = label[known].bincount(minlength=clusters)
+        mean = mean / count.clamp_min(1)[:, None]
+        distance = torch.cdist(x[asked], mean).square() / x.shape[1]
+        distance[:, count == 0] = torch.inf
+        likeliest[asked] = distance.argmin(1)
+        own = label[asked]
+        # An average of m images has noise of its own, 1 / m of theirs.
+        rest[asked] = distance.gather(1, own[:, None])[:, 0] - noise / count[own].clamp_min(1)
+    right = (likeliest == label).numpy().astype(float)
+    left = mean_by(rest.numpy(), labels, clusters) - noise
+    signal = mean_by(total.numpy(), labels, clusters) - noise
+    explained = 1 - left / np.maximum(signal, 1e-6)
+    return mean_by(right, labels, clusters), np.clip(explained, 0, 1)
+
+
+def by_border(images: Float[Tensor, "n c h w"], labels: Int[np.ndarray, " n"]) -> float:
+    """How well the border of images alone predicts their clusters: Cohen's kappa, 0 to 1.
+
+    The border's mean, spread and median of each channel go to a random forest, by cross-validation.
+    """
+    edge = images[:, :, border(*images.shape[2:])]
+    numbers = torch.cat([edge.mean(2), edge.std(2), edge.median(2).values], 1).numpy()
+    kept = np.bincount(labels)[labels] >= FOLDS
+    numbers, labels = numbers[kept], labels[kept]
+    if len(np.unique(labels)) < 2 or np.ptp(numbers, axis=0).max() < 1e-6:
+        return 0.0
+    forest = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=SEED, n_jobs=1)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
+    guess = cross_val_predict(forest, numbers, labels, cv=folds)
+    return max(0.0, float(cohen_kappa_score(guess, labels)))

@@ -1,0 +1,162 @@
+"""What the invariant graph says about the clusters of images.
+
+No network made this graph. So it can say that clusters which a network is sure of do not hold.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import normalize
+
+from mcevae.teaching.graph import Graph
+
+RESAMPLES = 4
+"""How many times some of the images are clustered anew."""
+STARTS = 3
+KEPT = 0.8
+"""Share of the images that are clustered anew."""
+LEAST_PART = 0.15
+"""Share of a cluster that a part of it has at least, when we look for two kinds in it."""
+TOLERANCE = 1e-3
+"""Of eigenvalues; clusters need no more."""
+FEW = 20
+"""A cluster with fewer images is not looked into."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Numbers of K clusters, each (K,).
+
+    Attributes:
+        neighbours: mean share of the edges of an image that stay in its cluster, 0 to 1.
+        stable: how well the cluster is found again when images are clustered anew without the
+            network (mean Jaccard index of its images with the most similar new cluster), 0 to 1.
+        halves: how well the cluster's two best halves are connected, 0 to 1: 0 if no edge leads
+            from one to the other, so that the cluster is surely two; about 1 if it were halved by
+            chance.
+        nearest: how well the cluster is connected with the one that it is connected with best,
+            measured in the same way: near 1 if both are halves of one.
+        other: that cluster; -1 if there is none.
+    """
+
+    neighbours: Float[np.ndarray, " k"]
+    stable: Float[np.ndarray, " k"]
+    halves: Float[np.ndarray, " k"]
+    nearest: Float[np.ndarray, " k"]
+    other: Int[np.ndarray, " k"]
+
+
+def edges_of(graph: Graph) -> sp.csr_matrix:
+    """Symmetric weights (N, N): 1 between images that are neighbours of each other, else 1/2.
+
+    UMAP's weights say much the same, but its compiler takes longer than all else here.
+    """
+    n, k = graph.index.shape
+    rows = np.repeat(np.arange(n), k)
+    near = sp.csr_matrix((np.full(n * k, 0.5), (rows, graph.index.cpu().numpy().ravel())), (n, n))
+    return sp.csr_matrix(near + near.T)
+
+
+def links(
+    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"], clusters: int, seed: int = 0
+) -> Links:
+    """Measure how the clusters of images lie in their graph.
+
+    Args:
+        edges: (N, N), as `edges_of` gives them.
+        labels: cluster of each image.
+        clusters: K.
+        seed: of the images that are clustered anew.
+    """
+    member = sp.csr_matrix(
+        (np.ones(len(labels)), (labels, np.arange(len(labels)))), (clusters, len(labels))
+    )
+    weight = (member @ edges @ member.T).toarray()
+    total = np.maximum(weight.sum(1), 1e-9)
+    between = connections(weight)
+    return Links(
+        neighbours=np.diag(weight) / total,
+        stable=found_again(edges, labels, clusters, seed),
+        halves=np.array([halved(edges, np.flatnonzero(labels == k)) for k in range(clusters)]),
+        nearest=between.max(1) if clusters > 1 else np.zeros(clusters),
+        other=between.argmax(1) if clusters > 1 else np.full(clusters, -1),
+    )
+
+
+def connections(weight: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+    """How well each two parts are connected: 1 if they are random halves of one, 0 if not at all.
+
+    It is the normalised cut of the two alone (Shi, Malik, "Normalized cuts and image segmentation",
+    2000), w_ab / (w_aa + w_ab) + w_ab / (w_bb + w_ab), at most 1 here.
+
+    Args:
+        weight: sum of the edges' weights between parts; inside a part each edge counts twice.
+    """
+    own = np.diag(weight)
+    cut = weight / np.maximum(own[:, None] + weight, 1e-9) + weight / np.maximum(own + weight, 1e-9)
+    np.fill_diagonal(cut, 0)
+    return np.minimum(cut, 1)
+
+
+def spectral(edges: sp.csr_matrix, count: int, seed: int) -> Float[np.ndarray, "n count"]:
+    """Leading eigenvectors of the graph's normalised matrix, largest eigenvalue first."""
+    degree = np.maximum(np.asarray(edges.sum(1)).ravel(), 1e-9)
+    scale = sp.diags(degree**-0.5)
+    matrix = (scale @ edges @ scale).tocsr()
+    n = len(degree)
+    count = min(count, n)
+    if n <= 3 * count + 10:
+        values, vectors = np.linalg.eigh(matrix.toarray())
+        values, vectors = values[-count:], vectors[:, -count:]
+    else:
+        start = np.random.default_rng(seed).uniform(0.5, 1, n)
+        values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=TOLERANCE)  # pyright: ignore[reportArgumentType]
+    return vectors[:, np.argsort(-values)]
+
+
+def found_again(
+    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"], clusters: int, seed: int
+) -> Float[np.ndarray, " k"]:
+    """How well clusters are found by spectral clustering of random parts of the images; `Links`.
+
+    (Ng, Jordan, Weiss, "On spectral clustering", 2001; Hennig, "Cluster-wise assessment of cluster
+    stability", 2007.)
+    """
+    rng, n = np.random.default_rng(seed), len(labels)
+    alike = np.zeros((RESAMPLES, clusters))
+    for turn in range(RESAMPLES):
+        rows = np.sort(rng.permutation(n)[: max(clusters, round(KEPT * n))])
+        points = normalize(spectral(edges[rows][:, rows], clusters, seed + turn))
+        means = KMeans(min(clusters, len(rows)), n_init=STARTS, random_state=seed + turn)  # pyright: ignore[reportArgumentType]
+        new = means.fit_predict(points)
+        both = np.zeros((clusters, clusters))
+        np.add.at(both, (labels[rows], new), 1)
+        union = both.sum(1, keepdims=True) + both.sum(0) - both
+        alike[turn] = (both / np.maximum(union, 1)).max(1)
+    return alike.mean(0)
+
+
+def halved(edges: sp.csr_matrix, rows: Int[np.ndarray, " m"]) -> float:
+    """Connection of the two parts into which a cluster falls most easily; 1 if it has few images.
+
+    All parts along the second eigenvector are tried that hold at least `LEAST_PART` of the images.
+    """
+    if len(rows) < FEW:
+        return 1.0
+    own = edges[rows][:, rows]
+    order = np.argsort(spectral(own, 2, 0)[:, 1])
+    own = sp.csr_matrix(own[order][:, order])
+    degree = np.asarray(own.sum(1)).ravel()
+    upper = np.asarray(sp.triu(own, k=1).sum(1)).ravel()  # to images further along
+    lower = degree - upper - own.diagonal()  # to images before
+    cut = np.cumsum(upper - lower)  # from the first i + 1 images to the others
+    first = np.cumsum(degree)
+    last = first[-1] - first
+    least = max(1, round(LEAST_PART * len(rows)))
+    at = slice(least - 1, len(rows) - least)
+    found = cut[at] / np.maximum(first[at], 1e-9) + cut[at] / np.maximum(last[at], 1e-9)
+    return float(min(1.0, found.min()))
