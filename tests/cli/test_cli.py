@@ -240,7 +240,7 @@ def test_missing_and_unfit_sources(
         ("minst", "did you mean mnist"),
         (str(tmp_path / "none.npy"), "no such file"),
         (str(tmp_path / "text.npy"), "not a readable NumPy file"),
-        (str(tmp_path / "small.npy"), "8 x 3 pixels, too small"),
+        (str(tmp_path / "small.npy"), "has shape (9, 3, 8), which are no images"),
     ]:
         assert message in fails(capsys, "fit", source, "--out", str(tmp_path / "run"))
         table = str(tmp_path / "table.parquet")

@@ -99,10 +99,8 @@ def write(
         UserError: a file cannot be written.
     """
     config, names = fitted.config, fitted.feature_names_in
-    parameters = {
-        **parameters,
-        "group": config.model.group,
-    }  # the group itself, not the path of its file
+    # The group itself, not the path of its file.
+    parameters = {**parameters, "group": config.model.group}
     source = "X" if config.data.is_file else config.data.source
     config = config.changed(data={"source": source, "labels": None, "features": None})
     tensors = fitted.model.state_dict()
@@ -130,18 +128,17 @@ def write(
         calibrated_on=fitted.calibration.n,
     )
     write_text(folder / CARD, about)
-    write_text(
-        folder / CONFIG, as_json(content) + "\n"
-    )  # last, since it has the digest of the weights
+    # Last, since it has the digest of the weights.
+    write_text(folder / CONFIG, as_json(content) + "\n")
 
 
 def as_json(content: dict[str, Any]) -> str:
     """Write content as JSON. NumPy numbers become plain ones, and your own group a table."""
-
-    def plain(value: Any) -> Any:
-        return asdict(value) if isinstance(value, OwnGroup) else value.item()
-
-    return json.dumps(content, indent=1, default=plain)
+    return json.dumps(
+        content,
+        indent=1,
+        default=lambda value: asdict(value) if isinstance(value, OwnGroup) else value.item(),
+    )
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Fitted]:
@@ -348,5 +345,4 @@ def push(
 
 def in_short(error: Exception) -> str:
     """The type and the first line of an error."""
-    first, *_ = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {first}"
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

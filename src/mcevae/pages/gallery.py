@@ -62,22 +62,13 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     images = [part.images for part in parts]
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
     label_names, labels = known_labels(images)
-    known: dict[str, list[Tensor]] = {k: [] for k in ("p", "element", "z_c", "z", "bad", "look")}
     told = evidence_of(run, images, keep)
-    for x, out in outputs(model, pixels, evidence=told):
-        known["p"].append(out.responsibilities.cpu())
-        known["element"].append(out.element.cpu())
-        known["z_c"].append(out.z_c.cpu())
-        known["z"].append(out.z.cpu())
-        known["bad"].append(misfit(x, out.reconstruction).cpu())
-        known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
-    found = {name: torch.cat(values) for name, values in known.items()}
+    found = looked_at(model, pixels, told)
     cluster = found["p"].argmax(1)
     parameters = model.group.to_parameters(found["element"])
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
     coordinates = coordinates_of(run)
-    widths = config.support.half_widths(model.group)
     return Gallery(
         pixels=pixels,
         names=known_names(images, keep),
@@ -100,10 +91,35 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         where=plane(torch.cat([even(found["look"]), even(found["p"])], 1)),
         total=total,
         signs=health.stuck_at_last(read_log(run.folder))
-        | health.at_border(parameters, cluster, model.group, widths),
+        | health.at_border(
+            parameters, cluster, model.group, config.support.half_widths(model.group)
+        ),
         advice=advice(config, len(data.train)),
         trust=calibration.trust,
     )
+
+
+def looked_at(
+    model: Model, pixels: UInt8[Tensor, "n c h w"], told: Float[Tensor, "n K"] | None
+) -> dict[str, Tensor]:
+    """What the model finds in images: probabilities p, element, z_c, z, misfit bad, and look.
+
+    The look of an image is its canonical image, made small, as a row of numbers.
+
+    Args:
+        model: model in evaluation mode.
+        pixels: the images.
+        told: what features say about their clusters; None: nothing.
+    """
+    known: dict[str, list[Tensor]] = {k: [] for k in ("p", "element", "z_c", "z", "bad", "look")}
+    for x, out in outputs(model, pixels, evidence=told):
+        known["p"].append(out.responsibilities.cpu())
+        known["element"].append(out.element.cpu())
+        known["z_c"].append(out.z_c.cpu())
+        known["z"].append(out.z.cpu())
+        known["bad"].append(misfit(x, out.reconstruction).cpu())
+        known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
+    return {name: torch.cat(values) for name, values in known.items()}
 
 
 def coordinates_of(run: TrainedRun) -> tuple[Coordinate, ...]:
@@ -193,23 +209,8 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         if frames.symmetry is not None:
             one["order"], one["consistency"] = frames.symmetry.in_words(group.units)
         if len(mine):
-            surest = mine[np.argsort(-gallery.confidence[mine], kind="stable")]
-            surer = surest[: max(SHOWN, len(mine) // 2)]
-            middle = gallery.z[mine].mean(0)
-            distance = ((gallery.z[surer] - middle) ** 2).sum(1)
-            sure = gallery.confidence[mine]
-            doubt = np.lexsort((-gallery.outlier[mine], np.round(sure, 3)))
-            one |= {
-                "confidence": float(sure.mean()),
-                "sure": float((sure >= SURE).mean()),
-                "typical": surer[np.argsort(distance, kind="stable")][:SHOWN].tolist(),
-                "doubtful": mine[doubt][:SHOWN].tolist(),
-                "canonical": data_uri(png(drawn(model, gallery, mine, frames)), "png"),
-            }
-            if gallery.labels is not None:
-                counts = np.bincount(gallery.labels[mine], minlength=len(gallery.label_names))
-                one["label"] = gallery.label_names[counts.argmax()]
-                one["label_share"] = float(counts.max() / len(mine))
+            one |= members_of(gallery, mine)
+            one["canonical"] = data_uri(png(drawn(model, gallery, mine, frames)), "png")
         groups.append(one)
     outliers = np.argsort(-gallery.outlier, kind="stable")[:ODD].tolist()
     pose, signs = gallery.posed(collections)
@@ -225,6 +226,26 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         "findings": findings(gallery, groups),
         "trust": told_trust(gallery.trust),
     }
+
+
+def members_of(gallery: Gallery, mine: Int[np.ndarray, " m"]) -> dict[str, Any]:
+    """How sure the members of a group are, which of them to show, and their most common label."""
+    sure = gallery.confidence[mine]
+    surest = mine[np.argsort(-sure, kind="stable")]
+    surer = surest[: max(SHOWN, len(mine) // 2)]
+    distance = ((gallery.z[surer] - gallery.z[mine].mean(0)) ** 2).sum(1)
+    doubt = np.lexsort((-gallery.outlier[mine], np.round(sure, 3)))
+    found = {
+        "confidence": float(sure.mean()),
+        "sure": float((sure >= SURE).mean()),
+        "typical": surer[np.argsort(distance, kind="stable")][:SHOWN].tolist(),
+        "doubtful": mine[doubt][:SHOWN].tolist(),
+    }
+    if gallery.labels is None:
+        return found
+    counts = np.bincount(gallery.labels[mine], minlength=len(gallery.label_names))
+    share = float(counts.max() / len(mine))
+    return found | {"label": gallery.label_names[counts.argmax()], "label_share": share}
 
 
 def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:

@@ -22,14 +22,13 @@ from sklearn.cluster import KMeans
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import read_text, write_text
 from mcevae.base.lock import locked
-from mcevae.runs.units import Units
+from mcevae.runs.units import Units, check_name, place_of
 from mcevae.runs.upright import AS_FOUND, Upright
 
 FILE = "groups.json"
 FORMAT = 1
 PATIENCE = 10.0
 """Seconds to wait for another process that changes the groups."""
-NAME_LENGTH = 80
 SEED = 0
 """Seed of the k-means with two means that splits a cluster."""
 
@@ -330,29 +329,3 @@ class Collections(Units):
                 for unit, turn in values.get("uprights", {}).items()
             },
         )
-
-
-def check_name(name: str) -> None:
-    """Refuse names that a table or page cannot show.
-
-    Raises:
-        ValueError: the name is empty, longer than 80 characters, or has line breaks.
-    """
-    if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
-        raise ValueError(f"a group's name must have 1 to {NAME_LENGTH} printable characters")
-
-
-def place_of(wanted: str, known: Sequence[str], what: str) -> int:
-    """Place of a word in a list.
-
-    Args:
-        wanted: the word.
-        known: the list.
-        what: what the error calls it.
-
-    Raises:
-        ValueError: it is not in the list.
-    """
-    if wanted not in known:
-        raise ValueError(f"there is no {what}; there are {', '.join(known)}")
-    return known.index(wanted)

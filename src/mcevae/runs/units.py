@@ -1,10 +1,12 @@
-"""Units: the clusters of a run, and the parts of those that people have split."""
+"""Units: the clusters of a run, and the parts of those that people have split; names for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
+
+NAME_LENGTH = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +65,29 @@ class Units:
             distance = ((z[mine, None] - centres) ** 2).sum(-1)  # (n, parts)
             found[mine] = place[f"{k}.0"] + distance.argmin(1)  # parts follow each other
         return found
+
+
+def check_name(name: str) -> None:
+    """Refuse names that a table or page cannot show.
+
+    Raises:
+        ValueError: the name is empty, longer than 80 characters, or has line breaks.
+    """
+    if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
+        raise ValueError(f"a group's name must have 1 to {NAME_LENGTH} printable characters")
+
+
+def place_of(wanted: str, known: Sequence[str], what: str) -> int:
+    """Place of a word in a list.
+
+    Args:
+        wanted: the word.
+        known: the list.
+        what: what the error calls it.
+
+    Raises:
+        ValueError: it is not in the list.
+    """
+    if wanted not in known:
+        raise ValueError(f"there is no {what}; there are {', '.join(known)}")
+    return known.index(wanted)
