@@ -104,9 +104,7 @@ CASES = {
     "noise-0.1-templates": around(
         "particles", "noise-0.1", 12, 0.1, "poses from templates", poses="templates"
     ),
-    "noise-0.05-graph": around(
-        "particles", "noise-0.05", 12, 0.1, "graph in noise", poses="graph"
-    ),
+    "noise-0.05-graph": around("particles", "noise-0.05", 12, 0.1, "graph in noise", poses="graph"),
     "shapes": case("shapes", "few-noisy", clusters=4, rotation=90, shift=0.1),
     "shapes-graph": case(
         "shapes", "few-noisy", "graph in noise", clusters=4, rotation=90, shift=0.1, poses="graph"

@@ -25,6 +25,8 @@ GOOD = {
     "explained": 0.8,
     "noise": 0.02,
     "border": 0.02,
+    "beyond": 0.0,
+    "mirror": 0.0,
 }
 """Cues of a cluster that is right."""
 
@@ -118,6 +120,8 @@ def test_a_firm_run_gets_no_advice() -> None:
     ("cues", "flag"),
     [
         ({"border": 0.8}, "--flatten"),
+        ({"beyond": 0.5}, "--rotation"),
+        ({"mirror": 0.4}, "--mirror"),
         ({"again": 0.4}, "--epochs"),
         ({"noise": 0.9}, "--size"),
         ({"halves": 0.01}, "more clusters with --clusters"),
@@ -127,7 +131,7 @@ def test_a_firm_run_gets_no_advice() -> None:
 def test_advice_of_a_doubtful_run_names_the_flag(cues: dict[str, float], flag: str) -> None:
     said = advice(trusted([GOOD | cues] * 3, other=1, each=0.4), ["a", "b", "c"])
     assert flag in said[0].text
-    others = {"--flatten", "--epochs", "--size"} - {flag}
+    others = {"--flatten", "--mirror", "--size"} - {flag}
     assert not any(other in one.text for one in said for other in others)
 
 

@@ -15,6 +15,11 @@ BORDER = 0.4
 """Border pixels that predict clusters better than this (kappa) are what was sorted."""
 NOISE = 0.5
 """Images with a larger share of noise are mostly noise."""
+BEYOND = 0.15
+"""If a larger share of the most similar pairs lies further apart than the support, it is too
+narrow."""
+MIRROR = 0.2
+"""If a larger share of the most similar pairs are mirror images, these occur."""
 AGAIN = 0.8
 """A cluster that keeps fewer of its images when they are moved does not hold."""
 EACH = 3
@@ -75,6 +80,20 @@ def about_all(trust: Trust) -> list[Advice]:
             Advice(
                 "The border of images alone predicts their group: backgrounds were sorted, not "
                 "things. Train with --flatten yes, or cut images out with a plain background."
+            )
+        )
+    if mean("beyond") > BEYOND:
+        found.append(
+            Advice(
+                f"{mean('beyond'):.0%} of the most similar pairs of images are turned further from "
+                "each other than the support allows: train with a larger --rotation."
+            )
+        )
+    if mean("mirror") > MIRROR:
+        found.append(
+            Advice(
+                f"{mean('mirror'):.0%} of the most similar pairs of images fit much better if one "
+                "is mirrored: train with --mirror, if mirror images are the same to you."
             )
         )
     if mean("noise") > NOISE:

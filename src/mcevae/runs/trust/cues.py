@@ -18,6 +18,7 @@ from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import Embedding, joined, outputs, taken
 from mcevae.runs.trust.links import edges_of, links
+from mcevae.runs.trust.motions import beyond_reach, mirror_images
 from mcevae.teaching.averages import noise_variance, pooled
 from mcevae.teaching.graph import describe, invariant_graph, reach_of
 
@@ -43,6 +44,8 @@ class Cues:
             that the average of their cluster explains.
         noise: share of the variance of images that is white noise. (Run.)
         border: how well border pixels alone predict the clusters (Cohen's kappa). (Run.)
+        beyond: see `motions.beyond_reach`. (Run.)
+        mirror: see `motions.mirror_images`; 0 if the group has reflections. (Run.)
     """
 
     neighbours: Float[np.ndarray, " k"]
@@ -55,6 +58,8 @@ class Cues:
     explained: Float[np.ndarray, " k"]
     noise: Float[np.ndarray, " k"]
     border: Float[np.ndarray, " k"]
+    beyond: Float[np.ndarray, " k"]
+    mirror: Float[np.ndarray, " k"]
 
     def matrix(self) -> Float[np.ndarray, "k cues"]:
         """One row a cluster, one column a cue, in the order of the attributes."""
@@ -99,12 +104,8 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     rings = describe(
         (to_float(part) for part in pixels.split(CHUNK)), group, config.data.background_level
     ).rings
-    graph = invariant_graph(
-        rings,
-        min(NEIGHBOURS, len(pixels) - 1),
-        reach=reach_of(half_width),
-        mirror=group.mirrors,
-    )
+    reach, mirror = reach_of(half_width), group.mirrors
+    graph = invariant_graph(rings, min(NEIGHBOURS, len(pixels) - 1), reach=reach, mirror=mirror)
     own = links(edges_of(graph), labels, clusters)
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
     noise = noise_variance(small - config.data.background_level)
@@ -122,6 +123,8 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         explained=explained,
         noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
         border=everywhere * by_border(small, labels),
+        beyond=everywhere * beyond_reach(rings, reach),
+        mirror=everywhere * (0.0 if mirror else mirror_images(rings, reach)),
     )
     return Measured(cues=cues, other=own.other, found=found)
 

@@ -1,0 +1,145 @@
+"""Fit the weights of trust to runs whose truth is known, and score trust on kinds left out."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.special import expit
+from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression
+
+from mcevae.runs.trust.trust import shift_to
+from mcevae.runs.trust.weights import NAMES
+
+ASSET = Path(__file__).parents[1] / "src" / "mcevae" / "assets" / "trust.json"
+PENALTY = 1.0
+"""Inverse strength of the ridge, in clusters of standardised cues."""
+TARGETS = ("with_like", "pure")
+MIDDLES = np.linspace(-8, 8, 33)[:-1] + 0.25
+"""Logits of steadiness in the middles of the bins in which images are counted."""
+EDGES = np.linspace(0, 1, 11)
+WRONG, SURE = 0.6, 0.75
+"""A run with less accuracy and more trust than these misleads."""
+Runs = dict[str, dict[str, Any]]
+Weights = dict[str, Any]
+
+
+def table(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
+    """Cues of all clusters with test images, (clusters, cues), and the run of each, (clusters,)."""
+    cues, which = [], []
+    for i, run in enumerate(runs.values()):
+        own = np.array([run["cues"][name] for name in NAMES]).T
+        kept = np.array(run["test"]) > 0
+        cues.append(own[kept])
+        which.append(np.full(kept.sum(), i))
+    return np.concatenate(cues), np.concatenate(which)
+
+
+def fitted(runs: Runs) -> dict[str, Weights]:
+    """Weights of both logistic regressions; every run counts alike.
+
+    Args:
+        runs: as results/trust.json has them.
+    """
+    cues, _ = table(runs)
+    middle, spread = cues.mean(0), cues.std(0).clip(1e-3)
+    x = (cues - middle) / spread
+    found = {}
+    for target in TARGETS:
+        share, weight = [], []
+        for run in runs.values():
+            test = np.array(run["test"])
+            kept = test > 0
+            share.append(np.array(run[target])[kept] / test[kept])
+            weight.append(test[kept] / test.sum() * 10)
+        y, w = np.concatenate(share), np.concatenate(weight)
+        model = LogisticRegression(C=PENALTY, max_iter=2000)
+        ones, zeros = np.ones(len(y)), np.zeros(len(y))
+        model.fit(np.r_[x, x], np.r_[ones, zeros], np.r_[w * y, w * (1 - y)])
+        slope = model.coef_[0] / spread
+        found[target] = {
+            "slope": {name: round(float(v), 4) for name, v in zip(NAMES, slope, strict=True)},
+            "offset": round(float(model.intercept_[0] - slope @ middle), 4),
+        }
+    return found
+
+
+def estimate(run: dict[str, Any], weights: Weights) -> np.ndarray:
+    """The share that weights estimate for each cluster of a run."""
+    cues = np.array([run["cues"][name] for name in NAMES]).T
+    slope = np.array([weights["slope"][name] for name in NAMES])
+    return expit(cues @ slope + weights["offset"])
+
+
+def left_out(runs: Runs) -> dict[str, tuple[float, np.ndarray]]:
+    """Trust of each run, and estimated purity of its clusters, by runs of the other kinds."""
+    found = {}
+    for kind in {run["kind"] for run in runs.values()}:
+        weights = fitted({n: run for n, run in runs.items() if run["kind"] != kind})
+        for name, run in runs.items():
+            if run["kind"] == kind:
+                own = estimate(run, weights["with_like"])
+                trust = float(np.average(own, weights=run["sizes"]))
+                found[name] = trust, estimate(run, weights["pure"])
+    return found
+
+
+def summary(runs: Runs) -> dict[str, Any]:
+    """How good trust and confidence are on kinds of images that the fit has not seen."""
+    known = left_out(runs)
+    trust = np.array([known[name][0] for name in runs])
+    accuracy = np.array([run["accuracy"] for run in runs.values()])
+    mislead = (accuracy < WRONG) & (trust > SURE)
+    names = list(runs)
+    return {
+        "runs": len(runs),
+        "spearman": round(float(spearmanr(trust, accuracy).statistic), 3),
+        "mean_absolute_error": round(float(np.abs(trust - accuracy).mean()), 3),
+        "misleading": [names[i] for i in np.flatnonzero(mislead)],
+        "calibration_error": round(calibration_error(runs, known), 3),
+        "trust": {name: round(known[name][0], 3) for name in sorted(known)},
+    }
+
+
+def calibration_error(runs: Runs, known: dict[str, tuple[float, np.ndarray]]) -> float:
+    """Expected calibration error of confidences in ten bins, over the test images of all runs.
+
+    An image is right if it shows what most of its cluster shows (Guo et al., "On calibration of
+    modern neural networks", 2017). Every run counts alike. The outlier score is left out.
+    """
+    confidence, hits, weight = [], [], []
+    for name, run in runs.items():
+        wrong, right = np.array(run["counts"])
+        total = wrong + right
+        for pure, own, good in zip(known[name][1], total, right, strict=True):
+            filled = own > 0
+            shift = shift_to(float(pure), np.repeat(expit(MIDDLES), own)) if filled.any() else 0.0
+            confidence.append(expit(MIDDLES + shift)[filled])
+            hits.append(good[filled] / own[filled])
+            weight.append(own[filled] / total.sum())
+    c, hit, w = (np.concatenate(each) for each in (confidence, hits, weight))
+    place = np.digitize(c, EDGES[1:-1])
+    gaps = [abs((w * (c - hit))[place == i].sum()) for i in range(len(EDGES) - 1)]
+    return float(sum(gaps) / w.sum())
+
+
+def draw(runs: Runs, path: Path) -> None:
+    """Draw trust against accuracy, one point a run, named."""
+    known = left_out(runs)
+    figure, axes = plt.subplots(figsize=(9, 9))
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    kinds = sorted({run["kind"] for run in runs.values()})
+    markers = "os^vD<>pP*XHd"
+    for kind, marker in zip(kinds, markers, strict=False):
+        own = [name for name in runs if runs[name]["kind"] == kind]
+        x = [runs[name]["accuracy"] for name in own]
+        y = [known[name][0] for name in own]
+        axes.scatter(x, y, marker=marker, s=36, label=kind)
+        for name, a, b in zip(own, x, y, strict=True):
+            axes.annotate(name, (a, b), fontsize=6, xytext=(3, 3), textcoords="offset points")
+    axes.set(xlabel="accuracy on test images", ylabel="trust, without labels")
+    axes.set(xlim=(0, 1.08), ylim=(0, 1.02))
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
