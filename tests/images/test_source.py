@@ -292,7 +292,9 @@ def test_fit_looks_at_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     surveyed, listed = [], []
     survey, files_of = frames.survey, files.files_of
     monkeypatch.setattr(frames, "survey", lambda *a, **k: surveyed.append(1) or survey(*a, **k))
-    monkeypatch.setattr(files, "files_of", lambda path: listed.append(1) or files_of(path))
+    monkeypatch.setattr(
+        files, "files_of", lambda path, **how: listed.append(1) or files_of(path, **how)
+    )
     source = folder(tmp_path)
     config = Config(data=source.settings)
     data = prepare_for(settle(config, source), source=source)

@@ -74,5 +74,5 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
     scores = score(run, data)
     with averaging() as tell:
         page = write_report(run, data, scores, tell)
-    tell_faults(data.faults, run.folder / SKIPPED)
+    tell_faults(data.faults, run.folder / SKIPPED, data.reckoned)
     screen.print(f"Open {page}")

@@ -61,6 +61,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
         if count == 0:
             raise no_image(source.name, faults)
         form = (height, width, 3) if channels == 3 else (height, width)
+        faults += source.passed
         names, digest = join(buckets, half, form, count, rng, source.settings.labels)
         about = {
             "format": FORMAT,
@@ -70,6 +71,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             "recipe": {"size": height if height == width else None, **recipe.settings()},
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
+            "reckoned": source.in_words(faults),
         }
         write_faults(faults, half / "skipped.csv")
         write_text(half / ABOUT, json.dumps(about, indent=1) + "\n")

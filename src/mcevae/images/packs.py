@@ -38,6 +38,7 @@ class Pack:
         recipe: settings of `DataConfig` with which the images were read.
         label_names: names of label 0, 1, ...; empty without labels.
         faults: files that could not be used, and why.
+        reckoned: how many files were read, in one sentence; "" if all were.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Pack:
     recipe: dict[str, Any]
     label_names: tuple[str, ...]
     faults: tuple[Fault, ...]
+    reckoned: str = ""
 
     def rows(self, start: int, stop: int, *, labelled: bool = True) -> Images:
         """Read rows `start` to `stop` into memory.

@@ -20,7 +20,7 @@ from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.registry import open_source
 from mcevae.predicting.parts import parts_folder
-from mcevae.predicting.predictor import Described, Predictor, skipped
+from mcevae.predicting.predictor import Described, Predictor, passed_over, skipped
 from mcevae.predicting.shards import Shard
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import check_table_path
@@ -53,6 +53,7 @@ class Made:
         checkpoint: which checkpoint made it, and of which epoch, in words.
         faults: files that could not be used, and why.
         notes: remarks on files that were read.
+        reckoned: how many files were read, in one sentence; "" if all were, or it is a shard.
         before: whether an earlier command made the table.
     """
 
@@ -61,6 +62,7 @@ class Made:
     checkpoint: str
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    reckoned: str = ""
     before: bool = False
 
     @property
@@ -142,13 +144,19 @@ class Maker:
                 return Made(table=out, rows=rows, checkpoint=self.checkpoint, before=True)
             if not self.predictor.has_begun(*asked):
                 raise exists(out)
-        faults, images = [], 0
+        faults, images = passed_over(self.source, shard), 0
         for done, images, found in self.predictor(*asked):
             faults += found
             if tell:
                 tell(done, images)
-        notes = self.source.notes
-        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults, notes=notes)
+        return Made(
+            table=out,
+            rows=images,
+            checkpoint=self.checkpoint,
+            faults=faults,
+            notes=self.source.notes,
+            reckoned="" if shard else self.source.in_words(faults),
+        )
 
 
 def exists(out: Path) -> UserError:

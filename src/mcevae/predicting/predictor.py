@@ -278,7 +278,7 @@ class Predictor:
         before = source.snapshot()
         known = self.known(before, part, shard)
         folder = begin_parts(out, known)
-        end, paths, faults, contents = START, [], [], Contents()
+        end, paths, faults, contents = START, [], passed_over(source, shard), Contents()
         for batch in self.batches(source, part, shard):
             if len(batch.pixels):
                 paths.append(folder / f"{len(paths):06}.part")
@@ -312,6 +312,11 @@ class Predictor:
         Arguments are those of `has_made`.
         """
         return is_of(parts_folder(out), self.known(source.snapshot(), part, shard))
+
+
+def passed_over(source: Source, shard: Shard | None) -> list[Fault]:
+    """Files of a source that are passed over. Of several shards, the first one lists them."""
+    return [] if shard and shard.index else list(source.passed)
 
 
 def skipped(out: Path) -> Path:

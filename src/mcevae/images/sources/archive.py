@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mcevae.base.errors import UserError
+from mcevae.base.names import path_of
 from mcevae.images.arrays import Images, ImageSet, require
 from mcevae.images.labels import checked_labels
 from mcevae.images.readers.arrays import from_archive, of_stack
@@ -26,7 +27,7 @@ class ArchiveSource(StackSource):
     @classmethod
     def takes(cls, name: str) -> bool:
         """Whether it is a .npz with an array x_train."""
-        path = Path(name)
+        path = path_of(name)
         if path.suffix.lower() != ".npz" or not is_zipfile(path):
             return False
         try:
@@ -37,7 +38,7 @@ class ArchiveSource(StackSource):
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
-        return [Path(self.name)]
+        return [self.location]
 
     def array(self, name: str) -> np.ndarray | None:
         """An array by its name; None if there is no such one.
@@ -46,7 +47,7 @@ class ArchiveSource(StackSource):
             UserError: it cannot be read.
         """
         try:
-            return from_archive(Path(self.name), name)
+            return from_archive(self.location, name)
         except Unreadable as error:
             raise UserError(f"{self.name}: its array {name} {error}.") from error
 
