@@ -325,13 +325,7 @@ def test_labels_come_from_folders_or_a_table(pictures: Path, tmp_path: Path) -> 
     table.write_text("file,label\n" + "".join(f"{name},{i % 2}\n" for i, name in enumerate(names)))
     images, _ = read(pictures, settings(pictures, labels=str(table)))
     assert images.labels is not None and images.labels.tolist() == [0, 1] * 6
-    table.write_text("file,label\na/00.png,1\n")
-    with pytest.raises(UserError, match=r"a/03\.png has no label in"):
-        read(pictures, settings(pictures, labels=str(table)))
-    table.write_text("name,kind\na/00.png,1\n")
-    with pytest.raises(UserError, match="has no columns file and label"):
-        read(pictures, settings(pictures, labels=str(table)))
-    with pytest.raises(UserError, match="is not in a folder"):
+    with pytest.raises(UserError, match="no image is in a folder, such as"):
         read(pictures / "a", settings(pictures / "a", labels="folders"))
 
 

@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
-from mcevae.images.labels import labeller
+from mcevae.images.arrays import MISSING
+from mcevae.images.labels import check_some, labeller
 from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.sources.contract import Source, Track, no_image
@@ -62,7 +63,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             raise no_image(source.name, faults)
         form = (height, width, 3) if channels == 3 else (height, width)
         faults += source.passed
-        names, digest = join(buckets, half, form, count, rng, source.settings.labels)
+        names, digest = join(buckets, half, form, count, rng, source)
         about = {
             "format": FORMAT,
             "count": count,
@@ -113,7 +114,7 @@ def join(
     form: tuple[int, ...],
     count: int,
     rng: np.random.Generator,
-    labels: str | None,
+    source: Source,
 ) -> tuple[tuple[str, ...], str]:
     """Shuffle each bucket and write all of them to one file of pixels and one index.
 
@@ -123,16 +124,16 @@ def join(
         form: shape of one image, (H, W) or (H, W, 3).
         count: number of all images.
         rng: source of the random order.
-        labels: where labels come from, as in `labeller`; None: no labels.
+        source: its settings say where labels come from.
 
     Returns:
         The names of the labels, and the digest of the pixels.
 
     Raises:
-        UserError: an image has no label.
+        UserError: labels cannot be read, or no image has one.
     """
     digest = hashlib.blake2b(digest_size=16)
-    label_of = labeller(labels) if labels else None
+    labels, label_of = source.settings.labels, None
     numbers: dict[str, int] = {}
     columns = [("file", pa.string()), *([("label", pa.int64())] if labels else [])]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form)}
@@ -148,8 +149,13 @@ def join(
             digest.update(rows_of_bytes)
             file.write(rows_of_bytes)
             rows: dict[str, list[Any]] = {"file": [names[i] for i in order]}
-            if label_of:
-                words = (label_of(name) for name in rows["file"])
-                rows["label"] = [numbers.setdefault(word, len(numbers)) for word in words]
+            if labels:
+                label_of = label_of or labeller(source.settings, names, source.reading.notes)
+                words = map(label_of, rows["file"])
+                rows["label"] = [
+                    numbers.setdefault(word, len(numbers)) if word else MISSING for word in words
+                ]
             index.write_table(pa.table(rows, pa.schema(columns)))
+    if labels:
+        check_some(tuple(numbers), names, labels)
     return tuple(numbers), digest.hexdigest()

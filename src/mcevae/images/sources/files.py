@@ -75,10 +75,9 @@ class FileSource(FrameSource):
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
         images, faults = self.images(self.survey.recipe, track=track)
-        return ImageSet(
-            train=labelled(images, self.path, self.settings.labels),
-            faults=(*faults, *self.passed),
-        )
+        total = len(images) + len(faults)
+        train = labelled(images, self.path, self.settings, self.reading.notes, total)
+        return ImageSet(train=train, faults=(*faults, *self.passed))
 
 
 def name_of(path: Path, source: Path) -> str:
