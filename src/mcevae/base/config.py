@@ -129,6 +129,10 @@ class FilesConfig:
         ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))
         low, high = self.levels or (0, 1)
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
+        ensure(
+            self.labels not in (None, "folders") or not (self.label_column or self.file_column),
+            "--label_column and --file_column are of a table; give it with --labels",
+        )
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
     @property
@@ -237,8 +241,9 @@ class TrainConfig:
     """Number of passes over the training images. auto: 24, or more if the images are few, to make
     at least 750 steps."""
     minutes: float | None = None
-    """Minutes of training, after which it stops at the end of a step. The default preset plans as
-    many epochs as fit into this time, at most --epochs."""
+    """Minutes of training, with first poses, clusters, validation and saving; it stops at the end
+    of a step. Reading images before, and scores and report after it, are not counted. The default
+    preset plans as many epochs as fit into this time, at most --epochs."""
     batch_size: int | Literal["auto"] = "auto"
     """Number of images for each step and device. auto: 200, or fewer (at least 50) if the images
     are few."""
