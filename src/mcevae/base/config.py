@@ -121,9 +121,9 @@ class FilesConfig:
     with an error."""
 
     def __post_init__(self) -> None:
-        for name in ("source", "labels"):  # so that they can be written and shown as text
-            value = getattr(self, name)
-            object.__setattr__(self, name, value and as_setting(value))
+        for name in ("source", "labels", "features"):  # as text, to be written and shown
+            if value := getattr(self, name, None):
+                object.__setattr__(self, name, as_setting(value))
         level = self.background_level
         ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
         ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))

@@ -99,10 +99,7 @@ def write(
         UserError: a file cannot be written.
     """
     config, names = fitted.config, fitted.feature_names_in
-    parameters = {
-        **parameters,
-        "group": config.model.group,
-    }  # the group itself, not the path of its file
+    parameters = parameters | {"group": config.model.group}  # itself, not the path of its file
     source = "X" if config.data.is_file else config.data.source
     gone = dict.fromkeys(("labels", "label_column", "file_column", "features"))
     config = config.changed(data={"source": source, **gone})

@@ -24,6 +24,7 @@ from torch import Tensor
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
+from mcevae.base.names import path_of
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.features import Features
@@ -136,7 +137,7 @@ class Predictor:
         self.checkpoint, self.features = checkpoint, features
         self.identity = identity + (collections.to_json() if collections else "")
         if features is not None:
-            self.identity += digest(Path(features.features.name))
+            self.identity += digest(path_of(features.features.name))
         self.frames = Frames(
             group=model.group,
             background=model.background,
