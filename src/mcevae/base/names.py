@@ -7,6 +7,8 @@ so is a backslash that would read like one: \x5c. `as_path` undoes it, so no two
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BYTE = re.compile(r"\\x([0-9a-fA-F]{2})")
@@ -48,6 +50,29 @@ def as_setting(name: str) -> str:
 def path_of(setting: str) -> Path:
     """The path of a setting that `as_setting` wrote. What is there by its own name goes first."""
     return Path(setting if os.path.exists(setting) else as_path(setting))
+
+
+@contextmanager
+def in_utf8(path: Path, *, write: bool = False) -> Iterator[str]:
+    """A path of a file for libraries that take UTF-8 alone.
+
+    It is the file's own if that is UTF-8; else, on Linux, that of the file among the open ones.
+
+    Args:
+        path: of the file.
+        write: whether the file is to be written, so that it may be missing.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if (text := str(path)) == as_setting(text):
+        yield text
+        return
+    handle = os.open(path, os.O_RDWR | os.O_CREAT if write else os.O_RDONLY, 0o666)
+    try:
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
 
 
 def decoded(content: bytes) -> str:

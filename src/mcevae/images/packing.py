@@ -17,6 +17,7 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
+from mcevae.base.names import in_utf8
 from mcevae.images.arrays import MISSING
 from mcevae.images.labels import check_some, labeller
 from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
@@ -139,7 +140,8 @@ def join(
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form)}
     with (
         (folder / PIXELS).open("wb") as file,
-        parquet.ParquetWriter(folder / INDEX, pa.schema(columns)) as index,
+        in_utf8(folder / INDEX, write=True) as known,
+        parquet.ParquetWriter(known, pa.schema(columns)) as index,
     ):
         np.lib.format.write_array_header_1_0(file, header)
         for bucket in buckets:

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic, check_regular
-from mcevae.base.names import path_of
+from mcevae.base.names import in_utf8, path_of
 from mcevae.images.arrays import MAX_SIDE
 from mcevae.images.sources.registry import is_there
 from mcevae.images.splits import Splits
@@ -74,7 +74,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         check_regular(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with in_utf8(path) as known, safe_open(known, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
             state = json.loads(header["mcevae"])
             if state["format"] != FORMAT:

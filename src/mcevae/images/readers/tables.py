@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from mcevae.base.names import in_utf8
 from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable
 from mcevae.images.readers.pictures import pages
 from mcevae.images.readers.reading import Reading
@@ -24,7 +25,7 @@ def parquet_table(path: Path, reading: Reading) -> Iterator[Found]:
     Hugging Face datasets, Ray Data and Embedding Atlas keep them in this way. The column is
     `image`, or the only one that can hold pictures. A row that cannot be read costs that row alone.
     """
-    with parquet.ParquetFile(path) as file:
+    with in_utf8(path) as known, parquet.ParquetFile(known) as file:
         column = column_of(file.schema_arrow)
         if column != "image":
             reading.note(f"has no column named image, so {column} is read")
