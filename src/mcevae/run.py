@@ -88,7 +88,9 @@ class Run(TrainedRun):
         rows = self.rows_of(features, count, source.name, read.places)
         names = None if read.names is None else read.names.tolist()
         found = self.answers(read.pixels, rows)
-        return replace(found, names=names, faults=tuple(faults), notes=tuple(source.notes))
+        faults += source.passed
+        notes = [*source.notes, source.in_words(faults)]
+        return replace(found, names=names, faults=tuple(faults), notes=tuple(filter(None, notes)))
 
     def rows_of(
         self,

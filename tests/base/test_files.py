@@ -22,7 +22,7 @@ from mcevae.base.files import (
 )
 from mcevae.exporting.hub import read as read_hub
 from mcevae.images.labels import label_table, labeller
-from mcevae.images.sources.files import files_of
+from mcevae.images.sources.listing import files_of
 from mcevae.models.config import Config
 from mcevae.pages.report import save_png
 from mcevae.runs.checkpoint import load

@@ -29,7 +29,7 @@ from mcevae.images.loading import load
 from mcevae.images.readers import arrays
 from mcevae.images.readers.frames import Fault
 from mcevae.images.readers.registry import frames_of
-from mcevae.images.sources.files import files_of
+from mcevae.images.sources.listing import files_of
 from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config

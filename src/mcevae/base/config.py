@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mcevae.base.errors import SettingError
+from mcevae.base.names import as_setting
 
 MOST_IMAGES = 10**9
 MOST_MINUTES = 10_000_000
@@ -57,6 +58,8 @@ class FilesConfig:
     """The images: the name of a built-in set (see `mcevae data`), a folder of image files (PNG,
     JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet), one such file, a .txt file with a path on each
     line, or a pack (`mcevae pack`)."""
+    links: bool = False
+    """Whether to follow links to files and folders below a folder. If not, they are counted."""
     axes: str | None = None
     """Axes of .npy, .npz and TIFF files in order, one letter each: N (images), C (channels), H or Y
     (height), W or X (width); T, Z and all other letters number images, too. If not given: what the
@@ -105,18 +108,31 @@ class FilesConfig:
     the others, or one that slopes."""
     labels: str | None = None
     """Labels, which are used for scores only: the word folders (the folder of a file is its label),
-    or a .csv file with the columns file and label. If not given: labels of the source, if it has
-    any."""
+    or a table with a row for each file, its columns parted by commas, semicolons or tabs. If not
+    given: labels of the source, if it has any. Images without a label are left out of scores."""
+    label_column: str | None = None
+    """Column of the table of --labels that holds the labels. If not given: the one called label,
+    class, category, target or kind, or the only one that is not the files'."""
+    file_column: str | None = None
+    """Column of the table of --labels that holds paths or names of files. If not given: the one
+    with the most names of images."""
     on_error: Literal["skip", "stop"] = "skip"
     """What to do with files that cannot be used. skip: leave them out and name them. stop: stop
     with an error."""
 
     def __post_init__(self) -> None:
+        for name in ("source", "labels", "features"):  # as text, to be written and shown
+            if value := getattr(self, name, None):
+                object.__setattr__(self, name, as_setting(value))
         level = self.background_level
         ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
         ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))
         low, high = self.levels or (0, 1)
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
+        ensure(
+            self.labels not in (None, "folders") or not (self.label_column or self.file_column),
+            "--label_column and --file_column are of a table; give it with --labels",
+        )
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
     @property
@@ -225,8 +241,9 @@ class TrainConfig:
     """Number of passes over the training images. auto: 24, or more if the images are few, to make
     at least 750 steps."""
     minutes: float | None = None
-    """Minutes of training, after which it stops at the end of a step. The default preset plans as
-    many epochs as fit into this time, at most --epochs."""
+    """Minutes of training, with first poses, clusters, validation and saving; it stops at the end
+    of a step. Reading images before, and scores and report after it, are not counted. The default
+    preset plans as many epochs as fit into this time, at most --epochs."""
     batch_size: int | Literal["auto"] = "auto"
     """Number of images for each step and device. auto: 200, or fewer (at least 50) if the images
     are few."""

@@ -181,6 +181,6 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, with `atomic`."""
+    """Write UTF-8 text, with `atomic`; what UTF-8 cannot hold is written as an escape."""
     with atomic(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(text, "utf-8", "backslashreplace")

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit code 2: an error that the user can fix; 1: training failed; 130 and 143: stopped by Ctrl-C
     and by the signal TERM.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files may be any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     with naming(as_flag), ended_by_term():
         run_or_say_why(list(sys.argv[1:] if arguments is None else arguments))
 

@@ -65,4 +65,4 @@ def averages(
     if sums.shrunk > 1:
         screen.print(f"They are {sums.shrunk:.2g} times smaller than the images, to save memory.")
     write_faults(sums.faults, skipped_by(out))
-    tell_faults(sums.faults, skipped_by(out))
+    tell_faults(sums.faults, skipped_by(out), sums.reckoned)

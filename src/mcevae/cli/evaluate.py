@@ -68,13 +68,17 @@ def score(run: "TrainedRun", data: "Splits", split: str = "test") -> "Scores":
 def show_and_report(run: "TrainedRun", data: "Splits") -> None:
     """Score a run on the test split; write metrics.json, skipped.csv and report.html."""
     from mcevae.pages.report import SKIPPED, write_report
+    from mcevae.training.clock import Clock
 
+    clock = Clock()
+    screen.print("Scoring the run and writing its report ...", highlight=False)
     with screen.status("measuring confidence"):
         run.calibrate(data)  # first: scores use what features say
     scores = score(run, data)
     with averaging() as tell:
         page = write_report(run, data, scores, tell)
-    tell_faults(data.faults, run.folder / SKIPPED)
+    screen.print(f"Scored and reported in {clock.seconds:.0f} seconds.", highlight=False)
+    tell_faults(data.faults, run.folder / SKIPPED, data.reckoned)
     tell_trust(run)
     screen.print(f"Open {page}")
 

@@ -87,6 +87,8 @@ def fit_from(start: Config) -> Callable[..., None]:
                 screen.print(source.survey.in_words(), highlight=False)
             settled, data = with_images(settled, source)
             tell_notes(source.notes)
+            if data.reckoned:
+                screen.print(data.reckoned, highlight=False)
             del source  # it may hold all images as they are in their file
             train(settled, data, out, resume=False)
 

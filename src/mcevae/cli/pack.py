@@ -47,8 +47,9 @@ def pack(
             raise UserError(
                 f"{like}: takes images of {height} x {width}; packs have square images only."
             )
+        labels = {name: getattr(config, name) for name in ("labels", "label_column", "file_column")}
         config = dataclasses.replace(
-            known.settings.data, source=config.source, size=height, labels=config.labels
+            known.settings.data, source=config.source, size=height, links=config.links, **labels
         )
     source = open_source(config.source, config)
     with reading() as bar:
@@ -56,4 +57,4 @@ def pack(
     tell_notes(source.notes)
     _, height, width = made.shape
     screen.print(f"Wrote {made.count} images of {height} x {width} to {out}", highlight=False)
-    tell_faults(made.faults, out / "skipped.csv")
+    tell_faults(made.faults, out / "skipped.csv", made.reckoned)

@@ -117,4 +117,4 @@ def tell_made(made: "Made") -> None:
     """Print which table was written, and which files are not in it."""
     screen.print(made.in_words(), highlight=False)
     tell_notes(made.notes)
-    tell_faults(made.faults, made.skipped)
+    tell_faults(made.faults, made.skipped, made.reckoned)

@@ -53,12 +53,20 @@ def tell_notes(notes: "Sequence[str]") -> None:
         screen.print(f"... and {len(notes) - NOTES_SHOWN} more remarks.", highlight=False)
 
 
-def tell_faults(faults: "Sequence[Fault]", path: Path) -> None:
-    """Print the first files that could not be used, and the table that lists all of them."""
-    if not faults:
-        return
-    screen.print(
-        f"{len(faults)} could not be used (all of them are listed in {path}):", highlight=False
-    )
-    for fault in faults[:FAULTS_SHOWN]:
+def tell_faults(faults: "Sequence[Fault]", path: Path, reckoned: str = "") -> None:
+    """Print the first files that could not be used, and the table that lists all of them.
+
+    Args:
+        faults: what could not be used, and what was passed over.
+        path: the table.
+        reckoned: how many files were read, in one sentence; "": all were, or it is not known.
+    """
+    unused = [fault for fault in faults if not fault.passed]
+    if reckoned:
+        screen.print(reckoned, highlight=False)
+    if unused:
+        screen.print(f"{len(unused)} could not be used:", highlight=False)
+    for fault in unused[:FAULTS_SHOWN]:
         screen.print(f"  {fault.name} {fault.reason}", highlight=False, markup=False)
+    if faults:
+        screen.print(f"All {len(faults):,} that were not read are in {path}.", highlight=False)

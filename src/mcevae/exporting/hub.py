@@ -102,7 +102,8 @@ def write(
     # The group itself, not the path of its file.
     parameters = {**parameters, "group": config.model.group}
     source = "X" if config.data.is_file else config.data.source
-    config = config.changed(data={"source": source, "labels": None, "features": None})
+    gone = dict.fromkeys(("labels", "label_column", "file_column", "features"))
+    config = config.changed(data={"source": source, **gone})
     tensors = fitted.model.state_dict()
     if fitted.evidence is not None:
         tensors |= {f"{EVIDENCE}.{k}": v for k, v in fitted.evidence.tensors().items()}

@@ -15,6 +15,8 @@ from mcevae.base.errors import UserError
 from mcevae.images.readers.frames import Fault
 
 MIN_SIDE, MAX_SIDE = 16, 256  # sides that the networks can take
+MISSING = -1
+"""Number of an image's label if it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Images:
     name: str
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"] | None = None
-    """For scoring only; no model sees them."""
+    """For scoring only; no model sees them. `MISSING` where an image has none."""
     label_names: tuple[str, ...] | None = None
     """Names of label 0, 1, ..."""
     names: np.ndarray | None = None

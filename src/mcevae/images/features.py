@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import check_regular
+from mcevae.base.names import path_of
 from mcevae.images.arrays import require
 
 MOST_COLUMNS = 2**16
@@ -41,8 +42,9 @@ class Features:
             UserError: it cannot be read, or is not a table of numbers.
         """
         try:
-            check_regular(Path(path), follow=True)
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
+            file = path_of(str(path))
+            check_regular(file, follow=True)
+            values = np.load(file, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such file; give a .npy with features.") from None
         except (OSError, ValueError, EOFError) as error:

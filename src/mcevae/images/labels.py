@@ -1,121 +1,185 @@
-"""Read labels from folder names, from a table or from a .npz. They are used for scores only."""
+"""Labels of any kind, as numbers and names. They are used for scores only.
 
-import csv
-from collections.abc import Callable
+They come from names of folders, from a table (`label_tables`) or from an array of a .npz. An image
+without a label has the number `MISSING`, and is left out of scores.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
+from mcevae.base.config import FilesConfig
 from mcevae.base.errors import UserError
-from mcevae.base.files import in_cell, read_text
-from mcevae.images.arrays import Images
+from mcevae.images.arrays import MISSING, Images
+from mcevae.images.label_tables import in_short, plain, read_labels
 from mcevae.images.readers.arrays import from_archive
 from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.reading import Notes
 
-MOST_TABLE = 2**26
-"""Bytes of a table of labels, at most."""
+FOLDERS = "folders"
 
 
-def labelled(images: Images, source: Path, labels: str | None) -> Images:
+def labelled(
+    images: Images, source: Path, settings: FilesConfig, notes: Notes, total: int
+) -> Images:
     """Add labels to images, from folder names, a table, or the array of a .npz.
 
     Args:
         images: images with names.
         source: path that the images were read from.
-        labels: "folders": the label is the first folder in the image's path below the source. Or
-            the path of a .csv with the columns file and label. None: the labels in the .npz, if
-            it has any.
+        settings: where labels come from. Without any: the array labels of a .npz, if it has one.
+        notes: get what is said of the labels.
+        total: number of images of the source, with those that cannot be used.
 
     Raises:
-        UserError: labels were asked for and are missing.
+        UserError: labels were asked for, and no image has one.
     """
     assert images.names is not None
-    if labels is None:
-        return images if source.suffix.lower() != ".npz" else archived(images, source)
-    label_of = labeller(labels)
-    words = [label_of(name) for name in images.names.tolist()]
-    kinds, numbers = np.unique(words, return_inverse=True)
-    return replace(
-        images, labels=torch.from_numpy(numbers.astype(np.int64)), label_names=tuple(kinds.tolist())
-    )
-
-
-def labeller(labels: str) -> Callable[[str], str]:
-    """Make a function that returns the label of an image, given the image's name.
-
-    Args:
-        labels: "folders", or the path of a .csv, as in `labelled`.
-
-    Raises:
-        UserError: the table cannot be read. The function raises it if an image has no label.
-    """
-    known = None if labels == "folders" else label_table(Path(labels))
-
-    def label(name: str) -> str:
-        if known is None:
-            word, missing = name.split("/")[0] if "/" in name else "", "is not in a folder"
-        else:
-            file = name.split("#")[0]
-            names = (name, in_cell(name), file, in_cell(file))  # as our own tables write them
-            word = next((known[one] for one in names if one in known), "")
-            missing = f"has no label in {labels}"
-        if not word:
-            raise UserError(f"{name} {missing}; correct --labels.")
-        return word
-
-    return label
-
-
-def archived(images: Images, source: Path) -> Images:
-    """Add the array `labels` of a .npz to its images, if there is one.
-
-    Raises:
-        UserError: the array cannot be read, or does not fit the images.
-    """
-    try:
-        labels = from_archive(source, "labels")
-    except Unreadable as error:
-        raise UserError(f"{source}: its array labels {error}.") from error
-    if labels is None:
-        return images
-    known = checked_labels(labels, len(images), f"{source}: labels")
-    return replace(images, labels=torch.from_numpy(known))
-
-
-def label_table(path: Path) -> dict[str, str]:
-    """Read labels by file name from a .csv with the columns file and label.
-
-    Raises:
-        UserError: the table cannot be read, or these columns are missing.
-    """
-    try:
-        text = read_text(path, MOST_TABLE, follow=True).removeprefix("\ufeff")
-        return {row["file"]: row["label"] for row in csv.DictReader(StringIO(text, newline=""))}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a table of labels ({error}).") from error
-    except KeyError:
-        raise UserError(
-            f"{path}: has no columns file and label; make its first line file,label."
-        ) from None
-
-
-def checked_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Check labels and convert them to (n,) int64.
-
-    Args:
-        labels: labels as stored.
-        count: number of images, n.
-        name: name of the labels in the error.
-
-    Raises:
-        UserError: there is not exactly one integer for each image.
-    """
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise UserError(
-            f"{name} are {labels.dtype} of shape {labels.shape}; give {count} integers, one for "
-            "each image."
+    if settings.labels is None:
+        if source.suffix.lower() != ".npz":
+            return images
+        words = words_in(source, "labels", images, total, notes)
+        return images if words is None else with_words(images, words)
+    names: list[str] = images.names.tolist()
+    label_of = labeller(settings, names, notes)
+    words = [label_of(name) for name in names]
+    check_some(words, names, settings.labels)
+    without = [name for name, word in zip(names, words, strict=True) if not word]
+    if without:
+        notes.add(
+            settings.labels,
+            f"gives no label to {len(without):,} of {len(names):,} images "
+            f"({in_short(without)}), which are left out of scores",
         )
-    return labels.astype(np.int64)
+    return with_words(images, words)
+
+
+def labeller(settings: FilesConfig, names: Iterable[str], notes: Notes) -> Callable[[str], str]:
+    """Make a function that returns the label of an image, given the image's name; "": none.
+
+    Args:
+        settings: with labels: "folders", or the path of a table.
+        names: of the images, all or a sample of them.
+        notes: get which columns of a table are taken, if they were not given.
+
+    Raises:
+        UserError: the table cannot be read.
+    """
+    assert settings.labels is not None
+    if settings.labels == FOLDERS:
+        return lambda name: name.split("/")[0] if "/" in name else ""
+    columns = {name: getattr(settings, name) for name in ("label_column", "file_column")}
+    found = read_labels(settings.labels, names, **columns)
+    if None in columns.values() and found.columns != ("file", "label"):
+        file, label = found.columns
+        notes.add(
+            settings.labels,
+            f"is read with files from column {file} and labels from column {label}; --file-column "
+            "and --label-column change that",
+        )
+    return found
+
+
+def check_some(words: Sequence[str], names: Sequence[str], labels: str) -> None:
+    """Refuse labels that were asked for if no image has one.
+
+    Raises:
+        UserError: it is so.
+    """
+    if not any(words):
+        missing = "is in a folder" if labels == FOLDERS else f"has a label in {labels}"
+        raise UserError(f"no image {missing}, such as {names[0]}; correct --labels.")
+
+
+def with_words(
+    images: Images, words: Sequence[str], names: tuple[str, ...] | None = None
+) -> Images:
+    """Add labels to images.
+
+    Args:
+        images: without labels.
+        words: the label of each image, or "".
+        names: all labels of the set; None: those of the words.
+    """
+    names = kinds_of(words) if names is None else names
+    return replace(images, labels=torch.from_numpy(numbered(words, names)), label_names=names)
+
+
+def kinds_of(words: Iterable[str]) -> tuple[str, ...]:
+    """The different labels, sorted: numbers by their size, words by the alphabet."""
+    kinds = sorted({word for word in words if word})
+    try:
+        return tuple(sorted(kinds, key=float))
+    except ValueError:
+        return tuple(kinds)
+
+
+def numbered(words: Sequence[str], names: Sequence[str]) -> Int64[np.ndarray, " n"]:
+    """The number of each label among the names, `MISSING` where there is none."""
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number.get(word, MISSING) for word in words], np.int64)
+
+
+def words_in(path: Path, name: str, images: Images, total: int, notes: Notes) -> list[str] | None:
+    """The labels of images in an array of a .npz; None if there are none that can be used.
+
+    Args:
+        path: of the .npz.
+        name: of the array.
+        images: the images that can be used, with their places.
+        total: number of all images.
+        notes: get why labels cannot be used, or how many are missing.
+
+    Raises:
+        UserError: there is not one label for each image.
+    """
+    try:
+        array = from_archive(path, name)
+        if array is None:
+            return None
+        words = words_of(array)
+    except Unreadable as error:
+        notes.add(f"{path}: {name}", f"{error}, so these labels are left out")
+        return None
+    if len(words) != total:
+        raise UserError(
+            f"{path}: {name} are {array.dtype} of shape {array.shape}; give {total} labels, one "
+            "for each image."
+        )
+    own = words if images.places is None else [words[i] for i in images.places.tolist()]
+    missing = sum(not word for word in own)
+    if missing:
+        notes.add(
+            f"{path}: {name}",
+            f"has no label for {missing:,} of {len(own):,} images, which are left out of scores",
+        )
+    return own if missing < len(own) else None
+
+
+def words_of(labels: np.ndarray) -> list[str]:
+    """Labels of any kind as words: text, bytes, numbers, NaN, times, yes and no; "": missing.
+
+    Rows of numbers that are 0 but for one 1 are the place of the 1; other rows are labels as they
+    are.
+    """
+    if labels.ndim == 0:
+        labels = labels[None]
+    rows = labels.reshape(len(labels), -1)
+    if rows.shape[1] == 1:
+        return [word_of(label) for label in rows[:, 0].tolist()]
+    if rows.dtype.kind in "biuf" and ((rows == 0) | (rows == 1)).all() and (rows.sum(1) == 1).all():
+        return [str(place) for place in rows.argmax(1).tolist()]
+    return [" ".join(map(word_of, row)) for row in rows.tolist()]
+
+
+def word_of(label: object) -> str:
+    """One label as a word: 3.0 is the same as 3; NaN and empty text are missing."""
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    if isinstance(label, bytes):
+        label = label.decode("utf-8", "backslashreplace")
+    return "" if label is None else plain(str(label))

@@ -17,7 +17,9 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
-from mcevae.images.labels import labeller
+from mcevae.base.names import in_utf8
+from mcevae.images.arrays import MISSING
+from mcevae.images.labels import check_some, labeller
 from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.sources.contract import Source, Track, no_image
@@ -61,7 +63,8 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
         if count == 0:
             raise no_image(source.name, faults)
         form = (height, width, 3) if channels == 3 else (height, width)
-        names, digest = join(buckets, half, form, count, rng, source.settings.labels)
+        faults += source.passed
+        names, digest = join(buckets, half, form, count, rng, source)
         about = {
             "format": FORMAT,
             "count": count,
@@ -70,6 +73,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             "recipe": {"size": height if height == width else None, **recipe.settings()},
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
+            "reckoned": source.in_words(faults),
         }
         write_faults(faults, half / "skipped.csv")
         write_text(half / ABOUT, json.dumps(about, indent=1) + "\n")
@@ -111,7 +115,7 @@ def join(
     form: tuple[int, ...],
     count: int,
     rng: np.random.Generator,
-    labels: str | None,
+    source: Source,
 ) -> tuple[tuple[str, ...], str]:
     """Shuffle each bucket and write all of them to one file of pixels and one index.
 
@@ -121,22 +125,23 @@ def join(
         form: shape of one image, (H, W) or (H, W, 3).
         count: number of all images.
         rng: source of the random order.
-        labels: where labels come from, as in `labeller`; None: no labels.
+        source: its settings say where labels come from.
 
     Returns:
         The names of the labels, and the digest of the pixels.
 
     Raises:
-        UserError: an image has no label.
+        UserError: labels cannot be read, or no image has one.
     """
     digest = hashlib.blake2b(digest_size=16)
-    label_of = labeller(labels) if labels else None
+    labels, label_of = source.settings.labels, None
     numbers: dict[str, int] = {}
     columns = [("file", pa.string()), *([("label", pa.int64())] if labels else [])]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form)}
     with (
         (folder / PIXELS).open("wb") as file,
-        parquet.ParquetWriter(folder / INDEX, pa.schema(columns)) as index,
+        in_utf8(folder / INDEX, write=True) as known,
+        parquet.ParquetWriter(known, pa.schema(columns)) as index,
     ):
         np.lib.format.write_array_header_1_0(file, header)
         for bucket in buckets:
@@ -146,8 +151,13 @@ def join(
             digest.update(rows_of_bytes)
             file.write(rows_of_bytes)
             rows: dict[str, list[Any]] = {"file": [names[i] for i in order]}
-            if label_of:
-                words = (label_of(name) for name in rows["file"])
-                rows["label"] = [numbers.setdefault(word, len(numbers)) for word in words]
+            if labels:
+                label_of = label_of or labeller(source.settings, names, source.reading.notes)
+                words = map(label_of, rows["file"])
+                rows["label"] = [
+                    numbers.setdefault(word, len(numbers)) if word else MISSING for word in words
+                ]
             index.write_table(pa.table(rows, pa.schema(columns)))
+    if labels:
+        check_some(tuple(numbers), names, labels)
     return tuple(numbers), digest.hexdigest()

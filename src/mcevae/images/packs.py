@@ -19,6 +19,7 @@ from pyarrow import parquet
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import check_regular, read_text
+from mcevae.base.names import in_utf8
 from mcevae.images.arrays import Images, require
 from mcevae.images.readers.frames import Fault
 
@@ -38,6 +39,7 @@ class Pack:
         recipe: settings of `DataConfig` with which the images were read.
         label_names: names of label 0, 1, ...; empty without labels.
         faults: files that could not be used, and why.
+        reckoned: how many files were read, in one sentence; "" if all were.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Pack:
     recipe: dict[str, Any]
     label_names: tuple[str, ...]
     faults: tuple[Fault, ...]
+    reckoned: str = ""
 
     def rows(self, start: int, stop: int, *, labelled: bool = True) -> Images:
         """Read rows `start` to `stop` into memory.
@@ -62,7 +65,8 @@ class Pack:
         images = Images(name=str(self.folder), pixels=pixels.movedim(-1, 1).contiguous())
         if not labelled:
             return images
-        index = parquet.read_table(self.folder / INDEX, memory_map=True).slice(start, stop - start)
+        with in_utf8(self.folder / INDEX) as known:
+            index = parquet.read_table(known, memory_map=True).slice(start, stop - start)
         images = replace(images, names=np.asarray(index["file"].to_pylist()))
         if self.label_names:
             labels = torch.tensor(index["label"].to_pylist())
@@ -91,7 +95,8 @@ def open_pack(path: Path) -> Pack:
         for name in (PIXELS, INDEX):
             check_regular(path / name)
         held = np.load(path / PIXELS, mmap_mode="r").shape
-        rows = parquet.read_metadata(path / INDEX).num_rows
+        with in_utf8(path / INDEX) as known:
+            rows = parquet.read_metadata(known).num_rows
         colours = (3,) if channels == 3 else ()
         if held != (pack.count, height, width, *colours) or rows != pack.count:
             raise ValueError(f"{PIXELS} has shape {held}, {INDEX} has {rows} rows")

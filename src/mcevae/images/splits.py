@@ -53,6 +53,8 @@ class Splits:
     test: Posed
     faults: tuple[Fault, ...] = ()
     """Files that could not be used, and why."""
+    reckoned: str = ""
+    """How many files were read, and why others were not; "" if all were, or it is not known."""
     window: Callable[[int], Posed] | None = None
     """Reads window n of the training images, if they do not fit into memory. All windows have the
     same size; `train` is the first. None: `train` has all images."""
@@ -149,6 +151,7 @@ def split_pack(pack: Pack, place: Place, limit: int | None, window: int | None) 
         validation=place(pack.rows(test, first), "validation"),
         test=place(pack.rows(0, test), "test"),
         faults=pack.faults,
+        reckoned=pack.reckoned,
         window=taken if size < left else None,
         known=pack.digest,
     )

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
-from mcevae.images.arrays import Images, shrink, to_bytes
+from mcevae.images.arrays import MISSING, Images, shrink, to_bytes
 from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
 from mcevae.pages.collected import SPLITS, Coordinate, Gallery
@@ -39,6 +39,8 @@ ODD = 24
 """Number of outliers that are shown."""
 SIDE = 14
 """Side in pixels of the canonical images that decide the layout of the map."""
+UNLABELLED = "(no label)"
+"""What pages and tables show for an image without a label."""
 STRIP_QUALITY = 80
 """Quality of WebP for strips."""
 
@@ -61,7 +63,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     keep = np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int))
     images = [part.images for part in parts]
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
-    label_names, labels = known_labels(images)
+    label_names, labels = known_labels(images, keep)
     told = evidence_of(run, images, keep)
     found = looked_at(model, pixels, told)
     cluster = found["p"].argmax(1)
@@ -72,7 +74,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     return Gallery(
         pixels=pixels,
         names=known_names(images, keep),
-        labels=None if labels is None else labels[keep],
+        labels=labels,
         label_names=label_names,
         split=split[keep],
         clusters=found["p"].shape[1],
@@ -154,15 +156,36 @@ def known_names(images: Sequence[Images], keep: Int[np.ndarray, " n"]) -> list[s
 
 
 def known_labels(
-    images: Sequence[Images],
+    images: Sequence[Images], keep: Int[np.ndarray, " n"]
 ) -> tuple[tuple[str, ...], Int[np.ndarray, " n"] | None]:
-    """Names of the labels, and each image's label as an index. None: some image has no label."""
+    """Names of the labels, and each kept image's label as an index; `UNLABELLED` is the last name.
+
+    None: some images come without labels.
+    """
     labels = [one.labels.numpy() for one in images if one.labels is not None]
     if len(labels) < len(images):
         return (), None
-    values, index = np.unique(np.concatenate(labels), return_inverse=True)
+    own = np.concatenate(labels)[keep]
+    missing = own == MISSING
+    values, index = np.unique(own[~missing], return_inverse=True)
     names = images[0].label_names
-    return tuple(names[v] if names else str(v) for v in values.tolist()), index
+    known = [names[v] if names else str(v) for v in values.tolist()]
+    if missing.any():
+        known.append(UNLABELLED)
+    of = np.full(len(own), len(values))
+    of[~missing] = index
+    return tuple(known), of
+
+
+def likeliest(labels: Int[np.ndarray, " n"], names: tuple[str, ...]) -> dict[str, Any]:
+    """The most frequent label of a group, and its share of the images with one; {} without any."""
+    counts = np.bincount(labels, minlength=len(names))
+    if names[-1] == UNLABELLED:
+        counts[-1] = 0
+    if not counts.any():
+        return {}
+    share = float(counts.max() / counts.sum())
+    return {"label": names[counts.argmax()], "label_share": share}
 
 
 def images_of(gallery: Gallery) -> dict[str, Any]:
@@ -243,9 +266,7 @@ def members_of(gallery: Gallery, mine: Int[np.ndarray, " m"]) -> dict[str, Any]:
     }
     if gallery.labels is None:
         return found
-    counts = np.bincount(gallery.labels[mine], minlength=len(gallery.label_names))
-    share = float(counts.max() / len(mine))
-    return found | {"label": gallery.label_names[counts.argmax()], "label_share": share}
+    return found | likeliest(gallery.labels[mine], gallery.label_names)
 
 
 def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:

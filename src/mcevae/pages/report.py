@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, real_folder, write_text
+from mcevae.base.names import as_text
 from mcevae.images.readers.frames import write_faults
 from mcevae.images.splits import Splits
 from mcevae.pages import figures
@@ -132,7 +133,7 @@ def page(run: TrainedRun, data: Splits, scores: Scores, **given: Any) -> str:
         environment()
         .get_template("page.html.j2")
         .render(
-            run=run.folder.name,
+            run=as_text(run.folder.name),
             checkpoint=run.in_words,
             config=run.settings,
             data=data,

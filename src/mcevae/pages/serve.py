@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import read_bytes, real_folder
+from mcevae.base.names import as_text
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
@@ -106,7 +107,7 @@ def application(
     app = FastAPI(
         title="mcevae explorer",
         version=version("mcevae"),
-        description=f"Images, groups and drawings of the run {explorer.run.folder.name}.",
+        description=f"Images, groups and drawings of the run {as_text(explorer.run.folder.name)}.",
         docs_url=None,  # it loads scripts from other sites
         redoc_url=None,
     )

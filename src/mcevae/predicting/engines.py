@@ -16,12 +16,13 @@ import torch
 from pyarrow import parquet
 
 from mcevae.base.errors import UserError
+from mcevae.base.names import in_utf8
 from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.registry import open_source
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Described, Predictor, skipped
-from mcevae.predicting.shards import Shard
+from mcevae.predicting.shards import Shard, listed_by
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import check_table_path
 from mcevae.runs.run import TrainedRun
@@ -53,6 +54,7 @@ class Made:
         checkpoint: which checkpoint made it, and of which epoch, in words.
         faults: files that could not be used, and why.
         notes: remarks on files that were read.
+        reckoned: how many files were read, in one sentence; "" if all were, or it is a shard.
         before: whether an earlier command made the table.
     """
 
@@ -61,6 +63,7 @@ class Made:
     checkpoint: str
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    reckoned: str = ""
     before: bool = False
 
     @property
@@ -138,17 +141,24 @@ class Maker:
         if out.exists() and not order.overwrite:
             if shard and self.predictor.has_made(*asked, tell):
                 shutil.rmtree(parts_folder(out), ignore_errors=True)
-                rows = parquet.read_metadata(out).num_rows
+                with in_utf8(out) as known:
+                    rows = parquet.read_metadata(known).num_rows
                 return Made(table=out, rows=rows, checkpoint=self.checkpoint, before=True)
             if not self.predictor.has_begun(*asked):
                 raise exists(out)
-        faults, images = [], 0
+        faults, images = listed_by(shard, self.source.passed), 0
         for done, images, found in self.predictor(*asked):
             faults += found
             if tell:
                 tell(done, images)
-        notes = self.source.notes
-        return Made(table=out, rows=images, checkpoint=self.checkpoint, faults=faults, notes=notes)
+        return Made(
+            table=out,
+            rows=images,
+            checkpoint=self.checkpoint,
+            faults=faults,
+            notes=self.source.notes,
+            reckoned="" if shard else self.source.in_words(faults),
+        )
 
 
 def exists(out: Path) -> UserError:

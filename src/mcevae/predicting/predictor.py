@@ -24,6 +24,7 @@ from torch import Tensor
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
+from mcevae.base.names import in_utf8, path_of
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.features import Features
@@ -41,7 +42,7 @@ from mcevae.predicting.parts import (
     whole_part,
     write_part,
 )
-from mcevae.predicting.shards import Shard
+from mcevae.predicting.shards import Shard, listed_by
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, embed_with_misfits
 from mcevae.runs.evidence import Evidence
@@ -136,7 +137,7 @@ class Predictor:
         self.checkpoint, self.features = checkpoint, features
         self.identity = identity + (collections.to_json() if collections else "")
         if features is not None:
-            self.identity += digest(Path(features.features.name))
+            self.identity += digest(path_of(features.features.name))
         self.frames = Frames(
             group=model.group,
             background=model.background,
@@ -235,7 +236,8 @@ class Predictor:
             tell: as for `Maker.make`, while images are read.
         """
         try:
-            about = parquet.read_schema(out).metadata or {}
+            with in_utf8(out) as known:
+                about = parquet.read_schema(known).metadata or {}
         except (OSError, ArrowInvalid):
             return False
         if about.get(b"mcevae") != self.known(source.snapshot(), part, shard).encode():
@@ -278,7 +280,7 @@ class Predictor:
         before = source.snapshot()
         known = self.known(before, part, shard)
         folder = begin_parts(out, known)
-        end, paths, faults, contents = START, [], [], Contents()
+        end, paths, faults, contents = START, [], listed_by(shard, source.passed), Contents()
         for batch in self.batches(source, part, shard):
             if len(batch.pixels):
                 paths.append(folder / f"{len(paths):06}.part")

@@ -6,11 +6,14 @@ need no contact, so it does not matter what started them: torchrun, a job array 
 
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mcevae.base.errors import UserError
 
+T = TypeVar("T")
 BLOCK = 500
 """Number of consecutive frames of a stack that go to the same shard."""
 
@@ -74,3 +77,8 @@ class Shard:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def listed_by(shard: Shard | None, things: Iterable[T]) -> list[T]:
+    """What a shard lists of things that are of no shard: the first one all of them."""
+    return [] if shard and shard.index else list(things)

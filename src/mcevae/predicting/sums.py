@@ -76,6 +76,7 @@ class Sums:
         background: brightness of the background between them, 0 to 1.
         shrunk: how much smaller than their images averages are, to save memory; 1: as large.
         faults: images that could not be used, and why.
+        reckoned: how many files were read, in one sentence; "" if all were.
         averages: those that were made of the sums, by units and turn of the frame. If people name,
             merge or turn groups, the averages of the other groups are not made again.
     """
@@ -85,6 +86,7 @@ class Sums:
     background: float
     shrunk: float = 1.0
     faults: list[Fault] = field(default_factory=list)
+    reckoned: str = ""
     averages: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -164,6 +166,8 @@ def sum_up(
     if not count:
         raise no_image(source.name, sums.faults)
     before.check_unchanged()
+    sums.faults += source.passed
+    sums.reckoned = source.in_words(sums.faults)
     return sums
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from mcevae.base.errors import TrainingError, UserError
 from mcevae.base.files import write_text
@@ -18,9 +17,9 @@ from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, Cell
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
-from mcevae.runs.metrics import matched_accuracy, repose, same_cluster
+from mcevae.runs.metrics import agreement, repose, same_cluster
 from mcevae.runs.run import TrainedRun
-from mcevae.runs.scores import Score, Scores
+from mcevae.runs.scores import Scores
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned, steps_per_epoch
@@ -142,15 +141,9 @@ def floor(cell: Cell, data: Splits) -> dict[str, Any]:
     predict = fit_floor(cell.model, data.train.images.pixels, clusters, config.train.seed)
     seconds = round(time.perf_counter() - started, 1)
     found, again = predict(test.images.pixels), predict(repose(test, config).images.pixels)
-    n = len(test)
     scores = same_cluster(torch.from_numpy(found).long(), torch.from_numpy(again).long(), clusters)
     if test.images.labels is not None:
-        truth = test.images.labels.numpy()
-        scores |= {
-            "accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
-            "nmi": Score(value=normalized_mutual_info_score(truth, found), unit="", n=n),
-            "ari": Score(value=adjusted_rand_score(truth, found), unit="", n=n),
-        }
+        scores |= agreement(found, test.images.labels.numpy())
     return {"seconds": seconds, "scores": as_values(scores), "curves": []}
 
 

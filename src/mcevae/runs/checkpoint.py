@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic, check_regular
+from mcevae.base.names import in_utf8, path_of
 from mcevae.images.arrays import MAX_SIDE
 from mcevae.images.sources.registry import is_there
 from mcevae.images.splits import Splits
@@ -73,7 +74,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         check_regular(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with in_utf8(path) as known, safe_open(known, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
             state = json.loads(header["mcevae"])
             if state["format"] != FORMAT:
@@ -154,7 +155,7 @@ def check_source(run: Path, config: Config) -> None:
     tables += [data.features] if data.features is not None else []
     missing = [] if is_there(data.source) else [data.source]
     # os.path.exists returns False for names that are too long
-    missing += [table for table in tables if not os.path.exists(table)]
+    missing += [table for table in tables if not os.path.exists(path_of(table))]
     for path in map(Path, missing):
         where = "there any more" if path.is_absolute() else f"in {Path.cwd()}"
         remedy = "" if path.is_absolute() else "start the command where you started the run, or "

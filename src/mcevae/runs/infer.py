@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, in_cell
+from mcevae.base.names import in_utf8
 from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import to_float
@@ -201,7 +202,8 @@ def write_tables(parts: Iterable[pa.Table], path: Path) -> None:
     one = next(rest)
     with (
         atomic(path) as temporary,
-        TABLE_WRITERS[path.suffix](str(temporary), one.schema) as writer,
+        in_utf8(temporary, write=True) as known,
+        TABLE_WRITERS[path.suffix](known, one.schema) as writer,
     ):
         for each in chain((one,), rest):
             writer.write_table(each if path.suffix != ".csv" else for_csv(each))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
 from mcevae.geometry.warp import side
-from mcevae.images.arrays import Images
+from mcevae.images.arrays import MISSING, Images
 from mcevae.images.posing import pose, pose_seed
 from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
@@ -36,6 +36,22 @@ def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " 
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 
+def agreement(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Scores:
+    """Score how well clusters agree with labels, on the images that have one.
+
+    Args:
+        clusters: of the images.
+        labels: of the images; `MISSING` where one has none, but not for all.
+    """
+    found, truth = clusters[labels != MISSING], labels[labels != MISSING]
+    n = len(truth)
+    return {
+        "accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
+        "nmi": Score(value=normalized_mutual_info_score(truth, found), unit="", n=n),
+        "ari": Score(value=adjusted_rand_score(truth, found), unit="", n=n),
+    }
+
+
 def clustering(
     embedding: Embedding, labels: Tensor | None, clusters: int | None = None, seed: int = 0
 ) -> Scores:
@@ -45,7 +61,7 @@ def clustering(
 
     Args:
         embedding: latents of the images.
-        labels: (n,) labels of the images, if they are known.
+        labels: (n,) labels of the images, if they are known; `MISSING` where one is not.
         clusters: number of clusters for k-means; None: as many as the model has.
         seed: seed of k-means.
     """
@@ -61,18 +77,14 @@ def clustering(
     }
     for cluster, value in enumerate(share):
         scores[f"occupancy_{cluster}"] = Score(value=float(value), unit="share", n=n)
-    if labels is None:
+    if labels is None or bool((labels == MISSING).all()):
         return scores
-    truth = labels.numpy()
     z_c = embedding.z_c.numpy()
     distinct = len(np.unique(z_c.round(4), axis=0))  # fewer than n where images are alike
     starts = KMeans(min(clusters or k, distinct), n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
     for prefix, found in (("", own), ("kmeans_", starts.fit_predict(z_c))):
-        scores |= {
-            f"{prefix}accuracy": Score(value=matched_accuracy(found, truth), unit="share", n=n),
-            f"{prefix}nmi": Score(value=normalized_mutual_info_score(truth, found), unit="", n=n),
-            f"{prefix}ari": Score(value=adjusted_rand_score(truth, found), unit="", n=n),
-        }
+        agreed = agreement(found, labels.numpy())
+        scores |= {f"{prefix}{name}": score for name, score in agreed.items()}
     return scores
 
 

@@ -9,7 +9,6 @@ each step, all ranks decide together whether to stop. Only rank 0 makes new targ
 and prints.
 """
 
-import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ from mcevae.models.registry import MOST_WEIGHTS
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import run_file
 from mcevae.training.bar import Bar
+from mcevae.training.clock import Clock
 from mcevae.training.log import LOG, Log, read_log
-from mcevae.training.position import check_finite, stacked
+from mcevae.training.position import Position, check_finite, stacked
 from mcevae.training.ranks import told_of_losses
 from mcevae.training.schedule import as_recorded
 from mcevae.training.signals import stop_signals
@@ -49,6 +49,7 @@ def fit(
     console: Console | None = None,
     limited: bool = False,
     signals: list[int] | None = None,
+    clock: Clock | None = None,
 ) -> bool:
     """Train a model, and write settings, logs and checkpoints into the run folder.
 
@@ -66,6 +67,7 @@ def fit(
         console: where progress is shown. None: nothing is shown.
         limited: whether memory is limited as `models.limit` says, for a run of a stranger.
         signals: gets the number of the signal that stopped the training.
+        clock: measures the training; None: it begins now.
 
     Returns:
         True if training has ended, False if it was stopped and can be resumed.
@@ -77,7 +79,7 @@ def fit(
     """
     told = [] if signals is None else signals
     with training_alone(run):
-        return train(config, data, run, resume, console, limited, told)
+        return train(config, data, run, resume, console, limited, told, clock or Clock())
 
 
 def training_alone(run: Path) -> AbstractContextManager[None]:
@@ -98,6 +100,7 @@ def train(
     console: Console | None,
     limited: bool,
     signals: list[int],
+    clock: Clock,
 ) -> bool:
     """Do what `fit` promises; the arguments are the same."""
     resume = resume and has_begun(run)
@@ -108,6 +111,7 @@ def train(
         run,
         most=checkpoint.room_for(kept[0]) if kept else MOST_WEIGHTS,
         limited=limited,
+        clock=clock,
     )
     ranks = trainer.ranks
     console = console if console and ranks.first else Console(quiet=True)
@@ -126,9 +130,19 @@ def train(
         stopped = ranks.any(stop)
     signals += stop
     if not stopped and not trainer.anew:  # else nothing was done
+        trainer.tick()
         save_weights(trainer, "last")
+        console.print(f"Trained {in_words(trainer.position)}.", highlight=False)
     trainer.close()
     return not stopped
+
+
+def in_words(position: Position) -> str:
+    """How far a training has got, and how long it took."""
+    epochs, seconds = position.epoch, position.seconds
+    took = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.1f} minutes"
+    part = f" and {position.step} steps" if position.step else ""
+    return f"{epochs} epochs{part} in {took}, with validation and saving"
 
 
 def has_begun(run: Path) -> bool:
@@ -163,28 +177,35 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
     Raises:
         TrainingError: the loss is not finite.
     """
-    position = trainer.position
-    if position.step == 0:
+    position, whole = trainer.position, trainer.position.step == 0
+    if whole:
         with trainer.limit():
             done = trainer.teach()
         if done is None:  # stopped
             return False
         if done:
             bar.say(done)
+    began = trainer.tick() if whole else None
     ended = take_steps(trainer, stop, bar)
     stopped = trainer.ranks.any(stop)
     if stopped or not ended:
         save(trainer)
     if stopped:
         return False
-    train, valid = position.means(), trainer.validate()
-    log.epoch(position, train, valid, trainer.examine())
+    closing, train, valid = trainer.tick(), position.means(), trainer.validate()
+    signs = trainer.examine()
+    trainer.tick()
+    log.epoch(position, train, valid, signs)
     taught = trainer.teacher.grouped and position.epoch >= trainer.teacher.warmup
     if position.note(valid[trainer.teacher.judge], grouped=taught):
         save_weights(trainer, "best")
     if ended:
         position.turn_to_next_epoch()
     save(trainer)  # again if time is up: now the best epoch is known
+    trainer.tick()
+    position.lap(began, closing)
+    if ended and (planned := trainer.replan()):
+        bar.say(planned)
     return ended
 
 
@@ -198,8 +219,7 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
     trainer.loader.set_epoch(position.epoch)
     trainer.model.train()
     sums = torch.tensor(position.sums, device=accelerator.device)
-    saved = started = time.perf_counter()
-    before, first = position.seconds, True
+    saved, first = trainer.clock.seconds, True
     for batch in accelerator.skip_first_batches(trainer.loader, position.step):
         trainer.set_rate()
         with trainer.limit() if first else nullcontext():
@@ -210,9 +230,9 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
         trainer.optimizer.zero_grad()
         sums += stacked(terms)
         position.step += 1
-        now = time.perf_counter()
+        now = trainer.clock.seconds
         due = now - saved > 60 * settings.checkpoint_minutes
-        position.seconds, stopped, due = trainer.ranks.most(before + now - started, bool(stop), due)
+        position.seconds, stopped, due = trainer.ranks.most(now, bool(stop), due)
         bar.advance()
         timed_out = trainer.out_of_time()
         if stopped or timed_out or due or position.step % CHECK_EVERY == 0:
@@ -223,7 +243,7 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
             return False
         if due:
             save(trainer)
-            saved = time.perf_counter()
+            saved = trainer.clock.seconds
     look(trainer, sums, bar)
     return True
 

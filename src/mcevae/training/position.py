@@ -12,6 +12,8 @@ from mcevae.base.errors import TrainingError
 from mcevae.models.contract import Terms
 from mcevae.runs.checkpoint import run_file
 
+NEWEST = 0.3
+"""Weight of the latest epoch in the seconds that an epoch takes."""
 TERMS = tuple(f.name for f in dataclasses.fields(Terms))
 
 
@@ -25,7 +27,9 @@ class Position:
     epoch: int = 0
     step: int = 0  # steps done in this epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(TERMS))  # over those steps
-    seconds: float = 0.0  # time of training, without validation
+    seconds: float = 0.0  # of the whole training so far
+    epoch_seconds: float = 0.0  # of an epoch with validation and saving; 0: not known yet
+    closing_seconds: float = 0.0  # what validation and saving take of it
     best: float = math.inf  # of the best epoch so far, on validation images: see `Teacher.judge`
     best_epoch: int = -1
     best_grouped: bool = False  # whether there were clusters in the best epoch
@@ -49,6 +53,18 @@ class Position:
             return False
         self.best, self.best_epoch, self.best_grouped = score, self.epoch, grouped
         return True
+
+    def lap(self, began: float | None, closing: float) -> None:
+        """Note how long an epoch took that ends now. Epochs that were long ago count less.
+
+        Args:
+            began: seconds when its first step began; None: an earlier process began it.
+            closing: seconds when its last step was done.
+        """
+        self.closing_seconds = self.seconds - closing
+        if began is not None:
+            took, known = self.seconds - began, self.epoch_seconds
+            self.epoch_seconds = known + NEWEST * (took - known) if known else took
 
     def turn_to_next_epoch(self) -> None:
         """Go to the beginning of the next epoch."""

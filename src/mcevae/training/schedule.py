@@ -30,6 +30,9 @@ SMALLEST_BATCH = 50
 OVERHEAD = 2.0
 """A teacher needs this many times as long in all as for its first targets."""
 
+SLACK = 0.03
+"""A plan is changed if the number of epochs changes by more than this share."""
+
 LEAST_EPOCHS = 3
 """One epoch for poses, one for clusters, and one for both."""
 
@@ -122,6 +125,21 @@ def foreseen_epochs(train: PlannedTrain, position: Position) -> int:
         return position.epochs
     fitting = int(60 * train.minutes * position.epoch / position.seconds)
     return min(position.epochs, max(position.epoch + 1, fitting))
+
+
+def epochs_left(position: Position, minutes: float, most: int, *, warm: bool) -> int:
+    """How many epochs of the whole run fit into a budget, when an epoch has just ended.
+
+    Args:
+        position: how far training has got, and what an epoch takes.
+        minutes: the budget.
+        most: number of epochs that the user asked for.
+        warm: whether the warm-up is over, so that a teacher's longest work is done.
+    """
+    later = 0.0 if warm else (OVERHEAD - 1) * position.start_seconds
+    left = max(0.0, 60 * minutes - position.seconds - later)
+    least = position.epoch + (not warm)
+    return min(most, max(least, LEAST_EPOCHS, position.epoch + int(left / position.epoch_seconds)))
 
 
 def epochs_that_fit(

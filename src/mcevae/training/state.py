@@ -82,7 +82,9 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], state: dict[str, Any])
         goal, before = trainer.config.train, state["config"]["train"]
         if (goal.epochs, goal.minutes) != (before["epochs"], before.get("minutes")):
             trainer.position.epochs = goal.epochs  # the old plan no longer holds
+        trainer.clock.before = trainer.position.seconds
         trainer.teacher.plan(trainer.position.epochs, trainer.position.warmup)
+        trainer.catch_up()
         if "optimizer" in state:
             take_up(trainer, tensors, state)
         else:

@@ -1,6 +1,5 @@
 """A model in training, and what the loop asks of it at every step and epoch."""
 
-import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,26 @@ from mcevae.models.limit import while_training
 from mcevae.models.registry import MOST_WEIGHTS, build
 from mcevae.training.batches import loader
 from mcevae.training.batchnorm import over_ranks
+from mcevae.training.clock import Clock
 from mcevae.training.health import Signs, examine
 from mcevae.training.noise import noise_state, set_noise_state
 from mcevae.training.position import TERMS, Position, check_finite, stacked
 from mcevae.training.ranks import Ranks
-from mcevae.training.schedule import epochs_that_fit, foreseen_epochs, learning_rate, planned
+from mcevae.training.schedule import (
+    SLACK,
+    epochs_left,
+    epochs_that_fit,
+    foreseen_epochs,
+    learning_rate,
+    planned,
+)
 
 CHECK_EVERY = 20
 """Check the loss after this many steps; each check waits for the device."""
 PROBE = CHECK_EVERY
 """Number of steps from which we estimate how long an epoch takes."""
+UNTAUGHT = 0.5
+"""Time for a batch of validation, as a share of the time for a step."""
 
 
 def accelerator_for(config: PlannedConfig, run: Path) -> Accelerator:
@@ -68,6 +77,7 @@ class Trainer:
         run: folder of the run.
         most: largest number of weights.
         limited: whether memory is limited as `models.limit` says, for a run of a stranger.
+        clock: measures the training; None: a new one.
 
     Raises:
         UserError: a setting does not fit these images, or this machine.
@@ -81,7 +91,9 @@ class Trainer:
         *,
         most: int = MOST_WEIGHTS,
         limited: bool = False,
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = clock or Clock()
         self.config = settings = planned(config, len(data.train), place()[1])
         set_seed(settings.train.seed)
         self.run, self.data, self.limited = run, data, limited
@@ -134,10 +146,15 @@ class Trainer:
         """The limit on memory, where there is one."""
         return while_training(self.shape) if self.limited else nullcontext()
 
+    def tick(self) -> float:
+        """Note how long the training has taken, on all ranks alike; return the seconds."""
+        (self.position.seconds,) = self.ranks.most(self.clock.seconds)
+        return self.position.seconds
+
     def out_of_time(self) -> bool:
-        """Whether the budget in minutes is spent."""
-        minutes = self.config.train.minutes
-        return minutes is not None and self.position.seconds > 60 * minutes
+        """Whether what is left of the budget in minutes is needed for validation and saving."""
+        minutes, position = self.config.train.minutes, self.position
+        return minutes is not None and position.seconds + position.closing_seconds > 60 * minutes
 
     def terms(self, batch: Any) -> Terms:
         """Compute the terms of the loss for a batch of `PosedDataset`."""
@@ -164,12 +181,38 @@ class Trainer:
         at_probe = (position.epoch, position.step) == (0, probe)
         if minutes is None or not self.teacher.staged or not at_probe:
             return ""
-        epoch = (position.seconds - position.start_seconds) / probe * len(self.loader)
+        step = (position.seconds - position.start_seconds) / probe
+        position.closing_seconds = step * len(self.validation) * UNTAUGHT
+        epoch = step * len(self.loader) + position.closing_seconds
         position.epochs, said = epochs_that_fit(
             minutes, self.config.train.epochs, epoch, position.start_seconds
         )
         self.teacher.plan(position.epochs)
         return said
+
+    def replan(self) -> str:
+        """Fit the stages into the budget again when an epoch has ended; return a message, or "".
+
+        Only now is it known what validation and saving take. Small changes are left alone.
+        """
+        minutes, position = self.config.train.minutes, self.position
+        if minutes is None or not self.teacher.staged or not position.epoch_seconds:
+            return ""
+        warm = position.epoch > self.teacher.warmup  # else clusters are still to be found
+        epochs = epochs_left(position, minutes, self.config.train.epochs, warm=warm)
+        if abs(epochs - position.epochs) <= SLACK * position.epochs:
+            return ""
+        position.epochs = epochs
+        self.teacher.plan(epochs, self.teacher.warmup if warm else 0)
+        self.catch_up()
+        return f"{epochs} epochs fit into {minutes:g} minutes, by the time that they have taken"
+
+    def catch_up(self) -> None:
+        """Let a stage that would have begun already, by the plan, begin next."""
+        position, teacher = self.position, self.teacher
+        due = position.epoch + (position.step > 0)
+        if not position.warmup and teacher.warmup < due:
+            teacher.plan(position.epochs, due)
 
     def teach(self) -> str | None:
         """Prepare the model for a new epoch; return a message about what was done, or "".
@@ -177,7 +220,7 @@ class Trainer:
         None means that somebody asked to stop. What is in memory is then useless; continue from
         the last checkpoint, which was saved at the end of the epoch before.
         """
-        started = time.perf_counter()
+        started = self.tick()
         done = self.ranks.said(self.prepare() if self.ranks.first else "")
         if done is None:
             return None
@@ -188,8 +231,7 @@ class Trainer:
             self.teacher.restore(self.ranks.copy(self.teacher.state()))
         if self.teacher.grouped:
             self.position.warmup = self.teacher.warmup
-        (seconds,) = self.ranks.most(time.perf_counter() - started)
-        self.position.seconds += seconds
+        seconds = self.tick() - started
         if self.position.epoch == 0:
             self.position.start_seconds = seconds
         return done

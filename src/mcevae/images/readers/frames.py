@@ -34,10 +34,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fault:
-    """A file, or a frame of one, that cannot be used."""
+    """A file, or a frame of one, that cannot be used.
+
+    Attributes:
+        name: path below the source, with `#n` for a frame.
+        reason: why, as the end of a sentence that begins with the name.
+        passed: if nobody looked into the file, the kind of the reason: see `images.reckoning`.
+    """
 
     name: str
     reason: str
+    passed: str = ""
 
 
 def gathered(faults: Iterable[Fault]) -> list[Fault]:

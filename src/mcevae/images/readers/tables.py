@@ -8,12 +8,15 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from mcevae.base.names import in_utf8
 from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable
 from mcevae.images.readers.pictures import pages
 from mcevae.images.readers.reading import Reading
 
 ROWS = 64
 """Rows of a table that are in memory at once."""
+MOST_LOST = 2**20
+"""Rows of a damaged part of a table that are named; a hostile file can claim any number."""
 
 
 def parquet_table(path: Path, reading: Reading) -> Iterator[Found]:
@@ -22,11 +25,25 @@ def parquet_table(path: Path, reading: Reading) -> Iterator[Found]:
     Hugging Face datasets, Ray Data and Embedding Atlas keep them in this way. The column is
     `image`, or the only one that can hold pictures. A row that cannot be read costs that row alone.
     """
-    with parquet.ParquetFile(path) as file:
+    with in_utf8(path) as known, parquet.ParquetFile(known) as file:
         column = column_of(file.schema_arrow)
         if column != "image":
             reading.note(f"has no column named image, so {column} is read")
-        for batch in file.iter_batches(ROWS, columns=[column]):
+        for group in range(file.num_row_groups):
+            yield from group_of(file, group, column, reading)
+
+
+def group_of(
+    file: parquet.ParquetFile, group: int, column: str, reading: Reading
+) -> Iterator[Found]:
+    """Pictures of one row group. If it is damaged, its rows from there on cannot be read.
+
+    Raises:
+        Exception: it is damaged, and has too many rows to name each.
+    """
+    left = file.metadata.row_group(group).num_rows
+    try:
+        for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column]):
             for value in batch.column(0):
                 try:
                     found = one_picture(value.as_py(), reading)
@@ -34,7 +51,12 @@ def parquet_table(path: Path, reading: Reading) -> Iterator[Found]:
                     found = error
                 except Exception as error:  # damaged pictures raise whatever decoders meet
                     found = Unreadable(f"cannot be read ({type(error).__name__}: {error})")
+                left -= 1
                 yield found
+    except (pa.ArrowException, OSError):
+        if left > MOST_LOST:
+            raise
+        yield from (Unreadable("is in a damaged part of the table") for _ in range(left))
 
 
 def column_of(schema: pa.Schema) -> str:

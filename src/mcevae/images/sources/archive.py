@@ -1,19 +1,18 @@
 """A .npz with training and test images of its own: x_train, x_test, and labels y_train, y_test."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
 import numpy as np
-import torch
 
 from mcevae.base.errors import UserError
-from mcevae.images.arrays import Images, ImageSet, require
-from mcevae.images.labels import checked_labels
+from mcevae.base.names import path_of
+from mcevae.images.arrays import ImageSet
+from mcevae.images.labels import kinds_of, with_words, words_in
 from mcevae.images.readers.arrays import from_archive, of_stack
-from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.frames import Frame, Unreadable
 from mcevae.images.sources.contract import Track
 from mcevae.images.sources.stacks import StackSource
 
@@ -26,7 +25,7 @@ class ArchiveSource(StackSource):
     @classmethod
     def takes(cls, name: str) -> bool:
         """Whether it is a .npz with an array x_train."""
-        path = Path(name)
+        path = path_of(name)
         if path.suffix.lower() != ".npz" or not is_zipfile(path):
             return False
         try:
@@ -37,7 +36,7 @@ class ArchiveSource(StackSource):
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
-        return [Path(self.name)]
+        return [self.location]
 
     def array(self, name: str) -> np.ndarray | None:
         """An array by its name; None if there is no such one.
@@ -46,7 +45,7 @@ class ArchiveSource(StackSource):
             UserError: it cannot be read.
         """
         try:
-            return from_archive(Path(self.name), name)
+            return from_archive(self.location, name)
         except Unreadable as error:
             raise UserError(f"{self.name}: its array {name} {error}.") from error
 
@@ -87,24 +86,15 @@ class ArchiveSource(StackSource):
 
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
-        (train, wrong_train), (test, wrong_test) = (self.labelled(part, track) for part in PARTS)
-        return ImageSet(train=train, test=test, faults=(*wrong_train, *wrong_test))
-
-    def labelled(self, part: str, track: Track) -> tuple[Images, list[Fault]]:
-        """Images of a part with its labels, if there are any, and what could not be used.
-
-        Raises:
-            UserError: no image can be used, or labels do not fit the images.
-        """
-        images, faults = self.images(self.survey.recipe, part, track)
-        labels = self.array(f"y_{part}")
-        if labels is None:
-            return images, faults
-        name = f"{self.name}: y_{part}"
-        require(
-            not faults,
-            f"{name} does not fit, since {len(faults)} images of x_{part} cannot be used; take "
-            "them out of both.",
+        read = [self.images(self.survey.recipe, part, track) for part in PARTS]
+        faults = [fault for _, wrong in read for fault in wrong]
+        words = [
+            words_in(self.location, f"y_{part}", images, self.total(part), self.reading.notes)
+            for part, (images, _) in zip(PARTS, read, strict=True)
+        ]
+        names = kinds_of(word for own in words for word in own or ())
+        train, test = (
+            images if own is None else with_words(images, own, names)
+            for (images, _), own in zip(read, words, strict=True)
         )
-        known = torch.from_numpy(checked_labels(labels, len(images), name))
-        return replace(images, labels=known), faults
+        return ImageSet(train=train, test=test, faults=tuple(faults))

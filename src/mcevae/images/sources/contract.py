@@ -18,11 +18,13 @@ from torch import Tensor
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
+from mcevae.base.names import as_setting, path_of
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
+from mcevae.images.reckoning import reckon, unused
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
 from mcevae.images.survey import Survey
@@ -108,6 +110,7 @@ class Source(ABC):
     Attributes:
         name: as it was given: a name or a path.
         settings: how its images are read.
+        passed: files that the source has, but that are passed over, and why.
         named: whether each image has a name, which tables then list.
         packable: whether `mcevae pack` can bring its images to one form.
         counted: whether the number of an image in a share says how many come before it.
@@ -123,8 +126,14 @@ class Source(ABC):
     raw: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: DataConfig) -> None:
-        self.name, self.settings = name, settings
+        self.name, self.settings = as_setting(name), settings
+        self.passed: tuple[Fault, ...] = ()
         self.reading = Reading.by(settings)
+
+    @cached_property
+    def location(self) -> Path:
+        """Where it is, if its name is a path."""
+        return path_of(self.name)
 
     @property
     def notes(self) -> list[str]:
@@ -253,7 +262,7 @@ class Source(ABC):
             return loaded
         features = Features.read(self.settings.features)
         total = self.total()
-        known = len(loaded.train) + len(loaded.faults) if total is None else total
+        known = len(loaded.train) + len(unused(loaded.faults)) if total is None else total
         features.check_count(known, self.name)
         first, sets = 0, []
         for part, images in (("train", loaded.train), ("test", loaded.test)):
@@ -269,6 +278,15 @@ class Source(ABC):
     def files(self) -> list[Path]:
         """The files that hold the images; none if they are in memory or belong to the package."""
         return []
+
+    def in_words(self, faults: Sequence[Fault]) -> str:
+        """Say how many of its files were read, as `reckon` does; "" if all were.
+
+        Args:
+            faults: what could not be used, or was passed over.
+        """
+        said = reckon(len(self.files()) + len(self.passed), faults)
+        return said and f"{self.name}: {said}."
 
     def snapshot(self) -> Snapshot:
         """The state of its files at this moment."""
@@ -300,6 +318,7 @@ class Source(ABC):
             validation=place(validation, "validation"),
             test=place(test, "test"),
             faults=loaded.faults,
+            reckoned=self.in_words(loaded.faults),
         )
 
 

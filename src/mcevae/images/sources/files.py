@@ -1,29 +1,23 @@
 """Your own files as a source: a folder of images, a list of paths, or one image, stack or table."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-from mcevae.base.config import BUILT_IN, DataConfig
-from mcevae.base.errors import UserError
-from mcevae.base.files import read_text
+from mcevae.base.config import DataConfig
+from mcevae.base.names import as_text
 from mcevae.images.arrays import MAX_SIDE, ImageSet
 from mcevae.images.labels import labelled
 from mcevae.images.readers.arrays import ARRAYS
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.pictures import PICTURES
-from mcevae.images.readers.registry import READERS, ending_of, frames_of
+from mcevae.images.readers.registry import ending_of, frames_of
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
+from mcevae.images.sources.listing import LISTS, files_of
 from mcevae.images.survey import SIDE
-
-LISTS = ".txt"
-MOST_LIST = 2**28
-"""Bytes of a list of files, at most."""
 
 
 class FileSource(FrameSource):
@@ -40,8 +34,9 @@ class FileSource(FrameSource):
             UserError: as `files_of`.
         """
         super().__init__(name, settings)
-        self.path = Path(name)
-        self.paths = files_of(self.path)
+        self.path = self.location
+        listing = files_of(self.path, links=settings.links)
+        self.paths, self.passed = listing.paths, tuple(listing.passed)
         arrays = sum(ending_of(path) in ARRAYS for path in self.paths)
         self.reading = replace(self.reading, many=arrays > 1)
         self.largest = MAX_SIDE if self.path.suffix.lower() in ARRAYS else SIDE
@@ -80,68 +75,13 @@ class FileSource(FrameSource):
     def load(self, track: Track = iter) -> ImageSet:
         """See `Source.load`."""
         images, faults = self.images(self.survey.recipe, track=track)
-        return ImageSet(
-            train=labelled(images, self.path, self.settings.labels), faults=tuple(faults)
-        )
-
-
-def files_of(source: Path) -> list[Path]:
-    """Image files that a source names, in the order of their names.
-
-    Args:
-        source: an image file, a folder (searched to its depths; hidden files, links to folders and
-            files of other kinds are passed over), or a .txt with one path a line, relative to it.
-
-    Raises:
-        UserError: there is no such file or folder, or no image file in it.
-    """
-    if os.path.isdir(source):  # which says no to names that are too long to be any
-        paths = list(files_below(source))
-    elif not os.path.exists(source):
-        hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
-        hint = "".join(f" (did you mean {name}?)" for name in hints)
-        raise UserError(
-            f"{source}: there is no such file, folder or set{hint}; check the path, or use "
-            f"{', '.join(BUILT_IN)}."
-        )
-    elif source.suffix.lower() == LISTS:
-        try:
-            lines = read_text(source, MOST_LIST, follow=True).splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
-        paths = [source.parent / line.strip() for line in lines if line.strip()]
-    else:
-        paths = [source]
-    if not paths:
-        raise UserError(f"{source}: holds no images; give files ending in {', '.join(READERS)}.")
-    return paths
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, in the order of their paths' parts.
-
-    Raises:
-        UserError: a folder cannot be looked into.
-    """
-    try:
-        with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror}).") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from files_below(folder / entry.name)
-        elif ending_of(entry.name) in READERS and not entry.is_dir():
-            yield folder / entry.name
+        total = len(images) + len(faults)
+        train = labelled(images, self.path, self.settings, self.reading.notes, total)
+        return ImageSet(train=train, faults=(*faults, *self.passed))
 
 
 def name_of(path: Path, source: Path) -> str:
-    """The name of a file: its path below a folder, its path in a list, or its own name.
-
-    Bytes of names that are no UTF-8 are written as \\xNN, since no table could hold them.
-    """
+    """The name of a file, as text: its path below a folder, its path in a list, or its own name."""
     if source.is_dir():
         name = path.relative_to(source).as_posix()
     elif source.suffix.lower() == LISTS:
@@ -149,4 +89,4 @@ def name_of(path: Path, source: Path) -> str:
         name = (path.relative_to(source.parent) if inside else path).as_posix()
     else:
         name = path.name
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return as_text(name)

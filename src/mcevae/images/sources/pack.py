@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mcevae.base.errors import UserError
+from mcevae.base.names import path_of
 from mcevae.images.arrays import Images, ImageSet, require
 from mcevae.images.packs import ABOUT, INDEX, PIXELS, Pack, open_pack
 from mcevae.images.recipe import Recipe
@@ -21,7 +22,7 @@ class PackSource(RowSource):
     @classmethod
     def takes(cls, name: str) -> bool:
         """Whether it is the folder of a pack."""
-        return (Path(name) / ABOUT).is_file()
+        return (path_of(name) / ABOUT).is_file()
 
     @cached_property
     def pack(self) -> Pack:
@@ -30,7 +31,7 @@ class PackSource(RowSource):
         Raises:
             UserError: it is damaged.
         """
-        return open_pack(Path(self.name))
+        return open_pack(self.location)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -47,7 +48,7 @@ class PackSource(RowSource):
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
-        return [Path(self.name) / file for file in (INDEX, PIXELS)]
+        return [self.location / file for file in (INDEX, PIXELS)]
 
     def settled(self) -> dict[str, Any]:
         """The settings with which the images were read."""

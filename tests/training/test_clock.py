@@ -1,0 +1,118 @@
+"""A budget in minutes counts all that a training does. No test here looks at the real clock."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcevae.images.splits import Splits
+from mcevae.models.config import Config
+from mcevae.runs.checkpoint import load, run_file
+from mcevae.training import loop
+from mcevae.training.clock import Clock
+from mcevae.training.loop import fit
+from mcevae.training.position import Position
+from mcevae.training.schedule import epochs_left
+from mcevae.training.trainer import Trainer
+from tests.conftest import taught, tiny
+
+
+class Time:
+    """A time that passes only when something is done."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def slow(self, takes: float, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same work, which takes so many seconds; nothing if it does nothing."""
+
+        def worked(*arguments: Any, **named: Any) -> Any:
+            done = work(*arguments, **named)
+            self.seconds += 0 if done == "" else takes
+            return done
+
+        return worked
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Time]:
+    """Makes a time in which steps, validation, saving and targets take so many seconds."""
+
+    def begin(step: float, validation: float, saving: float, targets: float) -> Time:
+        time = Time()
+        monkeypatch.setattr(Trainer, "set_rate", time.slow(step, Trainer.set_rate))
+        monkeypatch.setattr(Trainer, "validate", time.slow(validation, Trainer.validate))
+        monkeypatch.setattr(Trainer, "prepare", time.slow(targets, Trainer.prepare))
+        monkeypatch.setattr(loop, "save", time.slow(saving, loop.save))
+        return time
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("config", "takes"),
+    [
+        (taught(epochs=200, minutes=1.0), (0.5, 0.1, 0.1, 4.0)),
+        (taught(epochs=200, minutes=1.0), (0.02, 2.5, 1.5, 2.0)),
+        (tiny(epochs=200, minutes=1.0), (0.1, 4.0, 2.0, 0.0)),
+    ],
+    ids=["slow steps", "slow validation", "no stages"],
+)
+def test_a_training_ends_when_its_minutes_do(
+    config: Config,
+    takes: tuple[float, ...],
+    passing: Callable[..., Time],
+    tmp_path: Path,
+    small_data: Splits,
+) -> None:
+    time = passing(*takes)
+    assert fit(config, small_data, tmp_path, clock=Clock(time))
+    took = time.seconds - 100
+    assert 54 <= took <= 66
+    position = load(run_file(tmp_path, "last"))[1]["position"]
+    assert position["seconds"] == pytest.approx(took)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert took - rows[-1]["seconds"] <= 3 * takes[2] + 0.01  # but for the last saving
+    if config.model.kind == "default":  # planned, and not cut off
+        assert position["step"] == 0 and position["epoch"] == position["epochs"] < 200
+        assert 0 < position["warmup"] < position["epochs"]
+
+
+def test_time_goes_on_where_a_run_was_stopped(
+    passing: Callable[..., Time], tmp_path: Path, small_data: Splits
+) -> None:
+    time = passing(0.1, 1.0, 1.0, 0.0)
+    assert fit(tiny(epochs=1), small_data, tmp_path, clock=Clock(time))
+    first = load(run_file(tmp_path, "last"))[1]["position"]["seconds"]
+    assert first == pytest.approx(time.seconds - 100)
+    time.seconds += 1000  # between two commands nothing is trained
+    assert fit(tiny(epochs=2), small_data, tmp_path, resume=True, clock=Clock(time))
+    second = load(run_file(tmp_path, "last"))[1]["position"]["seconds"]
+    assert second == pytest.approx(time.seconds - 1100)
+
+
+def test_epochs_left_count_what_is_still_to_be_done() -> None:
+    position = Position(epochs=50, epoch=5, seconds=20.0, epoch_seconds=2.0, start_seconds=10.0)
+    assert epochs_left(position, 1.0, 100, warm=True) == 25
+    assert epochs_left(position, 1.0, 100, warm=False) == 20
+    assert epochs_left(position, 1.0, 12, warm=True) == 12
+    position.seconds = 70.0
+    assert epochs_left(position, 1.0, 100, warm=True) == 5
+    assert epochs_left(position, 1.0, 100, warm=False) == 6  # clusters need one more
+
+
+def test_an_old_epoch_counts_less_than_a_new_one() -> None:
+    position = Position(epochs=5, seconds=10.0)
+    position.lap(0.0, 8.0)
+    assert (position.epoch_seconds, position.closing_seconds) == (10.0, 2.0)
+    position.seconds = 14.0
+    position.lap(10.0, 13.0)
+    assert 4 < position.epoch_seconds < 10 and position.closing_seconds == 1.0
+    known = position.epoch_seconds
+    position.lap(None, 13.0)  # an epoch of which only a part was seen
+    assert position.epoch_seconds == known
