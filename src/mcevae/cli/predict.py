@@ -1,5 +1,6 @@
 """`mcevae predict`: write a table about new images, in one file or in shards."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,7 @@ def predict(
     overwrite: bool = False,
     features: str | None = None,
     invert: bool = False,
+    force: bool = False,
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a table with the cluster, confidence, pose and latents of every image.
@@ -58,6 +60,8 @@ def predict(
             was trained with --features. Without it, clusters come from the images alone.
         invert: Exchange dark and light, if the contrast of the images is the reverse of the
             training's.
+        force: End with exit code 0 even if nearly all images are unlike those of the training. The
+            table is written in any case.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
 
@@ -79,8 +83,8 @@ def predict(
         features=features,
     )
     if ray:
-        for made in make_on_ray(order, ray):
-            tell_made(made)
+        strange = [tell_made(made) for made in make_on_ray(order, ray)]
+        end(all(strange) and not force)
         return
     bar = Progress(console=screen, transient=True, disable=place()[0] > 0)
     with bar:
@@ -90,7 +94,7 @@ def predict(
             bar.update(task, completed=done, description=f"{images} images")
 
         made = make_here(order, mine, tell)
-    tell_made(made)
+    end(tell_made(made) and not force)
 
 
 def share_of(out: Path, shard: str | None, ray: int | None) -> Shard | None:
@@ -113,8 +117,25 @@ def share_of(out: Path, shard: str | None, ray: int | None) -> Shard | None:
     return Shard.parse(shard or "0/1")
 
 
-def tell_made(made: "Made") -> None:
-    """Print which table was written, and which files are not in it."""
+def end(strange: bool) -> None:
+    """End with exit code 1 if nearly all images are unlike those of the training."""
+    if strange:
+        screen.print(
+            "Nearly all images are unlike those of the training, so their clusters and poses mean "
+            "nothing; --force ends without this error.",
+            highlight=False,
+        )
+        sys.exit(1)
+
+
+def tell_made(made: "Made") -> bool:
+    """Print which table was written, which files are not in it, and how its images differ.
+
+    Returns:
+        Whether nearly all images are unlike those of the training.
+    """
     screen.print(made.in_words(), highlight=False)
     tell_notes(made.notes)
     tell_faults(made.faults, made.skipped, made.reckoned)
+    tell_notes(made.unlike)
+    return made.strange

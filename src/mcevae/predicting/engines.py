@@ -20,6 +20,7 @@ from mcevae.base.names import in_utf8
 from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.registry import open_source
+from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Described, Predictor, skipped
 from mcevae.predicting.shards import Shard, listed_by
@@ -56,6 +57,8 @@ class Made:
         notes: remarks on files that were read.
         reckoned: how many files were read, in one sentence; "" if all were, or it is a shard.
         before: whether an earlier command made the table.
+        unlike: sentences on images that are unlike those of the training.
+        strange: whether nearly all images are unlike those of the training.
     """
 
     table: Path
@@ -65,6 +68,8 @@ class Made:
     notes: list[str] = field(default_factory=list)
     reckoned: str = ""
     before: bool = False
+    unlike: list[str] = field(default_factory=list)
+    strange: bool = False
 
     @property
     def skipped(self) -> Path:
@@ -87,7 +92,7 @@ class Maker:
             UserError: the source cannot be read, the run has no calibration, its groups.json is
                 damaged, or features do not fit.
         """
-        self.order, self.checkpoint = order, run.in_words
+        self.order, self.run, self.checkpoint = order, run, run.in_words
         data = run.settings.data
         data = replace(data, invert=data.invert != order.invert, features=None)
         self.source = open_source(order.source, data)
@@ -147,7 +152,8 @@ class Maker:
             if not self.predictor.has_begun(*asked):
                 raise exists(out)
         faults, images = listed_by(shard, self.source.passed), 0
-        for done, images, found in self.predictor(*asked):
+        novelty = Novelty.of(self.run)
+        for done, images, found in self.predictor(*asked, novelty):
             faults += found
             if tell:
                 tell(done, images)
@@ -158,6 +164,8 @@ class Maker:
             faults=faults,
             notes=self.source.notes,
             reckoned="" if shard else self.source.in_words(faults),
+            unlike=novelty.in_words(),
+            strange=novelty.nearly_all,
         )
 
 

@@ -33,6 +33,7 @@ from mcevae.images.recipe import recipe_for
 from mcevae.images.sources.contract import START, Part, Source, no_image
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
+from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.parts import (
     begin_parts,
     content_of,
@@ -258,7 +259,12 @@ class Predictor:
         return ahead(source.parts(recipe, part=part, share=shard))
 
     def __call__(
-        self, source: Source, part: str, out: Path, shard: Shard | None = None
+        self,
+        source: Source,
+        part: str,
+        out: Path,
+        shard: Shard | None = None,
+        novelty: Novelty | None = None,
     ) -> Iterator[tuple[float, int, list[Fault]]]:
         """Predict all images of a source. The table is at `out` when the iterator ends.
 
@@ -267,6 +273,7 @@ class Predictor:
             part: all, train or test, if the source has training and test images.
             out: table to write, .parquet or .csv.
             shard: the shard to predict; it may be empty. None: the whole source.
+            novelty: counts images that are unlike those of the training. None: nobody asks.
 
         Yields:
             After each part: the share of the source that is done (0 to 1), the number of images so
@@ -298,6 +305,7 @@ class Predictor:
             self.features.features.check_count(end.entries, source.name)
         write_faults(faults, skipped(out))
         tables = map(whole_part, paths) if paths else [self.no_rows(source)]
+        tables = novelty.counted(tables) if novelty else tables
         about = {
             "mcevae": known,
             "mcevae.content": contents.digest,
