@@ -135,6 +135,7 @@ def join(
     """
     digest = hashlib.blake2b(digest_size=16)
     labels, label_of = source.settings.labels, None
+    names: list[str] = []
     numbers: dict[str, int] = {}
     columns = [("file", pa.string()), *([("label", pa.int64())] if labels else [])]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form)}
