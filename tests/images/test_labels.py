@@ -11,6 +11,7 @@ from PIL import Image
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.names import as_path
+from mcevae.images import packing
 from mcevae.images.arrays import MISSING, Images
 from mcevae.images.labels import words_of
 from mcevae.images.loading import load
@@ -123,7 +124,11 @@ def test_tables_that_cannot_be_meant_are_refused(
         given(pictures, content, **settings)
 
 
-def test_a_pack_takes_the_same_labels(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("buckets", [1, 20])
+def test_a_pack_takes_the_same_labels(
+    buckets: int, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "bucket_count", lambda source: buckets)  # some stay empty
     table = tmp_path / "labels.csv"
     table.write_text(rows("{f};{k}", "x;y").replace("cat", ""))
     source = open_source(str(pictures), DataConfig(source=str(pictures), labels=str(table)))

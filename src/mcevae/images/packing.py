@@ -135,6 +135,7 @@ def join(
     """
     digest = hashlib.blake2b(digest_size=16)
     labels, label_of = source.settings.labels, None
+    some: list[str] = []
     numbers: dict[str, int] = {}
     columns = [("file", pa.string()), *([("label", pa.int64())] if labels else [])]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form)}
@@ -152,12 +153,14 @@ def join(
             file.write(rows_of_bytes)
             rows: dict[str, list[Any]] = {"file": [names[i] for i in order]}
             if labels:
-                label_of = label_of or labeller(source.settings, names, source.reading.notes)
-                words = map(label_of, rows["file"])
+                some = some or names
+                if some and label_of is None:
+                    label_of = labeller(source.settings, some, source.reading.notes)
+                words = map(label_of, rows["file"]) if label_of else ()
                 rows["label"] = [
                     numbers.setdefault(word, len(numbers)) if word else MISSING for word in words
                 ]
             index.write_table(pa.table(rows, pa.schema(columns)))
     if labels:
-        check_some(tuple(numbers), names, labels)
+        check_some(tuple(numbers), some, labels)
     return tuple(numbers), digest.hexdigest()

@@ -36,6 +36,8 @@ CHECK_EVERY = 20
 """Check the loss after this many steps; each check waits for the device."""
 PROBE = CHECK_EVERY
 """Number of steps from which we estimate how long an epoch takes."""
+TOLD = 0.25
+"""A new plan is told if the number of epochs changes by more than this share."""
 UNTAUGHT = 0.5
 """Time for a batch of validation, as a share of the time for a step."""
 
@@ -99,6 +101,7 @@ class Trainer:
         self.run, self.data, self.limited = run, data, limited
         self.position = Position(epochs=settings.train.epochs)
         self.anew = False
+        self.told = settings.train.epochs  # the number of epochs that people know of
         self.accelerator = accelerator_for(settings, run)
         self.ranks = Ranks(self.accelerator)
         self.shape = data.train.images.shape
@@ -188,12 +191,14 @@ class Trainer:
             minutes, self.config.train.epochs, epoch, position.start_seconds
         )
         self.teacher.plan(position.epochs)
+        self.told = position.epochs
         return said
 
     def replan(self) -> str:
         """Fit the stages into the budget again when an epoch has ended; return a message, or "".
 
-        Only now is it known what validation and saving take. Small changes are left alone.
+        Only now is it known what validation and saving take. Small changes are left alone, and
+        only large ones are told.
         """
         minutes, position = self.config.train.minutes, self.position
         if minutes is None or not self.teacher.staged or not position.epoch_seconds:
@@ -205,6 +210,9 @@ class Trainer:
         position.epochs = epochs
         self.teacher.plan(epochs, self.teacher.warmup if warm else 0)
         self.catch_up()
+        if abs(epochs - self.told) <= TOLD * self.told:
+            return ""
+        self.told = epochs
         return f"{epochs} epochs fit into {minutes:g} minutes, by the time that they have taken"
 
     def catch_up(self) -> None:
