@@ -1,9 +1,9 @@
 """What every model must provide, so that training, scoring and reports can use it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -212,6 +212,7 @@ class Teacher:
         warmup: number of epochs of the first stage; 0: there is no first stage.
         stop: gets an entry when somebody asks to stop; long tasks must look at it.
         features: (N, D), numbers that describe each image as well, if somebody gave some.
+        told: wraps the list of parts of each long task, to show progress.
     """
 
     staged: bool = False
@@ -221,6 +222,7 @@ class Teacher:
         self.model, self.pixels = model, pixels
         self.stop: Sequence[int] = ()
         self.features: Float[Tensor, "N D"] | None = None
+        self.told: Callable[[Iterable[Any]], Iterable[Any]] = iter
 
     @property
     def grouped(self) -> bool:
