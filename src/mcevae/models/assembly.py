@@ -14,6 +14,8 @@ from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.objective import HypothesisObjective
 from mcevae.models.default.selftraining import SelfTraining
 from mcevae.models.distributions import GaussianLatent, MixtureLatent
+from mcevae.models.neighbours.kept import Kept
+from mcevae.models.neighbours.model import NeighbourModel
 from mcevae.models.nets import (
     CodeDecoder,
     CodeEncoder,
@@ -23,8 +25,6 @@ from mcevae.models.nets import (
     HypothesisNet,
     PoseExtractor,
 )
-from mcevae.models.neighbours.kept import Kept
-from mcevae.models.neighbours.model import NeighbourModel
 from mcevae.models.objective import Objective
 from mcevae.models.paper import PaperModel
 

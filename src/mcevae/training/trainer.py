@@ -21,6 +21,7 @@ from mcevae.training.batches import loader
 from mcevae.training.batchnorm import over_ranks
 from mcevae.training.health import Signs, examine
 from mcevae.training.noise import noise_state, set_noise_state
+from mcevae.training.phases import Figures, measure
 from mcevae.training.position import TERMS, Position, check_finite, stacked
 from mcevae.training.ranks import Ranks
 from mcevae.training.schedule import epochs_that_fit, foreseen_epochs, learning_rate, planned
@@ -265,6 +266,15 @@ class Trainer:
         signs = examine(model, pixels, self.support)
         model.train()
         return signs
+
+    def measure(self) -> Figures | None:
+        """Measure how far training has come; None if the model infers slowly."""
+        if not self.inner.quick:
+            return None
+        model = self.inner.eval()
+        figures = measure(model, self.data.validation.images.pixels, self.support)
+        model.train()
+        return figures
 
     def close(self) -> None:
         """End the process group and its threads before this process ends.

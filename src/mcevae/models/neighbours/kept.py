@@ -1,8 +1,5 @@
 """What the model of preset `quick` keeps of the training images, and how these are sorted first."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
-
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -11,13 +8,11 @@ from mcevae.geometry.groups import mirrored, reflect
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.config import PlannedConfig
-from mcevae.models.contract import Stopped, Teacher
+from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import begin_with_averages, begin_with_graph, hidden
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
 from mcevae.teaching.graph import describe
 from mcevae.teaching.tangent import penalty_of
-
-T = TypeVar("T")
 
 LEAST = 10
 """Exemplars that each cluster gets, however small it is, if it has as many images."""
@@ -47,29 +42,24 @@ class Kept(Teacher):
         super().__init__(model, pixels)
         self.config = config
 
-    def watched(self, parts: Iterable[T]) -> Iterator[T]:
-        """Give the parts of a long task one by one.
-
-        Raises:
-            Stopped: somebody asked to stop.
-        """
-        for part in self.told(parts):
-            if self.stop:
-                raise Stopped
-            yield part
-
     def prepare(self, epoch: int, epochs: int) -> str:
         """Sort the images and fill the model; return a message. See `Teacher.before`."""
-        config, group = self.config, self.model.group
-        given = config, self.pixels, group, config.support.half_widths(group), self.watched
-        if hidden(config, self.pixels, group):
-            found = begin_with_averages(*given)
+        config, group, message = self.config, self.model.group, "clusters and poses as found before"
+        if self.known is not None:
+            labels, element = self.known
+            clusters = int(labels.max()) + 1
         else:
-            found = begin_with_graph(*given, self.features)
-        assert found.grouping is not None  # both ways give clusters
-        self.model.use(found.grouping.clusters)
-        keep(self.model, self.pixels, found.labels, found.element, config.train.seed)
-        return found.message
+            given = config, self.pixels, group, config.support.half_widths(group), self.watched
+            if hidden(config, self.pixels, group):
+                first = begin_with_averages(*given)
+            else:
+                first = begin_with_graph(*given, self.features)
+            assert first.grouping is not None  # both ways give clusters
+            clusters, labels, element = first.grouping.clusters, first.labels, first.element
+            message = first.message
+        self.model.use(clusters)
+        keep(self.model, self.pixels, labels, element, config.train.seed)
+        return message
 
 
 @torch.no_grad()
