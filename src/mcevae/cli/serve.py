@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from pathlib import Path
 
 from mcevae.base.errors import UserError
 from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen
@@ -22,7 +23,8 @@ def serve(
     Example: mcevae serve runs/first
 
     The page shows the report, and more: drop a new image on it, change its latents, correct the
-    groups, download tables. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
+    groups, download tables. While the run trains, it shows the first answer; when training ends, it
+    changes to the last one by itself. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
 
     Args:
         run: Folder that `mcevae fit` made.
@@ -40,37 +42,45 @@ def serve(
         UserError: a package is missing, the port is in use, or the run cannot be read.
     """
     try:
-        import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
+        from fastapi import FastAPI
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
     import webbrowser
 
     from mcevae.pages.explorer import Explorer
     from mcevae.pages.gallery import hang
+    from mcevae.pages.latest import Latest
     from mcevae.pages.listen import bind, bracketed, server
     from mcevae.pages.serve import application
+    from mcevae.pages.stage import latest
     from mcevae.predicting.kept_sums import page_sums
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.scores import read_scores
 
-    opened = TrainedRun.open(run, checkpoint)
-    with bind(host, port) as listening:  # first, because the next steps are slow
+    hosts, warning = who_may_ask(host, allow_host)
+
+    def made(folder: Path) -> FastAPI:
+        """Make the application for a folder: that of the run, or of its first answer."""
+        opened = TrainedRun.open(folder, checkpoint)
         data = images_of(opened)
         with screen.status("computing groups and poses of the images"):
             gallery = hang(opened, data)
         with averaging() as tell:
             sums = page_sums(opened, data, tell)
         explorer = Explorer(run=opened, gallery=gallery, sums=sums)
-        hosts, warning = who_may_ask(host, allow_host)
+        return application(explorer, data, read_scores(folder, checkpoint), hosts)
+
+    TrainedRun.open(latest(run), checkpoint)  # refuses a run that cannot be read at once
+    with bind(host, port) as listening:  # first, because the next steps are slow
+        app = Latest(made, run)
         if warning:
             screen.print(warning, highlight=False)
-        app = application(explorer, data, read_scores(run, checkpoint), hosts)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
         screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
         if open_browser:
             webbrowser.open(address)
-        with suppress(KeyboardInterrupt):  # the normal way to end
+        with app.watching(), suppress(KeyboardInterrupt):  # the normal way to end
             server(app).run(sockets=[listening])
     screen.print("Stopped. The groups are saved in the run.")
 

@@ -87,6 +87,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         z_c=found["z_c"],
         confidence=calibration.confidence(found["p"]).numpy(),
         outlier=calibration.outlier(found["bad"]),
+        misfit=found["bad"].double().numpy(),
         evidence=told,
         element=found["element"],
         frames=frames,

@@ -83,8 +83,7 @@ def nearest_of(
     n, m = candidates.shape
     numbers = rings[0].numel()
     known = rings if among is None else among
-    if by == "tangent" and penalty is None:
-        penalty = penalty_of(rings)
+    penalty = penalty_of(rings) if penalty is None else penalty
     parts = []
     for rows in torch.arange(n).split(max(1, CHUNK_NUMBERS // (4 * m * numbers))):
         own, others = rings[rows], known[candidates[rows].flatten()]

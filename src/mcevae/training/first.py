@@ -5,6 +5,7 @@ made from a few thousand images, unless the start of the training has compared a
 and shown of a few thousand: it must cost little beside the training that goes on.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from mcevae.training.phases import GROUPS, titled
 from mcevae.training.trainer import Trainer
 from mcevae.training.untrained import filled, save
 
-FOLDER = "first"
+FIRST = "first-answer"
 """Folder of the first answer, in that of the run."""
 LEAST_IMAGES, LEAST_MINUTES = 1000, 2.0
 """With fewer images, or a shorter budget, the training itself ends soon enough."""
@@ -37,7 +38,13 @@ returns a sentence about it."""
 
 def has_first(run: Path) -> bool:
     """Return whether a run has a first answer."""
-    return (run / FOLDER).is_dir()
+    return (run / FIRST).is_dir()
+
+
+def end_first_answer(run: Path) -> None:
+    """Remove the first answer of a run, because there is a better one."""
+    if has_first(run):
+        shutil.rmtree(run / FIRST, ignore_errors=True)
 
 
 def quickly(config: Config) -> Config:
@@ -83,7 +90,7 @@ def give_first_answer(trainer: Trainer, bar: Bar, show: First | None) -> None:
     if known is None:
         learned = learned.subset(slice(COMPARED))
         config = config.changed(start={"restarts": 1})
-    folder = trainer.run / FOLDER
+    folder = trainer.run / FIRST
     given = replace(data, train=learned)
     try:
         filler = filled(config, given, trainer.teacher.stop, bar, known)

@@ -178,7 +178,7 @@ class NeighbourModel(Model[Nearest]):
         mirrored: Bool[Tensor, "B M"],
         cluster: Int[Tensor, " B"],
     ) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
-        """Find the pose of each image: the mean of voters of its cluster that lie as the nearest one.
+        """Find poses: each is the mean of voters of the cluster that lie as the nearest one.
 
         Args:
             nearest: the voters.
