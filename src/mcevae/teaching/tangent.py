@@ -58,7 +58,7 @@ def nearest_of(
     reach: float = math.pi,
     mirror: bool = False,
     by: Literal["tangent", "euclidean"] = "tangent",
-    among: Float[Tensor, "m c rings angles"] | None = None,
+    among: Float[Tensor, "others c rings angles"] | None = None,
     penalty: Float[Tensor, "7 7"] | None = None,
 ) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
     """Find the nearest of each image's candidates, once they are aligned.
