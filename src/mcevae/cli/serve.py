@@ -3,9 +3,13 @@
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcevae.base.errors import UserError
 from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def serve(
@@ -42,38 +46,22 @@ def serve(
         UserError: a package is missing, the port is in use, or the run cannot be read.
     """
     try:
+        import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
-        from fastapi import FastAPI
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
     import webbrowser
 
-    from mcevae.pages.explorer import Explorer
-    from mcevae.pages.gallery import hang
     from mcevae.pages.latest import Latest
     from mcevae.pages.listen import bind, bracketed, server
-    from mcevae.pages.serve import application
     from mcevae.pages.stage import latest
-    from mcevae.predicting.kept_sums import page_sums
     from mcevae.runs.run import TrainedRun
-    from mcevae.runs.scores import read_scores
 
     hosts, warning = who_may_ask(host, allow_host)
 
-    def made(folder: Path) -> FastAPI:
-        """Make the application for a folder: that of the run, or of its first answer."""
-        opened = TrainedRun.open(folder, checkpoint)
-        data = images_of(opened)
-        with screen.status("computing groups and poses of the images"):
-            gallery = hang(opened, data)
-        with averaging() as tell:
-            sums = page_sums(opened, data, tell)
-        explorer = Explorer(run=opened, gallery=gallery, sums=sums)
-        return application(explorer, data, read_scores(folder, checkpoint), hosts)
-
     TrainedRun.open(latest(run), checkpoint)  # refuses a run that cannot be read at once
     with bind(host, port) as listening:  # first, because the next steps are slow
-        app = Latest(made, run)
+        app = Latest(lambda folder: explored(folder, checkpoint, hosts), run)
         if warning:
             screen.print(warning, highlight=False)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
@@ -83,6 +71,31 @@ def serve(
         with app.watching(), suppress(KeyboardInterrupt):  # the normal way to end
             server(app).run(sockets=[listening])
     screen.print("Stopped. The groups are saved in the run.")
+
+
+def explored(folder: Path, checkpoint: Checkpoint, hosts: tuple[str, ...]) -> "FastAPI":
+    """Make the web application of a run, or of its first answer.
+
+    Args:
+        folder: Folder of the run or of the answer.
+        checkpoint: Which weights to use.
+        hosts: Host names under which the server answers.
+    """
+    from mcevae.pages.explorer import Explorer
+    from mcevae.pages.gallery import hang
+    from mcevae.pages.serve import application
+    from mcevae.predicting.kept_sums import page_sums
+    from mcevae.runs.run import TrainedRun
+    from mcevae.runs.scores import read_scores
+
+    opened = TrainedRun.open(folder, checkpoint)
+    data = images_of(opened)
+    with screen.status("computing groups and poses of the images"):
+        gallery = hang(opened, data)
+    with averaging() as tell:
+        sums = page_sums(opened, data, tell)
+    explorer = Explorer(run=opened, gallery=gallery, sums=sums)
+    return application(explorer, data, read_scores(folder, checkpoint), hosts)
 
 
 def who_may_ask(host: str, allowed: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
