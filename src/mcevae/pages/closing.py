@@ -37,8 +37,10 @@ class Found:
         sizes = f"of {small:,} images" if small == large else f"sizes {small:,} to {large:,}"
         empty = f", and {self.empty} without images" if self.empty else ""
         share = 100 * self.odd
-        odd = "no image is" if not share else f"{share:.1f} % of the images are"
-        return f"{count}, {sizes}{empty}; {odd} like no group."
+        odd = (
+            f"{share:.1f} % of the images are like no group" if share else "each image is like one"
+        )
+        return f"{count}, {sizes}{empty}; {odd}."
 
 
 def unlike(misfit: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
