@@ -93,7 +93,7 @@ def give_first_answer(trainer: Trainer, bar: Bar, show: First | None) -> None:
     folder = trainer.run / FIRST
     given = replace(data, train=learned)
     try:
-        filler = filled(config, given, trainer.teacher.stop, bar, known)
+        filler, _ = filled(config, given, trainer.teacher.stop, bar, known)
     except Stopped:
         return
     write_text(folder / "settings.toml", config.to_toml())

@@ -75,10 +75,11 @@ def fill(
     write_text(run / "settings.toml", config.to_toml())
     with stop_signals() as stop, Waiting(console, "1/2 comparing images") as waiting:
         try:
-            teacher = filled(config, data, stop, waiting)
+            teacher, message = filled(config, data, stop, waiting)
         except Stopped:
             signals += stop
             return False
+    console.print(f"2/2 groups and poses: {message}", highlight=False)
     save(run, config, data, teacher)
     return True
 
@@ -89,8 +90,8 @@ def filled(
     stop: Sequence[int],
     waiting: Waiting,
     known: Any = None,
-) -> Teacher:
-    """Make the model of a run and its teacher, who fills it.
+) -> tuple[Teacher, str]:
+    """Make the model of a run and its teacher, who fills it; return the teacher and a message.
 
     Args:
         config: settings of the run.
@@ -108,8 +109,7 @@ def filled(
     teacher = build(settings, images.shape).teacher(settings, images.pixels)
     teacher.stop, teacher.features, teacher.known = stop, images.features, known
     teacher.told = waiting.told
-    teacher.before(0, 1)
-    return teacher
+    return teacher, teacher.before(0, 1)
 
 
 def save(run: Path, config: Config, data: Splits, teacher: Teacher, digest: str = "") -> None:
