@@ -34,7 +34,7 @@ def test_it_says_what_was_found_and_what_to_do_next(
     said = capsys.readouterr().out
     assert "1/2 comparing images" in said and "2/2 groups and poses: 3 clusters" in said
     assert "3 groups, sizes" in said and f"Open {out / 'report.html'}" in said
-    assert f"mcevae serve {out}" in said and "train a network" in said
+    assert f"mcevae serve {out}" in said and "Train a network" in said
     assert {"report.html", "images.parquet", "metrics.json", "settings.toml"} <= {
         path.name for path in out.iterdir()
     }

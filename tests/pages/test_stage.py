@@ -146,5 +146,5 @@ def test_what_was_found_is_said_in_words() -> None:
         "1 group, of 1,200 images, and 2 without images; each image is like one."
     )
     steps = next_steps(Path("runs/a"), "photos", trained=False)
-    assert steps[0].startswith("mcevae serve runs/a") and "mcevae fit photos" in steps[-1]
+    assert steps[0].endswith("mcevae serve runs/a") and "mcevae fit photos" in steps[-1]
     assert len(next_steps(Path("runs/a"), "photos", trained=True)) == 2

@@ -100,7 +100,7 @@ def tell_found(run: "TrainedRun", page: Path) -> None:
     screen.print(found_in(run.file(TABLE), groups).in_words(), highlight=False)
     screen.print(f"Open {page}", highlight=False)
     for step in next_steps(run.folder, run.settings.data.source, trained=trained(run)):
-        screen.print(f"  {step}", highlight=False)
+        screen.print(step, highlight=False)
 
 
 def show_first(folder: Path, data: "Splits", total: int) -> str:

@@ -79,7 +79,7 @@ def found_in(table: Path, groups: Sequence[str]) -> Found:
 
 
 def next_steps(run: Path, source: str, *, trained: bool) -> list[str]:
-    """Commands that people may want next, each with what it does.
+    """What people may want to do next, each with its command.
 
     Args:
         run: folder of the run.
@@ -87,9 +87,9 @@ def next_steps(run: Path, source: str, *, trained: bool) -> list[str]:
         trained: whether it has a network.
     """
     steps = [
-        f"mcevae serve {run}    look at the groups, name and merge them",
-        f"mcevae predict {run} SOURCE --out table.parquet    sort new images",
+        f"Look at the groups, name and merge them: mcevae serve {run}",
+        f"Sort new images: mcevae predict {run} SOURCE --out table.parquet",
     ]
     if not trained:
-        steps.append(f"mcevae fit {source} --out RUN    train a network, with the same other flags")
+        steps.append(f"Train a network, with the same other flags: mcevae fit {source} --out RUN")
     return steps
