@@ -33,7 +33,9 @@ def cell(out: Path, model: str = "vae", **changes: object) -> Cell:
 def test_models_are_presets_and_every_peer_is_there() -> None:
     for entry in MODELS.values():
         PRESETS[entry.preset]().changed(**entry.changes)
-    assert {entry.preset for entry in MODELS.values()} == set(PRESETS)
+    assert {entry.preset for entry in MODELS.values()} == PRESETS.keys() - {
+        "quick"
+    }  # it trains nothing
 
 
 def test_full_budget_is_the_papers() -> None:

@@ -105,7 +105,7 @@ def test_a_healthy_run_says_nothing(tmp_path: Path) -> None:
         assert word not in text
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"affine-vae"}))
+@pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"affine-vae", "quick"}))
 def test_every_model_is_examined_without_a_trace(preset: str, small_data: Splits) -> None:
     """It draws no random numbers, and leaves no hook and no gradient behind."""
     config = PRESETS[preset]()

@@ -1,10 +1,20 @@
 """`mcevae evaluate` and `mcevae report`: score a run, and show what it found."""
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
-from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen, tell_faults
+from mcevae.cli.shared import (
+    BEGAN,
+    Checkpoint,
+    RunFolder,
+    averaging,
+    images_of,
+    screen,
+    tell_faults,
+)
 
 if TYPE_CHECKING:
     from mcevae.images.splits import Splits
@@ -69,6 +79,7 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
     """Score a run on the test split; write metrics.json, skipped.csv and report.html."""
     from mcevae.pages.report import SKIPPED, write_report
     from mcevae.training.clock import Clock
+    from mcevae.training.first import end_first_answer
 
     clock = Clock()
     screen.print("Scoring the run and writing its report ...", highlight=False)
@@ -79,8 +90,9 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
         page = write_report(run, data, scores, tell)
     screen.print(f"Scored and reported in {clock.seconds:.0f} seconds.", highlight=False)
     tell_faults(data.faults, run.folder / SKIPPED, data.reckoned)
+    end_first_answer(run.folder)
     tell_trust(run)
-    screen.print(f"Open {page}")
+    tell_found(run, page)
 
 
 def tell_trust(run: "TrainedRun") -> None:
@@ -93,3 +105,40 @@ def tell_trust(run: "TrainedRun") -> None:
     screen.print(in_words(trust), highlight=False)
     for one in advice(trust, [f"cluster {k}" for k in range(len(trust.clusters))]):
         screen.print(f"  {one.text[0].upper()}{one.text[1:]}", highlight=False)
+
+
+def tell_found(run: "TrainedRun", page: Path) -> None:
+    """Print what a run found, and what to do next."""
+    from mcevae.pages.closing import found_in, next_steps
+    from mcevae.pages.report import TABLE
+    from mcevae.pages.stage import trained
+
+    groups = [entry.name for entry in run.collections.entries]
+    screen.print(found_in(run.file(TABLE), groups).in_words(), highlight=False)
+    screen.print(f"Open {page}", highlight=False)
+    for step in next_steps(run.folder, run.settings.data.source, trained=trained(run)):
+        screen.print(step, highlight=False)
+
+
+def show_first(folder: Path, data: "Splits", total: int) -> str:
+    """Write the page of a first answer as report.html of its run; return a sentence about it.
+
+    Args:
+        folder: Folder of the first answer, in that of the run.
+        data: The images to show.
+        total: Number of images of the run.
+    """
+    from mcevae.pages.closing import found_in
+    from mcevae.pages.report import TABLE, write_report
+    from mcevae.pages.stage import FirstAnswer
+    from mcevae.runs.run import TrainedRun
+
+    opened = TrainedRun.open(folder)
+    opened.calibrate(data)
+    scores = opened.scores(data)
+    opened.keep(scores)
+    page = folder.parent / "report.html"
+    write_report(opened, data, scores, first=FirstAnswer(page=page, total=total))
+    found = found_in(opened.file(TABLE), [entry.name for entry in opened.collections.entries])
+    seconds = time.perf_counter() - BEGAN
+    return f"{len(found.sizes)}; first answer after {seconds:.0f} s: {page}; still improving"

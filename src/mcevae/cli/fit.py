@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.evaluate import show_and_report
+from mcevae.cli.evaluate import show_and_report, show_first
 from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
 from mcevae.models.own import unread
@@ -29,13 +29,28 @@ def starting_point(arguments: Sequence[str]) -> Config:
         if argument.startswith("--") and "=" in argument:
             name, value = argument.split("=", 1)
             named[name] = value
+    quick = asks_quick(arguments)
     if "--settings" in named:
         return Config.read(Path(named["--settings"]).resolve())
-    name = named.get("--preset", named.get("--model", ""))
+    name = named.get("--preset", named.get("--model", "quick" if quick else ""))
     config = PRESETS.get(name, Config)()
     if arguments[:1] == ["fit"]:
         refuse_flags_of_other_models(arguments, config)
     return config
+
+
+def asks_quick(arguments: Sequence[str]) -> bool:
+    """Return whether `--quick` is among the arguments.
+
+    Raises:
+        UserError: there is another preset, or a settings file, as well.
+    """
+    if "--quick" not in arguments:
+        return False
+    for flag in ("--preset", "--model", "--settings"):
+        if any(one == flag or one.startswith(f"{flag}=") for one in arguments):
+            raise UserError(f"--quick is a preset of its own; leave {flag} out, or --quick.")
+    return True
 
 
 def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> None:
@@ -44,7 +59,7 @@ def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> No
     Raises:
         UserError: there is such a flag.
     """
-    known = {"out", "settings", "help", "preset", "model"}
+    known = {"out", "settings", "quick", "help", "preset", "model"}
     for part in PART_TYPES:
         known |= {field.name for field in dataclasses.fields(getattr(config, part))}
     for argument in arguments:
@@ -60,7 +75,8 @@ def fit_from(start: Config) -> Callable[..., None]:
         config: tyro.conf.OmitArgPrefixes[Config] = start,
         *,
         out: Path,
-        settings: Path | None = None,  # read by `starting_point`, before the flags
+        settings: Path | None = None,  # both are read by `starting_point`, before the flags
+        quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     ) -> None:
         """Learn clusters and poses from images, then write scores and report.html.
 
@@ -72,6 +88,8 @@ def fit_from(start: Config) -> Callable[..., None]:
             out: Folder to create for the run. It must be new or empty.
             settings: TOML file to read settings from, such as a run's settings.toml. A flag on the
                 command line replaces the file's value.
+            quick: Train no network: find clusters, poses and averages by comparing the images, and
+                end there. The same as --preset quick.
         """
         from mcevae.images.sources.registry import open_source
         from mcevae.runs.data import settle
@@ -209,7 +227,8 @@ def train(
     if hint and not resume:
         screen.print(hint, highlight=False)
     signals: list[int] = []
-    if not fit(config, data, run, resume=resume, console=screen, limited=limited, signals=signals):
+    told: dict[str, Any] = {"console": screen, "signals": signals, "first": show_first}
+    if not fit(config, data, run, resume=resume, limited=limited, **told):
         screen.print(f"Stopped and saved. Continue with: mcevae resume {run}")
         code = 128 + signals[0] if signals else 130
         # Of the other ranks, any code but 0 makes the launcher end rank 0 too early.

@@ -2,9 +2,14 @@
 
 import re
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcevae.base.errors import UserError
 from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def serve(
@@ -22,7 +27,8 @@ def serve(
     Example: mcevae serve runs/first
 
     The page shows the report, and more: drop a new image on it, change its latents, correct the
-    groups, download tables. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
+    groups, download tables. While the run trains, it shows the first answer; when training ends, it
+    changes to the last one by itself. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
 
     Args:
         run: Folder that `mcevae fit` made.
@@ -46,33 +52,50 @@ def serve(
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
     import webbrowser
 
+    from mcevae.pages.latest import Latest
+    from mcevae.pages.listen import bind, bracketed, server
+    from mcevae.pages.stage import latest
+    from mcevae.runs.run import TrainedRun
+
+    hosts, warning = who_may_ask(host, allow_host)
+
+    TrainedRun.open(latest(run), checkpoint)  # refuses a run that cannot be read at once
+    with bind(host, port) as listening:  # first, because the next steps are slow
+        app = Latest(lambda folder: explored(folder, checkpoint, hosts), run)
+        if warning:
+            screen.print(warning, highlight=False)
+        address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
+        screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
+        if open_browser:
+            webbrowser.open(address)
+        with app.watching(), suppress(KeyboardInterrupt):  # the normal way to end
+            server(app).run(sockets=[listening])
+    screen.print("Stopped. The groups are saved in the run.")
+
+
+def explored(folder: Path, checkpoint: Checkpoint, hosts: tuple[str, ...]) -> "FastAPI":
+    """Make the web application of a run, or of its first answer.
+
+    Args:
+        folder: Folder of the run or of the answer.
+        checkpoint: Which weights to use.
+        hosts: Host names under which the server answers.
+    """
     from mcevae.pages.explorer import Explorer
     from mcevae.pages.gallery import hang
-    from mcevae.pages.listen import bind, bracketed, server
     from mcevae.pages.serve import application
     from mcevae.predicting.kept_sums import page_sums
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.scores import read_scores
 
-    opened = TrainedRun.open(run, checkpoint)
-    with bind(host, port) as listening:  # first, because the next steps are slow
-        data = images_of(opened)
-        with screen.status("computing groups and poses of the images"):
-            gallery = hang(opened, data)
-        with averaging() as tell:
-            sums = page_sums(opened, data, tell)
-        explorer = Explorer(run=opened, gallery=gallery, sums=sums)
-        hosts, warning = who_may_ask(host, allow_host)
-        if warning:
-            screen.print(warning, highlight=False)
-        app = application(explorer, data, read_scores(run, checkpoint), hosts)
-        address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
-        screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
-        if open_browser:
-            webbrowser.open(address)
-        with suppress(KeyboardInterrupt):  # the normal way to end
-            server(app).run(sockets=[listening])
-    screen.print("Stopped. The groups are saved in the run.")
+    opened = TrainedRun.open(folder, checkpoint)
+    data = images_of(opened)
+    with screen.status("computing groups and poses of the images"):
+        gallery = hang(opened, data)
+    with averaging() as tell:
+        sums = page_sums(opened, data, tell)
+    explorer = Explorer(run=opened, gallery=gallery, sums=sums)
+    return application(explorer, data, read_scores(folder, checkpoint), hosts)
 
 
 def who_may_ask(host: str, allowed: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:

@@ -1,5 +1,6 @@
 """Parts that several commands use: the screen, progress bars, the list of unusable files."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mcevae.runs.run import TrainedRun
 
 
+BEGAN = time.perf_counter()
+"""When this command began."""
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
 FAULTS_SHOWN, NOTES_SHOWN = 20, 20
 RunFolder = tyro.conf.Positional[Path]

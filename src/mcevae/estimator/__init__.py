@@ -48,6 +48,8 @@ class MCEVAE(Answering):
         max_epochs: number of passes over the images. With "auto", fewer images get more passes.
             Default "auto".
         minutes: stop after at most this many minutes. Default None: no limit.
+        quick: train no network: compare the images, and place new ones by their nearest neighbours.
+            It takes seconds, but needs the default of `max_epochs` and `minutes`. Default False.
         background: brightness around the things, from 0 (black) to 1 (white). Default None: it is
             measured at the borders of the images.
         random_state: a seed, or a generator from which a seed is drawn. Default 0.
@@ -99,6 +101,7 @@ class MCEVAE(Answering):
         image_shape: Sequence[int] | None = None,
         max_epochs: Any = "auto",
         minutes: float | None = None,
+        quick: bool = False,
         background: float | None = None,
         random_state: Any = 0,
         settings: dict[str, dict[str, Any]] | None = None,
@@ -113,6 +116,7 @@ class MCEVAE(Answering):
         self.image_shape = image_shape
         self.max_epochs = max_epochs
         self.minutes = minutes
+        self.quick = quick
         self.background = background
         self.random_state = random_state
         self.settings = settings
@@ -189,7 +193,7 @@ class MCEVAE(Answering):
             values["train"]["minutes"] = float(self.minutes)
         for part, changes in (self.settings or {}).items():
             values[part] = values.get(part, {}) | changes
-        return Config.from_dict({"preset": "default", **values})
+        return Config.from_dict({"preset": "quick" if self.quick else "default", **values})
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that the latents are always float32, whatever type X has."""

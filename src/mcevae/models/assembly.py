@@ -1,4 +1,4 @@
-"""Build the models of presets `default` and `paper` from settings."""
+"""Build the models of presets `default`, `quick` and `paper` from settings."""
 
 import math
 from functools import partial
@@ -7,12 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.images.arrays import require
 from mcevae.models.authors import AuthorsEncoder, AuthorsExtractor
 from mcevae.models.config import Config
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.objective import HypothesisObjective
 from mcevae.models.default.selftraining import SelfTraining
 from mcevae.models.distributions import GaussianLatent, MixtureLatent
+from mcevae.models.neighbours.kept import Kept
+from mcevae.models.neighbours.model import NeighbourModel
 from mcevae.models.nets import (
     CodeDecoder,
     CodeEncoder,
@@ -106,6 +109,28 @@ def default(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> 
         teaching=SelfTraining,
         background=config.data.background_level,
         from_canonical=sizes.encode == "canonical",
+    )
+
+
+def quick(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> NeighbourModel:
+    """Build the model of preset `quick`, without exemplars; the arguments are those of `paper`.
+
+    Raises:
+        UserError: the group has no rotations.
+    """
+    require(
+        group.polar,
+        f"--quick compares images in all directions, and group {group.name} does not turn them; "
+        "use --group so2, se2, sim2 or aff2, or leave --quick out.",
+    )
+    return NeighbourModel(
+        group=group,
+        half_width=config.support.half_widths(group)[0],
+        shape=shape,
+        room=config.model.room,
+        variation=config.model.variation,
+        teaching=Kept,
+        background=config.data.background_level,
     )
 
 

@@ -58,8 +58,8 @@ class ModelConfig:
     """Whether a pose may include a mirror image (preset default): for things that lie on either
     side, or face left or right. auto: if the neighbour graph shows mirror images."""
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "hypotheses"
-    """Kind of model. hypotheses: the model of preset default; mce-vae: the paper's model; or a
-    peer, whose preset has the same name."""
+    """Kind of model. hypotheses: the model of preset default; neighbours: that of preset quick,
+    which is not trained; mce-vae: the paper's model; or a peer, whose preset has the same name."""
     rotations: int = 72
     """Number of rotations that the model compares, over the whole circle. (Not the largest
     rotation, which is --rotation.)"""

@@ -1,18 +1,19 @@
 """What every model must provide, so that training, scoring and reports can use it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 
+T = TypeVar("T")
 P = TypeVar("P")
 """The type of a model's posterior."""
 
@@ -212,6 +213,9 @@ class Teacher:
         warmup: number of epochs of the first stage; 0: there is no first stage.
         stop: gets an entry when somebody asks to stop; long tasks must look at it.
         features: (N, D), numbers that describe each image as well, if somebody gave some.
+        told: wraps the list of parts of each long task, to show progress.
+        known: (N,) clusters and (N, 3, 3) poses of the images, if they were found before. Models
+            that are not trained then need not look for them.
     """
 
     staged: bool = False
@@ -221,11 +225,18 @@ class Teacher:
         self.model, self.pixels = model, pixels
         self.stop: Sequence[int] = ()
         self.features: Float[Tensor, "N D"] | None = None
+        self.told: Callable[[Iterable[Any]], Iterable[Any]] = iter
+        self.known: tuple[Int[Tensor, " N"], Float[Tensor, "N 3 3"]] | None = None
 
     @property
     def grouped(self) -> bool:
         """Whether there are clusters already."""
         return True
+
+    @property
+    def found(self) -> tuple[Int[Tensor, " N"], Float[Tensor, "N 3 3"]] | None:
+        """Clusters and poses that all images have in its targets; None if there are none."""
+        return None
 
     @property
     def judge(self) -> str:
@@ -236,6 +247,17 @@ class Teacher:
     def columns(self) -> Mapping[str, Tensor]:
         """Columns that batches have besides their images, with a row for each training image."""
         return {}
+
+    def watched(self, parts: Iterable[T]) -> Iterator[T]:
+        """Give the parts of a long task one by one.
+
+        Raises:
+            Stopped: somebody asked to stop.
+        """
+        for part in self.told(parts):
+            if self.stop:
+                raise Stopped
+            yield part
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
         """Spread the stages over the epochs.

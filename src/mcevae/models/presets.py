@@ -1,4 +1,4 @@
-"""Presets `default` and `paper`: their settings, and which settings their models read.
+"""Presets `default`, `quick` and `paper`: their settings, and which settings their models read.
 
 Peers have their presets in their own files. This module imports no tensors.
 """
@@ -11,6 +11,7 @@ from mcevae.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     from mcevae.models.default.model import DefaultModel
+    from mcevae.models.neighbours.model import NeighbourModel
     from mcevae.models.paper import PaperModel
 
 
@@ -19,6 +20,13 @@ def build_default(*described: Any) -> "DefaultModel":
     from mcevae.models import assembly
 
     return assembly.default(*described)
+
+
+def build_quick(*described: Any) -> "NeighbourModel":
+    """Build the model of preset `quick`; the arguments are those of `assembly.quick`."""
+    from mcevae.models import assembly
+
+    return assembly.quick(*described)
 
 
 def build_paper(*described: Any) -> "PaperModel":
@@ -49,6 +57,18 @@ DEFAULT = ModelSpec(
     few_steps_hurt=True,
 )
 """The model that we recommend: it compares pairs of cluster and pose, and teaches itself."""
+
+QUICK = ModelSpec(
+    build=build_quick,
+    reads=frozenset(
+        {"model.mirror", "model.variation"}
+        | {"start.grouping", "start.neighbours", "start.restarts", "start.subset"}
+    ),
+    preset={"model": {"variation": 8}},
+    finds_clusters=True,
+    trained=False,
+)
+"""The invariant graph alone: no network. New images are placed by their nearest neighbours."""
 
 PAPER = ModelSpec(
     build=build_paper,

@@ -32,6 +32,7 @@ class ModelSpec:
         preset: settings by part that differ from the defaults of their classes.
         finds_clusters: whether the model can find the number of clusters (`--clusters auto`).
         few_steps_hurt: whether to warn people if training has few steps.
+        trained: whether training changes the model step by step; else its teacher fills it at once.
     """
 
     build: "Callable[..., Model]"
@@ -40,6 +41,7 @@ class ModelSpec:
     preset: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     finds_clusters: bool = False
     few_steps_hurt: bool = False
+    trained: bool = True
 
     def knows(self, setting: str) -> bool:
         """Return whether the model reads a setting, such as "peer.gamma"."""
@@ -64,6 +66,7 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry("default", "hypotheses", "presets:DEFAULT"),
+    Entry("quick", "neighbours", "presets:QUICK"),
     Entry("paper", "mce-vae", "presets:PAPER"),
     Entry("vae", "vae", "peers.vae:PLAIN"),
     Entry("beta-vae", "beta-vae", "peers.vae:WEIGHTED"),

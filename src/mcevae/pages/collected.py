@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
+from mcevae.pages.closing import unlike
 from mcevae.runs.collections import Collections
 from mcevae.runs.frames import Frames
 from mcevae.runs.trust.trust import Trust
@@ -44,6 +45,7 @@ class Gallery:
         clusters: K.
         z_c: (N, D).
         confidence, outlier: (N,), see `confidence`.
+        misfit: (N,) how far each image is from its reconstruction, nats.
         evidence: (N, K) what features say about the clusters. None: there are none.
         element: (N, 3, 3) poses in the frames that the model found.
         frames: knows the group of the poses, and the symmetries of clusters.
@@ -67,6 +69,7 @@ class Gallery:
     z_c: Float[Tensor, "n D"]
     confidence: Float[np.ndarray, " n"]
     outlier: Float[np.ndarray, " n"]
+    misfit: Float[np.ndarray, " n"]
     evidence: Float[Tensor, "n K"] | None
     element: Float[Tensor, "n 3 3"]
     frames: Frames
@@ -100,15 +103,17 @@ class Gallery:
     def table(self, collections: Collections) -> pa.Table:
         """Make a table with one row per image, with all that the page shows."""
         groups = [group.name for group in collections.entries]
+        of = collections.assign(self.cluster, self.z)
         columns: dict[str, Any] = {"id": np.arange(len(self))}
         if self.names is not None:
             columns["file"] = self.names
         columns |= {
             "split": [SPLITS[i] for i in self.split],
             "cluster": self.cluster.astype(np.int32),
-            "group": [groups[i] for i in collections.assign(self.cluster, self.z)],
+            "group": [groups[i] for i in of],
             "confidence": self.confidence.astype(np.float32),
             "outlier": self.outlier.astype(np.float32),
+            "unlike": unlike(self.misfit, np.asarray(of)),
         }
         order, consistency = self.frames.sureness(torch.from_numpy(self.cluster))
         columns |= {"symmetry": order, "consistency": consistency}

@@ -27,6 +27,7 @@ from mcevae.images.suiting import suited
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
+from mcevae.pages.stage import is_first
 from mcevae.predicting.sums import Sums
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
@@ -129,7 +130,7 @@ class Explorer:
 
         Raises:
             Behind: the groups have another version.
-            ValueError: this change is not possible.
+            ValueError: this change is not possible, or the run is the first answer of a training.
         """
         with self._present(version) as old:
             made = how(old)
@@ -187,6 +188,10 @@ class Explorer:
     @contextmanager
     def _present(self, version: str | None) -> Iterator[Collections]:
         """Give the present groups, which nobody else changes meanwhile."""
+        if is_first(self.run):
+            raise ValueError(
+                "this is the first answer, which training will replace; change groups when it ends"
+            )
         with self._lock, Collections.locked(self.run.folder):
             now = self.collections
             if version not in (None, now.version):

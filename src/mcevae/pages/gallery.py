@@ -59,8 +59,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     model, config, calibration = run.model, run.settings, run.calibration
     parts = (data.train, data.validation, data.test)
     split = np.repeat(np.arange(3), [len(part) for part in parts])
-    total = len(split)
-    keep = np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int))
+    keep = np.unique(np.linspace(0, len(split) - 1, min(len(split), most)).round().astype(int))
     images = [part.images for part in parts]
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
     label_names, labels = known_labels(images, keep)
@@ -82,6 +81,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         z_c=found["z_c"],
         confidence=calibration.confidence(found["p"], found["bad"]).numpy(),
         outlier=calibration.outlier(found["bad"]),
+        misfit=found["bad"].double().numpy(),
         evidence=told,
         element=found["element"],
         frames=frames,
@@ -91,7 +91,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         coordinates=coordinates,
         z=found["z"].numpy(),
         where=plane(torch.cat([even(found["look"]), even(found["p"])], 1)),
-        total=total,
+        total=len(split),
         signs=health.stuck_at_last(read_log(run.folder))
         | health.at_border(
             parameters, cluster, model.group, config.support.half_widths(model.group)

@@ -21,6 +21,7 @@ from mcevae.images.splits import Splits
 from mcevae.pages import figures
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
+from mcevae.pages.stage import FirstAnswer, is_first, stage_of, trained
 from mcevae.predicting.kept_sums import page_sums
 from mcevae.predicting.sums import Tell
 from mcevae.runs.infer import write_tables
@@ -54,10 +55,10 @@ def draw(run: TrainedRun, data: Splits) -> dict[str, Figure]:
     count = min(COLUMNS_SHOWN, len(data.test))
     few = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
     rows = figures.reconstructions(run.model, few.images.pixels, few.upright, run.frames)
-    return {
-        "reconstructions": figures.image_grid(rows),
-        "curves": figures.curves(read_log(run.folder)),
-    }
+    drawn = {"reconstructions": figures.image_grid(rows)}
+    if log := read_log(run.folder):  # a model that is not trained has none
+        drawn["curves"] = figures.curves(log)
+    return drawn
 
 
 def embedded(content: Any) -> Markup:
@@ -66,7 +67,13 @@ def embedded(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | None = None) -> Path:
+def write_report(
+    run: TrainedRun,
+    data: Splits,
+    scores: Scores,
+    tell: Tell | None = None,
+    first: FirstAnswer | None = None,
+) -> Path:
     """Write report.html, the table of images, the figures, and the list of unusable files.
 
     For the checkpoint last, the names are report-last.html, and so on.
@@ -76,6 +83,8 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | Non
         data: images of the run.
         scores: scores of the test split.
         tell: is told how far the averages are: share that is done, and number of images.
+        first: the page is that of a first answer. Then it has no averages at full resolution,
+            because these take a pass over all files.
 
     Returns:
         Path of the page. The figures are in the folder figures beside it.
@@ -84,7 +93,7 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | Non
         UserError: the run has no calibration or no log, or a file cannot be written.
     """
     folder = run.folder
-    if not read_log(folder):
+    if trained(run) and not read_log(folder):
         raise UserError(
             f"{folder}: has no metrics.jsonl, so there are no learning curves; train it again."
         )
@@ -92,7 +101,8 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | Non
     gallery = hang(run, data)
     collections = run.collections
     groups = collections_of(gallery, collections, run.model)
-    add_averages(groups, page_sums(run, data, tell), run, collections)
+    if first is None:
+        add_averages(groups, page_sums(run, data, tell), run, collections)
     given = {
         "images": images_of(gallery),
         "groups": groups,
@@ -105,19 +115,22 @@ def write_report(run: TrainedRun, data: Splits, scores: Scores, tell: Tell | Non
     }
     own = (run.file(name).name for name in (TABLE, "metrics.json"))
     tables = (*own, "settings.toml", "metrics.jsonl", SKIPPED, "groups.json")
+    path = run.file("report.html") if first is None else first.page
+    beside = folder.relative_to(path.parent)
     text = page(
         run,
         data,
         scores,
+        total=first and first.total,
         live=False,
         style=Markup((ASSETS / "page.css").read_text("utf-8")),
         scripts=[Markup((ASSETS / name).read_text("utf-8")) for name in SCRIPTS],
         given=embedded(given),
         pictures=pictures,
-        tables=[name for name in tables if (folder / name).exists()],
+        tables=[(beside / name).as_posix() for name in tables if (folder / name).exists()],
     )
-    write_text(run.file("report.html"), text)
-    return run.file("report.html")
+    write_text(path, text)
+    return path
 
 
 def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
@@ -127,13 +140,26 @@ def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
     return page(run, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
 
 
-def page(run: TrainedRun, data: Splits, scores: Scores, **given: Any) -> str:
-    """Fill the template of a run's page. `given` differs between report and explorer."""
+def page(
+    run: TrainedRun, data: Splits, scores: Scores, *, total: int | None = None, **given: Any
+) -> str:
+    """Fill the template of a run's page.
+
+    Args:
+        run: the run.
+        data: images that the page shows.
+        scores: scores of the test split.
+        total: number of images of the run; None: all are shown.
+        given: what differs between report and explorer.
+    """
+    shown = len(data.train) + len(data.validation) + len(data.test)
+    name = run.folder.parent.name if is_first(run) else run.folder.name
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            run=as_text(run.folder.name),
+            run=as_text(name),
+            stage=stage_of(run, shown=shown, total=total or shown),
             checkpoint=run.in_words,
             config=run.settings,
             data=data,

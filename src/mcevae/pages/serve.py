@@ -26,6 +26,7 @@ from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
+from mcevae.pages.stage import stage_of
 from mcevae.runs.infer import for_csv
 from mcevae.runs.scores import Scores
 
@@ -119,8 +120,7 @@ def application(
     app.exception_handler(ValueError)(refused)
     app.exception_handler(UserError)(refused)
     app.exception_handler(IndexError)(not_there)
-    page = live_page(explorer.run, data, scores)
-    add_pages(app, explorer, page)
+    add_pages(app, explorer, live_page(explorer.run, data, scores))
     add_groups(app, explorer)
     add_images(app, explorer)
     return app
@@ -164,6 +164,11 @@ def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     def show_description() -> str:
         return environment().get_template("api.html.j2").render(about=app.openapi())
+
+    @app.get("/api/stage", tags=["images"])
+    def stage() -> dict[str, str]:
+        """Which answer the page shows: first, while training goes on; quick; or last."""
+        return {"stage": stage_of(explorer.run, shown=0, total=0)["kind"]}
 
     @app.get("/static/{name}", include_in_schema=False)
     def show_asset(name: str) -> Response:

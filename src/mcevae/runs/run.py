@@ -19,6 +19,7 @@ from mcevae.images.sources.contract import Track
 from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
+from mcevae.models.registry import spec_of
 from mcevae.runs.answers import Answers, answers_of
 from mcevae.runs.checkpoint import check_data, check_source, file_about, load_model, run_file
 from mcevae.runs.collections import Collections
@@ -87,6 +88,8 @@ class TrainedRun:
     @property
     def in_words(self) -> str:
         """Which checkpoint this is, such as "last checkpoint, epoch 24"."""
+        if not spec_of(self.settings.model.kind).trained:
+            return "without a network"
         return f"{self.checkpoint} checkpoint, epoch {self.epoch}"
 
     def file(self, name: str) -> Path:

@@ -23,7 +23,7 @@ from torch import Tensor
 from mcevae.images.arrays import require
 from mcevae.teaching.graph import Graph
 from mcevae.teaching.joining import steadier
-from mcevae.teaching.layout import umap
+from mcevae.teaching.layout import laid_out, umap_edges
 
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 200  # UMAP's own number for large sets; 500 gives the same accuracy
@@ -125,16 +125,14 @@ def start_clusters(
 
 def _layout(data: np.ndarray, graph: Graph, seed: int) -> np.ndarray:
     """Lay a graph out by UMAP, (N, 5). `data` (N, P) only places parts without any connection."""
-    neighbours = _neighbours(graph)
-    return umap(
+    return laid_out(
+        umap_edges(*_neighbours(graph)),
         data,
-        n_neighbors=neighbours[0].shape[1],
-        n_components=LAYOUT_DIM,
-        min_dist=0.0,
-        n_epochs=LAYOUT_EPOCHS,
+        LAYOUT_DIM,
         init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # few points, few eigenvectors
-        precomputed_knn=neighbours,
-        random_state=seed,
+        seed=seed,
+        min_dist=0.0,
+        epochs=LAYOUT_EPOCHS,
     )
 
 

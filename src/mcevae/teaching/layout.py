@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,46 +18,102 @@ FITTED = 10_000
 """Number of points that UMAP lays out. The other points are placed among them."""
 COMPONENTS = 32
 NEIGHBOURS = 3
+LEAST_WIDTH, NEAR = 1e-3, 1e-5
+"""UMAP's least width, as a share of the mean distance, and its tolerance."""
 SAME = 1e-9
 """Points that are nearer than this in every coordinate count as one point."""
 
 
-def umap(data: np.ndarray, **options: Any) -> np.ndarray:
-    """UMAP (McInnes, Healy, Melville, 2018) of points (n, d), without warnings, in one thread.
-
-    Args:
-        data: the points.
-        options: options of `umap.UMAP`, such as random_state.
-    """
-    with quiet_numba():
-        from umap import UMAP  # takes seconds to import
-
-        found = UMAP(n_jobs=1, **options).fit_transform(data)
-    return np.asarray(found, dtype=np.float64)
-
-
 def umap_edges(
-    indices: Int[np.ndarray, "n k"], distances: Float[np.ndarray, "n k"], seed: int = 0
+    indices: Int[np.ndarray, "n k"], distances: Float[np.ndarray, "n k"]
 ) -> sp.csr_matrix:
     """The weights (n, n) that UMAP gives the edges between neighbours, 0 to 1, symmetric.
 
+    They are those of `umap.umap_.fuzzy_simplicial_set`, in NumPy: the compiler that UMAP uses takes
+    longer for its functions than all of the rest takes.
+
     Args:
         indices: neighbours of each point, which counts as the first of its own.
-        distances: to them.
+        distances: to them, in ascending order.
+    """
+    n, k = indices.shape
+    distances = distances.astype(np.float32)
+    some = distances > 0
+    nearest = np.where(some.any(1), distances[np.arange(n), some.argmax(1)], 0)[:, None]
+    beyond = np.maximum(distances - nearest, 0)
+    width = _widths(beyond[:, 1:], np.log2(k))
+    least = np.where(nearest > 0, distances.mean(1, keepdims=True), distances.mean())
+    width = np.maximum(width, LEAST_WIDTH * least)
+    weights = np.where(beyond > 0, np.exp(-beyond / np.maximum(width, 1e-30)), 1.0)
+    rows = np.repeat(np.arange(n), k)
+    weights = np.where(indices.ravel() == rows, 0, weights.ravel())
+    one_way = sp.csr_matrix((weights, (rows, indices.ravel())), (n, n))
+    other = one_way.T
+    both = sp.csr_matrix(one_way + other - one_way.multiply(other))
+    both.eliminate_zeros()
+    return both
+
+
+def _widths(beyond: Float[np.ndarray, "n k"], goal: float) -> Float[np.ndarray, "n 1"]:
+    """For each row d, the w for which exp(-d / w) has the sum `goal`, by bisection, (n, 1)."""
+    low, high = np.zeros((len(beyond), 1)), np.full((len(beyond), 1), np.inf)
+    width = np.ones_like(low)
+    for _ in range(64):
+        total = np.exp(-beyond / width).sum(1, keepdims=True)
+        found, above = np.abs(total - goal) < NEAR, total > goal
+        high = np.where(above & ~found, width, high)
+        low = np.where(~above & ~found, width, low)
+        wider = np.where(np.isinf(high), 2 * width, (low + high) / 2)
+        width = np.where(found, width, wider)
+        if found.all():
+            break
+    return width
+
+
+def laid_out(
+    edges: sp.csr_matrix,
+    data: Float[np.ndarray, "n d"],
+    dim: int,
+    *,
+    init: str | np.ndarray,
+    seed: int,
+    min_dist: float = 0.1,
+    epochs: int | None = None,
+) -> Float[np.ndarray, "n dim"]:
+    """Lay a graph out by UMAP (McInnes, Healy, Melville, 2018), in one thread.
+
+    Args:
+        edges: as `umap_edges` gives them.
+        data: the points; they place parts of the graph that have no connection.
+        dim: number of dimensions.
+        init: where points begin: spectral, random, or (n, dim) places.
         seed: seed of UMAP.
+        min_dist: how near points may come to each other.
+        epochs: number of passes over the edges. None: UMAP's own number.
     """
     with quiet_numba():
-        from umap.umap_ import fuzzy_simplicial_set
+        from umap.umap_ import find_ab_params, simplicial_set_embedding  # takes seconds
 
-        weights = fuzzy_simplicial_set(
-            np.zeros((len(indices), 1), np.float32),  # is not read, since neighbours are known
-            n_neighbors=indices.shape[1],
+        a, b = find_ab_params(1.0, min_dist)
+        found, _ = simplicial_set_embedding(
+            data,
+            edges.copy(),  # it drops the weakest ones
+            dim,
+            initial_alpha=1.0,
+            a=a,
+            b=b,
+            gamma=1.0,
+            negative_sample_rate=5,
+            n_epochs=epochs,
+            init=init,
             random_state=np.random.RandomState(seed),
             metric="euclidean",
-            knn_indices=indices,
-            knn_dists=distances,
-        )[0]
-    return sp.csr_matrix(weights)
+            metric_kwds={},
+            densmap=False,
+            densmap_kwds={},
+            output_dens=False,
+        )
+    return np.asarray(found, dtype=np.float64)
 
 
 @contextmanager
@@ -97,7 +152,9 @@ def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n
         neighbours = min(15, len(chosen) - 1)
         start = data[chosen, :2] / max(float(np.ptp(data[chosen, :2])), 1e-9) * 10
         start = np.pad(start, ((0, 0), (0, 2)))[:, :2]
-        fitted = umap(data[chosen], n_neighbors=neighbours, init=start, random_state=seed)
+        near = NearestNeighbors(n_neighbors=neighbours).fit(data[chosen])
+        distance, index = near.kneighbors(data[chosen])
+        fitted = laid_out(umap_edges(index, distance), data[chosen], 2, init=start, seed=seed)
         where = fitted
         if len(chosen) < len(data):
             index = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(data[chosen])

@@ -58,6 +58,8 @@ def nearest_of(
     reach: float = math.pi,
     mirror: bool = False,
     by: Literal["tangent", "euclidean"] = "tangent",
+    among: Float[Tensor, "others c rings angles"] | None = None,
+    penalty: Float[Tensor, "7 7"] | None = None,
 ) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
     """Find the nearest of each image's candidates, once they are aligned.
 
@@ -71,6 +73,8 @@ def nearest_of(
         reach: how far two images may be turned from each other, radians.
         mirror: whether mirror images are tried too.
         by: tangent, or the plain Euclidean distance.
+        among: the images that candidates are indices of; None: `rings`.
+        penalty: the penalties l_i, see `penalty_of`; None: those of `rings`.
 
     Returns:
         Indices, distances (at least 0), and how each image is turned onto its neighbours, row by
@@ -78,17 +82,18 @@ def nearest_of(
     """
     n, m = candidates.shape
     numbers = rings[0].numel()
-    penalty = _penalty(rings) if by == "tangent" else None
+    known = rings if among is None else among
+    penalty = penalty_of(rings) if penalty is None else penalty
     parts = []
     for rows in torch.arange(n).split(max(1, CHUNK_NUMBERS // (4 * m * numbers))):
-        own, others = rings[rows], rings[candidates[rows].flatten()]
+        own, others = rings[rows], known[candidates[rows].flatten()]
         turn = turns(own.repeat_interleave(m, 0), others, reach, mirror)
         # The inverse of R(a) is R(-a); R(a) F is its own.
         back = torch.where(turn.mirrored, turn.angle, -turn.angle)
         aligned = turned(others, back, turn.mirrored).view(len(rows), m, -1)
         apart = aligned - own.flatten(1)[:, None]
         square = apart.square().sum(-1)
-        if penalty is not None:
+        if by == "tangent":
             effects = changes(own)
             along = (apart @ effects).mT  # (B, 7, M)
             factor = torch.linalg.cholesky(effects.mT @ effects + penalty)
@@ -106,7 +111,7 @@ def nearest_of(
     )
 
 
-def _penalty(rings: Float[Tensor, "n c rings angles"]) -> Float[Tensor, "7 7"]:
-    """The penalties l_i, as a diagonal matrix."""
+def penalty_of(rings: Float[Tensor, "n c rings angles"]) -> Float[Tensor, "7 7"]:
+    """The penalties l_i on changes of such images, as a diagonal matrix."""
     effect = torch.stack([changes(some).square().sum((0, 1)) for some in rings.split(500)]).sum(0)
     return torch.diag((RIDGE * effect / len(rings)).clamp_min(1e-8))  # blank images do not change

@@ -10,13 +10,14 @@ from rich.console import Console
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import read_text, real_folder, write_text
 from mcevae.training.health import Signs, begun
+from mcevae.training.phases import Figures
 from mcevae.training.position import TERMS, Position
 
 LOG = "metrics.jsonl"
 
 
 class Log:
-    """Writes metrics.jsonl, TensorBoard files, and one line for each epoch on the screen."""
+    """Writes metrics.jsonl and TensorBoard files, and shows warnings on the screen."""
 
     def __init__(self, run: Path, accelerator: Accelerator, console: Console, epoch: int) -> None:
         self.path = run / LOG
@@ -27,31 +28,30 @@ class Log:
         accelerator.init_trackers("tensorboard")
 
     def epoch(
-        self, position: Position, train: dict[str, float], valid: dict[str, float], signs: Signs
+        self,
+        position: Position,
+        train: dict[str, float],
+        valid: dict[str, float],
+        signs: Signs,
+        figures: Figures | None = None,
     ) -> None:
-        """Record an epoch that has ended, and print new warnings.
+        """Record an epoch that has ended, and show new warnings above the progress.
 
         Args:
             position: how far training has got.
             train: mean of each term over the training images.
             valid: mean of each term over the validation images.
             signs: signs of trouble, from `health.examine`.
+            figures: how far training has come, see `phases`.
         """
         common = {"epoch": position.epoch, "seconds": round(position.seconds, 3)}
         for split, terms in (("train", train), ("validation", valid)):
             self.rows.append({**common, "split": split, **terms})
             named = {f"{split}/{name}": value for name, value in terms.items()}
             self.accelerator.log(named, step=position.epoch)
-        self.rows[-1]["signs"] = signs
+        self.rows[-1] |= {"signs": signs, "figures": figures.to_dict() if figures else {}}
         if self.accelerator.is_main_process:
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
-            self.console.print(
-                f"epoch {position.epoch + 1:3d}  loss {train['loss']:8.2f}  validation: "
-                f"-ELBO {valid['negative_elbo']:8.2f}  reconstruction "
-                f"{valid['reconstruction']:8.2f}  {position.seconds:6.0f} s",
-                highlight=False,
-                soft_wrap=True,
-            )
             for sentence in begun(self.rows, position.epochs):
                 self.console.print(f"epoch {position.epoch + 1:3d}  {sentence}", highlight=False)
 

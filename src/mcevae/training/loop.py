@@ -22,11 +22,12 @@ from mcevae.base.lock import locked
 from mcevae.base.processes import place
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
-from mcevae.models.registry import MOST_WEIGHTS
+from mcevae.models.registry import MOST_WEIGHTS, spec_of
 from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import run_file
 from mcevae.training.bar import Bar
 from mcevae.training.clock import Clock
+from mcevae.training.first import First, give_first_answer, has_first
 from mcevae.training.log import LOG, Log, read_log
 from mcevae.training.position import Position, check_finite, stacked
 from mcevae.training.ranks import told_of_losses
@@ -34,6 +35,7 @@ from mcevae.training.schedule import as_recorded
 from mcevae.training.signals import stop_signals
 from mcevae.training.state import restore, save, save_weights
 from mcevae.training.trainer import CHECK_EVERY, Trainer
+from mcevae.training.untrained import fill
 
 LOCK = ".lock"
 """File in a run's folder that the process that trains it holds a lock of."""
@@ -50,6 +52,7 @@ def fit(
     limited: bool = False,
     signals: list[int] | None = None,
     clock: Clock | None = None,
+    first: First | None = None,
 ) -> bool:
     """Train a model, and write settings, logs and checkpoints into the run folder.
 
@@ -68,6 +71,7 @@ def fit(
         limited: whether memory is limited as `models.limit` says, for a run of a stranger.
         signals: gets the number of the signal that stopped the training.
         clock: measures the training; None: it begins now.
+        first: shows the first answer of a long training, see `first`. None: nobody wants one.
 
     Returns:
         True if training has ended, False if it was stopped and can be resumed.
@@ -78,8 +82,13 @@ def fit(
             another process trains into the folder.
     """
     told = [] if signals is None else signals
+    shown = console or Console(quiet=True)
     with training_alone(run):
-        return train(config, data, run, resume, console, limited, told, clock or Clock())
+        if not spec_of(config.model.kind).trained:  # one process is enough
+            return place()[0] > 0 or fill(
+                config, data, run, resume=resume, console=shown, signals=told
+            )
+        return train(config, data, run, resume, shown, limited, told, clock or Clock(), first)
 
 
 def training_alone(run: Path) -> AbstractContextManager[None]:
@@ -97,10 +106,11 @@ def train(
     data: Splits,
     run: Path,
     resume: bool,
-    console: Console | None,
+    console: Console,
     limited: bool,
     signals: list[int],
     clock: Clock,
+    first: First | None,
 ) -> bool:
     """Do what `fit` promises; the arguments are the same."""
     resume = resume and has_begun(run)
@@ -114,7 +124,7 @@ def train(
         clock=clock,
     )
     ranks = trainer.ranks
-    console = console if console and ranks.first else Console(quiet=True)
+    console = console if ranks.first else Console(quiet=True)
     if kept:
         restore(trainer, *kept)
         del kept
@@ -124,8 +134,9 @@ def train(
         save(trainer)  # `resume` goes on from it
     log = Log(run, trainer.accelerator, console, trainer.position.epoch)
     with stop_signals() as stop, Bar(console, trainer.position, len(trainer.loader)) as bar:
-        trainer.teacher.stop = stop
-        while goes_on(trainer) and train_epoch(trainer, log, stop, bar):
+        trainer.teacher.stop, trainer.teacher.told = stop, bar.told
+        bar.early = trainer.teacher.grouped or has_first(run)
+        while goes_on(trainer) and train_epoch(trainer, log, stop, bar, first):
             pass
         stopped = ranks.any(stop)
     signals += stop
@@ -165,7 +176,9 @@ def closed(trainer: Trainer) -> bool:
     )
 
 
-def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
+def train_epoch(
+    trainer: Trainer, log: Log, stop: list[int], bar: Bar, first: First | None = None
+) -> bool:
     """Train for an epoch, or for the rest of it. Return whether the epoch was completed.
 
     Args:
@@ -173,6 +186,7 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
         log: records the epoch.
         stop: gets an entry when somebody asks to stop.
         bar: shows the progress.
+        first: shows the first answer.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -184,18 +198,23 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
         if done is None:  # stopped
             return False
         if done:
-            bar.say(done)
-    began = trainer.tick() if whole else None
+            bar.taught(done, trainer.teacher)
+        if position.epoch == 0:
+            give_first_answer(trainer, bar, first)
+    bar.learn(trainer.teacher)
+    trainer.began = trainer.tick() if whole else None
     ended = take_steps(trainer, stop, bar)
     stopped = trainer.ranks.any(stop)
     if stopped or not ended:
         save(trainer)
     if stopped:
         return False
-    closing, train, valid = trainer.tick(), position.means(), trainer.validate()
-    signs = trainer.examine()
+    closing, train = trainer.tick(), position.means()
+    valid = bar.timed(trainer.validate, trainer.data)
+    signs, figures = trainer.examine(), trainer.measure()
     trainer.tick()
-    log.epoch(position, train, valid, signs)
+    log.epoch(position, train, valid, signs, figures)
+    bar.learned(trainer.teacher, figures, valid["negative_elbo"])
     taught = trainer.teacher.grouped and position.epoch >= trainer.teacher.warmup
     if position.note(valid[trainer.teacher.judge], grouped=taught):
         save_weights(trainer, "best")
@@ -203,7 +222,7 @@ def train_epoch(trainer: Trainer, log: Log, stop: list[int], bar: Bar) -> bool:
         position.turn_to_next_epoch()
     save(trainer)  # again if time is up: now the best epoch is known
     trainer.tick()
-    position.lap(began, closing)
+    position.lap(trainer.began, closing)
     if ended and (planned := trainer.replan()):
         bar.say(planned)
     return ended
@@ -233,7 +252,6 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
         now = trainer.clock.seconds
         due = now - saved > 60 * settings.checkpoint_minutes
         position.seconds, stopped, due = trainer.ranks.most(now, bool(stop), due)
-        bar.advance()
         timed_out = trainer.out_of_time()
         if stopped or timed_out or due or position.step % CHECK_EVERY == 0:
             look(trainer, sums, bar)
@@ -249,7 +267,7 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
 
 
 def look(trainer: Trainer, sums: Tensor, bar: Bar) -> None:
-    """Collect the sums of all ranks, show the means, and stop if the loss is not finite.
+    """Collect the sums of all ranks, show the progress, and stop if the loss is not finite.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -257,6 +275,5 @@ def look(trainer: Trainer, sums: Tensor, bar: Bar) -> None:
     position = trainer.position
     together: Any = trainer.accelerator.reduce(sums, "mean")
     position.sums = together.tolist()
-    means = position.means()
-    check_finite(means, position, trainer.run)
-    bar.update(means)
+    check_finite(position.means(), position, trainer.run)
+    bar.update()

@@ -143,7 +143,11 @@ def epochs_left(position: Position, minutes: float, most: int, *, warm: bool) ->
 
 
 def epochs_that_fit(
-    minutes: float, most: int, epoch_seconds: float, start_seconds: float
+    minutes: float,
+    most: int,
+    epoch_seconds: float,
+    start_seconds: float,
+    shown_seconds: float = 0.0,
 ) -> tuple[int, str]:
     """Plan how many epochs fit into a budget of time; return them and a sentence for the user.
 
@@ -154,8 +158,9 @@ def epochs_that_fit(
         most: number of epochs that the user asked for.
         epoch_seconds: seconds that an epoch takes.
         start_seconds: seconds that the first targets took.
+        shown_seconds: seconds that the first answer took, after them.
     """
-    left = 60 * minutes - OVERHEAD * start_seconds
+    left = 60 * minutes - OVERHEAD * start_seconds - shown_seconds
     epochs = min(max(LEAST_EPOCHS, int(left / epoch_seconds)), most)
     if epochs * epoch_seconds <= left:
         return epochs, f"{epochs} epochs fit into {minutes:g} minutes"

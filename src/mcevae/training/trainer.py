@@ -21,6 +21,7 @@ from mcevae.training.batchnorm import over_ranks
 from mcevae.training.clock import Clock
 from mcevae.training.health import Signs, examine
 from mcevae.training.noise import noise_state, set_noise_state
+from mcevae.training.phases import Figures, measure
 from mcevae.training.position import TERMS, Position, check_finite, stacked
 from mcevae.training.ranks import Ranks
 from mcevae.training.schedule import (
@@ -72,6 +73,8 @@ class Trainer:
 
     Attributes:
         anew: True while it is about to continue a finished run, from the weights only.
+        began: seconds of the run when the steps of this epoch began; None: only a part of the epoch
+            is seen.
 
     Args:
         config: settings of the run.
@@ -101,6 +104,7 @@ class Trainer:
         self.run, self.data, self.limited = run, data, limited
         self.position = Position(epochs=settings.train.epochs)
         self.anew = False
+        self.began: float | None = None
         self.told = settings.train.epochs  # the number of epochs that people know of
         self.accelerator = accelerator_for(settings, run)
         self.ranks = Ranks(self.accelerator)
@@ -182,13 +186,17 @@ class Trainer:
         minutes, position = self.config.train.minutes, self.position
         probe = min(PROBE, len(self.loader))
         at_probe = (position.epoch, position.step) == (0, probe)
-        if minutes is None or not self.teacher.staged or not at_probe:
+        if minutes is None or not self.teacher.staged or not at_probe or self.began is None:
             return ""
-        step = (position.seconds - position.start_seconds) / probe
+        step = (position.seconds - self.began) / probe
         position.closing_seconds = step * len(self.validation) * UNTAUGHT
         epoch = step * len(self.loader) + position.closing_seconds
         position.epochs, said = epochs_that_fit(
-            minutes, self.config.train.epochs, epoch, position.start_seconds
+            minutes,
+            self.config.train.epochs,
+            epoch,
+            position.start_seconds,
+            self.began - position.start_seconds,
         )
         self.teacher.plan(position.epochs)
         self.told = position.epochs
@@ -315,6 +323,15 @@ class Trainer:
         signs = examine(model, pixels, self.support)
         model.train()
         return signs
+
+    def measure(self) -> Figures | None:
+        """Measure how far training has come; None if the model infers slowly."""
+        if not self.inner.quick:
+            return None
+        model = self.inner.eval()
+        figures = measure(model, self.data.validation.images.pixels, self.support)
+        model.train()
+        return figures
 
     def close(self) -> None:
         """End the process group and its threads before this process ends.

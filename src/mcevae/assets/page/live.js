@@ -220,3 +220,12 @@ async function start() {
 }
 
 start();
+
+// The first answer of a training is replaced by the last one: look for it, and then load the page again.
+async function awaitLast() {
+  const { stage } = await ask("/api/stage").catch(() => ({ stage: "first" })); // the server may be busy
+  if (stage === "first") setTimeout(awaitLast, 3000);
+  else location.reload();
+}
+
+if (document.body.dataset.stage === "first") setTimeout(awaitLast, 3000);

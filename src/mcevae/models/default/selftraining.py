@@ -15,9 +15,8 @@ Whenever poses change, images that look alike are turned into one frame (`teachi
 are not used. Images that are mostly noise keep what class averages gave (`simulated`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -26,7 +25,7 @@ from torch import Tensor
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
-from mcevae.models.contract import Stopped, Teacher
+from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, group_canonical
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.simulated import simulated
@@ -43,7 +42,6 @@ from mcevae.models.default.targets import (
 from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.frames import frame_offsets
 
-T = TypeVar("T")
 Rows = slice | Int[Tensor, " rows"]
 
 AGREEMENT = 0.7
@@ -106,6 +104,12 @@ class SelfTraining(Teacher):
         return bool((self.targets.cluster != UNKNOWN).any())
 
     @property
+    def found(self) -> tuple[Int[Tensor, " n"], Float[Tensor, "n 3 3"]] | None:
+        """Clusters and poses of the targets; None until every image has a cluster."""
+        known = bool((self.targets.cluster != UNKNOWN).all())
+        return (self.targets.cluster, self.targets.element) if known else None
+
+    @property
     def judge(self) -> str:
         """In noise, the best ELBO is that of a decoder that has not yet learned any noise."""
         return "invariance" if self.settled else super().judge
@@ -164,17 +168,6 @@ class SelfTraining(Teacher):
         ):
             return self.redraw(move_on)
         return ""
-
-    def watched(self, parts: Iterable[T]) -> Iterator[T]:
-        """Give the parts of a long task one by one.
-
-        Raises:
-            Stopped: somebody asked to stop.
-        """
-        for part in parts:
-            if self.stop:
-                raise Stopped
-            yield part
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""

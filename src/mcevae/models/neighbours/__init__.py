@@ -1,0 +1,1 @@
+"""The model of preset `quick`: kept images, and what was found out about them by comparing."""

@@ -1,0 +1,264 @@
+"""The model of preset `quick`: a new image is like the nearest of the images that it has kept.
+
+It has no network, and nothing is trained. The invariant graph (`teaching.graph`) gives training
+images clusters and poses. Some of them are kept as exemplars, on rings, with one mean picture of
+each cluster, which is free of noise:
+
+image x -> rings about its middle -> the nearest exemplars over all turns (and mirror images)
+        -> their votes: the cluster; the nearest ones of this cluster and how x is turned against
+           them: the pose; shift and scale come from moments
+(x, pose) -> x on rings moved back -> z, how it differs from the mean of its cluster
+cluster -> canonical image: the average of the cluster; the pose moves it -> reconstruction of x
+
+The memory is bounded: there is room for `EXEMPLARS` images and for K averages.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from mcevae.geometry.groups import MatrixGroup, reflect, wrapped
+from mcevae.geometry.warp import warp
+from mcevae.models.config import PlannedConfig
+from mcevae.models.contract import Model, Output, Teacher, Terms, assemble
+from mcevae.models.likelihood import bce
+from mcevae.teaching.graph import describe, reach_of
+from mcevae.teaching.rings import ANGLES, RINGS, most_alike, turned
+from mcevae.teaching.tangent import nearest_of
+from mcevae.teaching.upright import moved
+
+EXEMPLARS = 1000
+"""Room for kept images. The time that an image takes grows with it."""
+CANDIDATES = 20
+"""Exemplars, among the most alike, from which the nearest are chosen by the tangent distance."""
+VOTERS = 5
+"""Number of the nearest exemplars that vote."""
+SHARPNESS = 10.0
+"""A vote counts exp(-SHARPNESS d), with d how much farther it is than the nearest one."""
+NEAR = math.radians(30)
+"""Voters whose poses are this near to that of the nearest one give the pose together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest:
+    """The exemplars nearest to B images.
+
+    Attributes:
+        index: (B, M) exemplars, the nearest first.
+        distance: (B, M) tangent distance to each of them in the best turn, at least 0.
+    """
+
+    index: Int[Tensor, "B M"]
+    distance: Float[Tensor, "B M"]
+
+
+class NeighbourModel(Model[Nearest]):
+    """Places images by their nearest neighbours among kept exemplars.
+
+    z_c holds the logarithms of the responsibilities; `canonical` draws the likeliest cluster.
+
+    Attributes:
+        clusters: K, the number of clusters in use. `use` can make it smaller than there is room.
+        averages: (room, C, H, W), what is drawn of each cluster.
+        rings: (room + EXEMPLARS, C, RINGS, ANGLES), the mean of each cluster and the exemplars.
+        cluster: (room + EXEMPLARS,), their clusters; -1 where there is room left.
+        angle, mirrored: (room + EXEMPLARS,), their poses: each is R(angle) F^mirrored of the
+            canonical image.
+        penalty: (7,), on small changes of the images, see `tangent.penalty_of`.
+        basis: (V, numbers), directions of z: in these, exemplars differ most from their means.
+
+    Args:
+        group: group of the poses, which must have rotations.
+        half_width: half-width of the support of rotations, radians.
+        shape: (C, H, W) of the images.
+        room: the most clusters.
+        variation: V.
+        teaching: makes the teacher from settings, training images and the model.
+        background: value that moves in from outside the frame, from 0 to 1.
+    """
+
+    averages: Tensor
+    rings: Tensor
+    cluster: Tensor
+    angle: Tensor
+    mirrored: Tensor
+    penalty: Tensor
+    basis: Tensor
+
+    def __init__(
+        self,
+        *,
+        group: MatrixGroup,
+        half_width: float,
+        shape: tuple[int, int, int],
+        room: int,
+        variation: int,
+        teaching: Callable[..., Teacher],
+        background: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.group, self.background, self.room = group, background, room
+        self.reach, self.teaching = reach_of(half_width), teaching
+        self.clusters = room
+        channels, slots = shape[0], room + EXEMPLARS
+        # Nothing is trained: the averages are weights only in that images are drawn with them.
+        self.averages = nn.Parameter(torch.zeros(room, *shape), requires_grad=False)
+        self.register_buffer("rings", torch.zeros(slots, channels, RINGS, ANGLES))
+        free = torch.full((EXEMPLARS,), -1)
+        self.register_buffer("cluster", torch.cat([torch.arange(room), free]))
+        self.register_buffer("angle", torch.zeros(slots))
+        self.register_buffer("mirrored", torch.zeros(slots, dtype=torch.bool))
+        self.register_buffer("penalty", torch.ones(7))
+        self.register_buffer("basis", torch.zeros(variation, channels * RINGS * ANGLES))
+
+    def use(self, clusters: int) -> None:
+        """Use only the first K of the clusters that there is room for.
+
+        Raises:
+            ValueError: K is below 1, or above the room.
+        """
+        if not 1 <= clusters <= self.room:
+            raise ValueError(f"There is room for 1 to {self.room} clusters, not {clusters}")
+        self.clusters = clusters
+
+    def get_extra_state(self) -> Tensor:
+        """Return K, which checkpoints keep with the exemplars."""
+        return torch.tensor(self.clusters)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Load K from what `get_extra_state` gave."""
+        self.use(int(state))
+
+    def nearest(
+        self, rings: Float[Tensor, "B c rings angles"]
+    ) -> tuple[Nearest, Float[Tensor, "B M"], Bool[Tensor, "B M"]]:
+        """Find the exemplars that vote, and the pose that each of them gives an image.
+
+        Args:
+            rings: the images on rings.
+
+        Returns:
+            The exemplars, and the angles and the signs of the poses.
+        """
+        known = ((self.cluster >= 0) & (self.cluster < self.clusters)).nonzero()[:, 0]
+        exemplars = self.rings[known]
+        count, mirror = min(CANDIDATES, len(known)), self.group.mirrors
+        alike = most_alike(rings, count, among=exemplars, reach=self.reach, mirror=mirror)
+        found, distance, turn = nearest_of(
+            rings,
+            alike,
+            min(VOTERS, count),
+            reach=self.reach,
+            mirror=mirror,
+            among=exemplars,
+            penalty=torch.diag(self.penalty),
+        )
+        index = known[found]
+        # Images are turned onto exemplars. The inverse of R(a) is R(-a); R(a) F is its own.
+        onto = torch.where(turn.mirrored, turn.angle, -turn.angle)
+        own = self.angle[index].flatten(), self.mirrored[index].flatten()
+        angle, mirrored = (each.view_as(index) for each in moved(onto, turn.mirrored, *own))
+        return Nearest(index=index, distance=distance), angle, mirrored
+
+    def votes(self, nearest: Nearest) -> Float[Tensor, "B K"]:
+        """Count the votes of the nearest exemplars for each cluster; rows sum to 1."""
+        weight = torch.exp(-SHARPNESS * (nearest.distance - nearest.distance[:, :1]))
+        votes = weight.new_zeros(len(weight), self.clusters)
+        votes = votes.scatter_add(1, self.cluster[nearest.index], weight)
+        return votes / votes.sum(1, keepdim=True)
+
+    def agreed(
+        self,
+        nearest: Nearest,
+        angle: Float[Tensor, "B M"],
+        mirrored: Bool[Tensor, "B M"],
+        cluster: Int[Tensor, " B"],
+    ) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
+        """Find poses: each is the mean of voters of the cluster that lie as the nearest one.
+
+        Args:
+            nearest: the voters.
+            angle, mirrored: the pose that each of them gives.
+            cluster: of the images. If it has no voter, all of them count.
+        """
+        own = self.cluster[nearest.index] == cluster[:, None]
+        own = own | ~own.any(1, keepdim=True)
+        best = own.int().argmax(1, keepdim=True)  # the first is the nearest
+        sign, middle = mirrored.gather(1, best), angle.gather(1, best)
+        apart = wrapped(angle - middle)
+        counts = own & (mirrored == sign) & (apart.abs() <= NEAR)
+        farther = nearest.distance - nearest.distance.gather(1, best)
+        weight = torch.exp(-SHARPNESS * farther) * counts
+        offset = (weight * apart).sum(1) / weight.sum(1)
+        return wrapped(middle[:, 0] + offset), sign[:, 0]
+
+    def turned_back(
+        self,
+        rings: Float[Tensor, "B c rings angles"],
+        angle: Float[Tensor, " B"],
+        mirrored: Bool[Tensor, " B"],
+    ) -> Float[Tensor, "B c rings angles"]:
+        """Turn images on rings back by their poses."""
+        # The inverse of R(a) is R(-a); R(a) F is its own.
+        return turned(rings, torch.where(mirrored, angle, -angle), mirrored)
+
+    def canonical(
+        self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Draw the average of the likeliest cluster. It does not depend on z."""
+        return self.averages[z_c.argmax(-1)]
+
+    def forward(
+        self,
+        x: Float[Tensor, "B C H W"],
+        sample: bool | None = None,
+        evidence: Float[Tensor, "B K"] | None = None,
+    ) -> Output[Nearest]:
+        """Find the nearest exemplars, and cluster and pose from them.
+
+        Args:
+            x: images with values from 0 to 1.
+            sample: nothing is drawn by chance, whatever it is.
+            evidence: logarithms of likelihoods of the clusters, from elsewhere; they join the
+                votes by Bayes' rule.
+        """
+        known = describe([x], self.group, self.background)
+        nearest, angles, signs = self.nearest(known.rings)
+        responsibilities = self.votes(nearest)
+        if evidence is not None:
+            responsibilities = responsibilities.clamp_min(1e-6) * evidence.exp()
+            responsibilities = responsibilities / responsibilities.sum(1, keepdim=True)
+        cluster = responsibilities.argmax(-1)
+        angle, mirrored = self.agreed(nearest, angles, signs, cluster)
+        element = reflect(
+            self.group.from_parameters(torch.cat([angle[:, None], known.rest], 1)), mirrored
+        )
+        z_c = responsibilities.clamp_min(1e-6).log()
+        back = self.turned_back(known.rings, angle, mirrored)
+        z = (back - self.rings[cluster]).flatten(1) @ self.basis.mT
+        canonical = self.canonical(z_c, z)
+        return Output(
+            posterior=nearest,
+            z_c=z_c,
+            z=z,
+            tau=self.group.log(element),
+            element=element,
+            responsibilities=responsibilities,
+            canonical=canonical,
+            reconstruction=warp(canonical, element, background=self.background),
+        )
+
+    def terms(
+        self, model: nn.Module, x: Float[Tensor, "B C H W"], batch: Mapping[str, Tensor]
+    ) -> Terms:
+        """Measure reconstructions; there is nothing else, and nothing is trained."""
+        error = bce(model(x).reconstruction, x).mean()
+        return assemble(error, kl_cluster=torch.zeros_like(error))
+
+    def teacher(self, config: PlannedConfig, pixels: UInt8[Tensor, "N C H W"]) -> Teacher:
+        """Make the teacher, which chooses the exemplars; see `Model.teacher`."""
+        return self.teaching(config, pixels, self)

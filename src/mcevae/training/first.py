@@ -1,0 +1,119 @@
+"""The first answer of a long training: clusters and poses from the invariant graph, at once.
+
+It is a run of preset `quick` in the folder `first` of the run, so that all commands take it. It is
+made from a few thousand images, unless the start of the training has compared all of them anyway,
+and shown of a few thousand: it must cost little beside the training that goes on.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mcevae.base.files import write_text
+from mcevae.images.splits import Splits
+from mcevae.models.config import PRESETS, Config
+from mcevae.models.contract import Stopped
+from mcevae.training.bar import Bar
+from mcevae.training.phases import GROUPS, titled
+from mcevae.training.trainer import Trainer
+from mcevae.training.untrained import filled, save
+
+FIRST = "first-answer"
+"""Folder of the first answer, in that of the run."""
+LEAST_IMAGES, LEAST_MINUTES = 1000, 2.0
+"""With fewer images, or a shorter budget, the training itself ends soon enough."""
+COMPARED = 2500
+"""Number of training images that are compared for it alone."""
+SHOWN, SCORED = 2500, 500
+"""Training images, and images of each other split, that its page shows."""
+
+First = Callable[[Path, Splits, int], str]
+"""Shows a first answer: takes its folder, the images to show, and of how many images they are;
+returns a sentence about it."""
+
+
+def has_first(run: Path) -> bool:
+    """Return whether a run has a first answer."""
+    return (run / FIRST).is_dir()
+
+
+def end_first_answer(run: Path) -> None:
+    """Remove the first answer of a run, because there is a better one."""
+    if has_first(run):
+        shutil.rmtree(run / FIRST, ignore_errors=True)
+
+
+def quickly(config: Config) -> Config:
+    """The settings of preset `quick` for the same images, poses and number of clusters."""
+    start, model = config.start, config.model
+    by = "euclidean" if start.grouping == "euclidean" else "tangent"
+    quick = PRESETS["quick"]().changed(
+        model={"group": model.group, "mirror": model.mirror, "clusters": model.clusters},
+        start={"neighbours": start.neighbours, "subset": start.subset, "grouping": by},
+        train={"seed": config.train.seed},
+    )
+    return replace(quick, data=config.data, support=config.support)
+
+
+def wanted(trainer: Trainer) -> bool:
+    """Return whether a training has a first answer, and is long enough for it to be worth it."""
+    minutes = trainer.config.train.minutes
+    return (
+        trainer.teacher.staged
+        and trainer.inner.group.polar
+        and len(trainer.learned) >= LEAST_IMAGES
+        and (minutes is None or minutes >= LEAST_MINUTES)
+    )
+
+
+def give_first_answer(trainer: Trainer, bar: Bar, show: First | None) -> None:
+    """Write the first answer of a training that has just made its first targets, and show it.
+
+    Only rank 0 does it. If somebody asks to stop meanwhile, there is none.
+
+    Args:
+        trainer: the training.
+        bar: shows the progress.
+        show: shows the answer. None: nobody wants one.
+    """
+    known = trainer.teacher.found
+    if show is None or not trainer.ranks.first or not wanted(trainer):
+        return
+    data = trainer.data
+    features = data.train.images.features
+    learned = replace(trainer.learned, images=replace(trainer.learned.images, features=features))
+    config = quickly(trainer.config)
+    if known is None:
+        learned = learned.subset(slice(COMPARED))
+        config = config.changed(start={"restarts": 1})
+    folder = trainer.run / FIRST
+    given = replace(data, train=learned)
+    try:
+        filler, _ = filled(config, given, trainer.teacher.stop, bar, known)
+    except Stopped:
+        return
+    write_text(folder / "settings.toml", config.to_toml())
+    save(folder, config, given, filler, trainer.digest)
+    bar.early = True
+    total = sum(len(part) for part in (data.train, data.validation, data.test))
+    bar.say(f"{titled(GROUPS, early=True)}: {show(folder, shown_of(data), total)}")
+
+
+def shown_of(data: Splits) -> Splits:
+    """The images of a run that the page of its first answer shows."""
+
+    def some(part: Any, most: int) -> Any:
+        count = min(len(part), most)
+        return part.subset(torch.linspace(0, len(part) - 1, count).round().long().unique())
+
+    return replace(
+        data,
+        train=some(data.train, SHOWN),
+        validation=some(data.validation, SCORED),
+        test=some(data.test, SCORED),
+        window=None,
+    )
