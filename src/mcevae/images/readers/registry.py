@@ -3,13 +3,12 @@
 A new format is a file of this folder and a line here.
 """
 
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mcevae.base.errors import UserError
 from mcevae.images.readers.arrays import ARRAYS, numpy_array
-from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable
+from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable, check_file
 from mcevae.images.readers.mrc import MRC, PACKED, mrc
 from mcevae.images.readers.pictures import PICTURES, picture
 from mcevae.images.readers.reading import Reading
@@ -75,12 +74,5 @@ def reader_of(path: Path) -> Reader:
     """
     if (ending := ending_of(path)) not in READERS:
         raise Unreadable(f"is not a known type of file; use {', '.join(READERS)}")
-    try:
-        state = path.stat()
-    except (OSError, ValueError) as error:
-        raise Unreadable("is not there") from error
-    if not stat.S_ISREG(state.st_mode):  # a pipe say, which would be waited for
-        raise Unreadable("is not a regular file")
-    if state.st_size == 0:
-        raise Unreadable("is empty")
+    check_file(path)
     return READERS[ending]

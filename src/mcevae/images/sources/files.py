@@ -105,16 +105,25 @@ def files_of(source: Path) -> list[Path]:
             f"{', '.join(BUILT_IN)}."
         )
     elif source.suffix.lower() == LISTS:
-        try:
-            lines = read_text(source, MOST_LIST, follow=True).splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
-        paths = [source.parent / line.strip() for line in lines if line.strip()]
+        paths = [source.parent / line for line in lines_of(source)]
     else:
         paths = [source]
     if not paths:
         raise UserError(f"{source}: holds no images; give files ending in {', '.join(READERS)}.")
     return paths
+
+
+def lines_of(source: Path) -> list[str]:
+    """The lines of a list that are not empty.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        lines = read_text(source, MOST_LIST, follow=True).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -8,8 +8,9 @@ from mcevae.images.sources.contract import Source
 from mcevae.images.sources.files import FileSource
 from mcevae.images.sources.named import NamedSource
 from mcevae.images.sources.pack import PackSource
+from mcevae.images.sources.particles import ParticleSource
 
-KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, FileSource]
+KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, ParticleSource, FileSource]
 """Kinds of sources. The first kind that takes a name or path is used; the last takes all."""
 
 
