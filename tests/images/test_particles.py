@@ -191,11 +191,7 @@ def test_shards_share_the_particles(project: Path) -> None:
     source = open_source(str(project / "run.star"), DataConfig(source="x"))
     assert source.survey is not None
     shares: list[Share] = [Shard(i, 4) for i in range(4)]
-    ids = [
-        part.ids
-        for share in shares
-        for part in source.parts(source.survey.recipe, share=share)
-    ]
+    ids = [part.ids for share in shares for part in source.parts(source.survey.recipe, share=share)]
     assert [i for some in ids for i in some or []] == list(range(9))
     whole = source.images(source.survey.recipe)[0].pixels
     assert len(whole) == 9

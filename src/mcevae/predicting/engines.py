@@ -174,7 +174,7 @@ def make_here(
         UserError: as for `Maker.make`, or the run is missing or cannot be read.
     """
     if shard is None:  # before any work is done
-        check_table_path(order.out)
+        check_table_path(order.out, particles=True)
         if order.out.exists() and not (order.overwrite or parts_folder(order.out).exists()):
             raise exists(order.out)
     return Maker(order, run or opened(order)).make(shard, tell)
