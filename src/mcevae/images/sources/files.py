@@ -15,8 +15,10 @@ from mcevae.images.arrays import MAX_SIDE, ImageSet
 from mcevae.images.labels import labelled
 from mcevae.images.readers.arrays import ARRAYS
 from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.inside import parted
 from mcevae.images.readers.pictures import PICTURES
 from mcevae.images.readers.registry import READERS, ending_of, frames_of
+from mcevae.images.readers.zarrs import ZARR
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
 from mcevae.images.survey import SIDE
@@ -53,7 +55,7 @@ class FileSource(FrameSource):
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
-        return self.paths
+        return [parted(path)[0] for path in self.paths]
 
     def sample(self) -> Iterable[Frame | Fault]:
         """See `Source.sample`: about `SAMPLE` frames."""
@@ -95,9 +97,11 @@ def files_of(source: Path) -> list[Path]:
     Raises:
         UserError: there is no such file or folder, or no image file in it.
     """
-    if os.path.isdir(source):  # which says no to names that are too long to be any
+    if (
+        os.path.isdir(source) and ending_of(source) != ZARR
+    ):  # which says no to names that are too long to be any
         paths = list(files_below(source))
-    elif not os.path.exists(source):
+    elif not os.path.exists(parted(source)[0]):
         hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
         hint = "".join(f" (did you mean {name}?)" for name in hints)
         raise UserError(
@@ -140,7 +144,9 @@ def files_below(folder: Path) -> Iterator[Path]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if ending_of(entry.name) == ZARR:
+            yield folder / entry.name
+        elif entry.is_dir(follow_symlinks=False):
             yield from files_below(folder / entry.name)
         elif ending_of(entry.name) in READERS and not entry.is_dir():
             yield folder / entry.name
@@ -151,11 +157,12 @@ def name_of(path: Path, source: Path) -> str:
 
     Bytes of names that are no UTF-8 are written as \\xNN, since no table could hold them.
     """
-    if source.is_dir():
+    if source.is_dir() and source != path:
         name = path.relative_to(source).as_posix()
     elif source.suffix.lower() == LISTS:
         inside = path.is_relative_to(source.parent)
         name = (path.relative_to(source.parent) if inside else path).as_posix()
     else:
-        name = path.name
+        file, inside = parted(path)
+        name = f"{file.name}:{inside}" if inside else file.name
     return os.fsencode(name).decode("utf-8", "backslashreplace")

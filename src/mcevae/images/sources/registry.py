@@ -3,6 +3,7 @@
 import os
 
 from mcevae.base.config import DataConfig
+from mcevae.images.readers.inside import parted
 from mcevae.images.sources.archive import ArchiveSource
 from mcevae.images.sources.contract import Source
 from mcevae.images.sources.files import FileSource
@@ -21,7 +22,7 @@ def kind_of(name: str) -> type[Source]:
 
 def is_there(name: str) -> bool:
     """Whether there is a source of this name or path."""
-    return kind_of(name) is not FileSource or os.path.exists(name)
+    return kind_of(name) is not FileSource or os.path.exists(parted(name)[0])
 
 
 def open_source(name: str, settings: DataConfig | None = None) -> Source:
