@@ -55,8 +55,9 @@ class FilesConfig:
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
     """The images: the name of a built-in set (see `mcevae data`), a folder of image files (PNG,
-    JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet), one such file, a .txt file with a path on each
-    line, or a pack (`mcevae pack`)."""
+    JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet, HDF5, FITS, MATLAB, DICOM, Zarr), one such file
+    (data.h5:/path for an array in it), a .txt file with a path on each line, a STAR or .cs file of
+    particles, or a pack (`mcevae pack`)."""
     axes: str | None = None
     """Axes of .npy, .npz and TIFF files in order, one letter each: N (images), C (channels), H or Y
     (height), W or X (width); T, Z and all other letters number images, too. If not given: what the
@@ -93,6 +94,10 @@ class FilesConfig:
     white: float | None = None
     """Number that counts as white, before --normalise. If not given: the largest of the number
     type, 1 for floats, or 255 for floats that are whole numbers from 0 to 255."""
+    stretch: Literal["linear", "asinh", "zscale"] = "linear"
+    """Stretches of astronomy, after --normalise. asinh: shows what is faint beside what is bright.
+    zscale: stretches each image by itself between the limits of IRAF's zscale (needs pip install
+    'mcevae[astronomy]')."""
     invert: bool = False
     """Whether to exchange dark and light, as the last step of --normalise."""
     numbers: Annotated[str | None, tyro.conf.Suppress] = None
@@ -117,6 +122,11 @@ class FilesConfig:
         ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))
         low, high = self.levels or (0, 1)
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
+        ensure(
+            self.stretch != "zscale" or self.normalise in ("auto", "image"),
+            f"--normalise is {self.normalise}, but --stretch zscale stretches each image by "
+            "itself; leave out one of them",
+        )
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
     @property

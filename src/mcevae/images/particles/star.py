@@ -20,6 +20,8 @@ LINE = 2**20
 """Bytes of a line, at most."""
 ENCODING = ("utf-8", "surrogateescape")
 """So that names of any bytes are the same when they are written again."""
+NOT_READ = (ValueError, RuntimeError, TypeError)
+"""What gemmi raises; the last for bytes that are no UTF-8."""
 Row = list[str] | Unreadable
 """Values of a row as they are written, with their quotes; or why it cannot be read."""
 
@@ -111,7 +113,7 @@ def values_of(lines: list[str], width: int) -> list[Row]:
     """The values of a few rows. A row that cannot be read costs that row alone."""
     try:
         values = parsed("".join(lines), width)
-    except (ValueError, RuntimeError):  # gemmi does not say which row is wrong
+    except NOT_READ:  # gemmi does not say which row is wrong
         return [one_row(line, width) for line in lines]
     if len(values) != width * len(lines):  # rows that are not one line each
         return [one_row(line, width) for line in lines]
@@ -139,7 +141,7 @@ def one_row(line: str, width: int) -> Row:
     if "'" in line or '"' in line:
         try:
             values = parsed(line, width)
-        except (ValueError, RuntimeError):
+        except NOT_READ:
             return Unreadable("has quotes that do not fit, or another number of values than labels")
     if len(values) != width:
         return Unreadable(f"has {len(values)} values for {width} labels")
