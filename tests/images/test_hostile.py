@@ -133,7 +133,8 @@ def test_images_of_one_value_that_is_no_byte_can_be_settled(tmp_path: Path) -> N
 
 
 def test_star_rows_of_any_bytes_cost_that_row(tmp_path: Path) -> None:
-    for name, value in (("a.mrcs", b"1"), ("\udcff.mrcs", b"'\xff 1'"), ("b.mrcs", b"1")):
+    rows = (("a.mrcs", b"1"), ("\udcff.mrcs", b"1"), ("b.mrcs", b"'\xff 1'"), ("c.mrcs", b"1"))
+    for name, value in rows:
         with mrcfile.new(str(tmp_path / "x.mrcs"), overwrite=True) as file:
             file.set_data(np.zeros((2, 20, 20), np.float32))
         (tmp_path / "x.mrcs").rename(tmp_path / name)
@@ -142,8 +143,8 @@ def test_star_rows_of_any_bytes_cost_that_row(tmp_path: Path) -> None:
                 star.write(b"data_\nloop_\n_rlnImageName\n_rlnOther\n")
             star.write(b"2@" + os.fsencode(name) + b" " + value + b"\n")
     [part] = open_source(str(tmp_path / "a.star")).parts(hostile.PLAIN)
-    assert part.names == ["000002@a.mrcs", "000002@b.mrcs"]
-    assert [fault.name for fault in part.faults] == ["row 2"]
+    assert part.names == ["000002@a.mrcs", "000002@\\xff.mrcs", "000002@c.mrcs"]
+    assert [fault.name for fault in part.faults] == ["row 3"]
 
 
 @pytest.mark.parametrize(

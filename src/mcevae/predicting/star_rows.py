@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from mcevae.base.errors import UserError
 from mcevae.images.particles.named import particle_table
-from mcevae.images.particles.star import ENCODING, Table, rows_of, tables_of, unquoted
+from mcevae.images.particles.star import ENCODING, Table, quoted, rows_of, tables_of, unquoted
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.sources.particles import STAR, ParticleSource
 
@@ -53,8 +53,6 @@ class StarRows:
 
     def made(self) -> Iterator[Values]:
         """Rows of a list: the image's name with its full path, and its optics group."""
-        import gemmi
-
         particles, paths = self.source.particles, self.source.stacks.paths
         for stack, section in zip(particles.stack, particles.section, strict=True):
             if stack < 0:
@@ -62,7 +60,7 @@ class StarRows:
                 continue
             number = f"{section + 1:06}@" if section >= 0 else ""
             group = self.groups.get(stack, 0)
-            yield [gemmi.cif.quote(f"{number}{paths[stack]}"), str(group)]
+            yield [quoted(f"{number}{paths[stack]}"), str(group)]
 
     @cached_property
     def groups(self) -> dict[int, int]:

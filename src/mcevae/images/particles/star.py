@@ -53,7 +53,20 @@ def unquoted(value: str) -> str:
     """A value without its quotes."""
     import gemmi
 
-    return gemmi.cif.as_string(value)
+    try:
+        return gemmi.cif.as_string(value)
+    except TypeError:  # bytes that are no UTF-8, which are never in quotes, see `one_row`
+        return value
+
+
+def quoted(value: str) -> str:
+    """A value in quotes, if it needs any."""
+    import gemmi
+
+    try:
+        return gemmi.cif.quote(value)
+    except TypeError:
+        return value
 
 
 def tables_of(path: Path) -> list[Table]:
