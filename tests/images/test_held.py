@@ -140,6 +140,19 @@ def test_datasets_that_hold_nothing_of_what_they_claim_are_refused(tmp_path: Pat
     assert refused(path).startswith("has no array that looks like images; it has /x (7, 20, 24)")
 
 
+def test_damaged_chunks_cost_what_follows(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("x", data=STACK, chunks=(1, 20, 24), compression="gzip")
+        place = made.id.get_chunk_info(3)  # pyright: ignore[reportAttributeAccessIssue]
+    content = bytearray(path.read_bytes())
+    content[place.byte_offset : place.byte_offset + place.size] = bytes(place.size)
+    path.write_bytes(content)
+    *frames, fault = frames_of(path, "a.h5")
+    assert len(frames) == 3 and isinstance(fault, Fault)
+    assert "damaged, or packed by a filter that is missing" in fault.reason
+
+
 # ---- FITS
 
 

@@ -15,7 +15,7 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group, reflect
 from mcevae.geometry.warp import warp
 from mcevae.images.recipe import placement
-from mcevae.images.sources.registry import open_source
+from mcevae.images.sources.registry import open_particles, open_source
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build
 from mcevae.predicting.predictor import Predictor
@@ -213,6 +213,18 @@ def test_a_list_makes_a_new_star_file(model: PaperModel, project: Path) -> None:
     assert len(again.images(again.survey.recipe)[0]) == 3  # pyright: ignore[reportOptionalMemberAccess]
 
 
+def test_an_mrc_stack_makes_a_new_star_file(model: PaperModel, project: Path) -> None:
+    settings = DataConfig(normalise="image", size=28)
+    source = open_particles(str(project / "mic_1.mrcs"), settings)
+    maker = Predictor(model, settings, (1, 28, 28), ANY, identity="one")
+    list(maker(source, "all", project / "new.star"))
+    table = starfile.read(project / "new.star")["particles"]
+    wanted = [f"{i:06}@{project}/mic_1.mrcs" for i in range(1, 6)]
+    assert table["rlnImageName"].tolist() == wanted
+    with pytest.raises(UserError, match="has volumes"):
+        open_particles(str(project / "mic_1.mrcs"), DataConfig(sections="sum"))
+
+
 def test_groups_that_people_made_are_classes(model: PaperModel, project: Path) -> None:
     path, out = project / "run.star", project / "table.star"
     starfile.write({"optics": OPTICS, "particles": PARTICLES}, path)
@@ -258,10 +270,10 @@ def test_a_cs_file_keeps_its_columns_and_gets_the_answers(model: PaperModel, pro
 def test_other_sources_and_tables_without_pixel_size_are_refused(
     model: PaperModel, project: Path
 ) -> None:
-    with pytest.raises(UserError, match="named by a STAR file, or a list"):
-        predicted(model, project / "mic_0.mrcs", project / "a.star")
+    with pytest.raises(UserError, match="particles of a STAR file, a list of images"):
+        predicted(model, project, project / "a.star")
     starfile.write({"particles": PARTICLES}, project / "a.star")
-    with pytest.raises(UserError, match=r"named by a \.cs file"):
+    with pytest.raises(UserError, match=r"particles of a \.cs file, which .*a\.star is not"):
         predicted(model, project / "a.star", project / "b.cs")
     for i in range(2):
         with mrcfile.open(project / f"mic_{i}.mrcs", "r+") as file:

@@ -18,7 +18,8 @@ from pyarrow import parquet
 from mcevae.base.errors import UserError
 from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
-from mcevae.images.sources.registry import open_source
+from mcevae.images.sources.particles import STAR
+from mcevae.images.sources.registry import open_particles, open_source
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Described, Predictor, skipped
 from mcevae.predicting.shards import Shard
@@ -87,7 +88,8 @@ class Maker:
         self.order, self.checkpoint = order, run.in_words
         data = run.settings.data
         data = replace(data, invert=data.invert != order.invert, features=None)
-        self.source = open_source(order.source, data)
+        opening = open_particles if order.out.suffix == STAR else open_source
+        self.source = opening(order.source, data)
         self.predictor = Predictor(
             run.model,
             data,

@@ -226,9 +226,10 @@ def particle_table(
         return None
     ending = Path(source.name).suffix.lower()
     if not isinstance(source, ParticleSource) or (out.suffix == CS) != (ending == CS):
-        what = "a .cs file" if out.suffix == CS else "a STAR file, or a list of images of stacks"
+        stars = "a STAR file, a list of images of stacks, or an MRC stack"
+        what = "a .cs file" if out.suffix == CS else stars
         raise UserError(
-            f"{out}: is a table of particles that are named by {what}, which {source.name} is "
+            f"{out}: is a table of particles of {what}, which {source.name} is "
             "not; give a path that ends in .parquet or .csv."
         )
     if out.suffix == STAR:

@@ -1,6 +1,9 @@
 """HDF5 files: the dataset that looks like images, or file.h5:/path, read chunk by chunk."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,8 @@ def opened(path: Path) -> Any:
         Unreadable: it is none, or h5py is missing.
     """
     h5py = needed("h5py", "an HDF5 file", "hdf5")
+    with suppress(ImportError):
+        import_module("hdf5plugin")  # adds filters, where it is installed
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -64,9 +69,24 @@ def lazy(dataset: Any) -> Lazy:
     return Lazy(
         shape=tuple(dataset.shape),
         kind=dataset.dtype,
-        read=dataset.__getitem__,
+        read=partial(part_of, dataset),
         chunks=dataset.chunks,
     )
+
+
+def part_of(dataset: Any, index: tuple[int | slice, ...]) -> np.ndarray:
+    """A part of a dataset.
+
+    Raises:
+        Unreadable: it is damaged, or packed in a way that is not known here.
+    """
+    try:
+        return dataset[index]
+    except OSError as error:
+        raise Unreadable(
+            f"has data of {dataset.name} that are damaged, or packed by a filter that is missing; "
+            "if so, pip install hdf5plugin"
+        ) from error
 
 
 def check_real(dataset: Any) -> None:

@@ -1,5 +1,6 @@
 """Particles of cryo-EM as a source: a STAR file, a .cs file, or a list such as 1@stack.mrcs."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from mcevae.images.labels import labelled
 from mcevae.images.particles.named import Particles, named_in_cs, names_in_star
 from mcevae.images.particles.stacks import Stacks
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.readers.mrc import need_mrcfile
+from mcevae.images.readers.mrc import MRC, need_mrcfile
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.files import LISTS, lines_of
 from mcevae.images.sources.frames import SAMPLE, FrameSource, Numbered
@@ -55,7 +56,27 @@ class ParticleSource(FrameSource):
         ending = self.path.suffix.lower()
         if ending == CS:
             return named_in_cs(self.path)
+        if ending in MRC:
+            return self.of_stack()
         return Particles.of(names_in_star(self.path) if ending == STAR else lines_of(self.path))
+
+    def of_stack(self) -> Particles:
+        """All sections of one stack, see `registry.open_particles`.
+
+        Raises:
+            UserError: it cannot be read, or its sections are not images.
+        """
+        try:
+            header = Stacks([self.path.name], self.path.parent, self.reading).header(0)
+        except Unreadable as error:
+            raise UserError(f"{self.name}: {error}.") from error
+        if self.reading.sections in ("middle", "sum"):
+            raise UserError(
+                f"{self.name}: has volumes, which a table of particles cannot name, since the run "
+                f"reads them with --sections {self.reading.sections}; write .parquet or .csv."
+            )
+        count = math.prod(header.shape[:-2])
+        return Particles.of(f"{number}@{self.path.name}" for number in range(1, count + 1))
 
     @classmethod
     def takes(cls, name: str) -> bool:

@@ -1,9 +1,11 @@
 """Find the kind of source for a name or path. A new kind needs a file here and a line below."""
 
 import os
+from pathlib import Path
 
 from mcevae.base.config import DataConfig
 from mcevae.images.readers.inside import parted
+from mcevae.images.readers.mrc import MRC
 from mcevae.images.sources.archive import ArchiveSource
 from mcevae.images.sources.contract import Source
 from mcevae.images.sources.files import FileSource
@@ -23,6 +25,21 @@ def kind_of(name: str) -> type[Source]:
 def is_there(name: str) -> bool:
     """Whether there is a source of this name or path."""
     return kind_of(name) is not FileSource or os.path.exists(parted(name)[0])
+
+
+def open_particles(name: str, settings: DataConfig) -> Source:
+    """The same as `open_source`, but each section of an MRC file is a particle with a name.
+
+    Args:
+        name, settings: as for `open_source`.
+
+    Raises:
+        UserError: as for `open_source`.
+    """
+    path = Path(name)
+    if path.suffix.lower() in MRC and path.is_file():
+        return ParticleSource(name, settings)
+    return open_source(name, settings)
 
 
 def open_source(name: str, settings: DataConfig | None = None) -> Source:
