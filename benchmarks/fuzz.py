@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the property is shared with tests/images/test_hostile.py
 
 TARGETS = ("images", "runs", "settings")
+LIBRARIES = ("mrcfile", "tifffile", "PIL", "astropy.io", "pydicom", "zarr")
+"""What reads images, as far as it is Python, for atheris to look into."""
 MEMORY = 4 * 2**30
 """Bytes that reading may take."""
 PATIENCE = 20
@@ -179,7 +181,7 @@ def work(name: str, folder: Path, seed: int) -> None:
     label, fuzz = engine()
     if label != "random":
         atheris = importlib.import_module("atheris")
-        with atheris.instrument_imports(include=["mcevae", "mrcfile", "tifffile", "PIL"]):
+        with atheris.instrument_imports(include=["mcevae", *LIBRARIES]):
             from tests import hostile  # noqa: F401
     fuzz(Harness(name, folder), seed)
 

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import h5py
 import imagecodecs
 import mrcfile
 import numpy as np
 import pyarrow as pa
 import tifffile
 import torch
+import zarr
+from astropy.io import fits
 from PIL import Image
 from pyarrow import parquet
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from scipy import io
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
@@ -145,14 +151,42 @@ def images(folder: Path) -> Target:
     tifffile.imwrite(folder / "planes.tif", deep, photometric="rgb", planarconfig="separate")
     table = pa.table({"image": [(folder / "clear.png").read_bytes(), None]})
     parquet.write_table(table, folder / "table.parquet")
+    formats_of_fields(folder, deep)
     names = sorted(path.name for path in folder.iterdir())
     (folder / "list.txt").write_text("\n".join(names))
-    seeds = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    seeds = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
     return Target(seeds, dict.fromkeys(seeds, read_images))
+
+
+def formats_of_fields(folder: Path, deep: np.ndarray) -> None:
+    """Files of HDF5, FITS, MATLAB, DICOM and Zarr, and tables of particles."""
+    with h5py.File(folder / "data.h5", "w") as file:
+        file.create_dataset("a/b", data=deep, chunks=(2, 20, 24), compression="gzip")
+    units = [fits.PrimaryHDU(), fits.ImageHDU(deep[0], name="SCI"), fits.CompImageHDU(deep[1])]
+    fits.HDUList(units).writeto(folder / "sky.fits")
+    io.savemat(folder / "some.mat", {"x": deep}, do_compression=True)
+    about = Dataset()
+    about.file_meta = FileMetaDataset()
+    about.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    about.SOPClassUID, about.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    about.set_pixel_data(deep[0], "MONOCHROME1", 16)
+    about.RescaleSlope, about.RescaleIntercept = 2, -1
+    about.save_as(folder / "scan.dcm", enforce_file_format=True)
+    zarr.create_array(folder / "some.zarr", data=deep, chunks=(1, 20, 24))
+    rows = "".join(f" 1 {i}@stack.mrcs\n" for i in (1, 3))
+    optics = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnImagePixelSize #2\n 1 1.5\n\n"
+    labels = "data_particles\n\nloop_\n_rlnOpticsGroup #1\n_rlnImageName #2\n"
+    (folder / "run.star").write_text(optics + labels + rows)
+    records = np.zeros(2, [("uid", "<u8"), ("blob/path", "S12"), ("blob/idx", "<u4")])
+    records["blob/path"] = "stack.mrcs"
+    with (folder / "run.cs").open("wb") as file:
+        np.save(file, records)
 
 
 def read_images(path: Path) -> None:
     """A file as `fit` and `predict` read it, and as the explorer reads one that is dropped."""
+    path = next((one for one in path.parents if one.suffix == ".zarr"), path)
     for one in islice(frames_of(path, path.name), FRAMES):
         found = prepared(one, PLAIN, str(path), "skip")
         if isinstance(found, Fault):

@@ -146,7 +146,7 @@ class Run(TrainedRun):
 
         Args:
             source: a path or a built-in set.
-            out: the table to write, .parquet or .csv.
+            out: the table to write, .parquet or .csv; of particles also .star or .cs.
             canonical: folder for PNG files of each canonical and each upright image. None: no files
                 are drawn.
             part: which images to take from a source that has training and test images: all, train

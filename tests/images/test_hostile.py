@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -121,6 +122,29 @@ def npy(shape: str, kind: str, content: bytes = b"") -> bytes:
     """A .npy with any header."""
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + content
+
+
+def test_images_of_one_value_that_is_no_byte_can_be_settled(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((3, 20, 20), 7000, np.uint16))
+    source = open_source(str(tmp_path / "a.npy"))
+    settled = source.settled()
+    assert settled["levels"][0] < settled["levels"][1]
+    DataConfig(source=source.name, **settled)
+
+
+def test_star_rows_of_any_bytes_cost_that_row(tmp_path: Path) -> None:
+    rows = (("a.mrcs", b"1"), ("\udcff.mrcs", b"1"), ("b.mrcs", b"'\xff 1'"), ("c.mrcs", b"1"))
+    for name, value in rows:
+        with mrcfile.new(str(tmp_path / "x.mrcs"), overwrite=True) as file:
+            file.set_data(np.zeros((2, 20, 20), np.float32))
+        (tmp_path / "x.mrcs").rename(tmp_path / name)
+        with (tmp_path / "a.star").open("ab") as star:
+            if name == "a.mrcs":
+                star.write(b"data_\nloop_\n_rlnImageName\n_rlnOther\n")
+            star.write(b"2@" + os.fsencode(name) + b" " + value + b"\n")
+    [part] = open_source(str(tmp_path / "a.star")).parts(hostile.PLAIN)
+    assert part.names == ["000002@a.mrcs", "000002@\\xff.mrcs", "000002@c.mrcs"]
+    assert [fault.name for fault in part.faults] == ["row 3"]
 
 
 @pytest.mark.parametrize(

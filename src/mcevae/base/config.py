@@ -56,8 +56,9 @@ class FilesConfig:
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
     """The images: the name of a built-in set (see `mcevae data`), a folder of image files (PNG,
-    JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet), one such file, a .txt file with a path on each
-    line, or a pack (`mcevae pack`)."""
+    JPEG, WebP, BMP, TIFF, .npy, .npz, MRC, Parquet, HDF5, FITS, MATLAB, DICOM, Zarr), one such file
+    (data.h5:/path for an array in it), a .txt file with a path on each line, a STAR or .cs file of
+    particles, or a pack (`mcevae pack`)."""
     links: bool = False
     """Whether to follow links to files and folders below a folder. If not, they are counted."""
     axes: str | None = None
@@ -96,6 +97,10 @@ class FilesConfig:
     white: float | None = None
     """Number that counts as white, before --normalise. If not given: the largest of the number
     type, 1 for floats, or 255 for floats that are whole numbers from 0 to 255."""
+    stretch: Literal["linear", "asinh", "zscale"] = "linear"
+    """Stretches of astronomy, after --normalise. asinh: shows what is faint beside what is bright.
+    zscale: stretches each image by itself between the limits of IRAF's zscale (needs pip install
+    'mcevae[astronomy]')."""
     invert: bool = False
     """Whether to exchange dark and light, as the last step of --normalise."""
     numbers: Annotated[str | None, tyro.conf.Suppress] = None
@@ -132,6 +137,11 @@ class FilesConfig:
         ensure(
             self.labels not in (None, "folders") or not (self.label_column or self.file_column),
             "--label_column and --file_column are of a table; give it with --labels",
+        )
+        ensure(
+            self.stretch != "zscale" or self.normalise in ("auto", "image"),
+            f"--normalise is {self.normalise}, but --stretch zscale stretches each image by "
+            "itself; leave out one of them",
         )
         ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 

@@ -43,9 +43,10 @@ def predict(
 
     Args:
         run: Folder that `mcevae fit` made.
-        source: A folder of images, a file, a list of files (see `mcevae fit --help`), or a
-            built-in set. Images are not moved at random.
-        out: Table to write (.parquet or .csv), with one row per image. Files that could not be
+        source: A folder of images, a file, a list of files, a table of particles (see `mcevae fit
+            --help`), or a built-in set. Images are not moved at random.
+        out: Table to write (.parquet or .csv), with one row per image; for a STAR or .cs file of
+            particles also a .star or .cs with all of its columns. Files that could not be
             used are listed beside it, in a file that ends in .skipped.csv. To write shards, give a
             folder: each shard becomes a table part-I-of-N.parquet.
         canonical: Folder for two PNG files per image: canonical (what the model draws for it,

@@ -229,6 +229,7 @@ def describe(run: TrainedRun) -> dict[str, Any]:
             "fit": recipe.fit,
             "flatten": recipe.flatten,
             "white": recipe.white,
+            "stretch": recipe.stretch,
             "invert": recipe.invert,
         },
         "pose": {

@@ -22,6 +22,7 @@ from mcevae.images.background import flattened
 from mcevae.images.numbers import TAILS, kind_of, largest_of
 from mcevae.images.readers.axes import LEAST
 from mcevae.images.readers.frames import Frame, Unreadable
+from mcevae.images.stretch import Stretch, asinh, zscale
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -50,7 +51,8 @@ class Recipe:
         shape: height and width of the image.
         flatten: whether the plane fitted to the border of each image becomes `background`.
         white: the number by which intensities are divided first; None: the largest of their type.
-        invert: whether dark and light are exchanged, after `normalise`.
+        stretch: after `normalise`, see `images.stretch`; zscale in place of percentiles of "image".
+        invert: whether dark and light are exchanged after that.
         numbers, seen: kind and range of the numbers from which the recipe was chosen, see
             `images.numbers`; None: not known.
     """
@@ -63,6 +65,7 @@ class Recipe:
     shape: tuple[int, int]
     flatten: bool = False
     white: float | None = None
+    stretch: Stretch = "linear"
     invert: bool = False
     numbers: str | None = None
     seen: tuple[float, float] | None = None
@@ -108,7 +111,8 @@ class Recipe:
         Raises:
             Unreadable: the frame's values or shape do not fit.
         """
-        values, opacity = floats(frame.pixels, self.normalise, self.levels, self.white)
+        how = (self.normalise, self.levels, self.white, self.stretch)
+        values, opacity = floats(frame.pixels, *how)
         values = 1 - values if self.invert else values
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
@@ -118,6 +122,7 @@ class Recipe:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
         shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
         plain = self.normalise == "none" and not (self.flatten or self.invert)
+        plain = plain and self.stretch == "linear"
         plain = plain and self.white in (None, 255)
         return plain and pixels.dtype == np.uint8 and pixels.shape in shapes
 
@@ -131,6 +136,7 @@ class Recipe:
             "fit": self.fit,
             "flatten": "yes" if self.flatten else "no",
             "white": self.white,
+            "stretch": self.stretch,
             "invert": self.invert,
             "numbers": self.numbers,
             "seen": self.seen,
@@ -142,6 +148,7 @@ class Recipe:
         if self.levels:
             rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
         rule += f", with {self.white:g} as 1" if self.white else ""
+        rule += f", then by {self.stretch}" if self.stretch != "linear" else ""
         rule += ", inverted" if self.invert else ""
         flat = ", to which uneven backgrounds are flattened" if self.flatten else ""
         return (
@@ -155,6 +162,7 @@ def floats(
     normalise: Literal["none", "set", "image"],
     levels: tuple[float, float] | None,
     white: float | None = None,
+    stretch: Stretch = "linear",
 ) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
     """Intensities of a frame from 0 to 1, with 1 or 3 channels, and its opacity.
 
@@ -163,8 +171,7 @@ def floats(
     Args:
         pixels: the frame.
         normalise: as in `Recipe`.
-        levels: as in `Recipe`.
-        white: as in `Recipe`.
+        levels, white, stretch: as in `Recipe`.
 
     Raises:
         Unreadable: the frame's shape or values do not fit.
@@ -181,10 +188,12 @@ def floats(
     elif normalise == "image":
         gaps = pixels.dtype.kind == "f" and not opacity.all()
         shown = values[opacity[..., 0] > 0] if gaps else values
-        low, high = np.percentile(shown, TAILS).tolist()
+        zscaled = stretch == "zscale"
+        low, high = zscale(shown) if zscaled else np.percentile(shown, TAILS).tolist()
     if high <= low:  # the frame has one value only and shows nothing
         return np.zeros(values.shape, np.float32), opacity
-    return ((values - low) / (high - low)).clip(0, 1).astype(np.float32), opacity
+    scaled = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
+    return asinh(scaled) if stretch == "asinh" else scaled, opacity
 
 
 def intensities(
@@ -325,6 +334,7 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         shape=(height, width),
         flatten=settings.flatten == "yes",
         white=settings.white,
+        stretch=settings.stretch,
         invert=settings.invert,
         numbers=settings.numbers,
         seen=settings.seen,

@@ -14,6 +14,7 @@ from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, colours_of, lar
 from mcevae.images.numbers import kind_of as kind_of_numbers
 from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import LUMA, Recipe, floats
+from mcevae.images.stretch import Stretch
 
 SIDE = 64
 """Default side of the images. The cost grows with its square."""
@@ -61,6 +62,7 @@ def survey(
     levels: tuple[float, float] | None = None,
     flatten: Literal["auto", "yes", "no"] = "auto",
     white: float | None = None,
+    stretch: Stretch = "linear",
     invert: bool = False,
 ) -> Survey:
     """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
@@ -81,8 +83,7 @@ def survey(
         background: 0 to 1.
         levels: black and white of "set".
         flatten: whether to flatten backgrounds.
-        white: as in `Recipe`.
-        invert: as in `Recipe`.
+        white, stretch, invert: as in `Recipe`; zscale is a rule for each image by itself.
     """
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
@@ -92,6 +93,7 @@ def survey(
         white = BYTE
     plain = all(is_plain(frame.pixels, white) for frame in frames) and not numbers.codes
     rule = normalise if normalise != "auto" else "none" if plain else "set"
+    rule = "image" if stretch == "zscale" else rule
     if rule == "set" and levels is None:
         levels = levels_of(frames, numbers, white)
     colour = any(is_coloured(frame.pixels) for frame in frames)
@@ -104,6 +106,7 @@ def survey(
         shape=shape,
         flatten=flatten == "yes",
         white=white,
+        stretch=stretch,
         invert=invert,
         numbers=numbers.dtype,
         seen=(numbers.low, numbers.high),
@@ -164,7 +167,7 @@ def levels_of(
             parts.append(some[~np.isnan(some)])
     tails = (0, 100) if numbers.codes else TAILS
     low, high = np.percentile(np.concatenate(parts), tails).tolist()
-    return low, high
+    return low, high if high > low else low + max(abs(low), 1.0)  # images that show nothing
 
 
 def border(pixels: np.ndarray, recipe: Recipe) -> float:
@@ -175,7 +178,8 @@ def border(pixels: np.ndarray, recipe: Recipe) -> float:
     Raises:
         Unreadable: the frame's shape or values do not fit.
     """
-    values, opacity = floats(pixels, recipe.normalise, recipe.levels, recipe.white)
+    how = (recipe.normalise, recipe.levels, recipe.white, recipe.stretch)
+    values, opacity = floats(pixels, *how)
     values = 1 - values if recipe.invert else values
     grey = values @ np.asarray(LUMA, np.float32) if values.shape[-1] == 3 else values[..., 0]
     grey = opacity[..., 0] * grey + (1 - opacity[..., 0]) * recipe.background

@@ -19,7 +19,8 @@ from mcevae.base.errors import UserError
 from mcevae.base.names import in_utf8
 from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
-from mcevae.images.sources.registry import open_source
+from mcevae.images.sources.particles import STAR
+from mcevae.images.sources.registry import open_particles, open_source
 from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Described, Predictor, skipped
@@ -95,7 +96,8 @@ class Maker:
         self.order, self.run, self.checkpoint = order, run, run.in_words
         data = run.settings.data
         data = replace(data, invert=data.invert != order.invert, features=None)
-        self.source = open_source(order.source, data)
+        opening = open_particles if order.out.suffix == STAR else open_source
+        self.source = opening(order.source, data)
         self.predictor = Predictor(
             run.model,
             data,
@@ -192,7 +194,7 @@ def make_here(
         UserError: as for `Maker.make`, or the run is missing or cannot be read.
     """
     if shard is None:  # before any work is done
-        check_table_path(order.out)
+        check_table_path(order.out, particles=True)
         if order.out.exists() and not (order.overwrite or parts_folder(order.out).exists()):
             raise exists(order.out)
     return Maker(order, run or opened(order)).make(shard, tell)

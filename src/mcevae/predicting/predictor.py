@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import torch
-from PIL import Image
 from pyarrow import ArrowInvalid, parquet
 from torch import Tensor
 
@@ -34,6 +33,7 @@ from mcevae.images.sources.contract import START, Part, Source, no_image
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
 from mcevae.predicting.novelty import Novelty
+from mcevae.predicting.particle_tables import particle_table
 from mcevae.predicting.parts import (
     begin_parts,
     content_of,
@@ -43,15 +43,13 @@ from mcevae.predicting.parts import (
     whole_part,
     write_part,
 )
+from mcevae.predicting.pictures import file_name, save
 from mcevae.predicting.shards import Shard, listed_by
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, embed_with_misfits
 from mcevae.runs.evidence import Evidence
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import check_table_path, table, write_tables
-
-STEM = 200
-"""Bytes of an image's name that its picture's name keeps; file systems allow 255 in all."""
 
 
 def ahead(parts: Iterator[Part]) -> Iterator[Part]:
@@ -271,7 +269,7 @@ class Predictor:
         Args:
             source: source of the images.
             part: all, train or test, if the source has training and test images.
-            out: table to write, .parquet or .csv.
+            out: table to write, .parquet or .csv; of particles also .star or .cs.
             shard: the shard to predict; it may be empty. None: the whole source.
             novelty: counts images that are unlike those of the training. None: nobody asks.
 
@@ -283,7 +281,10 @@ class Predictor:
             UserError: no image can be used, the source changed meanwhile, or a file cannot be
                 written.
         """
-        check_table_path(out)
+        check_table_path(out, particles=True)
+        particles = particle_table(
+            source, out, self.model.group, self.shape[1:], self.settings.fit, self.collections
+        )
         before = source.snapshot()
         known = self.known(before, part, shard)
         folder = begin_parts(out, known)
@@ -311,7 +312,10 @@ class Predictor:
             "mcevae.content": contents.digest,
             "mcevae.checkpoint": self.checkpoint,
         }
-        write_tables((rows.replace_schema_metadata(about) for rows in tables), out)
+        if particles is not None:
+            particles.write(tables, end.images, out)
+        else:
+            write_tables((rows.replace_schema_metadata(about) for rows in tables), out)
         for path in paths:  # before the mark, so that a stop leaves what can be gone on with
             path.unlink()
         shutil.rmtree(folder)
@@ -331,25 +335,3 @@ def skipped(out: Path) -> Path:
     """
     hidden = "_" if out.name.startswith("part-") else ""
     return out.with_name(f"{hidden}{out.stem}.skipped.csv")
-
-
-def file_name(number: int, name: str) -> str:
-    """Name of an image's picture: its number in the table and its file name without ending."""
-    stem = Path(name.replace("#", "-")).name.encode()[:STEM].decode(errors="ignore")
-    return f"{number:07}{'-' if stem else ''}{stem}.png"
-
-
-def save(image: Tensor, path: Path) -> None:
-    """Write a (C, H, W) uint8 image as PNG.
-
-    The file may be incomplete after a stop, but then its part is predicted again.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    pixels = image.permute(1, 2, 0).numpy()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}).") from error

@@ -165,17 +165,24 @@ def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
     )
 
 
+PARTICLES = (".star", ".cs")
+"""Endings of tables of particles, which `predicting.particle_tables` writes."""
 TABLE_WRITERS = {".parquet": parquet.ParquetWriter, ".csv": csv.CSVWriter}
 
 
-def check_table_path(path: Path) -> None:
-    """Check that `write_tables` can write this kind of file, before any work is done.
+def check_table_path(path: Path, *, particles: bool = False) -> None:
+    """Check that a table of this kind can be written, before any work is done.
+
+    Args:
+        path: of the table.
+        particles: whether it may also be one of particles.
 
     Raises:
         UserError: the path ends neither in .parquet nor in .csv.
     """
-    if path.suffix not in TABLE_WRITERS:
-        raise UserError(f"{path}: is not a table; give a path that ends in .parquet or .csv.")
+    if path.suffix not in (*TABLE_WRITERS, *(PARTICLES if particles else ())):
+        more = " (or for particles in .star or .cs)" if particles else ""
+        raise UserError(f"{path}: is not a table; give a path that ends in .parquet or .csv{more}.")
 
 
 def for_csv(rows: pa.Table) -> pa.Table:

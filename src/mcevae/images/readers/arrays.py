@@ -64,7 +64,7 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
         raise Unreadable("is not a readable NumPy file of numbers") from error
 
 
-def check_header(file: BufferedIOBase, size: int) -> None:
+def check_header(file: BufferedIOBase, size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Refuse arrays whose header claims more than the file holds.
 
     NumPy would take memory for all that it claims, or crash.
@@ -72,6 +72,9 @@ def check_header(file: BufferedIOBase, size: int) -> None:
     Args:
         file: at the start of a .npy.
         size: bytes of the file.
+
+    Returns:
+        Its shape and number type; the file is at the first number.
 
     Raises:
         Unreadable: it holds Python objects.
@@ -90,6 +93,7 @@ def check_header(file: BufferedIOBase, size: int) -> None:
         raise ValueError(f"an array of {shape} times nothing")
     if math.prod(shape) * kind.itemsize > size:
         raise ValueError(f"an array of {shape} in {size} bytes")
+    return shape, kind
 
 
 def unpacked(archive: Any, name: str) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Frames: single images as stored in a file, and the reasons why one cannot be used."""
 
+import re
+import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
 MOST_BYTES = 8 * MOST_PIXELS
 """The same for frames whose pixels take more than a byte."""
+PARTICLE = re.compile(r"(\d+)@(.+)")
+"""The name of one image of a stack, as RELION writes it: its number from 1, and the stack."""
 ALIKE = 3
 """So many frames of one file that cannot be used for the same reason are told in one line."""
 
@@ -55,17 +59,25 @@ def gathered(faults: Iterable[Fault]) -> list[Fault]:
         if not numbered or len(alike) < ALIKE:
             lines += alike
             continue
-        first, last = (one.name.rpartition("#")[2] for one in (alike[0], alike[-1]))
-        many = f"{reason} ({len(alike):,} of its images, from #{first} to #{last})"
+        first, last = (number_of(one.name) for one in (alike[0], alike[-1]))
+        many = f"{reason} ({len(alike):,} of its images, from {first} to {last})"
         lines.append(Fault(file, many))
     return lines
 
 
 def place_of(fault: Fault) -> tuple[str, bool, str]:
     """The file of a fault, whether it is one of its frames, and the reason."""
+    if particle := PARTICLE.fullmatch(fault.name):
+        return particle[2], True, fault.reason
     file, mark, number = fault.name.rpartition("#")
     numbered = bool(mark) and number.isdecimal()
     return file if numbered else fault.name, numbered, fault.reason
+
+
+def number_of(name: str) -> str:
+    """The number of an image in its file, as its name has it: #3, or 000004@."""
+    particle = PARTICLE.fullmatch(name)
+    return f"{particle[1]}@" if particle else f"#{name.rpartition('#')[2]}"
 
 
 def write_faults(faults: Sequence[Fault], path: Path) -> None:
@@ -81,6 +93,22 @@ class Unreadable(Exception):
 
 Found = np.ndarray | Unreadable
 """What a reader gives for each image of a file: its pixels, or why it has none."""
+
+
+def check_file(path: Path) -> None:
+    """Refuse to open what holds nothing, or is a pipe say, which would be waited for.
+
+    Raises:
+        Unreadable: the file is not there, is empty, or is no regular file.
+    """
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:
+        raise Unreadable("is not there") from error
+    if not stat.S_ISREG(state.st_mode):
+        raise Unreadable("is not a regular file")
+    if state.st_size == 0:
+        raise Unreadable("is empty")
 
 
 def within_bounds(size: tuple[int, int]) -> None:

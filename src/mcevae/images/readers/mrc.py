@@ -46,6 +46,7 @@ class Header:
         begin: byte at which the data begin.
         volume: whether the header says volume and not stack of images.
         odd: what is odd in the header, in words.
+        pixel: side of a pixel in Angstrom; 0: not known.
     """
 
     kind: np.dtype
@@ -53,16 +54,12 @@ class Header:
     begin: int
     volume: bool
     odd: str
+    pixel: float = 0.0
 
 
 def mrc(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     """Sections of an MRC file or stack, which may be packed by gzip or bzip2."""
-    try:
-        import mrcfile  # noqa: F401
-    except ImportError:
-        raise UserError(
-            f"{path}: MRC files need mrcfile; pip install 'mcevae[microscopy]'."
-        ) from None
+    need_mrcfile(path)
     endings = [ending.lower() for ending in path.suffixes]
     unpack = PACKED.get(endings[-1], open)
     with unpack(path, "rb") as file:
@@ -73,6 +70,20 @@ def mrc(path: Path, reading: Reading) -> Iterator[np.ndarray]:
         file.read(header.begin - HEADER) if size is None else file.seek(header.begin)
         stack = not header.volume or endings[-2 if size is None else -1] in STACKS
         yield from chosen(sections(file, header), header, reading, stack)
+
+
+def need_mrcfile(path: Path) -> None:
+    """Refuse to go on without the library that knows the header.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import mrcfile  # noqa: F401
+    except ImportError:
+        raise UserError(
+            f"{path}: MRC files need mrcfile; pip install 'mcevae[microscopy]'."
+        ) from None
 
 
 def header_of(content: bytes, size: int | None) -> Header:
@@ -112,6 +123,7 @@ def header_of(content: bytes, size: int | None) -> Header:
             begin=begin,
             volume=int(fields["ispg"]) > 0 and math.prod(shape[:-2]) > 1,
             odd=" and ".join(odd + said),
+            pixel=pixel_of(fields),
         )
     assert wrong is not None
     known = mark[:3] == b"MAP" or told is not None
@@ -149,6 +161,12 @@ def layout(fields: Any, order: Order, size: int | None) -> tuple[np.dtype, tuple
     if 401 <= group <= 630 and deep > 0 and count % deep == 0:
         return kind, (count // deep, deep, height, width), begin
     return kind, (count, height, width), begin
+
+
+def pixel_of(fields: Any) -> float:
+    """Side of a pixel in Angstrom, 0 if the header does not say it."""
+    cell, count = float(fields["cella"]["x"]), int(fields["mx"])
+    return cell / count if count > 0 and 0 < cell < math.inf else 0.0
 
 
 def signed(kind: np.dtype, content: bytes, order: Order, fields: Any) -> tuple[np.dtype, list[str]]:

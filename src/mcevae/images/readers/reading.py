@@ -37,6 +37,7 @@ class Reading:
     Attributes:
         axes, channel, sections, animation: as in `FilesConfig`.
         many: whether the file is one of several arrays, so that each is likely to be one image.
+        inside: path of an array in a file that holds several, such as /entry/images.
         file: the name that remarks give the file.
         notes: gets the remarks.
     """
@@ -46,6 +47,7 @@ class Reading:
     sections: Literal["auto", "each", "middle", "sum"] = "auto"
     animation: Literal["first", "all"] = "first"
     many: bool = False
+    inside: str | None = None
     file: str = ""
     notes: Notes = field(default_factory=Notes)
 

@@ -3,17 +3,23 @@
 A new format is a file of this folder and a line here.
 """
 
-import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mcevae.base.errors import UserError
 from mcevae.images.readers.arrays import ARRAYS, numpy_array
-from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable
+from mcevae.images.readers.dicom import DICOMS, dicom
+from mcevae.images.readers.fits import FITS, fits
+from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable, check_file
+from mcevae.images.readers.hdf5 import HDF5S, hdf5
+from mcevae.images.readers.inside import parted
+from mcevae.images.readers.mat import mat
 from mcevae.images.readers.mrc import MRC, PACKED, mrc
 from mcevae.images.readers.pictures import PICTURES, picture
 from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.tables import parquet_table
+from mcevae.images.readers.zarrs import ZARR, zarr_folder
 
 Reader = Callable[[Path, Reading], Iterator[Found]]
 READERS: dict[str, Reader] = {
@@ -22,13 +28,18 @@ READERS: dict[str, Reader] = {
     ".parquet": parquet_table,
     **dict.fromkeys(MRC, mrc),
     **{f"{ending}{packed}": mrc for ending in MRC for packed in PACKED},
+    **dict.fromkeys(HDF5S, hdf5),
+    ".mat": mat,
+    **dict.fromkeys(FITS, fits),
+    **dict.fromkeys(DICOMS, dicom),
+    ZARR: zarr_folder,
 }
 """What reads files of each ending."""
 
 
 def ending_of(path: Path | str) -> str:
     """The ending of a file's name in small letters, which says how it is read: .mrc, .mrc.gz."""
-    endings = [ending.lower() for ending in Path(path).suffixes[-2:]]
+    endings = [ending.lower() for ending in parted(path)[0].suffixes[-2:]]
     return "".join(endings if endings[-1:] and endings[-1] in PACKED else endings[-1:])
 
 
@@ -36,14 +47,15 @@ def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator
     """Frames of one file in order. A file that cannot be read further ends with a fault.
 
     Args:
-        path: of the file.
+        path: of the file, with a path inside of it where it has several arrays: data.h5:/images.
         name: what frames are called.
         reading: choices where files leave one; None: the usual ones.
     """
-    reading = (reading or Reading()).of(name)
+    file, inside = parted(path)
+    reading = replace((reading or Reading()).of(name), inside=inside)
     count, held, fault = 0, None, None
     try:
-        for found in reader_of(path)(path, reading):
+        for found in reader_of(file)(file, reading):
             if held is not None:
                 yield told(f"{name}#{count}", held)
                 count += 1
@@ -75,12 +87,6 @@ def reader_of(path: Path) -> Reader:
     """
     if (ending := ending_of(path)) not in READERS:
         raise Unreadable(f"is not a known type of file; use {', '.join(READERS)}")
-    try:
-        state = path.stat()
-    except (OSError, ValueError) as error:
-        raise Unreadable("is not there") from error
-    if not stat.S_ISREG(state.st_mode):  # a pipe say, which would be waited for
-        raise Unreadable("is not a regular file")
-    if state.st_size == 0:
-        raise Unreadable("is empty")
+    if ending != ZARR or not path.is_dir():
+        check_file(path)
     return READERS[ending]

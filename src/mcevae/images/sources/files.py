@@ -12,6 +12,7 @@ from mcevae.images.arrays import MAX_SIDE, ImageSet
 from mcevae.images.labels import labelled
 from mcevae.images.readers.arrays import ARRAYS
 from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.inside import parted
 from mcevae.images.readers.pictures import PICTURES
 from mcevae.images.readers.registry import ending_of, frames_of
 from mcevae.images.sources.contract import Position, Share, Track
@@ -48,7 +49,7 @@ class FileSource(FrameSource):
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
-        return self.paths
+        return [parted(path)[0] for path in self.paths]
 
     def sample(self) -> Iterable[Frame | Fault]:
         """See `Source.sample`: about `SAMPLE` frames."""
@@ -82,11 +83,12 @@ class FileSource(FrameSource):
 
 def name_of(path: Path, source: Path) -> str:
     """The name of a file, as text: its path below a folder, its path in a list, or its own name."""
-    if source.is_dir():
+    if source.is_dir() and source != path:
         name = path.relative_to(source).as_posix()
     elif source.suffix.lower() == LISTS:
         inside = path.is_relative_to(source.parent)
         name = (path.relative_to(source.parent) if inside else path).as_posix()
     else:
-        name = path.name
+        file, inside = parted(path)
+        name = f"{file.name}:{inside}" if inside else file.name
     return as_text(name)

@@ -95,6 +95,7 @@ class FrameSource(Source):
             levels=settings.levels,
             flatten=settings.flatten,
             white=settings.white,
+            stretch=settings.stretch,
             invert=settings.invert,
         )
 

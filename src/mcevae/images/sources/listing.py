@@ -13,7 +13,9 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import read_bytes
 from mcevae.base.names import as_text, as_windows, decoded
 from mcevae.images.readers.frames import Fault
+from mcevae.images.readers.inside import parted
 from mcevae.images.readers.registry import READERS, ending_of
+from mcevae.images.readers.zarrs import ZARR
 from mcevae.images.reckoning import HIDDEN, KIND, LINK, passed_in_words
 
 LISTS = ".txt"
@@ -51,9 +53,10 @@ def files_of(source: Path, *, links: bool = False) -> Listing:
     Raises:
         UserError: there is no such file or folder, or no image file in it.
     """
-    if os.path.isdir(source):  # which says no to names that are too long to be any
+    folder = os.path.isdir(source)  # which says no to names that are too long to be any
+    if folder and ending_of(source) != ZARR:
         listing = Walk(source, links).listing
-    elif not os.path.exists(source):
+    elif not os.path.exists(parted(source)[0]):
         hints = get_close_matches(str(source).lower(), BUILT_IN, 1)
         hint = "".join(f" (did you mean {name}?)" for name in hints)
         raise UserError(
@@ -75,10 +78,20 @@ def files_of(source: Path, *, links: bool = False) -> Listing:
 
 
 def paths_in(source: Path) -> list[Path]:
-    """The paths that a list names. Empty lines, and lines that begin with #, are no paths.
+    """The paths that a list names. Lines that begin with # are no paths.
 
     Quotes around a path are taken off, and backslashes part folders, unless the line as it is names
-    a file. The text is UTF-8, UTF-16 or UTF-32, or the very bytes of the names.
+    a file.
+
+    Raises:
+        UserError: the list cannot be read.
+    """
+    lines = (meant(line, source.parent) for line in lines_of(source))
+    return [source.parent / line for line in lines if line]
+
+
+def lines_of(source: Path) -> list[str]:
+    """The lines of a list that are not empty: UTF-8, UTF-16 or UTF-32, or the bytes of names.
 
     Raises:
         UserError: the list cannot be read.
@@ -87,8 +100,7 @@ def paths_in(source: Path) -> list[Path]:
         text = decoded(read_bytes(source, MOST_LIST, follow=True))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: is not a readable list of paths ({error}).") from error
-    lines = (meant(line.strip(), source.parent) for line in LINES.split(text))
-    return [source.parent / line for line in lines if line]
+    return [line.strip() for line in LINES.split(text) if line.strip()]
 
 
 def meant(line: str, folder: Path) -> str:
@@ -128,7 +140,7 @@ class Walk:
                 self.pass_over(path, "is hidden, since its name begins with a dot", HIDDEN)
             elif entry.is_symlink():
                 self.meet(path)
-            elif entry.is_dir(follow_symlinks=False):
+            elif entry.is_dir(follow_symlinks=False) and ending_of(path) != ZARR:
                 self.enter_once(path) if linked else self.enter(path)
             else:
                 self.take(path)

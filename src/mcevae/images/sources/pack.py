@@ -64,7 +64,8 @@ class PackSource(RowSource):
         Raises:
             UserError: it is another.
         """
-        older = {"flatten": "no", "white": None, "invert": False}  # packs do not have all of these
+        # Older packs do not have all of these.
+        older = {"flatten": "no", "white": None, "stretch": "linear", "invert": False}
         made = older | self.pack.recipe
         for name, value in recipe.settings().items():
             if name not in ("colour", "numbers", "seen") and made[name] != value:

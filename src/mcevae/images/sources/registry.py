@@ -4,13 +4,16 @@ import os
 
 from mcevae.base.config import DataConfig
 from mcevae.base.names import path_of
+from mcevae.images.readers.inside import parted
+from mcevae.images.readers.mrc import MRC
 from mcevae.images.sources.archive import ArchiveSource
 from mcevae.images.sources.contract import Source
 from mcevae.images.sources.files import FileSource
 from mcevae.images.sources.named import NamedSource
 from mcevae.images.sources.pack import PackSource
+from mcevae.images.sources.particles import ParticleSource
 
-KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, FileSource]
+KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, ParticleSource, FileSource]
 """Kinds of sources. The first kind that takes a name or path is used; the last takes all."""
 
 
@@ -21,7 +24,22 @@ def kind_of(name: str) -> type[Source]:
 
 def is_there(name: str) -> bool:
     """Whether there is a source of this name or path."""
-    return kind_of(name) is not FileSource or os.path.exists(path_of(name))
+    return kind_of(name) is not FileSource or os.path.exists(parted(path_of(name))[0])
+
+
+def open_particles(name: str, settings: DataConfig) -> Source:
+    """The same as `open_source`, but each section of an MRC file is a particle with a name.
+
+    Args:
+        name, settings: as for `open_source`.
+
+    Raises:
+        UserError: as for `open_source`.
+    """
+    path = path_of(name)
+    if path.suffix.lower() in MRC and path.is_file():
+        return ParticleSource(name, settings)
+    return open_source(name, settings)
 
 
 def open_source(name: str, settings: DataConfig | None = None) -> Source:

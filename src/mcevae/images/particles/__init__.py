@@ -1,0 +1,1 @@
+"""Particles of cryo-EM: tables of RELION and cryoSPARC that name single images of stacks."""

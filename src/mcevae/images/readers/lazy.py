@@ -1,0 +1,99 @@
+"""Arrays in files that are read piece by piece, such as those of HDF5, Zarr and FITS."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mcevae.images.readers.axes import axes_of, channel_of, checked
+from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
+from mcevae.images.readers.reading import Reading
+
+AT_ONCE = 2**25
+"""Bytes that are read at once, if one image is not larger."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lazy:
+    """An array that is not in memory.
+
+    Attributes:
+        shape: as of a NumPy array.
+        kind: its number type.
+        read: gives the part at an index of integers and slices.
+        chunks: shape of the pieces that are packed together; None: it is not packed.
+    """
+
+    shape: tuple[int, ...]
+    kind: np.dtype
+    read: Callable[[tuple[int | slice, ...]], Any]
+    chunks: tuple[int, ...] | None = None
+
+
+def images_in(
+    array: Lazy, reading: Reading, axes: str | None = None, *, pictured: bool = True
+) -> Iterator[np.ndarray]:
+    """Images of an array, (H, W) or (H, W, C); only a few of them are in memory.
+
+    Args:
+        array: of any number of axes.
+        reading: which axes and channel are taken.
+        axes: letters of the axes, if the file says them; None: its shape suggests them.
+        pictured: whether four channels are colours and opacity.
+
+    Raises:
+        Unreadable: it holds no images, or too large ones.
+    """
+    if array.kind.kind not in "buif":
+        raise Unreadable(f"holds {array.kind} values, which are not intensities")
+    if axes is None or reading.axes is not None:
+        axes = axes_of(array.shape, reading)
+    else:
+        axes = checked(axes, array.shape)
+    if any(axes.count(axis) != 1 for axis in "HW") or axes.count("C") > 1:
+        raise Unreadable(f"has axes {axes}; one of them must be H, one W, and at most one C")
+    if 0 in array.shape:
+        raise Unreadable(f"has shape {array.shape}, which holds no pixels")
+    sizes = dict(zip(axes, array.shape, strict=True))
+    taken = channel_of(sizes["C"], reading, pictured) if "C" in axes else None
+    within_bounds((sizes["W"], sizes["H"]))
+    order = [axis for axis in axes if axis in "HWC"]
+    turn = [order.index(axis) for axis in "HWC" if axis in order]
+    for piece in pieces(array, axes):
+        image = np.asarray(piece).transpose(turn)
+        image = image.astype(image.dtype.newbyteorder("="), copy=False)
+        yield image if taken is None else image[..., taken]
+
+
+def pieces(array: Lazy, axes: str) -> Iterator[np.ndarray]:
+    """The images of an array, their axes in the order of the array.
+
+    Of an array that is packed, as many images are unpacked at once as lie together.
+
+    Raises:
+        Unreadable: an image, or what is packed together, would fill the memory.
+    """
+    outer = [i for i, axis in enumerate(axes) if axis not in "HWC"]
+    size = math.prod(n for i, n in enumerate(array.shape) if i not in outer) * array.kind.itemsize
+    packed = math.prod(array.chunks or ()) * array.kind.itemsize
+    if max(size, packed) > MOST_BYTES:
+        raise Unreadable(f"has images of {max(size, packed):,} bytes, more than {MOST_BYTES:,}")
+    index: list[int | slice] = [slice(None)] * len(axes)
+    if not outer:
+        yield array.read(tuple(index))
+        return
+    *first, last = outer
+    together = array.chunks[last] if array.chunks else 1
+    step = max(1, min(together, AT_ONCE // size))
+    for place in itertools.product(*(range(array.shape[i]) for i in first)):
+        for i, number in zip(first, place, strict=True):
+            index[i] = number
+        for begin in range(0, array.shape[last], step):
+            index[last] = slice(begin, min(begin + step, array.shape[last]))
+            block = np.asarray(array.read(tuple(index)))
+            yield from np.moveaxis(
+                block, sum(i < last for i in range(len(axes)) if i not in first), 0
+            )
