@@ -143,7 +143,9 @@ def test_a_complete_run_is_not_resumed_and_a_stopped_one_begins_again(
     assert all(first[name].equal(again[name]) for name in first)  # the seed decides everything
 
 
-def test_groups_without_rotations_are_refused(tmp_path: Path) -> None:
+def test_what_it_cannot_compare_is_refused(tmp_path: Path) -> None:
     config = quick(group=slant(tmp_path))
     with pytest.raises(UserError, match="quick compares images in all directions"):
         build(config, (1, 28, 28))
+    with pytest.raises(UserError, match="quick needs a neighbour graph"):
+        build(quick(grouping="kmeans"), (1, 28, 28))

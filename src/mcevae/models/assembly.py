@@ -116,12 +116,16 @@ def quick(config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> Ne
     """Build the model of preset `quick`, without exemplars; the arguments are those of `paper`.
 
     Raises:
-        UserError: the group has no rotations.
+        UserError: the group has no rotations, or no neighbour graph is wanted.
     """
     require(
         group.polar,
         f"--quick compares images in all directions, and group {group.name} does not turn them; "
         "use --group so2, se2, sim2 or aff2, or leave --quick out.",
+    )
+    require(
+        config.start.grouping != "kmeans",
+        "--quick needs a neighbour graph; use --grouping tangent or euclidean.",
     )
     return NeighbourModel(
         group=group,
