@@ -10,6 +10,7 @@ import pyarrow.csv
 import pytest
 from pyarrow import parquet
 
+from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import (
     Irregular,
@@ -21,7 +22,8 @@ from mcevae.base.files import (
     write_text,
 )
 from mcevae.exporting.hub import read as read_hub
-from mcevae.images.labels import label_table, labeller
+from mcevae.images.labels import labeller
+from mcevae.images.readers.reading import Notes
 from mcevae.images.sources.listing import files_of
 from mcevae.models.config import Config
 from mcevae.pages.report import save_png
@@ -77,13 +79,18 @@ def test_files_of_a_run_are_plain_files(name: str, kind: str, tmp_path: Path) ->
     assert "secret" not in str(told.value) and name in str(told.value)
 
 
+def labels_in(table: Path, name: str) -> str:
+    """The label that a table gives an image."""
+    return labeller(DataConfig(labels=str(table)), [name], Notes())(name)
+
+
 def test_a_person_may_name_a_link_but_nothing_endless(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("\ufefffile,label\na.png,cat\n", "utf-8")
     (tmp_path / "link.csv").symlink_to(tmp_path / "labels.csv")
-    assert label_table(tmp_path / "link.csv") == {"a.png": "cat"}
+    assert labels_in(tmp_path / "link.csv", "a.png") == "cat"
     for name in ("/dev/zero", "/dev/fd/0", str(tmp_path)):
         with pytest.raises(UserError, match="table of labels"):
-            label_table(Path(name))
+            labels_in(Path(name), "a.png")
     (tmp_path / "list.txt").symlink_to("/dev/zero")
     with pytest.raises(UserError, match="is not a regular file"):
         files_of(tmp_path / "list.txt")
@@ -145,7 +152,7 @@ def test_text_of_tables_is_no_formula(text: str, cell: str, tmp_path: Path) -> N
     assert rows == [["file", "label"], [cell, "cat"]]
     assert cell.removeprefix("'") == text or cell == text
     if text:
-        assert labeller(str(tmp_path / "a.csv"))(text) == "cat"  # our own tables can be read
+        assert labels_in(tmp_path / "a.csv", text) == "cat"  # our own tables can be read
     table = pa.table({"file": [text, None], "z": [-1.0, 2.0]})
     write_tables([table], tmp_path / "b.csv")
     assert pyarrow.csv.read_csv(tmp_path / "b.csv")["z"].to_pylist() == [-1, 2]

@@ -87,7 +87,8 @@ def decoded(content: bytes) -> str:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, "surrogateescape")
     for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if content[first::2].count(0) > len(content) // 4:  # every second byte, in Latin letters
+        zeros, others = content[first::2].count(0), content[1 - first :: 2].count(0)
+        if zeros > len(content) // 4 and zeros > 9 * others:  # every second byte of Latin letters
             return content.decode(encoding)
     return content.decode("utf-8", "surrogateescape")
 

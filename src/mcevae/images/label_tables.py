@@ -210,7 +210,8 @@ def table_of(path: Path, files: Iterable[str]) -> Table:
             "or a tab."
         )
     known = {form for file in files for form in (file, file.rpartition("/")[2])}
-    if any(known & set(paths_of(cell)) for cell in rows[0]):
+    titled = any(cell.strip().lower() in ("file", *LABEL_COLUMNS) for cell in rows[0])
+    if not titled and any(known & set(paths_of(cell)) for cell in rows[0]):
         return Table(path=path, columns=[str(i + 1) for i in range(len(rows[0]))], rows=rows)
     return Table(path=path, columns=[plain(cell) for cell in rows[0]], rows=rows[1:])
 
@@ -236,10 +237,10 @@ def separated(text: str) -> tuple[str, str]:
 
 def paths_of(cell: str) -> list[str]:
     """What a cell may mean as the path of an image, in the form that names of images have."""
-    cell = cell.strip()
     if cell.startswith("'") and in_cell(cell[1:]) == cell:  # as our own tables write it
         cell = cell[1:]
-    forms = (cell, cell.replace("\\", "/").removeprefix("./").lstrip("/"))
+    bare = cell.strip()
+    forms = (cell, bare, bare.replace("\\", "/").removeprefix("./").lstrip("/"))
     texts = [as_setting(form) for form in forms]
     if texts != list(forms):  # bytes that are no UTF-8: of the name, or of an old program's text
         texts += map(as_windows, forms)

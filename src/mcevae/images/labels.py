@@ -135,7 +135,7 @@ def words_in(path: Path, name: str, images: Images, total: int, notes: Notes) ->
         notes: get why labels cannot be used, or how many are missing.
 
     Raises:
-        UserError: there is not one label for each image.
+        UserError: the array is damaged, or there is not one label for each image.
     """
     try:
         array = from_archive(path, name)
@@ -143,6 +143,8 @@ def words_in(path: Path, name: str, images: Images, total: int, notes: Notes) ->
             return None
         words = words_of(array)
     except Unreadable as error:
+        if "Python objects" not in str(error):  # damaged, as its images may be
+            raise UserError(f"{path}: its array {name} {error}.") from error
         notes.add(f"{path}: {name}", f"{error}, so these labels are left out")
         return None
     if len(words) != total:
