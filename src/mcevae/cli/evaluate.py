@@ -132,6 +132,7 @@ def show_first(folder: Path, data: "Splits", total: int) -> str:
     from mcevae.pages.report import TABLE, write_report
     from mcevae.pages.stage import FirstAnswer
     from mcevae.runs.run import TrainedRun
+    from mcevae.runs.trust.advice import in_words
 
     opened = TrainedRun.open(folder)
     opened.calibrate(data)
@@ -141,4 +142,7 @@ def show_first(folder: Path, data: "Splits", total: int) -> str:
     write_report(opened, data, scores, first=FirstAnswer(page=page, total=total))
     found = found_in(opened.file(TABLE), [entry.name for entry in opened.collections.entries])
     seconds = time.perf_counter() - BEGAN
-    return f"{len(found.sizes)}; first answer after {seconds:.0f} s: {page}; still improving"
+    groups = f"{len(found.sizes)}"
+    if opened.trust is not None:
+        groups += f", {in_words(opened.trust)}"
+    return f"{groups}; first answer after {seconds:.0f} s: {page}; still improving"
