@@ -102,7 +102,8 @@ def tell_trust(run: "TrainedRun") -> None:
     trust = run.trust
     if trust is None:
         return
-    screen.print(in_words(trust), highlight=False)
+    words = in_words(trust)
+    screen.print(f"{words[0].upper()}{words[1:]}.", highlight=False)
     for one in advice(trust, [f"cluster {k}" for k in range(len(trust.clusters))]):
         screen.print(f"  {one.text[0].upper()}{one.text[1:]}", highlight=False)
 

@@ -281,7 +281,7 @@ def told_trust(trust: Trust | None) -> dict[str, Any] | None:
     """Trust in the run, as a page shows it."""
     if trust is None:
         return None
-    return {"value": trust.run, "word": word(trust.run), "text": in_words(trust)}
+    return {"value": trust.run, "word": word(trust.run), "text": in_words(trust).partition(": ")[2]}
 
 
 def drawn(

@@ -10,7 +10,7 @@ function drawOverview() {
   const card = (value, text) => el("div", { class: "card" }, el("b", {}, value), el("span", {}, text));
   const { trust } = state;
   const believed = trust
-    ? [el("div", { class: "card" }, el("b", {}, badge(trust.value, trust.word)), el("span", {}, trust.text))] : [];
+    ? [el("div", { class: "card" }, el("b", {}, badge(trust.value, trust.word)), el("span", {}, `trust: ${trust.text}`))] : [];
   document.getElementById("facts").replaceChildren(
     ...believed,
     card(String(filled), "groups with images"),
