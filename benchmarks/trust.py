@@ -100,7 +100,7 @@ def row_of(case: Case, run: TrainedRun, data: Splits) -> dict[str, Any]:
         "test": both.sum(1).astype(int).tolist(),
         "with_like": matched.astype(int).tolist(),
         "pure": both.max(1).astype(int).tolist(),
-        "counts": counts.tolist(),
+        "counts": [[" ".join(map(str, row)) for row in part] for part in counts],
     }
 
 

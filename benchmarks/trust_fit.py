@@ -13,7 +13,7 @@ from mcevae.runs.trust.trust import shift_to
 from mcevae.runs.trust.weights import NAMES
 
 ASSET = Path(__file__).parents[1] / "src" / "mcevae" / "assets" / "trust.json"
-RIDGE = 5.0
+RIDGE = 2.0
 """Strength of the ridge, in weights of clusters; a run has weight 10 in all."""
 SPREAD = 0.25
 """What counts as a large difference of a cue. It is the same for all, since a cue that hardly
@@ -21,7 +21,7 @@ differs in the runs would get a steep slope otherwise."""
 EXPECTED = {
     "neighbours": 2.0,
     "stable": 1.0,
-    "halves": 0.5,
+    "halves": 2.0,
     "nearest": -1.0,
     "again": 1.0,
     "sure": 1.0,
@@ -155,7 +155,7 @@ def calibration_error(runs: Runs, known: dict[str, tuple[float, np.ndarray]]) ->
     """
     confidence, hits, weight = [], [], []
     for name, run in runs.items():
-        wrong, right = np.array(run["counts"])
+        wrong, right = np.array([[row.split() for row in part] for part in run["counts"]], int)
         total = wrong + right
         for pure, own, good in zip(known[name][1], total, right, strict=True):
             filled = own > 0

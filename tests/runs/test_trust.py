@@ -17,7 +17,7 @@ from mcevae.runs.trust.weights import NAMES, weights
 GOOD = {
     "neighbours": 0.98,
     "stable": 0.97,
-    "halves": 0.4,
+    "halves": 1.0,
     "nearest": 0.02,
     "again": 0.99,
     "sure": 0.98,

@@ -7,8 +7,8 @@ import numpy as np
 
 from mcevae.runs.trust.trust import FAIR, FIRM, Trust, word
 
-HALVES = 0.06
-"""A cluster whose two best halves are connected less than this is surely two."""
+HALVES = 0.4
+"""A cluster whose two best halves are connected less well than this is surely two."""
 SAME = 0.55
 """Two clusters that are connected better than this can hardly be told apart."""
 BORDER = 0.4

@@ -22,6 +22,8 @@ KEPT = 0.8
 """Share of the images that are clustered anew."""
 LEAST_PART = 0.15
 """Share of a cluster that a part of it has at least, when we look for two kinds in it."""
+WHOLE = 0.12
+"""The halves of one kind are hardly ever connected less well than this."""
 FEW = 20
 """A cluster with fewer images is not looked into."""
 
@@ -34,9 +36,8 @@ class Links:
         neighbours: mean share of the edges of an image that stay in its cluster, 0 to 1.
         stable: how well the cluster is found again when images are clustered anew without the
             network (mean Jaccard index of its images with the most similar new cluster), 0 to 1.
-        halves: how well the cluster's two best halves are connected, 0 to 1: 0 if no edge leads
-            from one to the other, so that the cluster is surely two; about 1 if it were halved by
-            chance.
+        halves: how well the cluster's two best halves are connected, as a share of `WHOLE`, 0 to 1:
+            0 if no edge leads from one to the other, so that the cluster is surely two.
         nearest: how well the cluster is connected with the one that it is connected with best,
             measured in the same way: near 1 if both are halves of one.
         other: that cluster; -1 if there is none.
@@ -80,7 +81,7 @@ def links(
     return Links(
         neighbours=np.diag(weight) / total,
         stable=found_again(edges, labels, clusters, seed),
-        halves=np.array([halved(edges, np.flatnonzero(labels == k)) for k in range(clusters)]),
+        halves=np.array([whole(edges, np.flatnonzero(labels == k)) for k in range(clusters)]),
         nearest=between.max(1) if clusters > 1 else np.zeros(clusters),
         other=between.argmax(1) if clusters > 1 else np.full(clusters, -1),
     )
@@ -126,6 +127,11 @@ def found_again(
         union = both.sum(1, keepdims=True) + both.sum(0) - both
         alike[turn] = (both / np.maximum(union, 1)).max(1)
     return alike.mean(0)
+
+
+def whole(edges: sp.csr_matrix, rows: Int[np.ndarray, " m"]) -> float:
+    """`Links.halves` of a cluster of the images `rows`."""
+    return min(1.0, halved(edges, rows) / WHOLE)
 
 
 def halved(edges: sp.csr_matrix, rows: Int[np.ndarray, " m"]) -> float:

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from torch import Tensor
 
+from mcevae.base.config import MOST_IMAGES
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.trust.cues import Measured, measure
@@ -54,6 +55,8 @@ class Trust:
             raise ValueError("a trust or a cue is not from 0 to 1")
         if not all(abs(one) <= LIMIT for one in self.shifts):
             raise ValueError("a shift of confidence is too large")
+        if not all(0 <= one <= MOST_IMAGES for one in self.sizes):
+            raise ValueError("a cluster has an impossible number of images")
         if not all(-1 <= one < len(self.clusters) for one in self.other):
             raise ValueError("there is no such other cluster")
 
