@@ -20,6 +20,7 @@ from mcevae.reproduce.cells import run_cell, splits
 from mcevae.reproduce.floors import fit_floor
 from mcevae.reproduce.grid import FLOORS, MODELS, NEEDS, Budget, Cell, budget_of, cells_for
 from mcevae.reproduce.tables import comma_separated, markdown, rows
+from mcevae.runs.metrics import matched_accuracy
 
 TINY = Budget(name="tiny", split="standard", limit=200, minutes=0.001, scored=100)
 QUIET = Console(quiet=True)
@@ -149,9 +150,7 @@ def test_floors_sort_images_better_than_chance(name: str) -> None:
     labels = data.test.images.labels
     assert labels is not None
     chance = np.random.default_rng(0).permutation(found)
-    measured, shuffled = (
-        cells_module.matched_accuracy(one, labels.numpy()) for one in (found, chance)
-    )
+    measured, shuffled = (matched_accuracy(one, labels.numpy()) for one in (found, chance))
     assert measured > shuffled + 0.1
     assert (predict(data.test.upright) == found).all()
 

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pyarrow import parquet
 
+from mcevae.base.names import in_utf8
+
 ODD = 3.5
 """An image is like no group if its modified z-score in its group is larger than this (Iglewicz and
 Hoaglin, "How to detect and handle outliers", 1993)."""
@@ -69,7 +71,8 @@ def found_in(table: Path, groups: Sequence[str]) -> Found:
         table: the table.
         groups: names of all groups.
     """
-    rows = parquet.read_table(table, columns=["group", "unlike"])
+    with in_utf8(table) as known:
+        rows = parquet.read_table(known, columns=["group", "unlike"])
     names, counts = np.unique(rows["group"].to_numpy(), return_counts=True)
     return Found(
         sizes=tuple(counts.tolist()),
