@@ -72,7 +72,10 @@ RUN = "run"
 COMMANDS: dict[str, list[str]] = {
     "evaluate": ["evaluate", RUN],
     "report": ["report", RUN],
-    "predict": ["predict", RUN, SOURCE, "--out", "out/table.csv", "--canonical", "out/pictures"],
+    "predict": [
+        *("predict", RUN, SOURCE, "--out", "out/table.csv", "--canonical", "out/pictures"),
+        "--force",  # whatever images a stranger's run learned from
+    ],
     "groups": ["groups", RUN, "--rename", "0", "zero"],
     "export": ["export", RUN, "--to", "embedding-atlas", "--out", "out/atlas"],
     "serve": ["serve", RUN],
