@@ -12,24 +12,12 @@ from torch import Tensor
 from mcevae.geometry.groups import mirrored
 from mcevae.pages.closing import unlike
 from mcevae.runs.collections import Collections
+from mcevae.runs.coordinates import Coordinate
 from mcevae.runs.frames import Frames
 from mcevae.runs.trust.trust import Trust
 from mcevae.training import health
 
 SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coordinate:
-    """A coordinate of the pose: name, the unit that people read, and its support.
-
-    `factor` converts to this unit from the unit of the group.
-    """
-
-    name: str
-    unit: str
-    half_width: float
-    factor: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,13 @@ from mcevae.geometry.groups import mirrored
 from mcevae.images.arrays import MISSING, Images, shrink, to_bytes
 from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
-from mcevae.pages.collected import SPLITS, Coordinate, Gallery
+from mcevae.pages.collected import SPLITS, Gallery
 from mcevae.pages.findings import OUTLIER, SURE, findings
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
 from mcevae.runs.frames import Frames
-from mcevae.runs.infer import human, outputs
+from mcevae.runs.infer import outputs
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.trust.advice import in_words
 from mcevae.runs.trust.trust import Trust, word
@@ -69,7 +69,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     parameters = model.group.to_parameters(found["element"])
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
-    coordinates = coordinates_of(run)
+    coordinates = run.coordinates
     return Gallery(
         pixels=pixels,
         names=known_names(images, keep),
@@ -122,17 +122,6 @@ def looked_at(
         known["bad"].append(misfit(x, out.reconstruction).cpu())
         known["look"].append(shrink(out.canonical, SIDE).flatten(1).cpu())
     return {name: torch.cat(values) for name, values in known.items()}
-
-
-def coordinates_of(run: TrainedRun) -> tuple[Coordinate, ...]:
-    """The coordinates of a run's poses, in the units that people read."""
-    group = run.model.group
-    units = [human(unit, run.shape) for unit in group.units]
-    widths = run.settings.support.half_widths(group)
-    return tuple(
-        Coordinate(name=name, unit=unit, half_width=width * factor, factor=factor)
-        for name, (unit, factor), width in zip(group.coordinates, units, widths, strict=True)
-    )
 
 
 def evidence_of(

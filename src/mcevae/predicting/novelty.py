@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 
 from mcevae.geometry.groups import WHOLE_CIRCLE
-from mcevae.runs.infer import human
 from mcevae.runs.run import TrainedRun
 
 ODD = 0.99
@@ -56,17 +55,12 @@ class Novelty:
     @classmethod
     def of(cls, run: TrainedRun) -> "Novelty":
         """Nothing is counted yet. Poses in frames that people have turned are not looked at."""
-        group = run.model.group
-        known = {}
-        for name, unit, width in zip(
-            group.coordinates,
-            group.units,
-            run.settings.support.half_widths(group),
-            strict=True,
-        ):
-            shown, factor = human(unit, run.shape)
-            if width > 0 and not (unit == "rad" and width > WHOLE_CIRCLE):
-                known[f"{name}_{shown}"] = width * factor
+        known = {
+            f"{one.name}_{one.unit}": one.half_width
+            for one in run.coordinates
+            if one.half_width > 0
+            and not (one.unit == "deg" and one.half_width > one.factor * WHOLE_CIRCLE)
+        }
         return cls(half_widths={} if run.collections.uprights else known)
 
     @property

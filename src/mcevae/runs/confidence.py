@@ -18,13 +18,12 @@ from torch import Tensor
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import read_text, write_text
 from mcevae.geometry.groups import MatrixGroup
-from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.models.config import Config
 from mcevae.models.contract import Model, Output
 from mcevae.models.likelihood import bce
 from mcevae.runs.checkpoint import file_about
-from mcevae.runs.infer import Embedding, embed, outputs
+from mcevae.runs.infer import Embedding, embed, in_another_pose, outputs
 from mcevae.runs.symmetry import Symmetry
 from mcevae.runs.trust.trust import Trust
 
@@ -211,14 +210,12 @@ def calibrate(model: Model, config: Config, pixels: Tensor) -> Calibration:
         pixels: (N, C, H, W) uint8 validation images.
     """
     group: MatrixGroup = model.group
-    support = config.support.half_widths(group)
+    support, background = config.support.half_widths(group), config.data.background_level
     generator = torch.Generator().manual_seed(SEED)
     firsts, seconds, misfits = [], [], []
     for x, out in outputs(model, pixels):
-        target = group.sample((len(x),), support, generator=generator).to(x.device)
-        motion = group.compose(target, group.inverse(out.element))
-        moved = to_bytes(warp(x, motion, background=config.data.background_level))
-        (_, again), *_ = outputs(model, moved)
+        moved = in_another_pose(x, out.element, group, support, background, generator)
+        (_, again), *_ = outputs(model, to_bytes(moved))
         firsts.append(out.responsibilities.cpu())
         seconds.append(again.responsibilities.argmax(-1).cpu())
         misfits.append(misfit(x, out.reconstruction).cpu())

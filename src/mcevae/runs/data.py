@@ -1,13 +1,12 @@
 """Load the images that the settings of a run describe."""
 
-from mcevae.images.arrays import to_float
 from mcevae.images.loading import prepare
 from mcevae.images.sources.contract import Source, Track
 from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.own_group import group_of
-from mcevae.teaching.graph import describe, reach_of
+from mcevae.teaching.graph import describe_pixels, reach_of
 from mcevae.teaching.handedness import handedness
 
 MIRROR_SAMPLE = 3000
@@ -47,8 +46,7 @@ def decide_mirror(config: Config, data: Splits) -> tuple[Config, str]:
     group = group_of(config.model.group)
     half_width = config.support.half_widths(group)[0]
     pixels = data.train.images.pixels[:MIRROR_SAMPLE]
-    parts = (to_float(some) for some in pixels.split(500))
-    rings = describe(parts, group, config.data.background_level).rings
+    rings = describe_pixels(pixels, group, config.data.background_level).rings
     found = handedness(rings, reach=reach_of(half_width))
     return config.changed(model={"mirror": found.occurs}), found.in_words()
 

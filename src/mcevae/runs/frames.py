@@ -120,7 +120,7 @@ class Frames:
     def sureness(
         self, cluster: Int[Tensor, " n"]
     ) -> tuple[Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
-        """Order of the symmetry, and consistency, of each image's cluster; 1 and NaN if unknown."""
+        """Order of the symmetry, and consistency, of each image's cluster; 1 and 0 if unknown."""
         if self.symmetry is None:
             return np.ones(len(cluster), np.int32), np.zeros(len(cluster), np.float32)
         return self.symmetry.columns(cluster.numpy())

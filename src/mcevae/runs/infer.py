@@ -16,7 +16,7 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, in_cell
 from mcevae.base.names import in_utf8
 from mcevae.geometry.groups import MatrixGroup, mirrored
-from mcevae.geometry.warp import side
+from mcevae.geometry.warp import side, warp
 from mcevae.images.arrays import to_float
 from mcevae.models.contract import Model, Output
 
@@ -51,6 +51,28 @@ def outputs(
         with torch.inference_mode():
             out = model(x, sample=False, **more)
         yield x, out
+
+
+def in_another_pose(
+    x: Float[Tensor, "B C H W"],
+    element: Float[Tensor, "B 3 3"],
+    group: MatrixGroup,
+    support: Sequence[float],
+    background: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "B C H W"]:
+    """Move images back by their poses, then by random poses inside the support.
+
+    Args:
+        x: images, from 0 to 1.
+        element: their poses.
+        group: of the poses.
+        support: half-widths of its parameters.
+        background: value that moves in, from 0 to 1.
+        generator: draws the poses.
+    """
+    target = group.sample((len(x),), tuple(support), generator=generator).to(x.device)
+    return warp(x, group.compose(target, group.inverse(element)), background=background)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from mcevae.runs.answers import Answers, answers_of
 from mcevae.runs.checkpoint import check_data, check_source, file_about, load_model, run_file
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate
+from mcevae.runs.coordinates import Coordinate, coordinates_of
 from mcevae.runs.data import prepare_for
 from mcevae.runs.evidence import Evidence, learn
 from mcevae.runs.frames import Frames
@@ -177,6 +178,12 @@ class TrainedRun:
             return self.__dict__.get("calibration") or self._calibration()
         except UserError:
             return None
+
+    @property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        """The coordinates of the poses, in the units that people read, with their support."""
+        group = self.model.group
+        return coordinates_of(group, self.settings.support.half_widths(group), self.shape)
 
     @property
     def frames(self) -> Frames:

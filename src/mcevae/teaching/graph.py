@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
 from mcevae.geometry.moments import moments
-from mcevae.images.arrays import require, shrink
+from mcevae.images.arrays import require, shrink, to_float
 from mcevae.teaching.rings import Track, Turn, most_alike, on_rings
 from mcevae.teaching.tangent import nearest_of
 
+CHUNK = 500
+"""Images that are floats at a time."""
 LONGEST = 48
 """Pixels of the longer side, at most; a neighbour needs no finer detail."""
 CANDIDATES = 60
@@ -77,6 +79,17 @@ def describe(
         parts.append((on_rings(differences, middle, scale), rest))
     rings, rest = (torch.cat(part) for part in zip(*parts, strict=True))
     return Described(rings=rings, rest=rest)
+
+
+def describe_pixels(
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    background: float,
+    track: Track = iter,
+) -> Described:
+    """Do the same for images as bytes, a part at a time; `track` wraps the list of parts."""
+    rows = [slice(begin, begin + CHUNK) for begin in range(0, len(pixels), CHUNK)]
+    return describe((to_float(pixels[each]) for each in track(rows)), group, background)
 
 
 def reach_of(half_width: float) -> float:

@@ -97,6 +97,20 @@ def turned(
     return ((1 - share) * before + share * after).view_as(rings)
 
 
+def undone(angle: Float[Tensor, "*n"], mirrored: Bool[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Angles of the inverses of R(angle) F^mirrored: R(a) F is its own inverse."""
+    return torch.where(mirrored, angle, -angle)
+
+
+def turned_back(
+    rings: Float[Tensor, "n c rings angles"],
+    angle: Float[Tensor, " n"],
+    mirrored: Bool[Tensor, " n"],
+) -> Float[Tensor, "n c rings angles"]:
+    """Undo R(angle) F^mirrored of each image."""
+    return turned(rings, undone(angle, mirrored), mirrored)
+
+
 def allowed(reach: float) -> Int[Tensor, " some"]:
     """Steps along the angle by which two images may be turned, if they lie at most `reach` apart.
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mcevae.teaching.rings import Turn, turned, turns
+from mcevae.teaching.rings import Turn, turned_back, turns
 
 RIDGE = 0.02
 """Penalty on large changes, as a share of the mean squared effect of each change."""
@@ -88,9 +88,7 @@ def nearest_of(
     for rows in torch.arange(n).split(max(1, CHUNK_NUMBERS // (4 * m * numbers))):
         own, others = rings[rows], known[candidates[rows].flatten()]
         turn = turns(own.repeat_interleave(m, 0), others, reach, mirror)
-        # The inverse of R(a) is R(-a); R(a) F is its own.
-        back = torch.where(turn.mirrored, turn.angle, -turn.angle)
-        aligned = turned(others, back, turn.mirrored).view(len(rows), m, -1)
+        aligned = turned_back(others, turn.angle, turn.mirrored).view(len(rows), m, -1)
         apart = aligned - own.flatten(1)[:, None]
         square = apart.square().sum(-1)
         if by == "tangent":

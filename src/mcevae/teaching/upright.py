@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.teaching.graph import Graph
-from mcevae.teaching.rings import turned, turns
+from mcevae.teaching.rings import turned, turned_back, turns
 from mcevae.teaching.synchronise import Edges, synchronise
 
 
@@ -91,8 +91,7 @@ def mean_picture(
     mirrored: Bool[Tensor, " n"],
 ) -> Float[Tensor, "c rings angles"]:
     """Mean of images after each is turned back by its pose."""
-    # The inverse of R(a) is R(-a); R(a) F is its own.
-    return turned(rings, torch.where(mirrored, angle, -angle), mirrored).mean(0)
+    return turned_back(rings, angle, mirrored).mean(0)
 
 
 def moved(

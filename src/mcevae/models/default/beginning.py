@@ -17,7 +17,7 @@ from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.described import graphs_of, steadiest
-from mcevae.teaching.graph import Described, Graph, describe
+from mcevae.teaching.graph import CHUNK, Described, Graph, describe, describe_pixels
 from mcevae.teaching.noisy import noisy_start
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
@@ -27,9 +27,6 @@ T = TypeVar("T")
 
 SLIGHT = math.radians(12)
 """Canonical images may still be turned this far from each other."""
-
-CHUNK = 500
-"""Images that are floats at a time."""
 
 EXAMPLES = 6000
 """Images whose graph gives the first pieces of class averages."""
@@ -202,9 +199,7 @@ def described(
         group: of the poses.
         track: wraps the list of parts of the work.
     """
-    rows = [slice(begin, begin + CHUNK) for begin in range(0, len(pixels), CHUNK)]
-    parts = (to_float(pixels[each]) for each in track(rows))
-    return describe(parts, group, config.data.background_level)
+    return describe_pixels(pixels, group, config.data.background_level, track)
 
 
 def graph_start(

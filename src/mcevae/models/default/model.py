@@ -30,6 +30,7 @@ from mcevae.models.contract import Model, Output, Teacher, Terms
 from mcevae.models.default.simulated import Simulated
 from mcevae.models.distributions import GaussianLatent
 from mcevae.models.nets import CodeDecoder, CodeEncoder, HypothesisNet
+from mcevae.models.room import Room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class HypothesisPosterior:
     variation: Normal
 
 
-class DefaultModel(Model[HypothesisPosterior]):
+class DefaultModel(Room, Model[HypothesisPosterior]):
     """A mixture over clusters and poses.
 
     z_c holds the logarithms of the responsibilities. So `canonical` and `decode` take a pure
@@ -109,26 +110,8 @@ class DefaultModel(Model[HypothesisPosterior]):
         self.register_buffer("angles", angles)
         self.register_buffer("mirrored", mirrored, persistent=False)
         self.register_buffer("allowed", within(angles, support[0], step).float())
-        self.clusters = net.shape[0]
+        self.room = self.clusters = net.shape[0]
         self.simulated: Simulated | None = None
-
-    def use(self, clusters: int) -> None:
-        """Use only the first K of the clusters that the network was built for.
-
-        Raises:
-            ValueError: K is below 1, or above the number that the network was built for.
-        """
-        if not 1 <= clusters <= self.net.shape[0]:
-            raise ValueError(f"The network has 1 to {self.net.shape[0]} clusters, not {clusters}")
-        self.clusters = clusters
-
-    def get_extra_state(self) -> Tensor:
-        """Return K, which checkpoints keep with the weights."""
-        return torch.tensor(self.clusters)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Load K from what `get_extra_state` gave."""
-        self.use(int(state))
 
     def logits(
         self, x: Float[Tensor, "B C H W"]

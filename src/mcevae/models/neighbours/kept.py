@@ -12,6 +12,7 @@ from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import begin_with_averages, begin_with_graph, hidden
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
 from mcevae.teaching.graph import describe
+from mcevae.teaching.rings import turned_back
 from mcevae.teaching.tangent import penalty_of
 
 LEAST = 10
@@ -96,7 +97,7 @@ def keep(
         rings, average = averaged(model, pixels[used], angle[used], sign[used])
         model.averages[k] = average
         own, slots = used[:count], slice(slot, slot + count)
-        back = model.turned_back(rings, angle[used].to(device), sign[used].to(device))
+        back = turned_back(rings, angle[used].to(device), sign[used].to(device))
         model.rings[k] = mean = back.mean(0) / back.mean(0).norm().clamp_min(1e-6)
         model.rings[slots], model.cluster[slots] = rings[:count], k
         model.angle[slots], model.mirrored[slots] = angle[own].to(device), sign[own].to(device)

@@ -26,8 +26,9 @@ from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Model, Output, Teacher, Terms, assemble
 from mcevae.models.likelihood import bce
+from mcevae.models.room import Room
 from mcevae.teaching.graph import describe, reach_of
-from mcevae.teaching.rings import ANGLES, RINGS, most_alike, turned
+from mcevae.teaching.rings import ANGLES, RINGS, most_alike, turned_back, undone
 from mcevae.teaching.tangent import nearest_of
 from mcevae.teaching.upright import moved
 
@@ -56,7 +57,7 @@ class Nearest:
     distance: Float[Tensor, "B M"]
 
 
-class NeighbourModel(Model[Nearest]):
+class NeighbourModel(Room, Model[Nearest]):
     """Places images by their nearest neighbours among kept exemplars.
 
     z_c holds the logarithms of the responsibilities; `canonical` draws the likeliest cluster.
@@ -101,9 +102,9 @@ class NeighbourModel(Model[Nearest]):
         background: float = 0.0,
     ) -> None:
         super().__init__()
-        self.group, self.background, self.room = group, background, room
+        self.group, self.background = group, background
         self.reach, self.teaching = reach_of(half_width), teaching
-        self.clusters = room
+        self.room = self.clusters = room
         channels, slots = shape[0], room + EXEMPLARS
         # Nothing is trained: the averages are weights only in that images are drawn with them.
         self.averages = nn.Parameter(torch.zeros(room, *shape), requires_grad=False)
@@ -114,24 +115,6 @@ class NeighbourModel(Model[Nearest]):
         self.register_buffer("mirrored", torch.zeros(slots, dtype=torch.bool))
         self.register_buffer("penalty", torch.ones(7))
         self.register_buffer("basis", torch.zeros(variation, channels * RINGS * ANGLES))
-
-    def use(self, clusters: int) -> None:
-        """Use only the first K of the clusters that there is room for.
-
-        Raises:
-            ValueError: K is below 1, or above the room.
-        """
-        if not 1 <= clusters <= self.room:
-            raise ValueError(f"There is room for 1 to {self.room} clusters, not {clusters}")
-        self.clusters = clusters
-
-    def get_extra_state(self) -> Tensor:
-        """Return K, which checkpoints keep with the exemplars."""
-        return torch.tensor(self.clusters)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Load K from what `get_extra_state` gave."""
-        self.use(int(state))
 
     def nearest(
         self, rings: Float[Tensor, "B c rings angles"]
@@ -158,8 +141,7 @@ class NeighbourModel(Model[Nearest]):
             penalty=torch.diag(self.penalty),
         )
         index = known[found]
-        # Images are turned onto exemplars. The inverse of R(a) is R(-a); R(a) F is its own.
-        onto = torch.where(turn.mirrored, turn.angle, -turn.angle)
+        onto = undone(turn.angle, turn.mirrored)  # images are turned onto exemplars
         own = self.angle[index].flatten(), self.mirrored[index].flatten()
         angle, mirrored = (each.view_as(index) for each in moved(onto, turn.mirrored, *own))
         return Nearest(index=index, distance=distance), angle, mirrored
@@ -196,16 +178,6 @@ class NeighbourModel(Model[Nearest]):
         offset = (weight * apart).sum(1) / weight.sum(1)
         return wrapped(middle[:, 0] + offset), sign[:, 0]
 
-    def turned_back(
-        self,
-        rings: Float[Tensor, "B c rings angles"],
-        angle: Float[Tensor, " B"],
-        mirrored: Bool[Tensor, " B"],
-    ) -> Float[Tensor, "B c rings angles"]:
-        """Turn images on rings back by their poses."""
-        # The inverse of R(a) is R(-a); R(a) F is its own.
-        return turned(rings, torch.where(mirrored, angle, -angle), mirrored)
-
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
@@ -238,7 +210,7 @@ class NeighbourModel(Model[Nearest]):
             self.group.from_parameters(torch.cat([angle[:, None], known.rest], 1)), mirrored
         )
         z_c = responsibilities.clamp_min(1e-6).log()
-        back = self.turned_back(known.rings, angle, mirrored)
+        back = turned_back(known.rings, angle, mirrored)
         z = (back - self.rings[cluster]).flatten(1) @ self.basis.mT
         canonical = self.canonical(z_c, z)
         return Output(

@@ -16,16 +16,15 @@ from mcevae.images.arrays import to_float
 from mcevae.images.background import border
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
-from mcevae.runs.infer import Embedding, joined, outputs, taken
+from mcevae.runs.infer import Embedding, in_another_pose, joined, outputs, taken
 from mcevae.runs.trust.links import edges_of, links
 from mcevae.runs.trust.motions import beyond_reach, mirror_images
 from mcevae.teaching.averages import noise_variance, pooled
-from mcevae.teaching.graph import describe, invariant_graph, reach_of
+from mcevae.teaching.graph import CHUNK, describe_pixels, invariant_graph, reach_of
 
 SAMPLE = 2_000
 """Training images that are looked at, at most."""
 NEIGHBOURS = 15
-CHUNK = 500
 FOLDS, TREES = 3, 60
 SEED = 0
 
@@ -101,9 +100,7 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     labels = found.cluster.numpy()
     group: MatrixGroup = model.group
     half_width = config.support.half_widths(group)[0] if group.polar else 0.0
-    rings = describe(
-        (to_float(part) for part in pixels.split(CHUNK)), group, config.data.background_level
-    ).rings
+    rings = describe_pixels(pixels, group, config.data.background_level).rings
     reach, mirror = reach_of(half_width), group.mirrors
     graph = invariant_graph(rings, min(NEIGHBOURS, len(pixels) - 1), reach=reach, mirror=mirror)
     own = links(edges_of(graph), labels, clusters)
@@ -140,12 +137,11 @@ def seen(
     generator = torch.Generator().manual_seed(SEED)
     first, second, back = [], [], []
     for x, out in outputs(model, pixels):
-        inverse = group.inverse(out.element)
-        target = group.sample((len(x),), support, generator=generator).to(x.device)
-        moved = warp(x, group.compose(target, inverse), background=background)
+        moved = in_another_pose(x, out.element, group, support, background, generator)
         with torch.inference_mode():
             second.append(model(moved, sample=False).responsibilities.argmax(1).cpu())
-        back.append(pooled(warp(x, inverse, background=background)).cpu() - background)
+        upright = warp(x, group.inverse(out.element), background=background)
+        back.append(pooled(upright).cpu() - background)
         first.append(taken(out))
     return joined(first), torch.cat(second).numpy(), torch.cat(back)
 
