@@ -22,7 +22,7 @@ class Room:
             ValueError: K is below 1, or above the room.
         """
         if not 1 <= clusters <= self.room:
-            raise ValueError(f"There is room for 1 to {self.room} clusters, not {clusters}")
+            raise ValueError(f"The model has 1 to {self.room} clusters, not {clusters}")
         self.clusters = clusters
 
     def get_extra_state(self) -> Tensor:
