@@ -112,6 +112,7 @@ def test_the_number_of_shapes_is_found(count: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Clusters")  # of so few images
+@pytest.mark.filterwarnings("ignore:.*clusters are the most")
 @pytest.mark.parametrize(("most", "images"), [(2, 200), (4, 200), (30, 5)])
 def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
     most: int, images: int
@@ -120,6 +121,25 @@ def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
     found = clustered(some, None, most=most, neighbours=3, restarts=1)
     assert 2 <= found.clusters <= min(most, images)
     assert found.labels.max() < found.clusters
+
+
+def test_it_is_said_if_the_largest_number_that_was_tried_is_taken() -> None:
+    with pytest.warns(UserWarning, match="^3 clusters are the most that are tried"):
+        clustered(shapes(5), None, most=3, neighbours=10, restarts=1)
+
+
+def test_of_numbers_of_clusters_that_fit_as_well_restarts_choose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def split(points: np.ndarray, clusters: int, seed: int, starts: int) -> np.ndarray:
+        return np.roll(np.arange(30) * clusters // 30, 0 if clusters == 4 else 3 * seed)
+
+    monkeypatch.setattr(cluster, "_split", split)
+    nothing = [np.zeros((30, 2))] * 2
+    edges = np.array([[a, b] for a in range(30) for b in range(a)])  # all of them
+    assert cluster._best_count(nothing, edges, 6, [0, 1]) == 2  # modularity is worth more
+    monkeypatch.setattr(cluster, "TIE", 1.0)
+    assert cluster._best_count(nothing, edges, 6, [0, 1]) == 4
 
 
 def test_two_clusters_of_one_shape_are_reported() -> None:

@@ -4,6 +4,7 @@ The commands import the modules that need torch only when they run. This keeps `
 """
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit code 2: an error that the user can fix; 1: training failed; 130 and 143: stopped by Ctrl-C
     and by the signal TERM.
     """
+    # Threads that wait for each other at full speed are many times slower if another program needs
+    # a core (docs/performance.md). OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, TextIOWrapper):  # names of files may be any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     with naming(as_flag), ended_by_term():

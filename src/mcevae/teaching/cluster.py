@@ -22,13 +22,14 @@ from torch import Tensor
 
 from mcevae.images.arrays import require
 from mcevae.teaching.graph import Graph
-from mcevae.teaching.joining import steadier
+from mcevae.teaching.joining import agreed, steadier
 from mcevae.teaching.layout import laid_out, umap_edges
 
 LAYOUT_DIM = 5
-LAYOUT_EPOCHS = 200  # UMAP's own number for large sets; 500 gives the same accuracy
+LAYOUT_EPOCHS = 50  # UMAP takes 200 to 500; on 11 sets of images, 50 gave the same accuracy
 MIXTURE_STARTS = 5
 SEARCH_STARTS = 2  # for each K that is tried: a single start is sometimes poor, five take long
+TIE = 0.002  # of modularity: numbers of clusters that it cannot tell apart
 ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
 
 
@@ -58,8 +59,9 @@ def start_clusters(
     """Sort images into K clusters, without labels and without a model.
 
     If K is not given, the K with the largest modularity on the neighbour graph is taken (mean of
-    the restarts). Modularity falls when similar images are split into two clusters. The result is a
-    guide: the same things in two slants may count as two.
+    the restarts); if several are as good, the one on which restarts agree best. Modularity falls
+    when similar images are split into two clusters. The result is a guide: the same things in two
+    slants may count as two. A `UserWarning` says if it is the largest K that was tried.
 
     A mixture splits large clusters before it finds small ones. If restarts agree better on clusters
     that are joined from pieces (`teaching.joining`), these are taken.
@@ -97,6 +99,12 @@ def start_clusters(
     if K is None:
         assert graph is not None  # it was required above
         K = _best_count(layouts, _edges(graph.index), min(most, n), starts)
+        if most == K:
+            warnings.warn(
+                f"{K} clusters are the most that are tried; if there are more kinds, give their "
+                "number.",
+                stacklevel=2,
+            )
     split = _k_means if graph is None else _split
     labels = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
     if graph is not None:
@@ -159,16 +167,21 @@ def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
 
 
 def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
-    """The K from 2 to `most` with the largest modularity, mean over the layouts (N, 5)."""
+    """The K from 2 to `most` with the largest modularity, mean over the layouts (N, 5).
 
-    def modularity(clusters: int) -> float:
-        total = 0.0
-        for points, seed in zip(layouts, seeds, strict=True):
-            labels = _split(points, clusters, seed, SEARCH_STARTS)
-            total += np.trace(_beyond_chance(labels, edges, clusters))
-        return total
-
-    return max(range(2, most + 1), key=modularity)
+    Of several that differ by less than `TIE`, the one on which the layouts agree best.
+    """
+    modularity, agreement = {}, {}
+    for K in range(2, most + 1):
+        labels = [
+            _split(points, K, seed, SEARCH_STARTS)
+            for points, seed in zip(layouts, seeds, strict=True)
+        ]
+        modularity[K] = np.mean([np.trace(_beyond_chance(label, edges, K)) for label in labels])
+        agreement[K] = agreed(labels) if len(labels) > 1 else 0.0
+    best = max(modularity.values())
+    tied = [K for K, value in modularity.items() if value > best - TIE]
+    return max(tied, key=lambda K: (round(agreement[K], 2), modularity[K]))
 
 
 def _edges(indices: Int64[Tensor, "n k"]) -> np.ndarray:

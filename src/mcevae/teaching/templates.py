@@ -38,9 +38,9 @@ from mcevae.teaching.rings import Track
 LONGER_SIDE = 28  # pixels, at most: finer detail says little about a pose
 RADIUS, BLUR = 0.475, 0.025  # radius of the disc and width of the Gaussian, image sides
 CHUNK, PIECE = 2000, 100  # images with posteriors, with full pixels, at a time
-BATCH = 4000  # smallest number of images in a step, if there are so many
+BATCH, LAST_BATCH = 3000, 6000  # images in a step, if there are so many
 BETAS = (20.0, 100.0)  # first and last beta, for images of norm one
-COOLING, FLAT, PLACED, LAST = 15, 4, 12, 6  # numbers of steps; LAST ones use all images
+COOLING, FLAT, PLACED, LAST = 15, 4, 12, 6  # numbers of steps; LAST ones use more images
 PULL, SHARPNESS = 0.1, 15.0  # likeness to others: weight for each image, inverse width
 
 
@@ -73,7 +73,7 @@ def start_poses(
 ) -> Start:
     """Find a pose for every image, without labels.
 
-    The time grows with subset x templates x angles.
+    The time grows with templates x angles, and with the number of images that get a pose.
 
     Args:
         pixels: (N, C, H, W), 0 to 255. The computation runs on their device.
@@ -184,13 +184,12 @@ class _Mixture:
         return warp(copies, SO2().from_parameters(angles.reshape(-1, 1)))[:, 0, self.disc]
 
     def fit(self, x: Tensor, track: Track) -> None:
-        """Run EM on images x (N, P). Most steps use a random half of them, the last steps all."""
+        """Run EM on images x (N, P). Each step uses some of them, drawn at random."""
         cooling = [BETAS[0] * (BETAS[1] / BETAS[0]) ** (i / (COOLING - 1)) for i in range(COOLING)]
-        half = min(len(x), max(BATCH, len(x) // 2))
         for step in track(range(COOLING + FLAT + PLACED + LAST)):
             placed = step - COOLING - FLAT
             beta = cooling[min(step, COOLING - 1)]
-            batch = self._draw(x, half if placed < PLACED else len(x))
+            batch = self._draw(x, BATCH if placed < PLACED else LAST_BATCH)
             self._update(batch, beta)
             if placed >= 0:
                 self._place(
