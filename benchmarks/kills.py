@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from common import RESULTS, write_results
 from PIL import Image
 from pyarrow import csv, parquet
@@ -136,13 +137,15 @@ class Task(ABC):
         return process
 
     def finish(self, made: Path) -> float:
-        """Let the command come to its end; the seconds that it took."""
-        started = time.perf_counter()
-        process = self.start(made)
+        """Let the command come to its end; the seconds of the processor that it took."""
+        process, taken = self.start(made), 0.0
+        while process.is_alive():
+            taken = max(taken, cpu(process.pid))
+            time.sleep(0.02)
         process.join()
         said = (self.folder / "log.txt").read_text()[-2000:]
         assert process.exitcode == 0, f"{self.arguments(made)} ended with {said}"
-        return time.perf_counter() - started
+        return taken
 
     def half_written(self) -> dict[str, Path]:
         """Temporary files by the name of the file they would become; never two for one."""
@@ -160,15 +163,16 @@ class Task(ABC):
 
         Args:
             aimed: whether to wait for the next write after the moment.
-            moment: seconds after the start.
+            moment: seconds of the processor after the start, whatever else the machine does.
             wait: seconds between the beginning of that write and the kill.
         """
         process = self.start(self.made)
         mine = f".{process.pid}.tmp"
-        due = time.perf_counter() + moment
+        due = False
         while process.is_alive():
-            if time.perf_counter() < due:
-                time.sleep(0.001)
+            due = due or cpu(process.pid) >= moment
+            if not due:
+                time.sleep(0.002)
             elif not aimed or any(name.endswith(mine) for name in self.written_now()):
                 time.sleep(wait * aimed)
                 process.kill()
@@ -197,6 +201,15 @@ class Task(ABC):
     @abstractmethod
     def places(self) -> list[Path]:
         """Folders that the command writes into."""
+
+
+def cpu(pid: int | None) -> float:
+    """Seconds of the processor that a process has taken; 0 if it has ended."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
 
 
 def kind(name: str) -> str:
@@ -368,8 +381,6 @@ def harass(task: Task, kills: int, moments: random.Random) -> Iterator[dict[str,
     """
     started = time.perf_counter()
     seconds = task.finish(task.named("unbroken"))
-    if isinstance(task, Training):  # of its training; scoring and report come after it
-        seconds = read_log(task.named("unbroken"))[-1]["seconds"] + 1
     done = 0
     while done < kills:
         aimed = moments.random() < AIMED
@@ -459,7 +470,7 @@ def tasks_in(base: Path) -> dict[str, Task]:
     return {
         "fit --preset paper": Training(base / "paper", flags=paper, source=learned),
         # Of this one, the first half is needed before there is anything to go on with.
-        "fit": Training(base / "default", 1.0, flags=default, source=learned, staged=True),
+        "fit": Training(base / "default", 0.9, flags=default, source=learned, staged=True),
         "predict": Prediction(base / "table", run=run, source=source),
         "predict --canonical": Prediction(
             base / "pictures", run=run, source=few, ending=".csv", pictures=True
