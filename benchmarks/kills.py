@@ -57,6 +57,8 @@ PART = 100
 """Images of a part of `predict`, so that there are many."""
 AIMED = 0.6
 """Share of the kills that are aimed at a write."""
+EARLY = 0.2
+"""Share of the lives of a training that have a first answer: it takes as long as all the rest."""
 LONGEST = 0.001
 """Seconds that a kill waits at most once a write that it is aimed at has begun."""
 COMMANDS = ("fit --preset paper", "fit", "predict", "predict --canonical")
@@ -68,8 +70,14 @@ DEFAULT = """--rotations 8 --hidden 32 --templates 8 --subset 100 --neighbours 8
 --redraws 2"""
 
 
-def live(arguments: list[str], log: Path) -> None:
-    """Be `mcevae` with these arguments, in a process of its own."""
+def live(arguments: list[str], log: Path, early: bool) -> None:
+    """Be `mcevae` with these arguments, in a process of its own.
+
+    Args:
+        arguments: of the command line.
+        log: gets what it says.
+        early: whether a training of few images has a first answer, too.
+    """
     import torch
 
     from mcevae import cli
@@ -83,7 +91,8 @@ def live(arguments: list[str], log: Path) -> None:
     torch.set_num_threads(1)
     Source.part_size = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
-    first.LEAST_IMAGES = FEW // 2  # so that there is a first answer, too
+    if early:
+        first.LEAST_IMAGES = FEW // 2
     cli.main(arguments)
 
 
@@ -127,12 +136,12 @@ class Task(ABC):
     def compare(self) -> None:
         """What was made is what the unbroken command made."""
 
-    def start(self, made: Path) -> BaseProcess:
+    def start(self, made: Path, early: bool = False) -> BaseProcess:
         """Begin a life of the command."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(LOADED)
         log = self.folder / "log.txt"
-        process = context.Process(target=live, args=(self.arguments(made), log))
+        process = context.Process(target=live, args=(self.arguments(made), log, early))
         process.start()
         return process
 
@@ -158,15 +167,16 @@ class Task(ABC):
             found[name] = path
         return found
 
-    def kill(self, aimed: bool, moment: float, wait: float) -> bool:
+    def kill(self, aimed: bool, moment: float, wait: float, early: bool) -> bool:
         """Begin a life and end it; whether it had not come to its end before.
 
         Args:
             aimed: whether to wait for the next write after the moment.
             moment: seconds of the processor after the start, whatever else the machine does.
             wait: seconds between the beginning of that write and the kill.
+            early: see `live`.
         """
-        process = self.start(self.made)
+        process = self.start(self.made, early)
         mine = f".{process.pid}.tmp"
         due = False
         while process.is_alive():
@@ -385,7 +395,7 @@ def harass(task: Task, kills: int, moments: random.Random) -> Iterator[dict[str,
     while done < kills:
         aimed = moments.random() < AIMED
         moment, wait = moments.uniform(0, task.reach * seconds), moments.uniform(0, LONGEST)
-        killed = task.kill(aimed, moment, wait)
+        killed = task.kill(aimed, moment, wait, moments.random() < EARLY)
         done += killed
         complete = task.check() or not killed
         if not complete and done < kills:
