@@ -97,8 +97,10 @@ def test_the_explorer_changes_to_the_last_answer_by_itself(
         page.goto(f"http://{host}:{port}")
         expect(page.locator("#stage")).to_contain_text("First answer.")
         expect(page.locator(".group").first).to_be_visible()
+        expect(page.get_by_role("button", name="Split")).to_have_count(0)  # it would be refused
         end_first_answer(training)  # as a training does when it has ended
         expect(page.locator("#stage")).to_contain_text("Final answer.")
+        expect(page.get_by_role("button", name="Split").first).to_be_visible()
     errors.clear()  # the reload breaks off a request, or none
 
 
