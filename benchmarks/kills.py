@@ -50,7 +50,9 @@ LOADED = [
         f"mcevae.{name}"
         for name in ("cli", "training.loop", "pages.report", "predicting.predictor", "runs.metrics")
     ),
+    *("mcevae.models.default", "mcevae.models.paper", "mcevae.models.neighbours"),
     *("torch._dynamo", "tensorboardX"),  # the optimizer and the log import them
+    *("umap.umap_", "sklearn.mixture", "matplotlib.backends.backend_agg"),
 ]
 """What the process that all others are forked from has imported."""
 PART = 100
