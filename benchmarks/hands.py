@@ -47,10 +47,11 @@ APART = ("10", "11")
 """Groups that only the command line changes."""
 PAUSE = 0.2
 """Seconds that a client waits at most between two changes."""
-AHEAD = 8
+AHEAD = 10
 """Changes that the clients ask for, at most, for each one of the command line: it is slower."""
 LOADED = ["mcevae.cli", "mcevae.runs.run", "mcevae.runs.infer", "mcevae.pages.serve"]
 LOADED += ["mcevae.pages.gallery", "mcevae.pages.listen", "mcevae.teaching.layout", "httpx"]
+LOADED += ["mcevae.models.default", "mcevae.models.paper", "torch._dynamo", "sklearn.mixture"]
 """What the process that the commands are forked from has imported."""
 
 Change = Callable[[Collections], Collections]
