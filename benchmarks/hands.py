@@ -45,8 +45,14 @@ CHANGES = ("rename", "rename", "merge", "split", "undo")
 CLUSTERS = 12
 APART = ("10", "11")
 """Groups that only the command line changes."""
-PAUSE = 0.8
-"""Seconds that a client waits at most between two changes; a command takes about a second."""
+PAUSE = 0.2
+"""Seconds that a client waits at most between two changes."""
+AHEAD = 10
+"""Changes that the clients ask for, at most, for each one of the command line: it is slower."""
+LOADED = ["mcevae.cli", "mcevae.runs.run", "mcevae.runs.infer", "mcevae.pages.serve"]
+LOADED += ["mcevae.pages.gallery", "mcevae.pages.listen", "mcevae.teaching.layout", "httpx"]
+LOADED += ["mcevae.models.default", "mcevae.models.paper", "torch._dynamo", "sklearn.mixture"]
+"""What the process that the commands are forked from has imported."""
 
 Change = Callable[[Collections], Collections]
 
@@ -66,6 +72,11 @@ class Ledger:
     commands: list[Change] = field(default_factory=list)
     told: Counter = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keeps_up(self) -> bool:
+        """Whether the command line has made enough changes beside those of the clients."""
+        with self.lock:
+            return sum(self.told.values()) < AHEAD * (len(self.commands) + 1)
 
     def note(self, old: str, change: Change | str, new: str) -> None:
         """Write down an accepted change of a client; a change is a version if it is an undo."""
@@ -92,6 +103,8 @@ class Client:
                 while left():
                     state = self.step(web, state)
                     time.sleep(self.draws.uniform(0, PAUSE))
+                    while left() and not self.ledger.keeps_up():
+                        time.sleep(PAUSE)
         except BaseException as error:
             self.failed.append(error)
             raise
@@ -210,7 +223,7 @@ def main() -> None:
         run = Path(name) / "run"
         cli.main([*FIT.split(), "--clusters", str(CLUSTERS), "--out", str(run)])
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["mcevae.cli", "mcevae.runs.run", "mcevae.runs.infer"])
+        context.set_forkserver_preload(LOADED)
         opened = TrainedRun.open(run)
         data = opened.data()
         explorer = Explorer(run=opened, gallery=hang(opened, data))

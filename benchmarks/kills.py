@@ -7,8 +7,12 @@ the command line and is ended by SIGKILL: some at a moment drawn at random, othe
 next write of a file after one. Settings are tiny and writes frequent. After every kill, what is on
 the disk is read and checked; then the command goes on. In the end weights, losses and tables must
 be those of the unbroken command, number by number. The first thing that is not as it must be ends
-the benchmark with an error. Writes results/kills.json. `--only "fit"` kills that command alone, and
-keeps what the file has of the others.
+the benchmark with an error.
+
+Each command is killed so often, and results/kills.json says into what. It is written whenever a
+run or a table has come to its end and was compared. Start the benchmark again and it makes the
+kills that are still missing; `--anew` forgets what the file has. `--only "fit"` kills that command
+alone.
 """
 
 import argparse
@@ -22,6 +26,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -29,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from common import RESULTS, write_results
 from PIL import Image
 from pyarrow import csv, parquet
@@ -44,29 +50,42 @@ LOADED = [
         f"mcevae.{name}"
         for name in ("cli", "training.loop", "pages.report", "predicting.predictor", "runs.metrics")
     ),
+    *("mcevae.models.default", "mcevae.models.paper", "mcevae.models.neighbours"),
     *("torch._dynamo", "tensorboardX"),  # the optimizer and the log import them
+    *("umap.umap_", "sklearn.mixture", "matplotlib.backends.backend_agg"),
 ]
 """What the process that all others are forked from has imported."""
 PART = 100
 """Images of a part of `predict`, so that there are many."""
 AIMED = 0.6
 """Share of the kills that are aimed at a write."""
+EARLY = 0.2
+"""Share of the lives of a training that have a first answer: it takes as long as all the rest."""
 LONGEST = 0.001
 """Seconds that a kill waits at most once a write that it is aimed at has begun."""
-SHARES = {"fit --preset paper": 0.4, "fit": 0.2, "predict": 0.2, "predict --canonical": 0.2}
-"""Which share of the kills each command gets."""
-TINY = "--limit 300 --batch-size 20 --checkpoint-minutes 0.0002"
+COMMANDS = ("fit --preset paper", "fit", "predict", "predict --canonical")
+FEW = 200
+"""Images that trainings learn from, and are scored on. The time of a life is that of its start."""
+TINY = "--batch-size 20 --checkpoint-minutes 0.0002"
 PAPER = "--preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
-DEFAULT = "--rotations 24 --hidden 32 --templates 8 --subset 200 --grouping kmeans"
+DEFAULT = """--rotations 8 --hidden 32 --templates 8 --subset 100 --neighbours 8 --restarts 2
+--redraws 2"""
 
 
-def live(arguments: list[str], log: Path) -> None:
-    """Be `mcevae` with these arguments, in a process of its own."""
+def live(arguments: list[str], log: Path, early: bool) -> None:
+    """Be `mcevae` with these arguments, in a process of its own.
+
+    Args:
+        arguments: of the command line.
+        log: gets what it says.
+        early: whether a training of few images has a first answer, too.
+    """
     import torch
 
     from mcevae import cli
     from mcevae.images.sources.contract import Source
     from mcevae.teaching import layout
+    from mcevae.training import first
 
     with log.open("a") as file:
         for stream in (1, 2):
@@ -74,6 +93,8 @@ def live(arguments: list[str], log: Path) -> None:
     torch.set_num_threads(1)
     Source.part_size = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
+    if early:
+        first.LEAST_IMAGES = FEW // 2
     cli.main(arguments)
 
 
@@ -83,12 +104,14 @@ class Task(ABC):
 
     Attributes:
         folder: of all that it writes.
+        reach: share of the time of the unbroken command in which a kill is due, from its start.
         attempt: number of the run or table that is being made.
         killed: how many kills fell where: into the write of a file, or between writes.
         stages: how many kills fell into which stage, of a training that has stages.
     """
 
     folder: Path
+    reach: float = 0.5
     attempt: int = 0
     killed: Counter = field(default_factory=Counter)
     stages: Counter = field(default_factory=Counter)
@@ -115,23 +138,25 @@ class Task(ABC):
     def compare(self) -> None:
         """What was made is what the unbroken command made."""
 
-    def start(self, made: Path) -> BaseProcess:
+    def start(self, made: Path, early: bool = False) -> BaseProcess:
         """Begin a life of the command."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(LOADED)
         log = self.folder / "log.txt"
-        process = context.Process(target=live, args=(self.arguments(made), log))
+        process = context.Process(target=live, args=(self.arguments(made), log, early))
         process.start()
         return process
 
     def finish(self, made: Path) -> float:
-        """Let the command come to its end; the seconds that it took."""
-        started = time.perf_counter()
-        process = self.start(made)
+        """Let the command come to its end; the seconds of the processor that it took."""
+        process, taken = self.start(made), 0.0
+        while process.is_alive():
+            taken = max(taken, cpu(process.pid))
+            time.sleep(0.02)
         process.join()
         said = (self.folder / "log.txt").read_text()[-2000:]
         assert process.exitcode == 0, f"{self.arguments(made)} ended with {said}"
-        return time.perf_counter() - started
+        return taken
 
     def half_written(self) -> dict[str, Path]:
         """Temporary files by the name of the file they would become; never two for one."""
@@ -144,20 +169,22 @@ class Task(ABC):
             found[name] = path
         return found
 
-    def kill(self, aimed: bool, moment: float, wait: float) -> bool:
+    def kill(self, aimed: bool, moment: float, wait: float, early: bool) -> bool:
         """Begin a life and end it; whether it had not come to its end before.
 
         Args:
             aimed: whether to wait for the next write after the moment.
-            moment: seconds after the start.
+            moment: seconds of the processor after the start, whatever else the machine does.
             wait: seconds between the beginning of that write and the kill.
+            early: see `live`.
         """
-        process = self.start(self.made)
+        process = self.start(self.made, early)
         mine = f".{process.pid}.tmp"
-        due = time.perf_counter() + moment
+        due = False
         while process.is_alive():
-            if time.perf_counter() < due:
-                time.sleep(0.001)
+            due = due or cpu(process.pid) >= moment
+            if not due:
+                time.sleep(0.002)
             elif not aimed or any(name.endswith(mine) for name in self.written_now()):
                 time.sleep(wait * aimed)
                 process.kill()
@@ -188,6 +215,15 @@ class Task(ABC):
         """Folders that the command writes into."""
 
 
+def cpu(pid: int | None) -> float:
+    """Seconds of the processor that a process has taken; 0 if it has ended."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
+
+
 def kind(name: str) -> str:
     """What a file is, whatever its attempt and number."""
     path = Path(name)
@@ -202,11 +238,13 @@ class Training(Task):
 
     Attributes:
         flags: of `fit`.
+        source: of the images.
         staged: whether it learns poses before clusters.
         seen: epoch and step that the last checkpoint of the present attempt had.
     """
 
     flags: str = ""
+    source: Path = Path()
     staged: bool = False
     seen: tuple[int, int] = (0, 0)
 
@@ -222,7 +260,7 @@ class Training(Task):
         """See `Task`."""
         if (made / "settings.toml").exists():
             return ["resume", str(made)]
-        return ["fit", "mnist-mini", "--out", str(made), *TINY.split(), *self.flags.split()]
+        return ["fit", str(self.source), "--out", str(made), *TINY.split(), *self.flags.split()]
 
     def note_stage(self) -> None:
         """See `Task`. The last checkpoint says how far the training had come."""
@@ -347,32 +385,45 @@ class Prediction(Task):
             self.compared["pictures"] += len(same)
 
 
-def harass(task: Task, kills: int, moments: random.Random) -> dict[str, Any]:
-    """Kill a task so often, compare whatever comes to an end, and say what was done."""
+def harass(task: Task, kills: int, moments: random.Random) -> Iterator[dict[str, Any]]:
+    """Kill a task so often, and compare whatever comes to an end.
+
+    Yields:
+        What was done so far, whenever something has come to its end.
+    """
     started = time.perf_counter()
     seconds = task.finish(task.named("unbroken"))
-    if isinstance(task, Training):  # of its training; scoring and report come after it
-        seconds = read_log(task.named("unbroken"))[-1]["seconds"] + 1
     done = 0
     while done < kills:
         aimed = moments.random() < AIMED
-        moment, wait = moments.uniform(0, seconds / 2), moments.uniform(0, LONGEST)
-        killed = task.kill(aimed, moment, wait)
+        moment, wait = moments.uniform(0, task.reach * seconds), moments.uniform(0, LONGEST)
+        killed = task.kill(aimed, moment, wait, moments.random() < EARLY)
         done += killed
-        if task.check() or not killed:
-            task.compare()
-            task.attempt += 1
-    task.finish(task.made)
-    task.compare()
-    left = [path for path in task.half_written().values() if path.is_relative_to(task.made)]
-    assert not left, f"{left} are left of processes that are no more"
-    return {
-        "kills": done,
-        "into": dict(task.killed),
-        **({"stages": dict(task.stages)} if task.stages else {}),
-        "same as unbroken": dict(task.compared),
-        "seconds": round(time.perf_counter() - started),
-    }
+        complete = task.check() or not killed
+        if not complete and done < kills:
+            continue
+        if not complete:
+            task.finish(task.made)
+        task.compare()
+        left = [path for path in task.half_written().values() if path.is_relative_to(task.made)]
+        assert complete or not left, f"{left} are left of processes that are no more"
+        task.attempt += 1
+        yield {
+            "kills": done,
+            "into": dict(task.killed),
+            "stages": dict(task.stages),
+            "same as unbroken": dict(task.compared),
+            "seconds": round(time.perf_counter() - started),
+        }
+
+
+def added(one: Any, other: Any) -> Any:
+    """Two counts, or two trees of counts, added up. None is nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict):
+        return {key: added(one.get(key), other.get(key)) for key in one | other}
+    return one + other
 
 
 def people_s_files(folder: Path, stacks: int) -> Path:
@@ -392,51 +443,66 @@ def main() -> None:
     """Harass all tasks and write down what came of it."""
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--only", action="append", choices=SHARES, help="may be given again")
+    parser.add_argument("--kills", type=int, default=100, help="of each command")
+    parser.add_argument("--only", action="append", choices=COMMANDS, help="may be given again")
+    parser.add_argument(
+        "--anew", action="store_true", help="forget the kills that were made before"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for kills.json")
     arguments = parser.parse_args()
-    moments = random.Random(arguments.seed)
+    kept = arguments.results / "kills.json"
+    old = json.loads(kept.read_text())["commands"] if kept.exists() and not arguments.anew else {}
     with tempfile.TemporaryDirectory() as name:
-        base = Path(name)
-        for task in ("paper", "default", "table", "pictures"):
-            (base / task).mkdir()
-        source = people_s_files(base / "source", 7)
-        few = people_s_files(base / "few", 1)
-        run = base / "paper" / "unbroken"
-        tasks: dict[str, Task] = {
-            "fit --preset paper": Training(
-                base / "paper", flags=f"{PAPER} --clusters 4 --epochs 8"
-            ),
-            "fit": Training(
-                base / "default", flags=f"{DEFAULT} --clusters 3 --epochs 4", staged=True
-            ),
-            "predict": Prediction(base / "table", run=run, source=source),
-            "predict --canonical": Prediction(
-                base / "pictures", run=run, source=few, ending=".csv", pictures=True
-            ),
-        }
-        chosen = arguments.only or list(SHARES)
+        tasks = tasks_in(Path(name))
+        chosen = arguments.only or list(COMMANDS)
         if "fit --preset paper" not in chosen:
-            tasks["fit --preset paper"].finish(run)  # others predict with it
-        kept = arguments.results / "kills.json"
-        found = json.loads(kept.read_text())["commands"] if arguments.only and kept.exists() else {}
+            tasks["fit --preset paper"].finish(Path(name) / "paper" / "unbroken")  # see `tasks_in`
         for what in chosen:
-            share = SHARES[what] / sum(SHARES[one] for one in chosen)
-            found[what] = harass(tasks[what], max(1, round(share * arguments.kills)), moments)
-            print(f"{what}: {json.dumps(found[what])}", flush=True)
-    total = sum(one["kills"] for one in found.values())
-    within = total - sum(one["into"].get("between writes", 0) for one in found.values())
+            before = old.get(what, {})
+            made = before.get("kills", 0)
+            if made >= arguments.kills:
+                continue
+            moments = random.Random(f"{arguments.seed} {what} {made}")
+            for found in harass(tasks[what], arguments.kills - made, moments):
+                old[what] = added(before, found)
+                store(old, arguments.seed, arguments.results)
+            print(f"{what}: {json.dumps(old[what])}", flush=True)
+
+
+def tasks_in(base: Path) -> dict[str, Task]:
+    """All commands, with their files in a folder. Tables are made by the unbroken paper's run."""
+    for name in ("paper", "default", "table", "pictures"):
+        (base / name).mkdir()
+    learned = base / "learned.npy"
+    np.save(learned, load_images("mnist-mini").train.pixels[:FEW, 0].numpy())
+    source, few = people_s_files(base / "source", 7), people_s_files(base / "few", 1)
+    run = base / "paper" / "unbroken"
+    paper, default = f"{PAPER} --clusters 4 --epochs 8", f"{DEFAULT} --clusters 3 --epochs 4"
+    return {
+        "fit --preset paper": Training(base / "paper", flags=paper, source=learned),
+        # Of this one, the first half is needed before there is anything to go on with.
+        "fit": Training(base / "default", 0.9, flags=default, source=learned, staged=True),
+        "predict": Prediction(base / "table", run=run, source=source),
+        "predict --canonical": Prediction(
+            base / "pictures", run=run, source=few, ending=".csv", pictures=True
+        ),
+    }
+
+
+def store(commands: dict[str, Any], seed: int, folder: Path) -> None:
+    """Write down what was done so far."""
+    total = sum(one["kills"] for one in commands.values())
+    within = total - sum(one["into"].get("between writes", 0) for one in commands.values())
     content = {
-        "what": "SIGKILLs of tiny runs on mnist-mini and of predict on 1,500 images",
-        "seed": arguments.seed,
+        "what": f"SIGKILLs of tiny runs on {FEW} digits and of predict on 1,500 images",
+        "seed": seed,
         "kills": total,
         "kills within a write": within,
-        "seconds": sum(one["seconds"] for one in found.values()),
-        "commands": found,
+        "seconds": sum(one["seconds"] for one in commands.values()),
+        "commands": {what: commands[what] for what in COMMANDS if what in commands},
     }
-    print(write_results("kills", content, folder=arguments.results))
+    write_results("kills", content, folder=folder)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,16 @@ import numpy as np
 import torch
 
 from mcevae.base.errors import UserError
+from mcevae.exporting import hub
 from mcevae.models.config import PART_TYPES, PRESETS, Config
-from mcevae.models.registry import build
+from mcevae.models.own_group import OwnGroup
+from mcevae.models.registry import build, spec_of
 from mcevae.runs.checkpoint import run_file, save
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import LEVELS, Calibration
 from mcevae.runs.data import prepare_for, settle
 from mcevae.runs.infer import latent_sizes
+from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Score, write_scores
 from mcevae.training.position import TERMS, Position
 from mcevae.training.schedule import planned
@@ -68,7 +71,10 @@ def numbers(config: Config) -> Iterator[tuple[str, str, type]]:
 def base(preset: str) -> Config:
     """Small settings of a preset."""
     config = PRESETS[preset]()
+    trained = spec_of(config.model.kind).trained
     for part, settings in SMALL.items():
+        if part == "train" and not trained:
+            continue
         for name, value in settings.items():
             if hasattr(getattr(config, part), name):
                 try:
@@ -94,6 +100,41 @@ def values_of(hint: Any) -> Iterator[Any]:
             inner = WHOLE if kind is int else BROKEN
             yield from ([value] * count for value in inner)
             yield from ([low, high][:count] for low in inner[:3] for high in inner[-3:])
+        elif one is OwnGroup:
+            yield from map(own_group, (1e-300, 1e-6, 1.0, 500.0))
+
+
+def own_group(entry: float) -> dict[str, Any]:
+    """A group of people's own with as many generators as there may be, of one size of entry."""
+    places = [(row, column) for row in (0, 1) for column in (0, 1, 2)]
+    return {
+        "name": f"own_{entry:.0e}".replace("-", "m").replace("+", ""),
+        "generators": [
+            {
+                "coordinate": f"own{i}",
+                "half_width": 0.01,
+                "matrix": [[entry * ((r, c) == place) for c in range(3)] for r in range(3)],
+            }
+            for i, place in enumerate(places)
+        ],
+    }
+
+
+def ends(values: list[Any]) -> list[list[Any]]:
+    """The values of a setting that are its extremes, each as a list of values to try in turn.
+
+    Of numbers these are the least, the least above 0, and the largest one of which a run can be
+    made. Of lists of numbers: the least, the largest, and the one with the widest range. Of
+    anything else it is all of them.
+    """
+    numbers = sorted({v for v in values if type(v) in (int, float)})
+    lists = sorted(v for v in values if type(v) is list)
+    found = [[v] for v in values if type(v) not in (int, float, list)]
+    found += [[least] for least in {*numbers[:1], *[v for v in numbers if v > 0][:1]}]
+    found += [v[::-1] for v in (numbers, lists) if v]
+    if lists:
+        found += [lists[:1], [max(lists, key=lambda v: (-v[0], v[-1]))]]
+    return found
 
 
 def largest(accepts: Callable[[int], bool], least: int) -> int:
@@ -105,8 +146,13 @@ def largest(accepts: Callable[[int], bool], least: int) -> int:
     return low
 
 
-def extremes(preset: str) -> Iterator[tuple[str, Config]]:
-    """Small settings of a preset with each setting at every extreme value that is accepted."""
+def extremes(preset: str) -> Iterator[tuple[str, list[Config]]]:
+    """Small settings of a preset with each setting at every extreme value that is accepted.
+
+    Yields:
+        The part, name and value of a setting, and all settings. There may be several to try in
+        turn: a run cannot be made of all that are accepted, see `write_run`.
+    """
     usual = base(preset)
     for part, name, hint in hints(usual):
         if name in ("source", "labels", "kind"):
@@ -123,11 +169,12 @@ def extremes(preset: str) -> Iterator[tuple[str, Config]]:
         values = list(values_of(hint))
         usual_value = getattr(getattr(usual, part), name)
         if int in options(hint) and isinstance(usual_value, int):
-            values.append(largest(lambda value: made(value) is not None, usual_value))
-        for value in values:
-            config = made(value)
-            if config is not None and config != usual:
-                yield f"{preset}: {part}.{name} = {value}", config
+            values.append(largest(lambda v, made=made: made(v) is not None, usual_value))
+        for some in ends([value for value in values if made(value) is not None]):
+            configs = [config for value in some if (config := made(value)) is not None]
+            if configs[0] != usual:
+                shown = some[0]["name"] if isinstance(some[0], dict) else some[0]
+                yield f"{part}.{name} = {shown}", configs
 
 
 def images(folder: Path) -> None:
@@ -136,8 +183,19 @@ def images(folder: Path) -> None:
     np.save(folder / SOURCE, rng.integers(0, 256, (40, 20, 20)).astype(np.uint8))
 
 
+def write_begun(folder: Path, config: Config) -> bool:
+    """Write what a training leaves that was killed at once: nothing but its settings."""
+    folder.mkdir()
+    (folder / "settings.toml").write_text(config.to_toml(), "utf-8")
+    return True
+
+
 def write_run(folder: Path, config: Config) -> bool:
     """Write all files of a run with these settings, from the folder that its source is in.
+
+    Args:
+        folder: of the run.
+        config: its settings.
 
     Returns:
         False: the settings do not fit these images, or the weights would be more than `MOST_MADE`.
@@ -180,11 +238,34 @@ def write_run(folder: Path, config: Config) -> bool:
     return True
 
 
+def write_saved(folder: Path, run: Path) -> bool:
+    """Write a saved estimator that has the model of a run.
+
+    Returns:
+        True.
+    """
+    opened = TrainedRun.open(run)
+    fitted = hub.Fitted(
+        model=opened.model,
+        config=opened.settings,
+        recipe=opened.recipe,
+        calibration=opened.calibration,
+        collections=opened.collections,
+    )
+    default = opened.settings.preset == "default"
+    hub.write(folder, hub.parameters_of(opened.settings) if default else {}, fitted)
+    return True
+
+
+SAVED_NAMES = ("config.json", "model.safetensors", "README.md")
+"""What there is in the folder of a saved estimator."""
 NAMES = (
     *("best.safetensors", "last.safetensors", "settings.toml", "metrics.jsonl", "metrics.json"),
     *("calibration.json", "groups.json", "figures", "figures/curves.png", "tensorboard"),
-    *("report.html", "images.parquet", "skipped.csv", "features.safetensors"),
-    *(".lock", ".groups.json.lock"),
+    *("figures/reconstructions.png", "report.html", "images.parquet", "skipped.csv"),
+    *("features.safetensors", "averages.safetensors", ".lock", ".groups.json.lock"),
+    *("first-answer", "first-answer/best.safetensors", "first-answer/settings.toml"),
+    *("first-answer/calibration.json", "first-answer/report.html", "first-answer/figures"),
 )
 """What there can be in a run's folder."""
 

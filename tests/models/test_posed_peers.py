@@ -11,7 +11,7 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits
-from mcevae.models.peers.affine_vae import AffineVAE, TransformerVAE
+from mcevae.models.peers.affine_vae import MOST_STARTS, MOST_STEPS, AffineVAE, TransformerVAE
 from mcevae.models.peers.jrvae import JRVAE
 from mcevae.models.peers.spatial_vae import SpatialVAE
 from mcevae.models.registry import build
@@ -154,6 +154,30 @@ def test_the_search_of_affine_vae_finds_how_an_image_was_moved(
     assert out.tau.equal(again.tau)
     assert all(value.equal(state[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_no_settings_let_affine_vae_search_much_longer_than_usual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or a stranger's run could work without end on a few images."""
+    passed: list[int] = []
+    cost = AffineVAE.cost
+
+    def counted(self: AffineVAE, x: Tensor, parameters: Tensor) -> Tensor:
+        passed.append(len(x))
+        return cost(self, x, parameters)
+
+    monkeypatch.setattr(AffineVAE, "cost", counted)
+    passes: list[int] = []
+    for settings in ({}, {"search_restarts": MOST_STARTS, "search_steps": MOST_STEPS}):
+        model = build(few("affine-vae", **settings), (1, 28, 28)).eval()
+        passed.clear()
+        model(torch.rand(2, 1, 28, 28), sample=False)
+        passes.append(sum(passed))
+    assert passes[1] < 4 * passes[0]
+    for name, most in (("search_restarts", MOST_STARTS), ("search_steps", MOST_STEPS)):
+        with pytest.raises(ValueError, match="use 1 to"):
+            few("affine-vae", **{name: most + 1})
 
 
 def test_affine_vae_trains_on_upright_images_and_asks_for_them(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from fastapi.testclient import TestClient
+from playwright.sync_api import Page, expect
 
 from mcevae.pages.explorer import Explorer
 from mcevae.runs.collections import Collections
@@ -45,6 +46,31 @@ def test_who_is_behind_is_told_what_there_is_now(client: TestClient, explorer: E
         assert now == client.get("/api/groups").json()
         assert [one["name"] for one in now["groups"]] == ["0", "first", "2", "3"]
     assert client.post("/api/groups/undo", json={}).status_code == 422  # which state is it of?
+
+
+def test_a_browser_that_is_behind_shows_what_others_did_and_keeps_what_was_typed(
+    page: Page, errors: list[str], address: str, explorer: Explorer
+) -> None:
+    page.goto(address)
+    cards = page.locator(".group")
+    expect(cards.first).to_be_visible()
+    largest = max(explorer.groups()["groups"], key=lambda one: one["size"])
+    with Collections.locked(explorer.run.folder):
+        theirs = Collections.read(explorer.run.folder, 4).renamed(int(largest["id"]), "theirs")
+        theirs.write(explorer.run.folder)
+    name = cards.first.get_by_role("textbox")
+    name.fill("mine")
+    name.press("Enter")
+    said = page.locator("#said")
+    expect(said).to_contain_text(f"group {largest['name']} is now theirs. Press Name again")
+    expect(cards.first).to_have_class("group changed")
+    expect(name).to_have_value("mine")
+    name.press("Enter")
+    expect(page.get_by_role("heading", name="Group mine")).to_be_visible()
+    assert Collections.read(explorer.run.folder, 4).entries[int(largest["id"])].name == "mine"
+    said.click()
+    expect(said).to_be_hidden()
+    errors.clear()  # the browser counts the refused request as one
 
 
 def test_what_others_write_beside_an_explorer_is_not_lost(

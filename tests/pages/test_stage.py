@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Page, expect
 
+from mcevae.base.errors import UserError
 from mcevae.base.files import write_text
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS
@@ -19,7 +20,7 @@ from mcevae.pages.report import TABLE, write_report
 from mcevae.pages.serve import application
 from mcevae.pages.stage import FirstAnswer, is_first, latest, stage_of
 from mcevae.runs.run import TrainedRun
-from mcevae.training.first import FIRST, end_first_answer, shown_of
+from mcevae.training.first import FIRST, end_first_answer, has_first, shown_of
 from mcevae.training.loop import fit
 from tests.conftest import served
 
@@ -96,9 +97,22 @@ def test_the_explorer_changes_to_the_last_answer_by_itself(
         page.goto(f"http://{host}:{port}")
         expect(page.locator("#stage")).to_contain_text("First answer.")
         expect(page.locator(".group").first).to_be_visible()
+        expect(page.get_by_role("button", name="Split")).to_have_count(0)  # it would be refused
         end_first_answer(training)  # as a training does when it has ended
         expect(page.locator("#stage")).to_contain_text("Final answer.")
+        expect(page.get_by_role("button", name="Split").first).to_be_visible()
     errors.clear()  # the reload breaks off a request, or none
+
+
+def test_a_first_answer_that_leads_elsewhere_is_not_used(answer: Path, training: Path) -> None:
+    shutil.rmtree(training / FIRST)
+    (training / FIRST).symlink_to(answer)
+    before = sorted(path.name for path in answer.rglob("*"))
+    for use in (latest, has_first):
+        with pytest.raises(UserError, match="is a link or no folder"):
+            use(training)
+    end_first_answer(training)
+    assert sorted(path.name for path in answer.rglob("*")) == before
 
 
 def test_groups_of_a_first_answer_cannot_be_changed(training: Path, small_data: Splits) -> None:

@@ -39,9 +39,9 @@ class Latest:
         """Change to the run's last answer if there is one; return whether to look again."""
         if self.folder == self.run:
             return False
-        if latest(self.run) == self.folder:
-            return True
         try:
+            if latest(self.run) == self.folder:
+                return True
             self.app = self.make(self.run)
         except UserError:  # it is just being written, or training was stopped
             return True

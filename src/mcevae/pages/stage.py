@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mcevae.models.registry import spec_of
 from mcevae.runs.run import TrainedRun
-from mcevae.training.first import FIRST
+from mcevae.training.first import FIRST, first_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,12 @@ def is_first(run: TrainedRun) -> bool:
 
 
 def latest(folder: Path) -> Path:
-    """The folder of the answer that a run has now: its own, or that of its first answer."""
-    first = folder / FIRST
+    """The folder of the answer that a run has now: its own, or that of its first answer.
+
+    Raises:
+        UserError: the first answer is a link or no folder.
+    """
+    first = first_folder(folder)
     return first if (first / "calibration.json").is_file() else folder
 
 

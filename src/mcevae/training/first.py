@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mcevae.base.files import write_text
+from mcevae.base.files import real_folder, write_text
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
@@ -36,15 +36,23 @@ First = Callable[[Path, Splits, int], str]
 returns a sentence about it."""
 
 
+def first_folder(run: Path) -> Path:
+    """The folder of the first answer of a run, which may be missing.
+
+    Raises:
+        UserError: it is a link or no folder; see `real_folder`.
+    """
+    return real_folder(run / FIRST)
+
+
 def has_first(run: Path) -> bool:
-    """Return whether a run has a first answer."""
-    return (run / FIRST).is_dir()
+    """Return whether a run has a first answer; errors are those of `first_folder`."""
+    return first_folder(run).is_dir()
 
 
 def end_first_answer(run: Path) -> None:
-    """Remove the first answer of a run, because there is a better one."""
-    if has_first(run):
-        shutil.rmtree(run / FIRST, ignore_errors=True)
+    """Remove the first answer of a run, because there is a better one. A link there stays."""
+    shutil.rmtree(run / FIRST, ignore_errors=True)
 
 
 def quickly(config: Config) -> Config:
@@ -90,7 +98,7 @@ def give_first_answer(trainer: Trainer, bar: Bar, show: First | None) -> None:
     if known is None:
         learned = learned.subset(slice(COMPARED))
         config = config.changed(start={"restarts": 1})
-    folder = trainer.run / FIRST
+    folder = first_folder(trainer.run)
     given = replace(data, train=learned)
     try:
         filler, _ = filled(config, given, trainer.teacher.stop, bar, known)

@@ -1,6 +1,7 @@
 "use strict";
 // The page with a server: people change groups, drop images and move latents.
 
+const answer = document.body.dataset.stage; // first, quick or last
 const chosen = new Set(); // ids of groups marked for a merge
 const bench = { cluster: 0, z: [], tau: [], mirrored: false, busy: false, again: false };
 
@@ -23,6 +24,8 @@ function say(text, bad = false) {
   const line = document.getElementById("said");
   line.textContent = text;
   line.classList.toggle("error", bad);
+  line.title = "click to close";
+  line.onclick = () => say(""); // it covers a part of the page
 }
 
 function showGroups(groups) {
@@ -40,23 +43,59 @@ async function regroup(path, content, text) {
     showGroups(await post(`/api/groups/${path}`, { ...content, version: state.version }));
     say(text);
   } catch (error) {
-    if (error.now) showGroups(error.now);
-    say(error.message, true);
+    if (error.now) showNow(error.now, content);
+    else say(error.message, true);
   }
+}
+
+// Show what somebody else has made of the groups, and keep what was asked for in the fields.
+function showNow(groups, { group, groups: marked = [], name }) {
+  const before = new Map(state.groups.map((one) => [one.id, one]));
+  showGroups(groups);
+  const changes = whatChanged(before);
+  for (const id of changes.ids) cardOf(id)?.classList.add("changed");
+  if (name !== undefined && cardOf(group)) cardOf(group).querySelector("form input").value = name;
+  for (const id of marked) cardOf(id)?.querySelector("[type=checkbox]").click();
+  const asked = name === undefined ? "Do it again if you still want it." : `Press Name again if you still want "${name}".`;
+  say(`This was not done, because the groups were changed in another place: ${changes.text}. ${asked}`, true);
+}
+
+// How groups differ from those before, by their ids: in words, and which of them are there now.
+function whatChanged(before) {
+  const ids = [], words = [];
+  for (const one of state.groups) {
+    const old = before.get(one.id);
+    if (old && old.name === one.name && old.size === one.size && old.turned === one.turned) continue;
+    ids.push(one.id);
+    if (!old) words.push(`group ${one.name} is new`);
+    else if (old.name !== one.name) words.push(`group ${old.name} is now ${one.name}`);
+    else words.push(old.size === one.size ? `the frame of group ${one.name} is turned` : `group ${one.name} has ${one.size} images`);
+  }
+  const now = new Set(state.groups.map((one) => one.id));
+  const gone = [...before.values()].filter((one) => !now.has(one.id)).map((one) => `group ${one.name} is gone`);
+  const all = [...words, ...gone];
+  const more = all.length > 3 ? [`and ${all.length - 3} more changes`] : [];
+  return { ids, text: [...all.slice(0, 3), ...more].join(", ") || "they are as they were some changes ago" };
 }
 
 function nameOfGroup(id) {
   return state.groups.find((group) => group.id === id).name;
 }
 
+function cardOf(id) {
+  return document.getElementById(`group-${state.groups.findIndex((group) => group.id === id)}`);
+}
+
 function drawTools() {
+  if (answer === "first") return; // its groups cannot be changed: training replaces them
   document.getElementById("merge").disabled = chosen.size < 2;
   document.getElementById("undo").disabled = !state.undo;
 }
 
 // The tools of a group: name it, split it, mark it for a merge, and turn its frame.
 function groupTools(index) {
-  const { id, name } = state.groups[index];
+  if (answer === "first") return null;
+  const { id, name, turned } = state.groups[index];
   const field = el("input", { value: name, maxlength: "80", "aria-label": `name of group ${name}` });
   const rename = () => {
     if (field.value.trim() !== name) regroup("rename", { group: id, name: field.value }, `Group ${name} is now ${field.value}.`);
@@ -69,19 +108,20 @@ function groupTools(index) {
     field, el("button", {}, "Name"),
     el("button", { type: "button", click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split"),
     el("label", {}, mark, " merge"));
-  return el("div", {}, tools, turnTools(id, name));
+  return el("div", {}, tools, turnTools(id, name, turned));
 }
 
 // Which way is up in a group: turn its canonical image, or mirror it.
-function turnTools(id, name) {
+function turnTools(id, name, turned) {
   const turn = (text, title, change) => el("button", {
     type: "button", title, "aria-label": `${title} of group ${name}`,
     click: () => regroup("turn", { group: id, ...change }, `The frame of group ${name} is turned.`),
   }, text);
   return el("div", { class: "row turns" }, el("span", { class: "soft small" }, "Which way is up"),
-    turn("↺", "turn the frame left by 15 degrees", { degrees: -15 }),
-    turn("↻", "turn the frame right by 15 degrees", { degrees: 15 }),
-    ...(state.images.mirrored ? [turn("⇋", "mirror the frame", { flip: true })] : []));
+    turn("↺ 15°", "turn the frame left by 15 degrees", { degrees: -15 }),
+    turn("↻ 15°", "turn the frame right by 15 degrees", { degrees: 15 }),
+    ...(state.images.mirrored ? [turn("mirror", "mirror the frame", { flip: true })] : []),
+    turned ? el("span", { class: "soft small" }, `by hand: ${turned}`) : null);
 }
 
 // The strip of an image, drawn by the server when somebody opens it.
@@ -193,6 +233,15 @@ function startDrop() {
   field.disabled = false; // not before it has a listener
 }
 
+function startTools() {
+  if (answer === "first") return;
+  document.getElementById("merge").addEventListener("click", () => {
+    const marked = [...chosen];
+    regroup("merge", { groups: marked }, `${marked.map(nameOfGroup).join(", ")} are now one group.`);
+  });
+  document.getElementById("undo").addEventListener("click", () => regroup("undo", {}, "The last change is undone."));
+}
+
 async function start() {
   try {
     // Load the first image's latents before anybody can ask for others.
@@ -202,11 +251,7 @@ async function start() {
     readGroups(groups);
     state.strips = { ids: [] };
     state.live = { groupTools, liveStrip, benchOf };
-    document.getElementById("merge").addEventListener("click", () => {
-      const marked = [...chosen];
-      regroup("merge", { groups: marked }, `${marked.map(nameOfGroup).join(", ")} are now one group.`);
-    });
-    document.getElementById("undo").addEventListener("click", () => regroup("undo", {}, "The last change is undone."));
+    startTools();
     drawOverview();
     drawGroups();
     drawTools();
@@ -228,4 +273,4 @@ async function awaitLast() {
   else location.reload();
 }
 
-if (document.body.dataset.stage === "first") setTimeout(awaitLast, 3000);
+if (answer === "first") setTimeout(awaitLast, 3000);

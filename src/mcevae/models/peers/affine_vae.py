@@ -45,8 +45,10 @@ from mcevae.models.registry import ModelSpec
 
 RATE = {"side": 0.015}
 """Adam's rate in the search by unit of the parameter: 0.03 half-sides; 0.03 of any other."""
-MOST_SEARCHED = 200
-"""Largest number of starts, and of steps: each costs a pass of the network for each image."""
+MOST_STARTS, MOST_STEPS = 100, 30
+"""Largest numbers of starts and of steps. For each image, a start costs a pass of the network, and a
+step costs one, and one back, for each of the starts that are `KEPT`. So a run of a stranger takes
+at most four times as long as one with the usual settings."""
 KEPT = 3
 """Starts from which steps are taken."""
 
@@ -63,7 +65,7 @@ class SearchConfig(CodeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ensure_range(self, search_restarts=(1, MOST_SEARCHED), search_steps=(1, MOST_SEARCHED))
+        ensure_range(self, search_restarts=(1, MOST_STARTS), search_steps=(1, MOST_STEPS))
 
 
 class PosedVAE(VAE):
