@@ -56,7 +56,7 @@ LONGEST = 0.001
 SHARES = {"fit --preset paper": 0.4, "fit": 0.2, "predict": 0.2, "predict --canonical": 0.2}
 """Which share of the kills each command gets."""
 TINY = "--limit 300 --batch-size 20 --checkpoint-minutes 0.0002"
-PAPER = "--preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
+PAPER = "--preset paper --filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
 DEFAULT = "--rotations 24 --hidden 32 --templates 8 --subset 200 --grouping kmeans"
 
 

@@ -2,6 +2,8 @@
 
 mcevae export RUN --to onnx --out graphs
 python examples/onnx_without_torch.py graphs picture.png canonical.png
+
+With channels: a .npy of (H, W, C), or a TIFF with a page for each, and canonical.npy.
 """
 
 import json
@@ -10,12 +12,23 @@ from pathlib import Path
 
 import numpy as np
 from onnxruntime import InferenceSession
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 
-def shares(picture: Path, white: float | None) -> np.ndarray:
+def stack(picture: Path, white: float | None) -> np.ndarray:
+    """Intensities (H, W, C) of a .npy, or of the pages of a TIFF, divided as in `shares`."""
+    if picture.suffix != ".npy":
+        pages = ImageSequence.Iterator(Image.open(picture))
+        return np.concatenate([shares(page, white)[..., :1] for page in pages], -1)
+    x = np.load(picture)
+    full = 1 if x.dtype.kind in "bf" else np.iinfo(x.dtype).max
+    return x.astype(np.float32) / np.float32(white or full)
+
+
+def shares(picture: Path | Image.Image, white: float | None) -> np.ndarray:
     """Intensities (H, W, 1, 3 or 4), divided by white or else by the largest of their type."""
-    image = ImageOps.exif_transpose(Image.open(picture))
+    image = Image.open(picture) if isinstance(picture, Path) else picture
+    image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         return np.asarray(image)[..., None] / np.float32(white or 1)
     if image.mode.startswith("I"):
@@ -23,7 +36,7 @@ def shares(picture: Path, white: float | None) -> np.ndarray:
         return np.asarray(image)[..., None] / np.float32(white or full)
     mode = "L" if image.mode in ("1", "L") else "RGB"
     x = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode), np.float32)
-    return x.reshape(*x.shape[:2], -1) / 255
+    return x.reshape(*x.shape[:2], -1) / np.float32(white or 255)
 
 
 def flat(layer: np.ndarray, level: float) -> np.ndarray:
@@ -45,11 +58,14 @@ def flat(layer: np.ndarray, level: float) -> np.ndarray:
 
 def model_input(picture: Path, form: dict) -> np.ndarray:
     """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
-    x = shares(picture, form.get("white"))
-    x, opacity = x[..., :3], x[..., 3:] if x.shape[-1] == 4 else 1
-    by_itself = form["normalise"] == "image"
-    low, high = np.percentile(x, [0.1, 99.9]) if by_itself else form["levels"] or (0, 1)
-    x = np.clip((x - low) / (high - low), 0, 1) if high > low else np.zeros_like(x)
+    names, white = form.get("names"), form.get("white")
+    x = stack(picture, white) if names else shares(picture, white)
+    x, opacity = (x, 1) if names or x.shape[-1] < 4 else (x[..., :3], x[..., 3:])
+    if form["normalise"] == "image":
+        low, high = np.percentile(x, [0.1, 99.9], (0, 1) if names else None)
+    else:  # black and white of all channels, or of each in turn
+        low, high = np.reshape(form["levels"] or (0, 1), (-1, 2)).T
+    x = np.where(high > low, np.clip((x - low) / np.where(high > low, high - low, 1), 0, 1), 0)
     x = 1 - x if form.get("invert") else x
     x = opacity * x + (1 - opacity) * form["background"]
     if x.shape[-1] == 3 and form["channels"] == 1:
@@ -79,4 +95,7 @@ if __name__ == "__main__":
     turned = np.degrees(np.arctan2(pose[0, 1, 0], pose[0, 0, 0]))
     print(f"cluster {p.argmax()} (probability {p.max():.3f}), rotation {turned:.1f} degrees")
     drawn = np.asarray(canonical.run(None, {"z_c": z_c, "z": z})[0])[0].transpose(1, 2, 0)
+    if form.get("names"):
+        np.save(out, drawn)
+        sys.exit()
     Image.fromarray((255 * drawn).round().astype(np.uint8).squeeze()).save(out)

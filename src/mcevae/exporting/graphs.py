@@ -220,6 +220,7 @@ def describe(run: TrainedRun) -> dict[str, Any]:
         "mcevae": version("mcevae"),
         "image": {
             "channels": channels,
+            "names": recipe.names,
             "height": height,
             "width": width,
             "range": [0, 1],

@@ -86,7 +86,7 @@ def check_contrast(recipe: Recipe, frames: Sequence[Frame], name: str, notes: No
     borders = []
     for frame in frames:
         try:
-            borders.append(border(frame.pixels, recipe))
+            borders.append(border(frame, recipe))
         except Unreadable:
             continue
     if not borders or abs(recipe.background - 0.5) < INVERTED:

@@ -16,9 +16,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.images.intensities import floats
 from mcevae.images.numbers import BYTE, Numbers
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.recipe import Recipe, floats
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import (
     START,
     Original,
@@ -254,7 +255,7 @@ def sifted(
             continue
         try:
             bytelike = rule == "none" and Numbers.of([frame]).looks_like_bytes
-            floats(frame.pixels, rule, None, white or (BYTE if bytelike else None))
+            floats(frame, rule, None, white or (BYTE if bytelike else None))
         except Unreadable as error:
             faults.append(Fault(frame.name, str(error)))
         else:

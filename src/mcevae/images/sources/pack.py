@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mcevae.base.channels import channel_names
 from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.arrays import Images, ImageSet, require
@@ -74,6 +75,13 @@ class PackSource(RowSource):
                     f"reads images with {value}; pack them anew with --like RUN."
                 )
         super().check(recipe)
+        names = channel_names(self.pack.recipe.get("channels"), self.shape[0])
+        if names != recipe.names:
+            ours, theirs = (", ".join(each) or "of pictures" for each in (names, recipe.names))
+            raise UserError(
+                f"{self.name}: was made with channels {ours}, but the run takes those {theirs}; "
+                "pack them anew with --like RUN."
+            )
 
     def splits(
         self,

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mcevae.base.channels import channel_names
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images
 from mcevae.images.readers.frames import Frame
@@ -77,8 +78,9 @@ class RowSource(Source):
     def frames(self, images: Images) -> Iterator[Frame]:
         """Images as frames."""
         names = repeat(self.name) if images.names is None else images.names.tolist()
+        known = channel_names(self.settings.channels, self.shape[0])
         for name, image in zip(names, images.pixels.movedim(1, -1).numpy(), strict=False):
-            yield Frame(name, image)
+            yield Frame(name, image, known)
 
     def parts(
         self,
