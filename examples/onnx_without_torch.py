@@ -6,8 +6,10 @@ python examples/onnx_without_torch.py graphs picture.png canonical.png
 With channels: a .npy of (H, W, C), or a TIFF with a page for each, and canonical.npy.
 """
 
+import base64
 import json
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,25 @@ def shares(picture: Path | Image.Image, white: float | None) -> np.ndarray:
     return x.reshape(*x.shape[:2], -1) / np.float32(white or 255)
 
 
+def counted(x: np.ndarray, form: dict) -> np.ndarray:
+    """Which pixels of intensities (H, W, C) count, (H, W): see --mask of `mcevae fit`."""
+    height, width = x.shape[:2]
+    if form.get("mask") == "alpha":
+        return x[..., 3] >= 0.5
+    down, across = np.ogrid[:height, :width]
+    if form.get("mask") == "circle":
+        far = (down + 0.5 - height / 2) ** 2 + (across + 0.5 - width / 2) ** 2
+        return far <= (min(height, width) / 2) ** 2
+    if not form.get("mask"):
+        return np.ones((height, width), bool)
+    size, _, text = form["mask_bits"].partition(":")
+    rows, columns = map(int, size.split("x"))
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    mask = np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(bool)
+    near = [((at + 0.5) * n / of).astype(int) for at, n, of in zip((down, across), mask.shape, x.shape)]
+    return mask[near[0], near[1]]
+
+
 def flat(layer: np.ndarray, level: float) -> np.ndarray:
     """Replace the plane fitted to the border of a layer (H, W) by a level."""
     down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in layer.shape)
@@ -60,9 +81,11 @@ def model_input(picture: Path, form: dict) -> np.ndarray:
     """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
     names, white = form.get("names"), form.get("white")
     x = stack(picture, white) if names else shares(picture, white)
+    seen = counted(x, form)
     x, opacity = (x, 1) if names or x.shape[-1] < 4 else (x[..., :3], x[..., 3:])
+    opacity = seen[..., None] * (1 if form.get("mask") == "alpha" else opacity)
     if form["normalise"] == "image":
-        low, high = np.percentile(x, [0.1, 99.9], (0, 1) if names else None)
+        low, high = np.percentile(x[seen], [0.1, 99.9], 0 if names else None)
     else:  # black and white of all channels, or of each in turn
         low, high = np.reshape(form["levels"] or (0, 1), (-1, 2)).T
     x = np.where(high > low, np.clip((x - low) / np.where(high > low, high - low, 1), 0, 1), 0)

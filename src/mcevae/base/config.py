@@ -115,6 +115,12 @@ class FilesConfig:
     """Kind of the numbers in the images of the training, such as uint8, as the run recorded it."""
     seen: Annotated[tuple[float, float] | None, tyro.conf.Suppress] = None
     """Least and largest of these numbers, but for single pixels, as the run recorded them."""
+    mask: str | None = None
+    """Which pixels of images from files count; all others become background. circle: the disc that
+    touches the nearer borders. alpha: pixels that are not transparent. Or an image file, whose
+    light pixels count in all images. If not given: all pixels."""
+    mask_bits: Annotated[str | None, tyro.conf.Suppress] = None
+    """The mask of all images, packed, as the run recorded it."""
     flatten: Literal["auto", "yes", "no"] = "auto"
     """Whether to even out backgrounds of images from files: a plane is fitted to the border of each
     image, and replaced by --background. auto: if half of the images have another background than
@@ -134,7 +140,7 @@ class FilesConfig:
     with an error."""
 
     def __post_init__(self) -> None:
-        for name in ("source", "labels", "features"):  # as text, to be written and shown
+        for name in ("source", "labels", "features", "mask"):  # as text, to be written and shown
             if value := getattr(self, name, None):
                 object.__setattr__(self, name, as_setting(value))
         level = self.background_level
@@ -145,6 +151,10 @@ class FilesConfig:
                 _ = text is None or read(text)
             except ValueError as error:
                 raise SettingError(str(error)) from None
+        ensure(
+            self.mask is None or self.is_file,
+            f"--mask is for images from files, and {self.source} is a built-in set; leave it out",
+        )
         levels = (0.0, 1.0) if self.levels is None else self.levels
         ensure(len(levels) in range(2, 33, 2), f"--levels has {len(levels)} numbers; give pairs")
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")

@@ -50,7 +50,8 @@ def fitting(frame: Frame, names: tuple[str, ...]) -> Frame:
             "the first of them"
         )
     if sorted(own) == sorted(names):
-        return Frame(frame.name, pixels[..., [own.index(name) for name in names]], names)
+        pixels = pixels[..., [own.index(name) for name in names]]
+        return replace(frame, pixels=pixels, channels=names)
     unnamed = any(all(map(str.isdigit, each)) for each in (own, names))  # () is unnamed as well
     if count != len(names) or not unnamed:
         said = f" ({', '.join(own)})" if own else ""
@@ -91,7 +92,7 @@ def floats(
         assert levels is not None
         pairs = pairs_of(levels)
     elif normalise == "image":
-        gaps = pixels.dtype.kind == "f" and not opacity.all()
+        gaps = frame.seen is not None or (pixels.dtype.kind == "f" and not opacity.all())
         shown = values[opacity[..., 0] > 0] if gaps else values
         parts = np.split(shown, shown.shape[-1], -1) if frame.channels else [shown]
         ends = zscale if stretch == "zscale" else tails
@@ -142,6 +143,9 @@ def intensities(
     opacity = pixels[..., last:].astype(np.float32) / np.float32(max(full, largest))
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
+    if frame.seen is not None:
+        opacity[~frame.seen] = 0
+        values[~frame.seen] = values[frame.seen].min(0)
     if (gaps := gaps_of(values)) is not None:
         opacity[gaps] = 0
         values[gaps] = np.nanmin(values)

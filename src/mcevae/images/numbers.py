@@ -79,9 +79,10 @@ def kind_of(pixels: np.ndarray) -> str:
 
 
 def shown_by(frame: Frame) -> np.ndarray:
-    """The pixels of a frame without its opacity."""
+    """The pixels of a frame without its opacity; of a masked one, those that count."""
     plain = frame.pixels.ndim == 2 or frame.channels
-    return frame.pixels if plain else frame.pixels[..., :3]
+    pixels = frame.pixels if plain else frame.pixels[..., :3]
+    return pixels if frame.seen is None else pixels[frame.seen]
 
 
 def sampled(frame: Frame) -> np.ndarray:

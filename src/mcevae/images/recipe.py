@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from mcevae.base.channels import MOST_CHANNELS, channel_names
@@ -20,12 +20,15 @@ from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, to_bytes
 from mcevae.images.background import flattened
 from mcevae.images.intensities import ABSURD, fitting, floats, pairs_of, with_channels
+from mcevae.images.masks import border_of, from_text, masked, share_of
 from mcevae.images.readers.frames import Frame
 from mcevae.images.stretch import Stretch
 
 WHOLE = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 KINDS = (None, "bool", "float", "mixed", *WHOLE)
 """Kinds of numbers."""
+INSIDE = 0.99
+"""Pixels of which so much counts show their image alone, and nothing of the mask's border."""
 Fit = Literal["pad", "crop"]
 """How a frame fits a shape: all of it is kept, or all of the shape is filled; see `Recipe`."""
 
@@ -49,6 +52,8 @@ class Recipe:
         stretch: after `normalise`, see `images.stretch`; zscale in place of percentiles of "image".
         invert: whether dark and light are exchanged after that.
         names: of channels that are no colours, each normalised by itself; (): pictures.
+        mask: circle, alpha or the name of a file; None: all pixels count, see `images.masks`.
+        mask_bits: the mask in the frame of the images, if all have the same.
         numbers, seen: kind and range of the numbers from which the recipe was chosen, see
             `images.numbers`; None: not known.
     """
@@ -66,6 +71,8 @@ class Recipe:
     numbers: str | None = None
     seen: tuple[float, float] | None = None
     names: tuple[str, ...] = ()
+    mask: str | None = None
+    mask_bits: str | None = None
 
     def __post_init__(self) -> None:
         if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
@@ -81,6 +88,8 @@ class Recipe:
             raise ValueError(f"channels are {self.channels}, called {self.names}; use 1 or 3")
         if not 0 <= self.background <= 1:
             raise ValueError(f"background is {self.background}; use 0 to 1")
+        if self.mask_bits:
+            from_text(self.mask_bits)
         if not all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in self.shape):
             raise ValueError(f"images have {self.shape} pixels; sides go up to {MAX_SIDE}")
         if self.white is not None and not 0 < self.white < ABSURD:
@@ -94,13 +103,15 @@ class Recipe:
         Raises:
             Unreadable: the frame's values or shape do not fit.
         """
-        frame = fitting(frame, self.names)
-        if self.keeps(frame.pixels):
+        frame = self.fitted(frame)
+        if frame.seen is None and self.keeps(frame.pixels):
             pixels = torch.from_numpy(np.array(frame.pixels))
             return pixels.view(*self.shape, self.channels).movedim(-1, 0)
         image = self.scaled(frame)
         if self.flatten:
-            image = flattened(image[None], self.background)[0]
+            flat = flattened(image[None], self.background, self.edge(frame, image))[0]
+            share = 1.0 if frame.seen is None else share_of(frame.seen, sides_of(image))
+            image = self.background + share * (flat - self.background)
         return to_bytes(padded(image, self.shape, self.background))
 
     def scaled(self, frame: Frame) -> Float[Tensor, "C h w"]:
@@ -110,11 +121,27 @@ class Recipe:
             Unreadable: the frame's values or shape do not fit.
         """
         how = (self.normalise, self.levels, self.white, self.stretch)
-        values, opacity = floats(fitting(frame, self.names), *how)
+        values, opacity = floats(self.fitted(frame), *how)
         values = 1 - values if self.invert else values
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         return resized(with_channels(image, self.channels), self.shape, self.fit)
+
+    def fitted(self, frame: Frame) -> Frame:
+        """A frame with the channels that the recipe takes, and its mask.
+
+        Raises:
+            Unreadable: it has others, or the mask does not fit.
+        """
+        return fitting(masked(frame, self.mask, self.mask_bits), self.names)
+
+    def edge(self, frame: Frame, image: Float[Tensor, "C h w"]) -> Bool[Tensor, "h w"] | None:
+        """The pixels of a scaled frame that show its background; None: those at its border."""
+        if frame.seen is None:
+            return None
+        share = share_of(frame.seen, sides_of(image))[0]
+        found = border_of(share > INSIDE, max(1, min(share.shape) // 16))
+        return found if found.any() else None
 
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
@@ -138,6 +165,8 @@ class Recipe:
             "invert": self.invert,
             "numbers": self.numbers,
             "seen": self.seen,
+            "mask": self.mask,
+            "mask_bits": self.mask_bits,
         }
 
     def in_words(self) -> str:
@@ -153,7 +182,30 @@ class Recipe:
         kind = "in colour" if self.channels == 3 else "grey"
         if self.names:
             kind = f"with {self.channels} channels ({', '.join(self.names)}), each by itself"
+        kind += f" inside the mask ({self.mask})" if self.mask else ""
         return f"{kind}; intensities {rule}; background {self.background:g} (0 is black){flat}"
+
+
+def sides_of(image: Float[Tensor, "C h w"]) -> tuple[int, int]:
+    """Height and width of an image."""
+    return image.shape[1], image.shape[2]
+
+
+def form_of_mask(settings: DataConfig, shape: tuple[int, int]) -> Float[Tensor, "1 H W"] | None:
+    """Which share of each pixel counts in the images that a model takes.
+
+    Args:
+        settings: of a run.
+        shape: (H, W) of the images.
+
+    Returns:
+        None: all count, or each image has a mask of its own.
+    """
+    if settings.mask is None or settings.mask_bits is None:
+        return None
+    seen = from_text(settings.mask_bits)
+    share = share_of(seen, fitted(seen.shape, shape, settings.fit))
+    return padded(share, shape, 0.0)
 
 
 def ratio(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> float:
@@ -233,4 +285,6 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         invert=settings.invert,
         numbers=settings.numbers,
         seen=settings.seen,
+        mask=settings.mask,
+        mask_bits=settings.mask_bits,
     )

@@ -39,6 +39,7 @@ def suited(
     """
     if recipe.numbers in (None, "mixed") or recipe.seen is None or not frames:
         return recipe
+    frames = [recipe.fitted(frame) for frame in frames]
     theirs, notes = Numbers.of(frames), notes or Notes()
     low, high = recipe.seen
     if not (same(recipe, theirs) or recipe.normalise == "image" or theirs.dtype == "mixed"):

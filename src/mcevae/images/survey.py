@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from mcevae.images.arrays import MIN_SIDE
 from mcevae.images.background import UNEVEN, unevenness
-from mcevae.images.intensities import LUMA, fitting, floats
+from mcevae.images.intensities import LUMA, floats
+from mcevae.images.masks import CIRCLE, as_text, border_of, circle, masked
 from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, largest_of, shown_by
 from mcevae.images.numbers import kind_of as kind_of_numbers
 from mcevae.images.readers.frames import Frame
@@ -67,6 +69,8 @@ def survey(
     white: float | None = None,
     stretch: Stretch = "linear",
     invert: bool = False,
+    mask: str | None = None,
+    mask_bits: str | None = None,
 ) -> Survey:
     """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
 
@@ -88,12 +92,14 @@ def survey(
         background: 0 to 1.
         levels: black and white of "set".
         flatten: whether to flatten backgrounds.
+        mask, mask_bits: as in `Recipe`; only pixels that count are looked at.
         white, stretch, invert: as in `Recipe`; zscale is a rule for each image by itself.
     """
     names = () if channels == "rgb" else names_of(frames)
     if channels == "rgb":
         frames = [replace(f, channels=()) if len(f.channels) == 3 else f for f in frames]
     frames = [f for f in frames if f.channels == names] or frames
+    frames = [masked(frame, mask, mask_bits) for frame in frames]
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
     shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
@@ -101,7 +107,7 @@ def survey(
     if white is None and numbers.dtype == "float" and numbers.looks_like_bytes:
         white = BYTE
     plain = not (numbers.codes or names)
-    plain = plain and all(is_plain(frame.pixels, white) for frame in frames)
+    plain = plain and all(is_plain(shown_by(frame), white) for frame in frames)
     rule = normalise if normalise != "auto" else "none" if plain else "set"
     rule = "image" if stretch == "zscale" else rule
     if rule == "set" and levels is None:
@@ -121,6 +127,8 @@ def survey(
         invert=invert,
         numbers=numbers.dtype,
         seen=(numbers.low, numbers.high),
+        mask=mask,
+        mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
     if background is None:
         borders = [border(frame, recipe) for frame in frames]
@@ -137,7 +145,10 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    found = [unevenness(recipe.scaled(frame), recipe.background) for frame in frames]
+    found = []
+    for frame in map(recipe.fitted, frames):
+        image = recipe.scaled(frame)
+        found.append(unevenness(image, recipe.background, recipe.edge(frame, image)))
     return float(np.median(found)) > UNEVEN
 
 
@@ -148,6 +159,11 @@ def is_plain(pixels: np.ndarray, white: float | None) -> bool:
     if pixels.dtype.kind != "f":
         return False
     return bool(np.nanmin(pixels) >= 0) and bool(np.nanmax(pixels) <= (white or 1))
+
+
+def common(shapes: Sequence[tuple[int, int]]) -> str | None:
+    """The circle of all images as text, if they have one shape; None: they have several."""
+    return as_text(circle(*shapes[0])) if len(set(shapes)) == 1 else None
 
 
 def names_of(frames: Sequence[Frame]) -> tuple[str, ...]:
@@ -171,7 +187,8 @@ def levels_of(frames: Sequence[Frame], numbers: Numbers, white: float | None) ->
     if not (channels := frames[0].channels):
         return ends_of([shown_by(frame) for frame in frames], numbers, white)
     each = range(len(channels))
-    ends = [ends_of([frame.pixels[..., c] for frame in frames], numbers, white) for c in each]
+    shown = [shown_by(frame) for frame in frames]
+    ends = [ends_of([pixels[..., c] for pixels in shown], numbers, white) for c in each]
     return tuple(end for pair in ends for end in pair)
 
 
@@ -205,7 +222,7 @@ def border(frame: Frame, recipe: Recipe) -> float:
         Unreadable: the frame's shape or values do not fit.
     """
     how = (recipe.normalise, recipe.levels, recipe.white, recipe.stretch)
-    frame = fitting(frame, recipe.names)
+    frame = recipe.fitted(frame)
     pixels = frame.pixels
     values, opacity = floats(frame, *how)
     values = 1 - values if recipe.invert else values
@@ -214,7 +231,10 @@ def border(frame: Frame, recipe: Recipe) -> float:
     grey = opacity * values + (1 - opacity) * recipe.background
     ring = np.ones(grey.shape[:2], bool)
     ring[1:-1, 1:-1] = False
+    if frame.seen is not None:
+        ring = border_of(torch.from_numpy(frame.seen), 1).numpy()
     gaps = np.isnan(pixels).reshape(*ring.shape, -1).any(-1)
     if gaps.any():
-        ring = (ring | ndimage.binary_dilation(gaps)) & ~gaps
+        hidden = False if frame.seen is None else ~frame.seen
+        ring = (ring | ndimage.binary_dilation(gaps)) & ~(gaps | hidden)
     return float(np.median(grey[ring]))

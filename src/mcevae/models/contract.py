@@ -136,6 +136,23 @@ class Model(nn.Module, ABC, Generic[P]):
                 mode only.
         """
 
+    def keep_mask(self, share: Float[Tensor, "1 H W"] | None) -> None:
+        """Let only some pixels of all images count.
+
+        Args:
+            share: of each pixel that counts, from 0 to 1; None: all of them do.
+        """
+        self.register_buffer("mask", share, persistent=False)
+
+    def masked(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Images with the background where pixels do not count.
+
+        Images of the data are so. If their reconstructions are, too, these pixels add nothing to
+        the likelihood that could be learned.
+        """
+        mask = self._buffers.get("mask")
+        return images if mask is None else self.background + mask * (images - self.background)
+
     @abstractmethod
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
@@ -152,7 +169,7 @@ class Model(nn.Module, ABC, Generic[P]):
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], element: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B C H W"]:
         """Draw the canonical image and move it by a group element, with bilinear interpolation."""
-        return warp(self.canonical(z_c, z), element, background=self.background)
+        return self.masked(warp(self.canonical(z_c, z), element, background=self.background))
 
     @abstractmethod
     def terms(

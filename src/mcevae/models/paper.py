@@ -105,7 +105,7 @@ class PaperModel(Model[Posterior]):
             element=element,
             responsibilities=self.cluster.responsibilities(z_c),
             canonical=canonical,
-            reconstruction=warp(canonical, element, background=self.background),
+            reconstruction=self.masked(warp(canonical, element, background=self.background)),
         )
 
     def terms(

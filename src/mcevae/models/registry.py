@@ -119,6 +119,7 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
         UserError: the model is larger than that. This is checked before memory is used.
         ValueError: it is not settled whether there are mirror images (`runs.data.decide_mirror`).
     """
+    from mcevae.images.recipe import form_of_mask
     from mcevae.models.limit import AtMost
     from mcevae.models.own_group import group_of
 
@@ -126,4 +127,6 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
         raise ValueError("mirror is auto; settle it with decide_mirror first")
     with AtMost(most):
         group = group_of(config.model.group, mirror=config.model.mirror is True)
-        return spec_of(config.model.kind).build(config, shape, group)
+        model = spec_of(config.model.kind).build(config, shape, group)
+        model.keep_mask(form_of_mask(config.data, (shape[1], shape[2])))
+        return model

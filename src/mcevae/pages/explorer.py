@@ -343,6 +343,6 @@ def recipe_for_one(recipe: Recipe, frame: Frame) -> Recipe:
         ValueError: they are of another kind than those of the training.
     """
     try:
-        return suited(recipe, sifted([frame], "image")[0], frame.name)
+        return suited(recipe, sifted([frame], "image", recipe=recipe)[0], frame.name)
     except UserError as error:
         raise ValueError(str(error)) from error

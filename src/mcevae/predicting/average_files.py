@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from PIL import Image
 from torch import Tensor
 
 from mcevae.base.errors import UserError
@@ -16,6 +15,7 @@ from mcevae.base.files import atomic, write_rows
 from mcevae.images.arrays import to_bytes
 from mcevae.images.composites import composite
 from mcevae.predicting.averages import Average, shown
+from mcevae.predicting.pictures import encoded
 from mcevae.predicting.predictor import skipped
 
 Stack = Float32[np.ndarray, "n *picture"]
@@ -159,7 +159,7 @@ def write_pictures(
             picture = getattr(one, kind or "picture")
             with atomic(folder / kind / f"{number:03}-{name}.png") as temporary:
                 seen = looked_at(shown(picture, one.levels), colours)
-                Image.fromarray(seen.movedim(0, -1).numpy().squeeze(-1)).save(temporary, "png")
+                temporary.write_bytes(encoded(seen, ".png"))
 
 
 def looked_at(

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from mcevae.images.intensities import fitting, intensities, pairs_of, tails, with_channels
+from mcevae.images.intensities import intensities, pairs_of, tails, with_channels
 from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import Recipe, padded, placement, ratio, resized
 
@@ -58,7 +58,7 @@ class Canvases:
         Raises:
             Unreadable: the frame's shape or values do not fit.
         """
-        frame = fitting(frame, self.recipe.names)
+        frame = self.recipe.fitted(frame)
         values, opacity = intensities(frame, self.recipe.white)
         values = values.astype(np.float32)
         if opacity.min() < 1:
@@ -67,7 +67,10 @@ class Canvases:
             values = opacity * values + (1 - opacity) * behind
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         image = with_channels(image, self.channels)
-        image = torch.cat([image, torch.ones_like(image[:1])])
+        seen = torch.ones_like(image[:1])
+        if frame.seen is not None:
+            seen = torch.from_numpy(frame.seen.astype(np.float32))[None]
+        image = torch.cat([image * seen, seen])
         return padded(resized(image, shape, self.recipe.fit), shape, 0.0)
 
     def moved_to(

@@ -169,7 +169,7 @@ def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W
             kind than those of the training.
     """
     prepared, frames = [], list(frames)
-    good, _ = sifted(frames, "image")
+    good, _ = sifted(frames, "image", recipe=recipe)
     recipe = suited(recipe, good, "images")
     for frame in frames:
         try:

@@ -33,11 +33,13 @@ class Frame:
         pixels: (H, W) or (H, W, C), any kind of number. Without names of channels C is 1, 3 or 4;
             a fourth channel is opacity.
         channels: names of C channels that are no colours, such as stains; (): it is a picture.
+        seen: (H, W) which pixels count (`images.masks`); None: all that are there.
     """
 
     name: str
     pixels: np.ndarray
     channels: tuple[str, ...] = ()
+    seen: np.ndarray | None = None
 
 
 class Channels(NamedTuple):

@@ -39,6 +39,11 @@ class PackSource(RowSource):
         """See `RowSource.shape`."""
         return self.pack.shape
 
+    @property
+    def masked(self) -> bool:
+        """See `RowSource.masked`."""
+        return self.pack.recipe.get("mask") is not None
+
     def count(self, part: str = "all") -> int:
         """See `RowSource.count`. A pack has no parts of its own."""
         return self.pack.count
@@ -67,6 +72,7 @@ class PackSource(RowSource):
         """
         # Older packs do not have all of these.
         older = {"flatten": "no", "white": None, "stretch": "linear", "invert": False}
+        older |= {"mask": None, "mask_bits": None}
         made = older | self.pack.recipe
         for name, value in recipe.settings().items():
             if name not in ("colour", "numbers", "seen") and made[name] != value:

@@ -41,6 +41,11 @@ class RowSource(Source):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
 
+    @property
+    def masked(self) -> bool:
+        """Whether pixels that do not count are background already."""
+        return False
+
     @abstractmethod
     def read(self, begin: int, end: int, part: str = "all") -> Images:
         """Images from row `begin` on, up to row `end`, of a part."""
@@ -79,8 +84,9 @@ class RowSource(Source):
         """Images as frames."""
         names = repeat(self.name) if images.names is None else images.names.tolist()
         known = channel_names(self.settings.channels, self.shape[0])
+        seen = np.ones(self.shape[1:], bool) if self.masked else None  # which it was already
         for name, image in zip(names, images.pixels.movedim(1, -1).numpy(), strict=False):
-            yield Frame(name, image, known)
+            yield Frame(name, image, known, seen)
 
     def parts(
         self,

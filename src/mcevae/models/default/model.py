@@ -122,7 +122,9 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         a mask of the pixels that came from inside the image. It finds the pose relative to the
         guess. For a group given by generators there is no guess; the net gets the image itself.
         """
-        seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+        mask = self._buffers.get("mask")
+        inside = torch.ones_like(x[:, :1]) if mask is None else mask.expand(len(x), -1, -1, -1)
+        seen = torch.cat([x, inside], 1)
         if not self.group.polar:
             logits, rest = self.net(seen)
             return logits[:, : self.clusters].float(), rest.float()
@@ -272,7 +274,7 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             element=element,
             responsibilities=responsibilities,
             canonical=canonical,
-            reconstruction=warp(canonical, element, background=self.background),
+            reconstruction=self.masked(warp(canonical, element, background=self.background)),
         )
 
     def terms(
