@@ -56,17 +56,20 @@ def counted(x: np.ndarray, form: dict) -> np.ndarray:
     rows, columns = map(int, size.split("x"))
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
     mask = np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(bool)
-    near = [((at + 0.5) * n / of).astype(int) for at, n, of in zip((down, across), mask.shape, x.shape)]
-    return mask[near[0], near[1]]
+    down, across = (down + 0.5) * rows / height, (across + 0.5) * columns / width
+    return mask[down.astype(int), across.astype(int)]
 
 
-def flat(layer: np.ndarray, level: float) -> np.ndarray:
-    """Replace the plane fitted to the border of a layer (H, W) by a level."""
+def flat(layer: np.ndarray, level: float, share: np.ndarray) -> np.ndarray:
+    """Replace the plane fitted to the border of what counts in a layer (H, W) by a level."""
     down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in layer.shape)
     terms = np.stack(np.broadcast_arrays(1, across, down[:, None]), -1)
     thick = max(1, min(layer.shape) // 16)
-    edge = np.ones(layer.shape, bool)
-    edge[thick:-thick, thick:-thick] = False
+    edge = inside = share > 0.99
+    for _ in range(thick):  # pixels that count, and so do all around them
+        wide = np.pad(inside, 1)
+        inside = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all((2, 3))
+    edge = edge & ~inside
     known, values, weight, plane = terms[edge], layer[edge], np.ones(edge.sum()), np.zeros(3)
     for _ in range(10):  # content at the border gets a small weight
         weighted = known * weight[:, None]
@@ -74,7 +77,7 @@ def flat(layer: np.ndarray, level: float) -> np.ndarray:
         off = np.abs(values - known @ plane)
         spread = 1.48 * np.quantile(off, 0.5, method="lower") + 2e-3
         weight = (1 - np.minimum(off / (4.7 * spread), 1) ** 2) ** 2 + 1e-6
-    return np.clip(layer - terms @ plane + level, 0, 1)
+    return level + share * (np.clip(layer - terms @ plane + level, 0, 1) - level)
 
 
 def model_input(picture: Path, form: dict) -> np.ndarray:
@@ -97,12 +100,12 @@ def model_input(picture: Path, form: dict) -> np.ndarray:
     ratio = (min if form["fit"] == "pad" else max)(np.divide(shape, x.shape[:2]))
     height, width = (max(1, round(side * ratio)) for side in x.shape[:2])
     layers, bilinear = [], Image.Resampling.BILINEAR
+    share = Image.fromarray(seen.astype(np.float32)).resize((width, height), bilinear)
     for layer in np.broadcast_to(x, (*x.shape[:2], form["channels"])).transpose(2, 0, 1):
         scaled = Image.fromarray(layer.astype(np.float32)).resize((width, height), bilinear)
         if form["flatten"]:
-            scaled = Image.fromarray(
-                flat(np.asarray(scaled), form["background"]).astype(np.float32)
-            )
+            even = flat(np.asarray(scaled), form["background"], np.asarray(share))
+            scaled = Image.fromarray(even.astype(np.float32))
         layers.append(Image.new("F", shape[::-1], form["background"]))
         layers[-1].paste(scaled, ((shape[1] - width) // 2, (shape[0] - height) // 2))
     return (np.stack(layers)[None] * 255).round() / np.float32(255)

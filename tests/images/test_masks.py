@@ -12,11 +12,13 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.estimator import MCEVAE
+from mcevae.geometry.groups import SE2
 from mcevae.images.masks import as_text, circle, from_text, masked
 from mcevae.images.readers.frames import Frame, Unreadable
 from mcevae.images.recipe import form_of_mask, recipe_for
 from mcevae.images.sources.registry import open_source
 from mcevae.models.config import Config
+from mcevae.models.masking import masks_of
 from mcevae.models.registry import build
 from mcevae.run import open_run
 from tests.images.reading import read
@@ -125,9 +127,23 @@ def test_pixels_outside_add_nothing_that_could_be_learned(preset: str) -> None:
     assert images.grad is not None and not images.grad[:, 0, outside].any()
     if preset != "quick":
         x = model.masked(torch.rand(4, 1, SIDE, SIDE))
-        made = model.eval()(x).reconstruction
-        assert (made[:, 0, outside] - 0.3).abs().max() < 1e-6
+        made = model.eval()(x)
+        assert (made.reconstruction[:, 0, outside] - 0.3).abs().max() < 1e-6
+        assert (made.canonical[..., :3, :3] - 0.3).abs().max() < 1e-6  # far from the disc
     assert "mask" not in model.state_dict()
+
+
+def test_a_pixel_of_a_canonical_image_counts_if_a_rotation_brings_it_under_the_mask() -> None:
+    corner = np.ones((SIDE, SIDE), bool)
+    corner[:8, :8] = False  # a time stamp, say
+    settings = DataConfig(source="x", mask="m.png", mask_bits=as_text(corner))
+    kept = {}
+    for degrees in (0.0, 180.0):
+        share, upright = masks_of(settings, (SIDE, SIDE), SE2(), np.radians(degrees))
+        assert share is not None and upright is not None
+        assert torch.equal(share[0] > 0, torch.from_numpy(corner))
+        kept[degrees] = (upright[0] > 0.5).sum()
+    assert kept[0.0] == corner.sum() and kept[180.0] == SIDE**2
 
 
 def test_masks_have_the_form_of_the_images() -> None:

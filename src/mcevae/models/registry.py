@@ -119,8 +119,8 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
         UserError: the model is larger than that. This is checked before memory is used.
         ValueError: it is not settled whether there are mirror images (`runs.data.decide_mirror`).
     """
-    from mcevae.images.recipe import form_of_mask
     from mcevae.models.limit import AtMost
+    from mcevae.models.masking import masks_of
     from mcevae.models.own_group import group_of
 
     if config.model.mirror == "auto":
@@ -128,5 +128,6 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
     with AtMost(most):
         group = group_of(config.model.group, mirror=config.model.mirror is True)
         model = spec_of(config.model.kind).build(config, shape, group)
-        model.keep_mask(form_of_mask(config.data, (shape[1], shape[2])))
+        reach = config.support.half_widths(group)[0]
+        model.keep_masks(*masks_of(config.data, (shape[1], shape[2]), group, reach))
         return model

@@ -224,7 +224,7 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             u = warp(x, self.group.inverse(element), background=self.background)
         q = self.variation.posterior(self.encoder(torch.cat([u.flatten(1), weights], -1)).float())
         z = q.rsample() if sample else q.loc
-        return q, z, self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return q, z, self.drawn(weights, z)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
         """Infer the posterior of the latents from images with values from 0 to 1."""
@@ -235,7 +235,14 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
     ) -> Float[Tensor, "B C H W"]:
         """Draw the canonical image of a cluster (log-weights up to a constant) and a variation."""
         weights = F.pad(torch.softmax(z_c, -1), (0, self.net.shape[0] - z_c.shape[-1]))
-        return self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return self.drawn(weights, z)
+
+    def drawn(
+        self, weights: Float[Tensor, "B room"], z: Float[Tensor, "B V"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Draw the canonical images of weights of clusters and variations."""
+        canonical = self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return self.masked(canonical, "upright_mask")
 
     def forward(
         self,
