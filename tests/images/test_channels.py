@@ -250,3 +250,10 @@ def test_a_picture_is_not_read_as_channels(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", RNG.integers(0, 256, (8, 20, 24, 3)).astype(np.uint8))
     with pytest.raises(UserError, match=r"does not fit"):
         read(tmp_path / "a.npy", DataConfig(channels="a,b"))
+
+
+def test_channels_that_are_no_colours_are_not_taken_for_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", FIVE)
+    for colour in ("rgb", "grey"):
+        with pytest.raises(UserError, match=f"5 channels .*, which colour {colour} does not fit"):
+            read(tmp_path / "a.npy", DataConfig(colour=colour))  # pyright: ignore

@@ -76,6 +76,14 @@ def test_what_is_outside_changes_no_pixel(
     assert clean.float().std() > 10
 
 
+def test_colours_outside_a_mask_do_not_count(tmp_path: Path) -> None:
+    grey = np.repeat(cells(20)[..., None] // 16, 3, -1).astype(np.uint8)
+    clutter = np.random.default_rng(0).integers(0, 256, grey.shape).astype(np.uint8)
+    np.save(tmp_path / "a.npy", np.where(DISC[..., None], grey, clutter))
+    settings = DataConfig(source=str(tmp_path / "a.npy"), mask="circle")
+    assert read(tmp_path / "a.npy", settings)[0].shape == (1, SIDE, SIDE)
+
+
 def test_clutter_outside_a_mask_changes_neither_clusters_nor_poses(tmp_path: Path) -> None:
     own = cells()
     answers = {}

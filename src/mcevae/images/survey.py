@@ -95,11 +95,8 @@ def survey(
         mask, mask_bits: as in `Recipe`; only pixels that count are looked at.
         white, stretch, invert: as in `Recipe`; zscale is a rule for each image by itself.
     """
-    names = () if channels == "rgb" else names_of(frames)
-    if channels == "rgb":
-        frames = [replace(f, channels=()) if len(f.channels) == 3 else f for f in frames]
-    frames = [f for f in frames if f.channels == names] or frames
-    frames = [masked(frame, mask, mask_bits) for frame in frames]
+    frames = [masked(frame, mask, mask_bits) for frame in of_one_kind(frames, channels)]
+    names = frames[0].channels
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
     shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
@@ -131,12 +128,28 @@ def survey(
         mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
     if background is None:
-        borders = [border(frame, recipe) for frame in frames]
-        recipe = replace(recipe, background=round(float(np.median(borders)), 3))
+        recipe = replace(recipe, background=background_of(frames, recipe))
     if flatten == "auto":
         recipe = replace(recipe, flatten=are_uneven(frames, recipe))
     widths = sorted((width, height) for height, width in shapes)
     return Survey(recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]))
+
+
+def of_one_kind(frames: Sequence[Frame], channels: str) -> list[Frame]:
+    """The frames with the channels that most of them have; with rgb, three are colours."""
+    if channels == "rgb":
+        frames = [replace(f, channels=()) if len(f.channels) == 3 else f for f in frames]
+    names = Counter(frame.channels for frame in frames).most_common(1)[0][0]
+    return [frame for frame in frames if frame.channels == names]
+
+
+def background_of(frames: Sequence[Frame], recipe: Recipe) -> float:
+    """The median of the frames' borders.
+
+    Raises:
+        Unreadable: a frame's shape or values do not fit.
+    """
+    return round(float(np.median([border(frame, recipe) for frame in frames])), 3)
 
 
 def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
@@ -166,11 +179,6 @@ def common(shapes: Sequence[tuple[int, int]]) -> str | None:
     return as_text(circle(*shapes[0])) if len(set(shapes)) == 1 else None
 
 
-def names_of(frames: Sequence[Frame]) -> tuple[str, ...]:
-    """The channels that most frames have; (): they are pictures."""
-    return Counter(frame.channels for frame in frames).most_common(1)[0][0]
-
-
 def is_coloured(frame: Frame) -> bool:
     """Whether the visible part of a frame has colours."""
     pixels = frame.pixels
@@ -179,6 +187,8 @@ def is_coloured(frame: Frame) -> bool:
     values = pixels[..., :3].astype(np.float32)
     if pixels.shape[-1] == 4:
         values = values * (pixels[..., 3:] > 0)
+    if frame.seen is not None:
+        values = values[frame.seen]
     return bool(np.ptp(values, axis=-1).max() > COLOURED * max(float(values.max()), 1e-9))
 
 

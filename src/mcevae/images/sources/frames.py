@@ -5,7 +5,7 @@ and collects them, for images that are loaded, packed or predicted.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -35,7 +35,7 @@ from mcevae.images.sources.contract import (
     no_image,
 )
 from mcevae.images.suiting import suited
-from mcevae.images.survey import SIDE, Survey, survey
+from mcevae.images.survey import SIDE, Survey, of_one_kind, survey
 
 SAMPLE = 512
 """Number of frames from which a recipe is chosen."""
@@ -90,8 +90,10 @@ class FrameSource(Source):
         """
         settings = self.settings
         bits = mask_bits(settings)
+        frames = usable(self.name, self.sample(), settings, bits)
+        check_colour(self.name, frames, settings.colour)
         return survey(
-            usable(self.name, self.sample(), settings, bits),
+            frames,
             size=settings.size,
             most=self.largest,
             fit=settings.fit,
@@ -221,6 +223,21 @@ def prepared(
         if on_error == "stop":
             raise UserError(f"{source}: {frame.name} {error}.") from error
         return Fault(frame.name, str(error))
+
+
+def check_colour(source: str, frames: Sequence[Frame], colour: str) -> None:
+    """Refuse to take channels that are no colours for colours, or for grey.
+
+    Raises:
+        UserError: most of the images have others than `--colour` asks for.
+    """
+    names = of_one_kind(frames, colour)[0].channels
+    if colour != "auto" and names:
+        raise UserError(
+            f"{source}: its images have {len(names)} channels ({', '.join(names)}), which --colour "
+            f"{colour} does not fit; leave it out, or choose {3 if colour == 'rgb' else 1} with "
+            "--channels."
+        )
 
 
 def mask_bits(settings: DataConfig) -> str | None:
