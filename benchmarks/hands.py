@@ -38,7 +38,7 @@ from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import read_scores
 from mcevae.teaching import layout
 
-FIT = """fit mnist-mini --preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16
+FIT = """fit mnist-mini --preset paper --filters 4 8 8 8 --hidden 32 --pose-hidden 16
 --decoder-hidden 32 --limit 100 --epochs 1 --batch-size 50"""
 """A run that is trained in seconds."""
 CHANGES = ("rename", "rename", "merge", "split", "undo")

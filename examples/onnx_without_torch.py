@@ -2,20 +2,35 @@
 
 mcevae export RUN --to onnx --out graphs
 python examples/onnx_without_torch.py graphs picture.png canonical.png
+
+With channels: a .npy of (H, W, C), or a TIFF with a page for each, and canonical.npy.
 """
 
+import base64
 import json
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 from onnxruntime import InferenceSession
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 
-def shares(picture: Path, white: float | None) -> np.ndarray:
+def stack(picture: Path, white: float | None) -> np.ndarray:
+    """Intensities (H, W, C) of a .npy, or of the pages of a TIFF, divided as in `shares`."""
+    if picture.suffix != ".npy":
+        pages = ImageSequence.Iterator(Image.open(picture))
+        return np.concatenate([shares(page, white)[..., :1] for page in pages], -1)
+    x = np.load(picture)
+    full = 1 if x.dtype.kind in "bf" else np.iinfo(x.dtype).max
+    return x.astype(np.float32) / np.float32(white or full)
+
+
+def shares(picture: Path | Image.Image, white: float | None) -> np.ndarray:
     """Intensities (H, W, 1, 3 or 4), divided by white or else by the largest of their type."""
-    image = ImageOps.exif_transpose(Image.open(picture))
+    image = Image.open(picture) if isinstance(picture, Path) else picture
+    image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         return np.asarray(image)[..., None] / np.float32(white or 1)
     if image.mode.startswith("I"):
@@ -23,16 +38,38 @@ def shares(picture: Path, white: float | None) -> np.ndarray:
         return np.asarray(image)[..., None] / np.float32(white or full)
     mode = "L" if image.mode in ("1", "L") else "RGB"
     x = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode), np.float32)
-    return x.reshape(*x.shape[:2], -1) / 255
+    return x.reshape(*x.shape[:2], -1) / np.float32(white or 255)
 
 
-def flat(layer: np.ndarray, level: float) -> np.ndarray:
-    """Replace the plane fitted to the border of a layer (H, W) by a level."""
+def counted(x: np.ndarray, form: dict) -> np.ndarray:
+    """Which pixels of intensities (H, W, C) count, (H, W): see --mask of `mcevae fit`."""
+    height, width = x.shape[:2]
+    if form.get("mask") == "alpha":
+        return x[..., 3] >= 0.5
+    down, across = np.ogrid[:height, :width]
+    if form.get("mask") == "circle":
+        far = (down + 0.5 - height / 2) ** 2 + (across + 0.5 - width / 2) ** 2
+        return far <= (min(height, width) / 2) ** 2
+    if not form.get("mask"):
+        return np.ones((height, width), bool)
+    size, _, text = form["mask_bits"].partition(":")
+    rows, columns = map(int, size.split("x"))
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    mask = np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(bool)
+    down, across = (down + 0.5) * rows / height, (across + 0.5) * columns / width
+    return mask[down.astype(int), across.astype(int)]
+
+
+def flat(layer: np.ndarray, level: float, share: np.ndarray) -> np.ndarray:
+    """Replace the plane fitted to the border of what counts in a layer (H, W) by a level."""
     down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in layer.shape)
     terms = np.stack(np.broadcast_arrays(1, across, down[:, None]), -1)
     thick = max(1, min(layer.shape) // 16)
-    edge = np.ones(layer.shape, bool)
-    edge[thick:-thick, thick:-thick] = False
+    edge = inside = share > 0.99
+    for _ in range(thick):  # pixels that count, and so do all around them
+        wide = np.pad(inside, 1)
+        inside = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all((2, 3))
+    edge = edge & ~inside
     known, values, weight, plane = terms[edge], layer[edge], np.ones(edge.sum()), np.zeros(3)
     for _ in range(10):  # content at the border gets a small weight
         weighted = known * weight[:, None]
@@ -40,16 +77,21 @@ def flat(layer: np.ndarray, level: float) -> np.ndarray:
         off = np.abs(values - known @ plane)
         spread = 1.48 * np.quantile(off, 0.5, method="lower") + 2e-3
         weight = (1 - np.minimum(off / (4.7 * spread), 1) ** 2) ** 2 + 1e-6
-    return np.clip(layer - terms @ plane + level, 0, 1)
+    return level + share * (np.clip(layer - terms @ plane + level, 0, 1) - level)
 
 
 def model_input(picture: Path, form: dict) -> np.ndarray:
     """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
-    x = shares(picture, form.get("white"))
-    x, opacity = x[..., :3], x[..., 3:] if x.shape[-1] == 4 else 1
-    by_itself = form["normalise"] == "image"
-    low, high = np.percentile(x, [0.1, 99.9]) if by_itself else form["levels"] or (0, 1)
-    x = np.clip((x - low) / (high - low), 0, 1) if high > low else np.zeros_like(x)
+    names, white = form.get("names"), form.get("white")
+    x = stack(picture, white) if names else shares(picture, white)
+    seen = counted(x, form)
+    x, opacity = (x, 1) if names or x.shape[-1] < 4 else (x[..., :3], x[..., 3:])
+    opacity = seen[..., None] * (1 if form.get("mask") == "alpha" else opacity)
+    if form["normalise"] == "image":
+        low, high = np.percentile(x[seen], [0.1, 99.9], 0 if names else None)
+    else:  # black and white of all channels, or of each in turn
+        low, high = np.reshape(form["levels"] or (0, 1), (-1, 2)).T
+    x = np.where(high > low, np.clip((x - low) / np.where(high > low, high - low, 1), 0, 1), 0)
     x = 1 - x if form.get("invert") else x
     x = opacity * x + (1 - opacity) * form["background"]
     if x.shape[-1] == 3 and form["channels"] == 1:
@@ -58,12 +100,12 @@ def model_input(picture: Path, form: dict) -> np.ndarray:
     ratio = (min if form["fit"] == "pad" else max)(np.divide(shape, x.shape[:2]))
     height, width = (max(1, round(side * ratio)) for side in x.shape[:2])
     layers, bilinear = [], Image.Resampling.BILINEAR
+    share = Image.fromarray(seen.astype(np.float32)).resize((width, height), bilinear)
     for layer in np.broadcast_to(x, (*x.shape[:2], form["channels"])).transpose(2, 0, 1):
         scaled = Image.fromarray(layer.astype(np.float32)).resize((width, height), bilinear)
         if form["flatten"]:
-            scaled = Image.fromarray(
-                flat(np.asarray(scaled), form["background"]).astype(np.float32)
-            )
+            even = flat(np.asarray(scaled), form["background"], np.asarray(share))
+            scaled = Image.fromarray(even.astype(np.float32))
         layers.append(Image.new("F", shape[::-1], form["background"]))
         layers[-1].paste(scaled, ((shape[1] - width) // 2, (shape[0] - height) // 2))
     return (np.stack(layers)[None] * 255).round() / np.float32(255)
@@ -79,4 +121,7 @@ if __name__ == "__main__":
     turned = np.degrees(np.arctan2(pose[0, 1, 0], pose[0, 0, 0]))
     print(f"cluster {p.argmax()} (probability {p.max():.3f}), rotation {turned:.1f} degrees")
     drawn = np.asarray(canonical.run(None, {"z_c": z_c, "z": z})[0])[0].transpose(1, 2, 0)
+    if form.get("names"):
+        np.save(out, drawn)
+        sys.exit()
     Image.fromarray((255 * drawn).round().astype(np.uint8).squeeze()).save(out)

@@ -44,7 +44,7 @@ expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
 
 def tiny(**changes: object) -> Config:
     """Settings that train in a second; `changes` name fields of any part of the settings."""
-    sizes = {"channels": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
+    sizes = {"filters": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
     config = PRESETS["paper"]().changed(
         data={"source": "mnist-mini", "limit": 400},
         model={"clusters": 4, **sizes},

@@ -38,7 +38,7 @@ MOST_MADE = 3_000_000
 WHOLE = (0, 1, 2, 30, 300, 3000, 100_000, 2**31, 2**62)
 BROKEN = (-1e300, -1.0, 0.0, 1e-300, 1e-6, 0.5, 1.0, 30.0, 1000.0, 1e6, 1e300, float("inf"))
 SMALL = {
-    "model": {"hidden": 16, "pose_hidden": 8, "decoder_hidden": 16, "channels": (4, 4, 4, 4)},
+    "model": {"hidden": 16, "pose_hidden": 8, "decoder_hidden": 16, "filters": (4, 4, 4, 4)},
     "start": {"templates": 4, "subset": 40, "neighbours": 4, "restarts": 1, "redraws": 1},
     "peer": {"code": 4, "search_restarts": 3, "search_steps": 2},
     "train": {"epochs": 3, "batch_size": 10},

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.images.features import Features
+from mcevae.images.readers.reading import Reading
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
 from mcevae.predicting.averages import Average
@@ -80,7 +81,7 @@ class Run(TrainedRun):
                 checkpoint has no calibration and none can be made.
         """
         if not isinstance(images, str | Path):
-            pixels = pixels_by(self.recipe, frames_in(images))
+            pixels = pixels_by(self.recipe, frames_in(images, Reading.by(self.settings.data)))
             return self.answers(pixels, self.rows_of(features, len(pixels), "images"))
         source = open_source(str(images), replace(self.settings.data, features=None))
         read, faults = source.images(self.recipe, part)

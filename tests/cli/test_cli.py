@@ -23,7 +23,7 @@ from mcevae.runs.data import prepare_for
 from mcevae.training.trainer import Trainer
 
 TINY = (
-    "--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 "
+    "--filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 "
     "--limit 300 --epochs 2 --batch-size 50 --clusters 4"
 )
 
@@ -118,7 +118,7 @@ def test_a_settings_file_and_flags_over_it(run: Path, tmp_path: Path) -> None:
         ('[objective]\nmode = "supervize"', "objective.mode"),
         ("[model]\nclusters = 4.0", "model.clusters"),
         ('[train]\nlr = "a"', "train.lr"),
-        ("[model]\nchannels = [1, 2]", "model.channels"),
+        ("[model]\nfilters = [1, 2]", "model.filters"),
         ("[train]\nspeed = 3", "train.speed"),
         ("[nothing]\na = 1", "nothing"),
         ("preset = []", "preset"),
@@ -367,7 +367,7 @@ def test_groups_that_are_not_there_are_refused(
 @pytest.mark.parametrize(
     ("flags", "other"),
     [
-        (["--preset", "default", "--channels", "4", "4", "4", "4"], "--preset paper"),
+        (["--preset", "default", "--filters", "4", "4", "4", "4"], "--preset paper"),
         (["--preset", "default", "--draws", "3"], "--preset paper"),
         (["--preset", "paper", "--rotations", "36"], "--preset default"),
         (["--preset", "paper", "--templates", "12"], "--preset default"),

@@ -15,7 +15,7 @@ from mcevae.cli import main
 from mcevae.runs.confidence import Calibration
 from mcevae.training.trainer import Trainer
 
-TINY = "--preset paper --channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
+TINY = "--preset paper --filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
 FLAGS = f"{TINY} --clusters 3 --limit 100 --epochs 2 --batch-size 50".split()
 
 

@@ -24,6 +24,7 @@ from mcevae.exporting import graphs, interchange
 from mcevae.exporting.graphs import write_graphs
 from mcevae.exporting.interchange import write_for
 from mcevae.images.arrays import to_bytes, to_float
+from mcevae.images.masks import as_text, circle
 from mcevae.images.readers.frames import Frame
 from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
@@ -132,6 +133,30 @@ def see_through(rng: np.random.Generator) -> Image.Image:
 
 def palette(rng: np.random.Generator) -> Image.Image:
     return see_through(rng).convert("RGB").quantize(16)
+
+
+@pytest.mark.parametrize("mask", ["circle", "alpha", "file"])
+@pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize("normalise", ["set", "image"])
+def test_the_example_masks_as_predict_does(
+    normalise: Any, flatten: bool, mask: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (40, 52, 4 if mask == "alpha" else 3), np.uint8)
+    if mask == "alpha":
+        pixels[..., 3] = 255 * circle(40, 52)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    bits = as_text(rng.random((20, 26)) > 0.2) if mask == "file" else None
+    about = {"normalise": normalise, "levels": (0.1, 0.8), "fit": "pad", "background": 0.6}
+    about |= {"flatten": flatten, "mask": mask, "mask_bits": bits, "channels": 3}
+    if normalise == "image":
+        about["levels"] = None
+    recipe = Recipe(**about, shape=(28, 28))
+    ours = runpy.run_path(str(EXAMPLE))["model_input"](
+        tmp_path / "a.png", {**about, "height": 28, "width": 28}
+    )
+    wanted = recipe(Frame("a.png", pixels)).numpy()
+    assert np.abs(255 * ours[0] - wanted).max() < 1.01
 
 
 @pytest.mark.parametrize("channels", [1, 3])

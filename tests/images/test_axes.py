@@ -79,15 +79,15 @@ def test_one_file_for_each_colour_image(kind: Any, last: bool, tmp_path: Path) -
 def test_channels_that_are_no_colours_are_chosen_and_said(tmp_path: Path) -> None:
     images = [rng.integers(0, 256, (32, 32, 5)).astype(np.uint8) for _ in range(6)]
     folder = folder_of(tmp_path, images)
-    source = open_source(str(folder), DataConfig(source=str(folder)))
-    assert np.array_equal(source.load().train.pixels[:, 0], np.stack(images)[..., 0])
+    source = open_source(str(folder), DataConfig(source=str(folder), normalise="none"))
+    assert np.array_equal(source.load().train.pixels[:, 3], np.stack(images)[..., 3])
     layout, channel = source.notes
     assert "has shape (32, 32, 5), read as (H, W, C); --axes" in layout
-    assert "has 5 channels, of which the first is taken; --channel 1" in channel
-    third = DataConfig(source=str(folder), channel=2)
+    assert "has 5 channels, all taken; --channels 0 takes the first alone" in channel
+    third = DataConfig(source=str(folder), channels="2")
     assert np.array_equal(read(folder, third)[0].pixels[:, 0], np.stack(images)[..., 2])
-    with pytest.raises(UserError, match="has 5 channels, so there is no channel 5"):
-        read(folder, DataConfig(source=str(folder), channel=5))
+    with pytest.raises(UserError, match="has 5 channels, so there is no channels 5"):
+        read(folder, DataConfig(source=str(folder), channels="5"))
 
 
 def test_axes_that_are_given_are_taken(tmp_path: Path) -> None:

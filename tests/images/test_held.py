@@ -327,7 +327,7 @@ def ome(path: Path, version: int, data: np.ndarray, axes: str) -> None:
 def test_ome_zarr(tmp_path: Path, version: int) -> None:
     data = np.stack([STACK[:6].reshape(3, 2, 20, 24)] * 2)  # t, c, z, y, x
     ome(tmp_path / "a.zarr", version, data, "tczyx")
-    found, said = pixels_of(tmp_path / "a.zarr", channel=1)
+    found, said = pixels_of(tmp_path / "a.zarr", channels="1")
     equal(found, data[:, 1].reshape(4, 20, 24))
     found, said = pixels_of(tmp_path / "a.zarr")
     equal(found, data.transpose(0, 2, 3, 4, 1).reshape(4, 20, 24, 3))

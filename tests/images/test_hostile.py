@@ -370,7 +370,7 @@ def test_settings_that_cannot_be_are_refused(text: str, tmp_path: Path) -> None:
 def test_models_of_absurd_sizes_are_refused_before_they_take_memory(
     trained: Path, tmp_path: Path
 ) -> None:
-    for sizes in ({"hidden": 10**7}, {"variation": 10**7}, {"channels": (10**7,) * 4}):
+    for sizes in ({"hidden": 10**7}, {"variation": 10**7}, {"filters": (10**7,) * 4}):
         with pytest.raises(UserError, match="the model has more than"):
             build(tiny(**sizes), (1, 28, 28))
     content = run_file(trained, "best").read_bytes()
@@ -391,7 +391,7 @@ def test_models_of_absurd_sizes_are_refused_before_they_take_memory(
 
 
 def sorted_by_paper(source: Path, out: Path, *options: str) -> None:
-    sizes = "--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 --clusters 30"
+    sizes = "--filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 --clusters 30"
     flags = f"--preset paper --epochs 1 --batch-size 10 {sizes}".split()
     main(["fit", str(source), "--out", str(out), *flags, *options])
 

@@ -151,7 +151,7 @@ def test_training_goes_through_the_windows_and_resumes_exactly(
 def run(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a pack, made, scored and reported from the command line."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    flags = "--preset vae --epochs 1 --batch-size 20 --channels 4 8 8 8 --decoder-hidden 16"
+    flags = "--preset vae --epochs 1 --batch-size 20 --filters 4 8 8 8 --decoder-hidden 16"
     main(["fit", str(packed), "--window", "100", *flags.split(), "--out", str(out)])
     return out
 

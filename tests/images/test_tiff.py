@@ -167,9 +167,11 @@ def test_times_planes_and_channels_are_told_apart(
         tifffile.imwrite(path, stack, imagej=True, **options)
     else:
         tifffile.imwrite(path, stack, photometric="minisblack", **options)
+    channels_last = np.moveaxis(stack, 2, -1)
     for channel in (None, 3):
-        pixels, notes = found_in(path, channel=channel)
-        assert np.array_equal(pixels, stack[:, :, channel or 0].reshape(-1, 20, 24))
+        pixels, notes = found_in(path, channels=None if channel is None else str(channel))
+        wanted = channels_last if channel is None else channels_last[..., channel, None]
+        assert np.array_equal(np.reshape(pixels, (8, 20, 24, -1)), wanted.reshape(8, 20, 24, -1))
         assert "each time and each plane is an image, channels belong to one" in notes[0]
         assert len(notes) == (2 if channel is None else 1)
     pixels, notes = found_in(path, axes="TZNYX")  # each channel an image of its own

@@ -111,8 +111,8 @@ def test_networks_of_the_authors_take_any_image(channels: int, side: int) -> Non
 
 
 def test_networks_of_the_authors_have_channels_of_their_own() -> None:
-    with pytest.raises(ValueError, match="channels"):
-        ModelConfig(networks="authors", channels=(8, 8, 8, 8))
+    with pytest.raises(ValueError, match="filters"):
+        ModelConfig(networks="authors", filters=(8, 8, 8, 8))
 
 
 def test_first_poses_differ_and_are_sure() -> None:

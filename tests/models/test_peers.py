@@ -27,7 +27,7 @@ from tests.conftest import changed
 
 PEERS = tuple(entry.kind for entry in ENTRIES if entry.place.startswith("peers."))
 ALL = pytest.mark.parametrize("kind", PEERS)
-SMALL = {"channels": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
+SMALL = {"filters": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
 
 
 def few(kind: str, **changes: object) -> Config:

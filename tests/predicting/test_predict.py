@@ -232,7 +232,7 @@ def test_the_command_predicts_a_folder_as_the_run_was_trained(
     tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, table = tmp_path / "run", tmp_path / "table.csv"
-    sizes = "--channels 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 --clusters 4"
+    sizes = "--filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 --clusters 4"
     options = f"--preset paper --epochs 1 --batch-size 5 --size 20 {sizes}".split()
     main(["fit", str(source), "--out", str(run), *options])
     said = " ".join(capsys.readouterr().out.split())

@@ -30,7 +30,7 @@ from mcevae.training.ranks import told_of_losses
 from mcevae.training.trainer import Trainer
 
 TRAINED = sorted(PRESETS.keys() - {"quick"})  # preset quick trains nothing
-SIZES = {"hidden": 16, "decoder_hidden": 16, "pose_hidden": 8, "channels": (4, 4, 4, 4)}
+SIZES = {"hidden": 16, "decoder_hidden": 16, "pose_hidden": 8, "filters": (4, 4, 4, 4)}
 
 
 def small(preset: str, batch_size: int) -> Config:

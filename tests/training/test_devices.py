@@ -28,7 +28,7 @@ AFTER = 8 + 17
 """Calls of the loss an epoch: 400 images by 2 ranks of 25, and half of 833 to validate."""
 FIT = ("-m", "tests.training.ranks_fit")
 TINY = (
-    *("mnist-mini", "--limit", "400", "--preset", "paper", "--channels", "4", "8", "8", "8"),
+    *("mnist-mini", "--limit", "400", "--preset", "paper", "--filters", "4", "8", "8", "8"),
     *("--hidden", "32", "--pose-hidden", "16", "--decoder-hidden", "32", "--clusters", "4"),
     *("--lr", "3e-3", "--epochs", "2", "--batch-size", "25"),
 )

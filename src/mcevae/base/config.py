@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from mcevae.base.channels import asked_channels
+from mcevae.base.colours import asked_colours
 from mcevae.base.errors import SettingError
 from mcevae.base.names import as_setting
 
@@ -65,9 +67,14 @@ class FilesConfig:
     """Axes of .npy, .npz and TIFF files in order, one letter each: N (images), C (channels), H or Y
     (height), W or X (width); T, Z and all other letters number images, too. If not given: what the
     file says, or what its shape suggests."""
-    channel: int | None = None
-    """Which channel to take, from 0, of files with channels. If not given: three channels are
-    colours, and of two, or of more than three, the first is taken."""
+    channels: Annotated[str | None, tyro.conf.arg(aliases=["--channel"])] = None
+    """Channels to take, with commas between: numbers, from 0 (0,3), names of the file (DAPI,GFP),
+    both (0=DAPI,3=GFP), or names for all channels in their order. Each is normalised by itself. If
+    not given: three channels are colours, unless the file has names for them, and of two, or of
+    four to 16, all are taken."""
+    colours: str | None = None
+    """Colours in which pages and pictures show channels, with commas between: names such as cyan,
+    or #ff8800. If not given: colours that are easy to tell apart."""
     sections: Literal["auto", "each", "middle", "sum"] = "auto"
     """How to read MRC files. each: every section is an image. middle, sum: one image for each
     volume, its middle section or the sum of its sections. auto: each, and it is said if the header
@@ -85,15 +92,16 @@ class FilesConfig:
     """How to fit an image into the square. pad: show the whole image, with background beside it.
     crop: fill the whole square, and cut off the ends of the longer side."""
     colour: Literal["auto", "grey", "rgb"] = "auto"
-    """Colours of images from files. auto: rgb if any image has colours, otherwise grey."""
+    """Colours of images from files. auto: rgb if any image has colours, otherwise grey. (Images
+    with other --channels are neither, but rgb takes three of them for colours.)"""
     normalise: Literal["auto", "none", "set", "image"] = "auto"
     """How to scale intensities of images from files. none: use the whole range of the number type
     (for floats 0 to 1). set: stretch all images alike, from percentile 0.1 to 99.9 of all of them.
     image: stretch each image by itself. auto: none for floats from 0 to 1, for 8 bits, and for
     floats that look like 8 bits, if any number is 32 or more; otherwise set."""
-    levels: tuple[float, float] | None = None
-    """Black and white for --normalise set, as shares of the range of the number type. If not given:
-    measured from the images."""
+    levels: tuple[float, ...] | None = None
+    """Black and white for --normalise set, as shares of the range of the number type; of --channels
+    two numbers for all of them, or for each. If not given: measured from the images."""
     white: float | None = None
     """Number that counts as white, before --normalise. If not given: the largest of the number
     type, 1 for floats, or 255 for floats that are whole numbers from 0 to 255."""
@@ -107,6 +115,12 @@ class FilesConfig:
     """Kind of the numbers in the images of the training, such as uint8, as the run recorded it."""
     seen: Annotated[tuple[float, float] | None, tyro.conf.Suppress] = None
     """Least and largest of these numbers, but for single pixels, as the run recorded them."""
+    mask: str | None = None
+    """Which pixels of images from files count; all others become background. circle: the disc that
+    touches the nearer borders. alpha: pixels that are not transparent. Or an image file, whose
+    light pixels count in all images. If not given: all pixels."""
+    mask_bits: Annotated[str | None, tyro.conf.Suppress] = None
+    """The mask of all images, packed, as the run recorded it."""
     flatten: Literal["auto", "yes", "no"] = "auto"
     """Whether to even out backgrounds of images from files: a plane is fitted to the border of each
     image, and replaced by --background. auto: if half of the images have another background than
@@ -126,13 +140,23 @@ class FilesConfig:
     with an error."""
 
     def __post_init__(self) -> None:
-        for name in ("source", "labels", "features"):  # as text, to be written and shown
+        for name in ("source", "labels", "features", "mask"):  # as text, to be written and shown
             if value := getattr(self, name, None):
                 object.__setattr__(self, name, as_setting(value))
         level = self.background_level
         ensure(0 <= level <= 1, f"--background is {level}; use 0 to 1")
-        ensure_range(self, size=(16, 256), channel=(0, 2**16), white=(0, 1e38))
-        low, high = self.levels or (0, 1)
+        ensure_range(self, size=(16, 256), white=(0, 1e38))
+        for text, read in ((self.channels, asked_channels), (self.colours, asked_colours)):
+            try:
+                _ = text is None or read(text)
+            except ValueError as error:
+                raise SettingError(str(error)) from None
+        ensure(
+            self.mask is None or self.is_file,
+            f"--mask is for images from files, and {self.source} is a built-in set; leave it out",
+        )
+        levels = (0.0, 1.0) if self.levels is None else self.levels
+        ensure(len(levels) in range(2, 33, 2), f"--levels has {len(levels)} numbers; give pairs")
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
         ensure(
             self.labels not in (None, "folders") or not (self.label_column or self.file_column),
@@ -143,7 +167,8 @@ class FilesConfig:
             f"--normalise is {self.normalise}, but --stretch zscale stretches each image by "
             "itself; leave out one of them",
         )
-        ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
+        for low, high in zip(levels[::2], levels[1::2], strict=True):
+            ensure(low < high, f"--levels are {low:g} and {high:g}; give the darker one first")
 
     @property
     def is_file(self) -> bool:

@@ -60,7 +60,7 @@ def averages(
         details = ("-" if value is None else f"{value:.1f} px" for value in one.resolutions)
         shown.add_row(one.name, str(one.images), f"{width} x {height}", *details)
     screen.print(shown)
-    written = write_averages(made, out)
+    written = write_averages(made, out, opened.colours)
     screen.print(f"Wrote {', '.join(map(str, written))}", highlight=False)
     if sums.shrunk > 1:
         screen.print(f"They are {sums.shrunk:.2g} times smaller than the images, to save memory.")

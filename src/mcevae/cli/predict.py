@@ -50,7 +50,8 @@ def predict(
             used are listed beside it, in a file that ends in .skipped.csv. To write shards, give a
             folder: each shard becomes a table part-I-of-N.parquet.
         canonical: Folder for two PNG files per image: canonical (what the model draws for it,
-            without pose) and upright (the image itself, moved back by its pose).
+            without pose) and upright (the image itself, moved back by its pose). With --channels
+            they are TIFFs with all channels, as ImageJ reads them.
         part: Which images to use, if the source has training and test images.
         shard: I/N: write only shard I of N, counted from 0. Default: this process's number under
             torchrun.

@@ -25,12 +25,17 @@ from mcevae.runs.infer import default_device
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
+CHOSEN = ("background", "flatten", "channels", "mask", "mask_bits")
+"""What is chosen for X and becomes part of the settings."""
+
 
 class MCEVAE(Answering):
     """Sorts images into clusters, however they are turned, shifted or scaled, and finds poses.
 
-    X has shape (n, H, W), or (n, H, W, C) with C of 1 or 3, or (n, features). A row of features is
-    a square image with one channel, unless `image_shape` gives another shape. Images may hold
+    X has shape (n, H, W), or (n, H, W, C), or (n, features). A row of features is a square image
+    with one channel, unless `image_shape` gives another shape. C is 1 for grey, 3 for colours, 4
+    with opacity; of 2 to 16 other channels, or those that `settings={"data": {"channels": "a,b"}}`
+    names or picks, each is normalised by itself. Images may hold
     8-bit or 16-bit integers, or floats. All of them are brought to one form, as `mcevae fit` does
     (`recipe_`).
 
@@ -139,14 +144,15 @@ class MCEVAE(Answering):
             ValueError: X or a setting has a value that cannot be used.
             TrainingError: the loss is not finite.
         """
-        frames = self._frames(X, reset=True)
         with value_errors():
             config = self._config()
+        frames = self._frames(X, config.data, reset=True)
+        with value_errors():
             read_by = replace(config.data, background=self.background, on_error="stop")
             source = MemorySource(frames, read_by, name="X")
             self.recipe_, images = source.survey.recipe, source.load().train
-            chosen_by = self.recipe_.settings()
-            config = config.changed(data={n: chosen_by[n] for n in ("background", "flatten")})
+            found = source.settled()
+            config = config.changed(data={name: found[name] for name in CHOSEN if name in found})
             if features is not None:
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")

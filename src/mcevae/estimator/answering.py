@@ -12,11 +12,14 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.exporting.pretrained import Pretrained, value_errors
 from mcevae.geometry.groups import reflect
 from mcevae.images.features import Features
-from mcevae.images.readers.frames import Frame
+from mcevae.images.readers.channels import framed, held
+from mcevae.images.readers.frames import Frame, Unreadable
+from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.memory import MemorySource
 from mcevae.models.config import Config
@@ -169,7 +172,9 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         """
         check_is_fitted(self)
         with value_errors():
-            source = MemorySource(self._frames(X, reset=False), self.config_.data)
+            source = MemorySource(
+                self._frames(X, self.config_.data, reset=False), self.config_.data
+            )
             return cluster_averages(self.model_, source, self.recipe_, self.collections_)
 
     def confidence(self, X: Any, *, features: Any = None) -> NDArray[np.float32]:
@@ -188,7 +193,7 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         """Return what the network finds for X, and what features of X add to it."""
         check_is_fitted(self)
         with value_errors():
-            pixels = pixels_by(self.recipe_, self._frames(X, reset=False))
+            pixels = pixels_by(self.recipe_, self._frames(X, self.config_.data, reset=False))
             told = None if features is None else self._told(np.asarray(features), len(pixels))
         frames = self._frames_of(self.collections_)
         return answers_of(self.model_, self.calibration_, frames, pixels, told)
@@ -229,8 +234,13 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         """Return the shape (C, H, W) of the images that the network takes."""
         return (self.recipe_.channels, *self.recipe_.shape)
 
-    def _frames(self, X: Any, *, reset: bool) -> list[Frame]:
+    def _frames(self, X: Any, settings: DataConfig, *, reset: bool) -> list[Frame]:
         """Return the images of X one by one, after the checks that scikit-learn asks for.
+
+        Args:
+            X: the images.
+            settings: say which channels are taken.
+            reset: whether the shape of the images becomes that of the estimator.
 
         Raises:
             ValueError: X has a wrong shape, too few images or values that are not numbers.
@@ -260,7 +270,12 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
             raise ValueError(
                 f"X has images of shape {array.shape[1:]}; use {self.image_shape_}, as for `fit`"
             )
-        return [Frame(f"X[{i}]", image) for i, image in enumerate(array)]
+        reading = Reading.by(settings)
+        try:
+            each = (held(image, pictured=True) for image in array)
+            return [framed(f"X[{i}]", image, reading) for i, image in enumerate(each)]
+        except Unreadable as error:
+            raise ValueError(f"X {error}") from error
 
     def _laid_out(self, flat: NDArray[Any]) -> NDArray[Any]:
         """Reshape flat rows to images.

@@ -77,7 +77,7 @@ def card(
         reach=reach(settings),
         name=name,
         images=f"Arrays (n, {sizes})" if shape else "Arrays of images of any size",
-        picture=f"{height}, {width}" + (", 3" if recipe.channels == 3 else ""),
+        picture=f"{height}, {width}" + (f", {recipe.channels}" if recipe.channels > 1 else ""),
         height=height,
         width=width,
         recipe=recipe.in_words(),

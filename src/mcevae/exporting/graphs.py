@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, atomic_folder, write_text
-from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.contract import Model
 from mcevae.runs.infer import human
@@ -79,15 +78,15 @@ class Reconstruct(nn.Module):
     inputs = ("z_c", "z", "pose")
     outputs = ("reconstruction",)
 
-    def __init__(self, model: Model, background: float) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.model, self.background = model, background
+        self.model = model
 
     def forward(
         self, z_c: Float[Tensor, "B D"], z: Float[Tensor, "B V"], pose: Float[Tensor, "B 3 3"]
     ) -> tuple[Float[Tensor, "B C H W"]]:
         """Draw the image, with values from 0 to 1."""
-        return (warp(self.model.canonical(z_c, z), pose, background=self.background),)
+        return (self.model.render(z_c, z, pose),)
 
 
 Graph = Encode | Canonical | Reconstruct
@@ -127,7 +126,7 @@ def write_graphs(run: TrainedRun, pixels: Tensor, folder: Path) -> dict[str, flo
     graphs: dict[str, tuple[Graph, tuple[Tensor, ...]]] = {
         "encode": (Encode(model), (images,)),
         "canonical": (Canonical(model), (z_c, z)),
-        "reconstruct": (Reconstruct(model, model.background), (z_c, z, pose)),
+        "reconstruct": (Reconstruct(model), (z_c, z, pose)),
     }
     about = describe(run)
     about["latents"] = {"probability": probability.shape[1], "z_c": z_c.shape[1], "z": z.shape[1]}
@@ -220,6 +219,9 @@ def describe(run: TrainedRun) -> dict[str, Any]:
         "mcevae": version("mcevae"),
         "image": {
             "channels": channels,
+            "names": recipe.names,
+            "mask": recipe.mask,
+            "mask_bits": recipe.mask_bits,
             "height": height,
             "width": width,
             "range": [0, 1],

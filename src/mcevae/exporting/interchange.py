@@ -32,7 +32,7 @@ def write_atlas(gallery: Gallery, collections: Collections, folder: Path) -> str
     names = gallery.names or [f"{i}.png" for i in range(len(gallery))]
     pictures = [
         {"bytes": png(image), "path": name}
-        for image, name in zip(gallery.pixels, names, strict=True)
+        for image, name in zip(gallery.pictures, names, strict=True)
     ]
     rows = gallery.table(collections).append_column("image", pa.array(pictures, kind))
     path = folder / ATLAS
@@ -48,7 +48,7 @@ def write_projector(gallery: Gallery, collections: Collections, folder: Path) ->
     """
     rows = gallery.table(collections)
     words = [[str(value) for value in row.values()] for row in rows.to_pylist()]
-    pictures = to_float(thumbnails(gallery.pixels))
+    pictures = to_float(thumbnails(gallery.pictures))
     with SummaryWriter(str(folder)) as writer:
         for tag, vectors in (("z_c", gallery.z_c), ("z", torch.from_numpy(gallery.z))):
             writer.add_embedding(
@@ -70,7 +70,7 @@ def write_fiftyone(gallery: Gallery, collections: Collections, folder: Path) -> 
         The Python call that opens the images.
     """
     labels = {}
-    for image, row in zip(gallery.pixels, gallery.table(collections).to_pylist(), strict=True):
+    for image, row in zip(gallery.pictures, gallery.table(collections).to_pylist(), strict=True):
         name = f"{row['id']:07}"
         path = folder / "data" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

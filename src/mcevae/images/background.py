@@ -21,18 +21,24 @@ def border(height: int, width: int) -> Bool[Tensor, "h w"]:
     return ~inside
 
 
-def flattened(images: Float[Tensor, "n c h w"], level: float) -> Float[Tensor, "n c h w"]:
+def flattened(
+    images: Float[Tensor, "n c h w"], level: float, edge: Bool[Tensor, "h w"] | None = None
+) -> Float[Tensor, "n c h w"]:
     """Replace the background of each image, a plane, by one level; the result is from 0 to 1.
 
     Args:
         images: from 0 to 1.
         level: of the background after it, 0 to 1.
+        edge: the pixels that show the background; None: those at the border.
     """
-    plane = fitted_plane(images, border(*images.shape[-2:]).to(images.device))
+    edge = border(*images.shape[-2:]) if edge is None else edge
+    plane = fitted_plane(images, edge.to(images.device))
     return (images - plane + level).clamp(0, 1)
 
 
-def unevenness(image: Float[Tensor, "c h w"], level: float) -> float:
+def unevenness(
+    image: Float[Tensor, "c h w"], level: float, edge: Bool[Tensor, "h w"] | None = None
+) -> float:
     """How far the background of an image surely is from a level, as the mean along its border.
 
     It is the distance of the fitted plane, less twice the error that the noise of the border gives
@@ -41,8 +47,9 @@ def unevenness(image: Float[Tensor, "c h w"], level: float) -> float:
     Args:
         image: from 0 to 1.
         level: 0 to 1.
+        edge: the pixels that show the background; None: those at the border.
     """
-    edge = border(*image.shape[-2:]).to(image.device)
+    edge = (border(*image.shape[-2:]) if edge is None else edge).to(image.device)
     plane = fitted_plane(image[None], edge)[0, :, edge]
     noise = 1.48 * (image[:, edge] - plane).abs().median()
     error = noise * math.sqrt(3 / int(edge.sum()))  # of a plane, which has 3 parameters

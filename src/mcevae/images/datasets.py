@@ -16,6 +16,7 @@ import pooch
 import torch
 import torch.nn.functional as F
 
+from mcevae.base.channels import MOST_CHANNELS
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, MIN_SIDE, Images, ImageSet, require, to_bytes
 from mcevae.images.readers.arrays import from_archive
@@ -132,7 +133,7 @@ def as_images(pixels: np.ndarray, labels: np.ndarray | None = None, *, name: str
     """Check arrays and convert them to uint8 (N, C, H, W).
 
     Args:
-        pixels: (n, H, W) or (n, H, W, C), C 1 or 3, sides of 16 to 256, uint8 or floats in [0, 1].
+        pixels: (n, H, W) or (n, H, W, C), C 1 to 16, sides of 16 to 256, uint8 or floats in [0, 1].
         labels: (n,) integers.
         name: name of the images in tables and errors.
 
@@ -146,7 +147,8 @@ def as_images(pixels: np.ndarray, labels: np.ndarray | None = None, *, name: str
     require(len(shape) in (3, 4), f"{it} have shape {shape}; use (n, H, W) or (n, H, W, C).")
     count, height, width, channels = shape if len(shape) == 4 else (*shape, 1)
     require(count > 0, f"{name}: holds 0 images; give at least 3.")
-    require(channels in (1, 3), f"{it} have {channels} channels (last axis); use 1 or 3.")
+    most = MOST_CHANNELS
+    require(1 <= channels <= most, f"{it} have {channels} channels (last axis); use 1 to {most}.")
     fits = all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width))
     require(fits, f"{it} are {height} x {width}; resize to sides of {MIN_SIDE} to {MAX_SIDE}.")
     tensor = torch.tensor(pixels.astype(np.float32 if floats else np.uint8))

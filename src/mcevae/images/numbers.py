@@ -43,7 +43,7 @@ class Numbers:
     def of(cls, frames: Sequence[Frame]) -> "Numbers":
         """The numbers of a sample of frames; opacity and NaN do not count."""
         kinds = {kind_of(frame.pixels) for frame in frames}
-        values = np.concatenate([sampled(frame.pixels) for frame in frames])
+        values = np.concatenate([sampled(frame) for frame in frames])
         values = values if values.size else np.zeros(1)
         least, most = bounds(frames)
         whole = bool((values == np.round(values)).all())
@@ -78,21 +78,23 @@ def kind_of(pixels: np.ndarray) -> str:
     return "float" if pixels.dtype.kind == "f" else pixels.dtype.name
 
 
-def colours_of(pixels: np.ndarray) -> np.ndarray:
-    """A frame without its opacity."""
-    return pixels[..., :3] if pixels.ndim == 3 else pixels
+def shown_by(frame: Frame) -> np.ndarray:
+    """The pixels of a frame without its opacity; of a masked one, those that count."""
+    plain = frame.pixels.ndim == 2 or frame.channels
+    pixels = frame.pixels if plain else frame.pixels[..., :3]
+    return pixels if frame.seen is None else pixels[frame.seen]
 
 
-def sampled(pixels: np.ndarray) -> np.ndarray:
+def sampled(frame: Frame) -> np.ndarray:
     """About `SAMPLED` values of a frame as floats, but for NaN and infinity."""
-    values = colours_of(pixels).ravel()
+    values = shown_by(frame).ravel()
     values = values[:: math.ceil(len(values) / SAMPLED)].astype(np.float64)
     return values[np.isfinite(values)]
 
 
 def bounds(frames: Sequence[Frame]) -> tuple[float, float]:
     """The least and the largest number of all frames, but for NaN and infinity."""
-    each = [colours_of(frame.pixels) for frame in frames]
+    each = [shown_by(frame) for frame in frames]
     each = [one[np.isfinite(one)] if one.dtype.kind == "f" else one for one in each]
     ends = [(float(one.min()), float(one.max())) for one in each if one.size] or [(0.0, 0.0)]
     return min(low for low, _ in ends), max(high for _, high in ends)

@@ -62,7 +62,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
         count = sum(bucket.count for bucket in buckets)
         if count == 0:
             raise no_image(source.name, faults)
-        form = (height, width, 3) if channels == 3 else (height, width)
+        form = (height, width) if channels == 1 else (height, width, channels)
         faults += source.passed
         names, digest = join(buckets, half, form, count, rng, source)
         about = {
@@ -70,7 +70,7 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             "count": count,
             "shape": (channels, height, width),
             "digest": digest,
-            "recipe": {"size": height if height == width else None, **recipe.settings()},
+            "recipe": {**source.settled(), "size": height if height == width else None},
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
             "reckoned": source.in_words(faults),
@@ -122,7 +122,7 @@ def join(
     Args:
         buckets: buckets to read and delete.
         folder: folder of the pack.
-        form: shape of one image, (H, W) or (H, W, 3).
+        form: shape of one image, (H, W) or (H, W, C).
         count: number of all images.
         rng: source of the random order.
         source: its settings say where labels come from.

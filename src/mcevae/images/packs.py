@@ -1,6 +1,6 @@
 """Read packs: images of one form, in random order on disk, for more images than fit into memory.
 
-A pack is a folder. It holds pixels.npy, bytes of shape (N, H, W) or (N, H, W, 3); index.parquet,
+A pack is a folder. It holds pixels.npy, bytes of shape (N, H, W) or (N, H, W, C); index.parquet,
 the file and the label of each row; and pack.json, which says how the images were read. `packing`
 makes packs. Because the rows are in random order, any consecutive rows are a fair sample. Training
 reads one window of rows after another and holds one of them in memory.
@@ -97,8 +97,8 @@ def open_pack(path: Path) -> Pack:
         held = np.load(path / PIXELS, mmap_mode="r").shape
         with in_utf8(path / INDEX) as known:
             rows = parquet.read_metadata(known).num_rows
-        colours = (3,) if channels == 3 else ()
-        if held != (pack.count, height, width, *colours) or rows != pack.count:
+        last = () if channels == 1 else (channels,)
+        if held != (pack.count, height, width, *last) or rows != pack.count:
             raise ValueError(f"{PIXELS} has shape {held}, {INDEX} has {rows} rows")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise UserError(f"{path}: is a damaged pack ({error}); pack the images again.") from error

@@ -12,25 +12,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, UInt8
-from scipy import ndimage
 from torch import Tensor
 
+from mcevae.base.channels import MOST_CHANNELS, channel_names
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, to_bytes
 from mcevae.images.background import flattened
-from mcevae.images.numbers import TAILS, kind_of, largest_of
-from mcevae.images.readers.axes import LEAST
-from mcevae.images.readers.frames import Frame, Unreadable
-from mcevae.images.stretch import Stretch, asinh, zscale
+from mcevae.images.intensities import ABSURD, fitting, floats, pairs_of, with_channels
+from mcevae.images.masks import border_of, from_text, masked, share_of
+from mcevae.images.readers.frames import Frame
+from mcevae.images.stretch import Stretch
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
 WHOLE = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 KINDS = (None, "bool", "float", "mixed", *WHOLE)
 """Kinds of numbers."""
-ABSURD = 1e30
-"""Intensities beyond this could overflow in differences and quotients."""
+INSIDE = 0.99
+"""Pixels of which so much counts show their image alone, and nothing of the mask's border."""
 Fit = Literal["pad", "crop"]
 """How a frame fits a shape: all of it is kept, or all of the shape is filled; see `Recipe`."""
 
@@ -43,8 +41,8 @@ class Recipe:
         normalise: first, integers are divided by the largest value of their type. Then: none does
             nothing; set makes `levels` black and white; image makes each frame's own
             percentiles 0.1 and 99.9 black and white.
-        levels: black and white of "set".
-        channels: 1 or 3.
+        levels: black and white of "set"; with `names`, of all channels alike, or of each in turn.
+        channels: 1 (grey), 3 (colours), or 1 to 16 with `names`.
         background: 0 to 1; brightness behind transparent pixels and around padded frames.
         fit: pad: the longer side of the frame fills the image, so all of it is kept; crop: the
             shorter side fills the image.
@@ -53,12 +51,15 @@ class Recipe:
         white: the number by which intensities are divided first; None: the largest of their type.
         stretch: after `normalise`, see `images.stretch`; zscale in place of percentiles of "image".
         invert: whether dark and light are exchanged after that.
+        names: of channels that are no colours, each normalised by itself; (): pictures.
+        mask: circle, alpha or the name of a file; None: all pixels count, see `images.masks`.
+        mask_bits: the mask in the frame of the images, if all have the same.
         numbers, seen: kind and range of the numbers from which the recipe was chosen, see
             `images.numbers`; None: not known.
     """
 
     normalise: Literal["none", "set", "image"]
-    levels: tuple[float, float] | None
+    levels: tuple[float, ...] | None
     channels: int
     background: float
     fit: Fit
@@ -69,21 +70,26 @@ class Recipe:
     invert: bool = False
     numbers: str | None = None
     seen: tuple[float, float] | None = None
+    names: tuple[str, ...] = ()
+    mask: str | None = None
+    mask_bits: str | None = None
 
     def __post_init__(self) -> None:
         if self.normalise not in ("none", "set", "image") or self.fit not in ("pad", "crop"):
             raise ValueError(f"normalise is {self.normalise} and fit is {self.fit}, not known here")
-        if self.normalise == "set" and not (self.levels and self.levels[0] <= self.levels[1]):
+        pairs = pairs_of(self.levels or ())
+        if self.levels and len(self.levels) not in (2, 2 * self.channels):
+            raise ValueError(f"levels are {self.levels}; give two, or two for each channel")
+        if self.normalise == "set" and not (pairs and all(low <= high for low, high in pairs)):
             raise ValueError(f"levels are {self.levels}; give black, then white")
-        if (
-            type(self.channels) is not int
-            or self.channels not in (1, 3)
-            or not 0 <= self.background <= 1
-        ):
-            raise ValueError(
-                f"channels are {self.channels} and background is {self.background}; use 1 or 3, "
-                "and 0 to 1"
-            )
+        most = MOST_CHANNELS if self.names else 3
+        known = len(self.names) == self.channels if self.names else self.channels in (1, 3)
+        if type(self.channels) is not int or not 1 <= self.channels <= most or not known:
+            raise ValueError(f"channels are {self.channels}, called {self.names}; use 1 or 3")
+        if not 0 <= self.background <= 1:
+            raise ValueError(f"background is {self.background}; use 0 to 1")
+        if self.mask_bits:
+            from_text(self.mask_bits)
         if not all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in self.shape):
             raise ValueError(f"images have {self.shape} pixels; sides go up to {MAX_SIDE}")
         if self.white is not None and not 0 < self.white < ABSURD:
@@ -97,12 +103,15 @@ class Recipe:
         Raises:
             Unreadable: the frame's values or shape do not fit.
         """
-        if self.keeps(frame.pixels):
+        frame = self.fitted(frame)
+        if frame.seen is None and self.keeps(frame.pixels):
             pixels = torch.from_numpy(np.array(frame.pixels))
             return pixels.view(*self.shape, self.channels).movedim(-1, 0)
         image = self.scaled(frame)
         if self.flatten:
-            image = flattened(image[None], self.background)[0]
+            flat = flattened(image[None], self.background, self.edge(frame, image))[0]
+            share = 1.0 if frame.seen is None else share_of(frame.seen, sides_of(image))
+            image = self.background + share * (flat - self.background)
         return to_bytes(padded(image, self.shape, self.background))
 
     def scaled(self, frame: Frame) -> Float[Tensor, "C h w"]:
@@ -112,11 +121,27 @@ class Recipe:
             Unreadable: the frame's values or shape do not fit.
         """
         how = (self.normalise, self.levels, self.white, self.stretch)
-        values, opacity = floats(frame.pixels, *how)
+        values, opacity = floats(self.fitted(frame), *how)
         values = 1 - values if self.invert else values
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         return resized(with_channels(image, self.channels), self.shape, self.fit)
+
+    def fitted(self, frame: Frame) -> Frame:
+        """A frame with the channels that the recipe takes, and its mask.
+
+        Raises:
+            Unreadable: it has others, or the mask does not fit.
+        """
+        return fitting(masked(frame, self.mask, self.mask_bits), self.names)
+
+    def edge(self, frame: Frame, image: Float[Tensor, "C h w"]) -> Bool[Tensor, "h w"] | None:
+        """The pixels of a scaled frame that show its background; None: those at its border."""
+        if frame.seen is None:
+            return None
+        share = share_of(frame.seen, sides_of(image))[0]
+        found = border_of(share > INSIDE, max(1, min(share.shape) // 16))
+        return found if found.any() else None
 
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
@@ -129,7 +154,7 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Return the settings of `DataConfig` that give this recipe, apart from the size."""
         return {
-            "colour": "rgb" if self.channels == 3 else "grey",
+            "colour": "auto" if self.names else "rgb" if self.channels == 3 else "grey",
             "normalise": self.normalise,
             "levels": self.levels,
             "background": self.background,
@@ -140,126 +165,47 @@ class Recipe:
             "invert": self.invert,
             "numbers": self.numbers,
             "seen": self.seen,
+            "mask": self.mask,
+            "mask_bits": self.mask_bits,
         }
 
     def in_words(self) -> str:
         """Describe colours, intensities and background in words."""
         rule = {"none": "as they are", "image": "stretched image by image"}.get(self.normalise, "")
         if self.levels:
-            rule = f"stretched from {self.levels[0]:.4g} to {self.levels[1]:.4g} of their range"
+            told = [f"{low:.4g} to {high:.4g}" for low, high in pairs_of(self.levels)]
+            rule = f"stretched from {', '.join(told)} of their range"
         rule += f", with {self.white:g} as 1" if self.white else ""
         rule += f", then by {self.stretch}" if self.stretch != "linear" else ""
         rule += ", inverted" if self.invert else ""
         flat = ", to which uneven backgrounds are flattened" if self.flatten else ""
-        return (
-            f"{'in colour' if self.channels == 3 else 'grey'}; intensities {rule}; "
-            f"background {self.background:g} (0 is black){flat}"
-        )
+        kind = "in colour" if self.channels == 3 else "grey"
+        if self.names:
+            kind = f"with {self.channels} channels ({', '.join(self.names)}), each by itself"
+        kind += f" inside the mask ({self.mask})" if self.mask else ""
+        return f"{kind}; intensities {rule}; background {self.background:g} (0 is black){flat}"
 
 
-def floats(
-    pixels: np.ndarray,
-    normalise: Literal["none", "set", "image"],
-    levels: tuple[float, float] | None,
-    white: float | None = None,
-    stretch: Stretch = "linear",
-) -> tuple[Float32[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
-    """Intensities of a frame from 0 to 1, with 1 or 3 channels, and its opacity.
+def sides_of(image: Float[Tensor, "C h w"]) -> tuple[int, int]:
+    """Height and width of an image."""
+    return image.shape[1], image.shape[2]
 
-    NaN that touch the border are as pixels that cannot be seen.
+
+def form_of_mask(settings: DataConfig, shape: tuple[int, int]) -> Float[Tensor, "1 H W"] | None:
+    """Which share of each pixel counts in the images that a model takes.
 
     Args:
-        pixels: the frame.
-        normalise: as in `Recipe`.
-        levels, white, stretch: as in `Recipe`.
+        settings: of a run.
+        shape: (H, W) of the images.
 
-    Raises:
-        Unreadable: the frame's shape or values do not fit.
+    Returns:
+        None: all count, or each image has a mask of its own.
     """
-    values, opacity = intensities(pixels, white)
-    low, high = 0.0, 1.0
-    if normalise == "none" and not low <= values.min() <= values.max() <= high:
-        seen = f"{pixels.min():g} to {pixels.max():g}"
-        full = white or largest_of(kind_of(pixels))
-        raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
-    if normalise == "set":
-        assert levels is not None
-        low, high = levels
-    elif normalise == "image":
-        gaps = pixels.dtype.kind == "f" and not opacity.all()
-        shown = values[opacity[..., 0] > 0] if gaps else values
-        zscaled = stretch == "zscale"
-        low, high = zscale(shown) if zscaled else np.percentile(shown, TAILS).tolist()
-    if high <= low:  # the frame has one value only and shows nothing
-        return np.zeros(values.shape, np.float32), opacity
-    scaled = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
-    return asinh(scaled) if stretch == "asinh" else scaled, opacity
-
-
-def intensities(
-    pixels: np.ndarray, white: float | None = None
-) -> tuple[Float[np.ndarray, "H W C"], Float32[np.ndarray, "H W 1"]]:
-    """Intensities of a frame as they are, with 1 or 3 channels, and its opacity from 0 to 1.
-
-    Integers are divided by the largest value of their type; floats do not change. NaN that touch
-    the border get the darkest value and no opacity. Numbers of more than 16 bits give float64.
-
-    Args:
-        pixels: the frame.
-        white: number that counts as 1 instead.
-
-    Raises:
-        Unreadable: the frame's shape is not that of an image, or its values are no intensities.
-    """
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
-        raise Unreadable(f"has shape {pixels.shape}; use (H, W), or (H, W, C) with C 1, 3 or 4")
-    if min(pixels.shape[:2]) < LEAST:
-        raise Unreadable(f"is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small")
-    if pixels.dtype.kind not in "buif":
-        raise Unreadable(f"holds {pixels.dtype} values, which are not intensities")
-    largest = largest_of(kind_of(pixels))
-    full = white or largest
-    wide = np.float64 if pixels.dtype.itemsize > 2 else np.float32
-    with np.errstate(over="ignore"):
-        values = pixels[..., :3].astype(wide) / wide(full)
-    opacity = pixels[..., 3:].astype(np.float32) / np.float32(max(full, largest))
-    if not opacity.size:
-        opacity = np.ones((*pixels.shape[:2], 1), np.float32)
-    if (gaps := gaps_of(values)) is not None:
-        opacity[gaps] = 0
-        values[gaps] = np.nanmin(values)
-    if not -ABSURD < values.min() <= values.max() < ABSURD:
-        raise Unreadable(f"holds infinite values, or values beyond {ABSURD:g}")
-    return values, opacity
-
-
-def with_channels(image: Float[Tensor, "c h w"], channels: int) -> Float[Tensor, "C h w"]:
-    """Bring an image of 1 or 3 channels to a number of channels: in grey, or grey as colours."""
-    if len(image) == 3 and channels == 1:
-        image = torch.tensordot(torch.tensor(LUMA), image, 1)[None]
-    return image.expand(channels, -1, -1)
-
-
-def gaps_of(values: Float[np.ndarray, "H W C"]) -> Bool[np.ndarray, "H W"] | None:
-    """Where a frame has NaN that reach its border; None if it has no NaN.
-
-    Raises:
-        Unreadable: it has others, or nothing else.
-    """
-    gaps = np.asarray(np.isnan(values).any(axis=-1))
-    if not gaps.any():
+    if settings.mask is None or settings.mask_bits is None:
         return None
-    if gaps.all():
-        raise Unreadable("holds NaN everywhere")
-    parts, _ = ndimage.label(gaps)  # pyright: ignore[reportGeneralTypeIssues]
-    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    if inside := int((gaps & ~np.isin(parts, edge[edge > 0])).sum()):
-        raise Unreadable(
-            f"holds NaN inside ({inside} pixels); fill them, such as from their neighbours"
-        )
-    return gaps
+    seen = from_text(settings.mask_bits)
+    share = share_of(seen, fitted(seen.shape, shape, settings.fit))
+    return padded(share, shape, 0.0)
 
 
 def ratio(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> float:
@@ -329,6 +275,7 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         normalise="none" if settings.normalise == "auto" else settings.normalise,
         levels=settings.levels,
         channels=channels,
+        names=() if settings.colour == "rgb" else channel_names(settings.channels, channels),
         background=settings.background_level,
         fit=settings.fit,
         shape=(height, width),
@@ -338,4 +285,6 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         invert=settings.invert,
         numbers=settings.numbers,
         seen=settings.seen,
+        mask=settings.mask,
+        mask_bits=settings.mask_bits,
     )

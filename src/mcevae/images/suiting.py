@@ -39,6 +39,7 @@ def suited(
     """
     if recipe.numbers in (None, "mixed") or recipe.seen is None or not frames:
         return recipe
+    frames = [recipe.fitted(frame) for frame in frames]
     theirs, notes = Numbers.of(frames), notes or Notes()
     low, high = recipe.seen
     if not (same(recipe, theirs) or recipe.normalise == "image" or theirs.dtype == "mixed"):
@@ -86,7 +87,7 @@ def check_contrast(recipe: Recipe, frames: Sequence[Frame], name: str, notes: No
     borders = []
     for frame in frames:
         try:
-            borders.append(border(frame.pixels, recipe))
+            borders.append(border(frame, recipe))
         except Unreadable:
             continue
     if not borders or abs(recipe.background - 0.5) < INVERTED:

@@ -1,19 +1,23 @@
 """Choose the recipe of a set of images from a sample of its frames."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from mcevae.images.arrays import MIN_SIDE
 from mcevae.images.background import UNEVEN, unevenness
-from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, colours_of, largest_of
+from mcevae.images.intensities import LUMA, floats
+from mcevae.images.masks import CIRCLE, as_text, border_of, circle, masked
+from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, largest_of, shown_by
 from mcevae.images.numbers import kind_of as kind_of_numbers
 from mcevae.images.readers.frames import Frame
-from mcevae.images.recipe import LUMA, Recipe, floats
+from mcevae.images.recipe import Recipe
 from mcevae.images.stretch import Stretch
 
 SIDE = 64
@@ -39,7 +43,8 @@ class Survey:
     def settled(self) -> dict[str, Any]:
         """Settings of `DataConfig` that give the same recipe. A run records them."""
         size = None if self.alike else self.recipe.shape[0]
-        return {"size": size, **self.recipe.settings()}
+        known = {"channels": ",".join(self.recipe.names)} if self.recipe.names else {}
+        return {"size": size, **self.recipe.settings(), **known}
 
     def in_words(self) -> str:
         """Describe the frames and what will be done to them."""
@@ -59,19 +64,23 @@ def survey(
     channels: Literal["auto", "grey", "rgb"] = "auto",
     normalise: Literal["auto", "none", "set", "image"] = "auto",
     background: float | None = None,
-    levels: tuple[float, float] | None = None,
+    levels: tuple[float, ...] | None = None,
     flatten: Literal["auto", "yes", "no"] = "auto",
     white: float | None = None,
     stretch: Stretch = "linear",
     invert: bool = False,
+    mask: str | None = None,
+    mask_bits: str | None = None,
 ) -> Survey:
     """Choose a recipe from a sample of frames. Arguments that are given are not chosen.
 
     Size: that of the frames if they all have one size of 16 to `most` pixels a side, else 64 x 64.
-    Colour: if any frame has colours. Intensities: unchanged for floats from 0 to 1, and for bytes,
-    or floats that look like bytes, which do not only use the lowest levels, as codes and masks do;
-    else stretched by the percentiles of the set. Background: the median of the frames' borders, to
-    which each image is flattened if half of them have another background, or one that slopes.
+    Colour: if any frame has colours; channels that are no colours are those of most frames.
+    Intensities: unchanged for floats from 0 to 1, and for bytes, or floats that look like bytes,
+    which do not only use the lowest levels, as codes and masks do; else, and for channels that are
+    no colours, stretched by the percentiles of the set, or of each channel. Background: the
+    median of the frames' borders, to which each image is flattened if half of them have another
+    background, or one that slopes.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -83,24 +92,29 @@ def survey(
         background: 0 to 1.
         levels: black and white of "set".
         flatten: whether to flatten backgrounds.
+        mask, mask_bits: as in `Recipe`; only pixels that count are looked at.
         white, stretch, invert: as in `Recipe`; zscale is a rule for each image by itself.
     """
+    frames = [masked(frame, mask, mask_bits) for frame in of_one_kind(frames, channels)]
+    names = frames[0].channels
     shapes = [frame.pixels.shape[:2] for frame in frames]
     alike = len(set(shapes)) == 1 and all(MIN_SIDE <= side <= most for side in shapes[0])
     shape = (size, size) if size else shapes[0] if alike else (SIDE, SIDE)
     numbers = Numbers.of(frames)
     if white is None and numbers.dtype == "float" and numbers.looks_like_bytes:
         white = BYTE
-    plain = all(is_plain(frame.pixels, white) for frame in frames) and not numbers.codes
+    plain = not (numbers.codes or names)
+    plain = plain and all(is_plain(shown_by(frame), white) for frame in frames)
     rule = normalise if normalise != "auto" else "none" if plain else "set"
     rule = "image" if stretch == "zscale" else rule
     if rule == "set" and levels is None:
         levels = levels_of(frames, numbers, white)
-    colour = any(is_coloured(frame.pixels) for frame in frames)
+    colour = any(is_coloured(frame) for frame in frames)
     recipe = Recipe(
         normalise=rule,
         levels=levels if rule == "set" else None,
-        channels=3 if channels == "rgb" or (channels == "auto" and colour) else 1,
+        channels=len(names) or (3 if channels == "rgb" or (channels == "auto" and colour) else 1),
+        names=names,
         background=1.0 if background is None else background,
         fit=fit,
         shape=shape,
@@ -110,14 +124,32 @@ def survey(
         invert=invert,
         numbers=numbers.dtype,
         seen=(numbers.low, numbers.high),
+        mask=mask,
+        mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
     if background is None:
-        borders = [border(frame.pixels, recipe) for frame in frames]
-        recipe = replace(recipe, background=round(float(np.median(borders)), 3))
+        recipe = replace(recipe, background=background_of(frames, recipe))
     if flatten == "auto":
         recipe = replace(recipe, flatten=are_uneven(frames, recipe))
     widths = sorted((width, height) for height, width in shapes)
     return Survey(recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]))
+
+
+def of_one_kind(frames: Sequence[Frame], channels: str) -> list[Frame]:
+    """The frames with the channels that most of them have; with rgb, three are colours."""
+    if channels == "rgb":
+        frames = [replace(f, channels=()) if len(f.channels) == 3 else f for f in frames]
+    names = Counter(frame.channels for frame in frames).most_common(1)[0][0]
+    return [frame for frame in frames if frame.channels == names]
+
+
+def background_of(frames: Sequence[Frame], recipe: Recipe) -> float:
+    """The median of the frames' borders.
+
+    Raises:
+        Unreadable: a frame's shape or values do not fit.
+    """
+    return round(float(np.median([border(frame, recipe) for frame in frames])), 3)
 
 
 def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
@@ -126,7 +158,10 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    found = [unevenness(recipe.scaled(frame), recipe.background) for frame in frames]
+    found = []
+    for frame in map(recipe.fitted, frames):
+        image = recipe.scaled(frame)
+        found.append(unevenness(image, recipe.background, recipe.edge(frame, image)))
     return float(np.median(found)) > UNEVEN
 
 
@@ -139,29 +174,46 @@ def is_plain(pixels: np.ndarray, white: float | None) -> bool:
     return bool(np.nanmin(pixels) >= 0) and bool(np.nanmax(pixels) <= (white or 1))
 
 
-def is_coloured(pixels: np.ndarray) -> bool:
+def common(shapes: Sequence[tuple[int, int]]) -> str | None:
+    """The circle of all images as text, if they have one shape; None: they have several."""
+    return as_text(circle(*shapes[0])) if len(set(shapes)) == 1 else None
+
+
+def is_coloured(frame: Frame) -> bool:
     """Whether the visible part of a frame has colours."""
-    if pixels.ndim != 3 or pixels.shape[-1] < 3:
+    pixels = frame.pixels
+    if pixels.ndim != 3 or pixels.shape[-1] < 3 or frame.channels:
         return False
     values = pixels[..., :3].astype(np.float32)
     if pixels.shape[-1] == 4:
         values = values * (pixels[..., 3:] > 0)
+    if frame.seen is not None:
+        values = values[frame.seen]
     return bool(np.ptp(values, axis=-1).max() > COLOURED * max(float(values.max()), 1e-9))
 
 
-def levels_of(
-    frames: Sequence[Frame], numbers: Numbers, white: float | None
+def levels_of(frames: Sequence[Frame], numbers: Numbers, white: float | None) -> tuple[float, ...]:
+    """Black and white of a set of frames: of all channels, or of each one that is no colour."""
+    if not (channels := frames[0].channels):
+        return ends_of([shown_by(frame) for frame in frames], numbers, white)
+    each = range(len(channels))
+    shown = [shown_by(frame) for frame in frames]
+    ends = [ends_of([pixels[..., c] for pixels in shown], numbers, white) for c in each]
+    return tuple(end for pair in ends for end in pair)
+
+
+def ends_of(
+    pixels: Sequence[np.ndarray], numbers: Numbers, white: float | None
 ) -> tuple[float, float]:
-    """Percentiles `TAILS` of a set of frames. Each frame gives about the same number of values.
+    """Percentiles `TAILS` of a set of images. Each gives about the same number of values.
 
     Codes and masks, of which some may be rare, are stretched from the least to the largest.
     """
     parts = []
-    for frame in frames:
-        values = colours_of(frame.pixels).ravel()
+    for values in map(np.ravel, pixels):
         full = white or largest_of(kind_of_numbers(values))
         if numbers.codes:
-            parts.append(np.array([numbers.low, numbers.high]) / full)
+            parts.append(np.array([np.nanmin(values), np.nanmax(values)]) / full)
         else:
             some = values[:: math.ceil(len(values) / SAMPLED)].astype(np.float64) / full
             parts.append(some[~np.isnan(some)])
@@ -170,22 +222,29 @@ def levels_of(
     return low, high if high > low else low + max(abs(low), 1.0)  # images that show nothing
 
 
-def border(pixels: np.ndarray, recipe: Recipe) -> float:
-    """Median grey of a frame's outermost pixels. Transparent ones count as the background.
+def border(frame: Frame, recipe: Recipe) -> float:
+    """Median grey of a frame's outermost pixels, or median of its channels that are no colours.
 
-    NaN at the border do not count; the pixels beside them are the outermost.
+    Transparent pixels count as the background. NaN at the border do not count; the pixels beside
+    them are the outermost.
 
     Raises:
         Unreadable: the frame's shape or values do not fit.
     """
     how = (recipe.normalise, recipe.levels, recipe.white, recipe.stretch)
-    values, opacity = floats(pixels, *how)
+    frame = recipe.fitted(frame)
+    pixels = frame.pixels
+    values, opacity = floats(frame, *how)
     values = 1 - values if recipe.invert else values
-    grey = values @ np.asarray(LUMA, np.float32) if values.shape[-1] == 3 else values[..., 0]
-    grey = opacity[..., 0] * grey + (1 - opacity[..., 0]) * recipe.background
-    ring = np.ones(grey.shape, bool)
+    if values.shape[-1] == 3 and not recipe.names:
+        values = (values @ np.asarray(LUMA, np.float32))[..., None]
+    grey = opacity * values + (1 - opacity) * recipe.background
+    ring = np.ones(grey.shape[:2], bool)
     ring[1:-1, 1:-1] = False
-    gaps = np.isnan(pixels).reshape(*grey.shape, -1).any(-1)
+    if frame.seen is not None:
+        ring = border_of(torch.from_numpy(frame.seen), 1).numpy()
+    gaps = np.isnan(pixels).reshape(*ring.shape, -1).any(-1)
     if gaps.any():
-        ring = (ring | ndimage.binary_dilation(gaps)) & ~gaps
+        hidden = False if frame.seen is None else ~frame.seen
+        ring = (ring | ndimage.binary_dilation(gaps)) & ~(gaps | hidden)
     return float(np.median(grey[ring]))

@@ -79,7 +79,7 @@ def inference(
         )
         pose = AuthorsExtractor(encoder.features, sizes.pose_hidden, tau, nn.ReLU, 1)
     else:
-        encoder = ConvEncoder(shape, sizes.channels)
+        encoder = ConvEncoder(shape, sizes.filters)
         wide = partial(Extractor, encoder.features, sizes.hidden)
         pose = PoseExtractor(encoder.features, sizes.pose_hidden, tau)
     return {

@@ -29,7 +29,7 @@ from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
 from mcevae.base.files import read_text
 from mcevae.models.mirror import MIRROR_FLAG, Mirror
-from mcevae.models.own import own_settings, unread, without_former
+from mcevae.models.own import own_settings, renamed, unread, without_former
 from mcevae.models.own_group import FLAG, GroupName, OwnGroup
 from mcevae.models.registry import ENTRIES, KINDS, PRESET_NAMES, PeerConfig, entry_of, spec_of
 
@@ -40,7 +40,7 @@ else:
     Kind, PresetName = Literal[KINDS], Literal[PRESET_NAMES]
 P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
-CHANNELS = (32, 64, 128, 128)
+FILTERS = (32, 64, 128, 128)
 MOST_BYTES = 2**20  # of a file of settings
 MOST_ASKED = 10_000  # clusters
 WIDEST = 2**24  # units of a layer; its weights are counted before they are made (`limit`)
@@ -83,8 +83,8 @@ class ModelConfig:
     networks: Literal["paper", "authors"] = "paper"
     """Encoder and extractors of preset paper. paper: as its text says; authors: as in the code that
     its authors published, which differs."""
-    channels: tuple[int, int, int, int] = CHANNELS
-    """Number of channels of each of the encoder's four convolutions."""
+    filters: tuple[int, int, int, int] = FILTERS
+    """Number of filters of each of the encoder's four convolutions."""
     hidden: int = 512
     """Number of units in each hidden layer of the networks for clusters and variation."""
     pose_hidden: int = 32
@@ -105,12 +105,12 @@ class ModelConfig:
         sizes = dict.fromkeys(("variation", "hidden", "pose_hidden", "decoder_hidden"), (1, WIDEST))
         ensure_range(self, rotations=(8, 720), clusters=(1, MOST_ASKED), **sizes)
         ensure(
-            1 <= min(self.channels) <= max(self.channels) <= WIDEST,
-            f"--channels are {self.channels}; use 1 to {WIDEST} of each",
+            1 <= min(self.filters) <= max(self.filters) <= WIDEST,
+            f"--filters are {self.filters}; use 1 to {WIDEST} of each",
         )
         ensure(
-            self.networks == "paper" or self.channels == CHANNELS,
-            "--networks authors has channels of its own; leave --channels out",
+            self.networks == "paper" or self.filters == FILTERS,
+            "--networks authors has filters of its own; leave --filters out",
         )
         for name in ("prior_weights", "posterior_weights"):
             weights = getattr(self, name)
@@ -265,7 +265,7 @@ class Config:
         Raises:
             UserError: a setting is unknown or has a wrong value.
         """
-        values = dict(values)
+        values = renamed(values)
         name = values.pop("preset", preset_for(values.get("model")))
         if not isinstance(name, str) or name not in PRESETS:
             raise UserError(f"{origin}: preset {name!r} is not one of {', '.join(PRESETS)}.")

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -136,6 +136,31 @@ class Model(nn.Module, ABC, Generic[P]):
                 mode only.
         """
 
+    def keep_masks(
+        self, share: Float[Tensor, "1 H W"] | None, upright: Float[Tensor, "1 H W"] | None
+    ) -> None:
+        """Let only some pixels of all images count, see `masking.masks_of`.
+
+        Args:
+            share: of each pixel of an image that counts, from 0 to 1; None: all of them do.
+            upright: the same for canonical images.
+        """
+        self.register_buffer("mask", share, persistent=False)
+        self.register_buffer("upright_mask", upright, persistent=False)
+
+    def masked(
+        self,
+        images: Float[Tensor, "B C H W"],
+        name: Literal["mask", "upright_mask"] = "mask",
+    ) -> Float[Tensor, "B C H W"]:
+        """Images with the background where pixels do not count.
+
+        Images of the data are so. If their reconstructions are, too, these pixels add nothing to
+        the likelihood that could be learned.
+        """
+        mask = self._buffers.get(name)
+        return images if mask is None else self.background + mask * (images - self.background)
+
     @abstractmethod
     def canonical(
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
@@ -152,7 +177,7 @@ class Model(nn.Module, ABC, Generic[P]):
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"], element: Float[Tensor, "B 3 3"]
     ) -> Float[Tensor, "B C H W"]:
         """Draw the canonical image and move it by a group element, with bilinear interpolation."""
-        return warp(self.canonical(z_c, z), element, background=self.background)
+        return self.masked(warp(self.canonical(z_c, z), element, background=self.background))
 
     @abstractmethod
     def terms(

@@ -141,7 +141,8 @@ class Objective:
         parts = []
         with frozen_statistics(model):
             for images, M, epsilon in chunks:
-                q = model.encode(warp(images, M, background=model.background))
+                moved_back = warp(images, M, background=model.background)
+                q = model.encode(model.masked(moved_back))
                 for_z_c, for_z = epsilon.split([out.z_c.shape[1], out.z.shape[1]], -1)
                 z_c = q.cluster.loc + q.cluster.scale * for_z_c
                 z = q.variation.loc + q.variation.scale * for_z

@@ -52,6 +52,22 @@ def own_settings(given: Any, baseline: Any, kind: str) -> Any:
     return own
 
 
+FORMER_NAMES = {("model", "channels"): "filters", ("data", "channel"): "channels"}
+"""Settings that have other names now, by part and former name."""
+
+
+def renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings by part, with the present names of those that older files call otherwise."""
+    made = dict(values)
+    for (part, former), name in FORMER_NAMES.items():
+        own = made.get(part)
+        if isinstance(own, dict) and former in own and name not in own:
+            value = str(own[former]) if part == "data" else own[former]
+            kept = {key: each for key, each in own.items() if key != former}
+            made[part] = {**kept, name: value}
+    return made
+
+
 FORMER = {"start.poses": "templates"}
 """Defaults that have changed. Older files have them for models that do not read the setting."""
 

@@ -85,7 +85,8 @@ class PaperModel(Model[Posterior]):
         self, z_c: Float[Tensor, "B K"], z: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B C H W"]:
         """Draw the canonical image of a cluster and a variation, values from 0 to 1."""
-        return self.decoder(torch.cat([z_c, z], -1)).to(z.dtype)
+        canonical = self.decoder(torch.cat([z_c, z], -1)).to(z.dtype)
+        return self.masked(canonical, "upright_mask")
 
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Posterior]:
         """Encode, draw the latents by eq. (17), decode; see `Model.forward`."""
@@ -105,7 +106,7 @@ class PaperModel(Model[Posterior]):
             element=element,
             responsibilities=self.cluster.responsibilities(z_c),
             canonical=canonical,
-            reconstruction=warp(canonical, element, background=self.background),
+            reconstruction=self.masked(warp(canonical, element, background=self.background)),
         )
 
     def terms(

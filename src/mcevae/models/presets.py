@@ -76,7 +76,7 @@ PAPER = ModelSpec(
         {"model.variation", "model.latent", "model.prior_weights", "model.posterior_weights"}
         | {
             "model.networks",
-            "model.channels",
+            "model.filters",
             "model.hidden",
             "model.pose_hidden",
             "model.decoder_hidden",

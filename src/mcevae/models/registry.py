@@ -120,10 +120,14 @@ def build(config: "Config", shape: tuple[int, int, int], most: int = MOST_WEIGHT
         ValueError: it is not settled whether there are mirror images (`runs.data.decide_mirror`).
     """
     from mcevae.models.limit import AtMost
+    from mcevae.models.masking import masks_of
     from mcevae.models.own_group import group_of
 
     if config.model.mirror == "auto":
         raise ValueError("mirror is auto; settle it with decide_mirror first")
     with AtMost(most):
         group = group_of(config.model.group, mirror=config.model.mirror is True)
-        return spec_of(config.model.kind).build(config, shape, group)
+        model = spec_of(config.model.kind).build(config, shape, group)
+        reach = config.support.half_widths(group)[0]
+        model.keep_masks(*masks_of(config.data, (shape[1], shape[2]), group, reach))
+        return model

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import torch
-
-from mcevae.images.arrays import to_bytes
 from mcevae.pages.sheets import data_uri, png
+from mcevae.predicting.average_files import looked_at
 from mcevae.predicting.averages import Average
 from mcevae.predicting.kept_sums import averages_in
 from mcevae.predicting.sums import Sums
@@ -33,17 +31,15 @@ def add_averages(
         if one is None:
             group["average"] = None  # split after the sums were made
         elif one.images:
-            group["average"] = facts(one)
+            group["average"] = facts(one, run.colours)
     return made
 
 
-def facts(one: Average) -> dict[str, Any]:
+def facts(one: Average, colours: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a page needs of an average: picture, words, and the curve of its halves."""
-    picture = torch.from_numpy(one.shown())
-    picture = picture[None] if picture.ndim == 2 else picture.movedim(-1, 0)
     found = one.correlation
     return {
-        "picture": data_uri(png(to_bytes(picture)), "png"),
+        "picture": data_uri(png(looked_at(one.shown(), colours)), "png"),
         "words": one.in_words(),
         "frequency": [] if found is None else [round(f, 4) for f in found.frequency.tolist()],
         "correlation": [] if found is None else [round(c, 3) for c in found.correlation.tolist()],

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
+from mcevae.images.composites import composite_bytes
 from mcevae.pages.closing import unlike
 from mcevae.runs.collections import Collections
 from mcevae.runs.coordinates import Coordinate
@@ -45,6 +46,7 @@ class Gallery:
         signs: signs of problems in poses and units, see `health`.
         advice: advice if there were too few steps, see `schedule`.
         trust: in the clusters; None: it is not known.
+        colours: of the channels, for people to look at; (): images are grey or have colours.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -70,6 +72,12 @@ class Gallery:
     signs: health.Signs
     advice: str | None
     trust: Trust | None = None
+    colours: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> UInt8[Tensor, "n shown h w"]:
+        """The images as people look at them, grey or in colours."""
+        return composite_bytes(self.pixels, self.colours)
 
     def __len__(self) -> int:
         """Count the images."""

@@ -19,7 +19,9 @@ from torch import Tensor
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored, reflect
 from mcevae.images.arrays import to_bytes
+from mcevae.images.composites import composite
 from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.registry import READERS, ending_of, frames_of
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.frames import prepared, sifted
@@ -28,6 +30,7 @@ from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.pages.stage import is_first
+from mcevae.predicting.pictures import encoded, ending
 from mcevae.predicting.sums import Sums
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
@@ -205,7 +208,7 @@ class Explorer:
             IndexError: there is no such image.
         """
         x, out = self._look(self._pixels(image), image)
-        return png(strips(x, self.frames.canonical(out), out.reconstruction)[0])
+        return png(self._strip(x, out))
 
     def latents(self, image: int) -> dict[str, Any]:
         """Cluster, z, tau and mirrored of an image: the start values of the sliders.
@@ -231,7 +234,8 @@ class Explorer:
         ):
             path = Path(folder) / f"new{ending}"
             path.write_bytes(content)
-            frame, recipe = next(frames_of(path, name)), self.run.recipe
+            read_by = Reading.by(self.run.settings.data)
+            frame, recipe = next(frames_of(path, name, read_by)), self.run.recipe
             if isinstance(frame, Frame):
                 recipe = recipe_for_one(recipe, frame)
             image = prepared(frame, recipe, name, "skip")
@@ -244,7 +248,6 @@ class Explorer:
         groups = self.collections
         frames = self.frames
         group = groups.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
-        strip = strips(x, frames.canonical(out), out.reconstruction)[0]
         parameters = self.run.model.group.to_parameters(frames.pose(out))[0].cpu().numpy()
         return {
             **latents,
@@ -254,7 +257,7 @@ class Explorer:
             "confidence": float(self.run.calibration.confidence(probability, bad)[0]),
             "outlier": float(self.run.calibration.outlier(bad)[0]),
             "pose": (parameters * self._factors()).tolist(),
-            "strip": data_uri(png(strip), "png"),
+            "strip": data_uri(png(self._strip(x, out)), "png"),
         }
 
     def draw(
@@ -289,17 +292,23 @@ class Explorer:
             canonical = frames.pictures(model.canonical(z_c, code), own, code)
             moved = model.render(z_c, code, frames.own_poses(pose, own, code))
         pictures = {"canonical": canonical, "moved": moved}
-        return {k: data_uri(png(to_bytes(v)[0].cpu()), "png") for k, v in pictures.items()}
+        seen = {k: to_bytes(composite(v, found.colours))[0].cpu() for k, v in pictures.items()}
+        return {k: data_uri(png(v), "png") for k, v in seen.items()}
 
     def write_canonical(self, file: IO[bytes]) -> None:
-        """Write a zip with every canonical image, as a PNG named by its number in the table."""
+        """Write a zip with every canonical image, as a file named by its number in the table."""
         number = 0
         with ZipFile(file, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
             told, frames = self.gallery.evidence, self.frames
             for _, out in outputs(self.run.model, self.gallery.pixels, evidence=told):
                 for image in to_bytes(frames.canonical(out)).cpu():
-                    archive.writestr(f"canonical/{number:07}.png", png(image))
+                    kind = ending(self.run.recipe)
+                    archive.writestr(f"canonical/{number:07}{kind}", encoded(image, kind))
                     number += 1
+
+    def _strip(self, x: Tensor, out: Any) -> Tensor:
+        canonical = self.frames.canonical(out)
+        return strips(x, canonical, out.reconstruction, self.gallery.colours)[0]
 
     def _pixels(self, image: int) -> Tensor:
         if not 0 <= image < len(self.gallery):
@@ -334,6 +343,6 @@ def recipe_for_one(recipe: Recipe, frame: Frame) -> Recipe:
         ValueError: they are of another kind than those of the training.
     """
     try:
-        return suited(recipe, sifted([frame], "image")[0], frame.name)
+        return suited(recipe, sifted([frame], "image", recipe=recipe)[0], frame.name)
     except UserError as error:
         raise ValueError(str(error)) from error

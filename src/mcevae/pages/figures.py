@@ -9,6 +9,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor
 
 from mcevae.images.arrays import to_float
+from mcevae.images.composites import composite
 from mcevae.models.contract import Model
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import outputs
@@ -55,7 +56,11 @@ def fill_grid(figure: FigureBase, rows: Sequence[tuple[str, Tensor]]) -> None:
 
 
 def reconstructions(
-    model: Model, pixels: Tensor, upright: Tensor | None, frames: Frames | None = None
+    model: Model,
+    pixels: Tensor,
+    upright: Tensor | None,
+    frames: Frames | None = None,
+    colours: tuple[str, ...] = (),
 ) -> list[tuple[str, Tensor]]:
     """Rows of figure 3 of the paper: input, reconstruction, ground truth (if known), canonical.
 
@@ -64,13 +69,15 @@ def reconstructions(
         pixels: (n, C, H, W) uint8; each image gets a column.
         upright: the same images before they were moved, if known.
         frames: of the canonical images; None: those that the model found.
+        colours: of the channels; (): images are grey or have colours.
     """
     (x, out), *_ = outputs(model, pixels)  # of a model that takes few at once, only these
     rows = [("input x", x.cpu()), ("reconstruction", out.reconstruction.cpu())]
     if upright is not None:
         rows.append(("ground truth", to_float(upright[: len(x)])))
     canonical = out.canonical if frames is None else frames.canonical(out)
-    return [*rows, ("canonical", canonical.cpu())]
+    rows.append(("canonical", canonical.cpu()))
+    return [(title, composite(images, colours)) for title, images in rows]
 
 
 def scatter_tsne(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
 from mcevae.images.arrays import MISSING, Images, shrink, to_bytes
+from mcevae.images.composites import composite
 from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
 from mcevae.pages.collected import SPLITS, Gallery
@@ -98,6 +99,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         ),
         advice=advice(config, len(data.train)),
         trust=calibration.trust,
+        colours=run.colours,
     )
 
 
@@ -195,7 +197,7 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
         "mirrored": None if gallery.mirrored is None else packed(gallery.mirrored.astype(np.uint8)),
         "x": packed(grid[:, 0]),
         "y": packed(grid[:, 1]),
-        "thumbs": sheets_of(thumbnails(gallery.pixels)).to_dict(),
+        "thumbs": sheets_of(thumbnails(gallery.pictures)).to_dict(),
         "sure": SURE,
         "odd": OUTLIER,
     }
@@ -285,7 +287,8 @@ def drawn(
     with torch.inference_mode():
         canonical = model.canonical(z_c, z)
         own = torch.tensor([cluster], device=device)
-        return to_bytes(frames.pictures(canonical, own, z)[0]).cpu()
+        picture = composite(frames.pictures(canonical, own, z), gallery.colours)
+        return to_bytes(picture[0]).cpu()
 
 
 def strip_sheets(
@@ -299,5 +302,6 @@ def strip_sheets(
     ids = sorted(wanted)
     told = None if gallery.evidence is None else gallery.evidence[ids]
     found = outputs(model, gallery.pixels[ids], evidence=told)
-    pictures = torch.cat([strips(x, frames.canonical(out), out.reconstruction) for x, out in found])
+    drawn_by = ((x, frames.canonical(out), out.reconstruction) for x, out in found)
+    pictures = torch.cat([strips(*each, gallery.colours) for each in drawn_by])
     return {"ids": ids, **sheets_of(pictures, STRIP_QUALITY).to_dict()}

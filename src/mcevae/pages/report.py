@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from mcevae.base.colours import rgb_of
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, real_folder, write_text
 from mcevae.base.names import as_text
@@ -54,7 +55,9 @@ def draw(run: TrainedRun, data: Splits) -> dict[str, Figure]:
     """Draw the figures of a run, by name: reconstructions of test images, and learning curves."""
     count = min(COLUMNS_SHOWN, len(data.test))
     few = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
-    rows = figures.reconstructions(run.model, few.images.pixels, few.upright, run.frames)
+    rows = figures.reconstructions(
+        run.model, few.images.pixels, few.upright, run.frames, run.colours
+    )
     drawn = {"reconstructions": figures.image_grid(rows)}
     if log := read_log(run.folder):  # a model that is not trained has none
         drawn["curves"] = figures.curves(log)
@@ -159,6 +162,7 @@ def page(
         .get_template("page.html.j2")
         .render(
             run=as_text(name),
+            channels=list(zip(run.recipe.names, map(css, run.colours), strict=True)),
             stage=stage_of(run, shown=shown, total=total or shown),
             checkpoint=run.in_words,
             config=run.settings,
@@ -171,6 +175,11 @@ def page(
             **given,
         )
     )
+
+
+def css(word: str) -> str:
+    """A colour of `base.colours` as pages write it."""
+    return "#" + "".join(f"{round(255 * share):02x}" for share in rgb_of(word))
 
 
 def environment() -> Environment:

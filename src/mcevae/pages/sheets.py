@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from mcevae.images.arrays import to_bytes, to_float
+from mcevae.images.composites import composite
+from mcevae.predicting.pictures import encoded
 
 COLUMNS = 40
 """Number of pictures side by side on a sheet."""
@@ -82,9 +84,7 @@ def webp(pixels: UInt8[Tensor, "h w c"], quality: int) -> bytes:
 
 def png(image: UInt8[Tensor, "c h w"]) -> bytes:
     """Encode an image as PNG."""
-    buffer = BytesIO()
-    picture(image.permute(1, 2, 0)).save(buffer, "png")
-    return buffer.getvalue()
+    return encoded(image, ".png")
 
 
 def picture(pixels: UInt8[Tensor, "h w c"]) -> Image.Image:
@@ -102,14 +102,21 @@ def strips(
     x: Float[Tensor, "n c h w"],
     canonical: Float[Tensor, "n c h w"],
     reconstruction: Float[Tensor, "n c h w"],
-) -> UInt8[Tensor, "n c h wide"]:
+    colours: tuple[str, ...] = (),
+) -> UInt8[Tensor, "n shown h wide"]:
     """Put image, canonical image, reconstruction and residual side by side.
 
     The residual is grey where image and reconstruction agree, brighter where the image is brighter
     than the reconstruction, and darker where it is darker.
+
+    Args:
+        x: images, from 0 to 1.
+        canonical, reconstruction: what the model draws for them.
+        colours: of the channels; (): images are grey or have colours.
     """
-    residual = (x - reconstruction) / 2 + 0.5
-    return to_bytes(torch.cat([x, canonical, reconstruction, residual], dim=-1).cpu())
+    seen = [composite(each, colours) for each in (x, canonical, reconstruction)]
+    residual = (seen[0] - seen[2]) / 2 + 0.5
+    return to_bytes(torch.cat([*seen, residual], dim=-1).cpu())
 
 
 def packed(values: np.ndarray) -> dict[str, str]:

@@ -3,14 +3,19 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
-from PIL import Image
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, write_rows
+from mcevae.images.arrays import to_bytes
+from mcevae.images.composites import composite
 from mcevae.predicting.averages import Average, shown
+from mcevae.predicting.pictures import encoded
 from mcevae.predicting.predictor import skipped
 
 Stack = Float32[np.ndarray, "n *picture"]
@@ -34,16 +39,19 @@ def write_mrcs(path: Path, stack: Stack) -> None:
 
 
 def write_tiff(path: Path, stack: Stack) -> None:
-    """Write a stack as TIFF, 32-bit floats, a page for each average."""
+    """Write a stack as TIFF, 32-bit floats: a page for each average or each of its channels."""
     import tifffile
 
-    colours = "rgb" if stack.ndim == 4 else "minisblack"
+    colours = "rgb" if stack.ndim == 4 and stack.shape[-1] == 3 else "minisblack"
+    how: dict[str, Any] = {"photometric": colours, "metadata": None}
+    if stack.ndim == 4 and colours != "rgb":
+        stack, how = np.moveaxis(stack, -1, 1), {"imagej": True, "metadata": {"axes": "TCYX"}}
     with atomic(path) as temporary:
-        tifffile.imwrite(temporary, stack, photometric=colours, metadata=None)
+        tifffile.imwrite(temporary, stack, **how)
 
 
 def write_npy(path: Path, stack: Stack) -> None:
-    """Write a stack for NumPy, (n, H, W) or (n, H, W, 3), 32-bit floats."""
+    """Write a stack for NumPy, (n, H, W) or (n, H, W, C), 32-bit floats."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, stack)
 
@@ -104,13 +112,16 @@ def skipped_by(out: Path) -> Path:
     return skipped(out) if is_stack(out) else out / "skipped.csv"
 
 
-def write_averages(averages: Sequence[Average], out: Path) -> list[Path]:
+def write_averages(
+    averages: Sequence[Average], out: Path, colours: tuple[str, ...] = ()
+) -> list[Path]:
     """Write averages, their halves and two tables.
 
     Args:
         averages: at least one. In a stack all must have one size.
         out: .mrcs, .tif or .npy for a stack, with intensities as they are; or a folder for PNG
             files, with the levels of each average as black and white.
+        colours: of the channels in PNG files; (): averages are grey or have colours.
 
     Returns:
         What was written, the averages first.
@@ -119,14 +130,14 @@ def write_averages(averages: Sequence[Average], out: Path) -> list[Path]:
         UserError: a file cannot be written, or an .mrcs is asked for colours.
     """
     if not is_stack(out):
-        write_pictures(averages, out)
+        write_pictures(averages, out, colours)
         write_tables(averages, out / TABLE, out / RINGS)
         return [out, out / TABLE, out / RINGS]
     write, _ = STACKS[out.suffix.lower()]
     if averages[0].picture.ndim == 3 and write is write_mrcs:
         raise UserError(
-            f"{out}: MRC files hold no colours; give an --out that ends in .tif or .npy, or a "
-            "folder."
+            f"{out}: MRC files hold no colours or channels; give an --out that ends in .tif or "
+            ".npy, or a folder."
         )
     *halves, table, rings = beside(out)
     write(out, np.stack([one.picture for one in averages]))
@@ -136,7 +147,9 @@ def write_averages(averages: Sequence[Average], out: Path) -> list[Path]:
     return [out, *halves, table, rings]
 
 
-def write_pictures(averages: Sequence[Average], folder: Path) -> None:
+def write_pictures(
+    averages: Sequence[Average], folder: Path, colours: tuple[str, ...] = ()
+) -> None:
     """Write averages as PNG; the halves go to folders of their own. Older ones are replaced."""
     for kind in ("", *HALVES):
         for old in (folder / kind).glob("[0-9][0-9][0-9]-*.png"):
@@ -144,9 +157,17 @@ def write_pictures(averages: Sequence[Average], folder: Path) -> None:
         for number, one in enumerate(averages):
             name = re.sub(r"[^\w.-]+", "_", one.name)[:NAME]
             picture = getattr(one, kind or "picture")
-            pixels = (255 * shown(picture, one.levels)).round().astype(np.uint8)
             with atomic(folder / kind / f"{number:03}-{name}.png") as temporary:
-                Image.fromarray(pixels).save(temporary, "png")
+                seen = looked_at(shown(picture, one.levels), colours)
+                temporary.write_bytes(encoded(seen, ".png"))
+
+
+def looked_at(
+    picture: Float32[np.ndarray, "*picture"], colours: tuple[str, ...]
+) -> UInt8[Tensor, "shown h w"]:
+    """A picture (H, W) or (H, W, C) from 0 to 1, as bytes in grey or in colours."""
+    values = torch.from_numpy(picture.reshape(*picture.shape[:2], -1)).movedim(-1, 0)
+    return to_bytes(composite(values[None], colours)[0])
 
 
 def write_tables(averages: Sequence[Average], table: Path, rings: Path) -> None:
@@ -168,5 +189,5 @@ def row_of(number: int, one: Average) -> tuple[str, ...]:
     height, width = one.picture.shape[:2]
     resolutions = ("" if value is None else f"{value:.3f}" for value in one.resolutions)
     numbers = (one.images, *one.counts, width, height)
-    levels = (f"{level:.6g}" for level in one.levels)
+    levels = (" ".join(f"{level:.6g}" for level in one.levels[end::2]) for end in (0, 1))
     return (str(number), one.name, " ".join(one.units), *map(str, numbers), *resolutions, *levels)

@@ -11,7 +11,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from mcevae.geometry.warp import warp
-from mcevae.images.recipe import TAILS, Recipe
+from mcevae.images.intensities import pairs_of, tails
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Source
 from mcevae.models.contract import Model
 from mcevae.predicting.aligning import aligned
@@ -32,17 +33,18 @@ class Average:
     """The average of a group's images, each moved back by its pose.
 
     Intensities are those of the files: integers as shares of the largest value of their type,
-    floats as they are. Pixels that hardly any image covers have that of the background.
+    floats as they are. Pixels that hardly any image covers have that of the background. (C is 3 for
+    colours, and otherwise the number of channels.)
 
     Attributes:
         name: name of the group.
         units: clusters, or parts of clusters, that the group is made of.
-        picture: (H, W) or (H, W, 3), of all images.
+        picture: (H, W) or (H, W, C), of all images.
         even, odd: the same for the images number 0, 2, 4, ... and 1, 3, 5, ... of each unit.
         counts: number of images in even and in odd.
         sizes: smallest and largest (width, height) of the images. None: there are no images.
         correlation: Fourier ring correlation of even and odd. None: one of them has no images.
-        levels: intensities to show as black and white.
+        levels: intensities to show as black and white: two for all channels, or two for each.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Average:
     counts: tuple[int, int]
     sizes: tuple[tuple[int, int], tuple[int, int]] | None
     correlation: RingCorrelation | None
-    levels: tuple[float, float]
+    levels: tuple[float, ...]
 
     @property
     def images(self) -> int:
@@ -92,10 +94,11 @@ class Average:
         return shown(self.picture, self.levels)
 
 
-def shown(picture: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
+def shown(picture: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     """A picture from 0 to 1, with levels as black and white."""
-    low, high = levels
-    return ((picture - low) / max(high - low, 1e-12)).clip(0, 1).astype(np.float32)
+    low, high = np.array(pairs_of(levels)).T
+    scaled = (picture.reshape(*picture.shape[:2], -1) - low) / np.maximum(high - low, 1e-12)
+    return scaled.clip(0, 1).astype(np.float32).reshape(picture.shape)
 
 
 def averages_of(
@@ -192,9 +195,14 @@ def divided(total: Float[Tensor, "channels h w"], sums: Sums) -> Float[Tensor, "
     enough = max(FEW * total[-1].max().item(), FEW)
     covered = total[-1] >= enough
     mean = total[:-1] / total[-1].clamp_min(enough)
-    seen = mean[:, covered] if covered.any() else torch.zeros(1)
-    low, high = sums.levels or (seen.min().item(), seen.max().item())
-    return torch.where(covered, mean, torch.as_tensor(low + sums.background * (high - low)))
+    seen = mean[:, covered] if covered.any() else torch.zeros(len(mean), 1)
+    if sums.levels is not None:
+        low, high = torch.tensor(pairs_of(sums.levels)).T
+    elif sums.apart:
+        low, high = seen.amin(1), seen.amax(1)
+    else:
+        low, high = seen.min()[None], seen.max()[None]
+    return torch.where(covered, mean, (low + sums.background * (high - low))[:, None, None])
 
 
 def average(entry: Collection, own: Sum, sums: Sums) -> Average:
@@ -207,7 +215,8 @@ def average(entry: Collection, own: Sum, sums: Sums) -> Average:
         correlation = ring_correlation(even, odd, (2 * covered.amin(0)).clamp(0, 1))
     arrays: Any = as_pictures(torch.stack([picture, even, odd]))
     stretched = sums.levels != PLAIN
-    levels = tuple(np.percentile(arrays[0], TAILS).tolist()) if stretched else PLAIN
+    every = np.moveaxis(arrays[0], -1, 0) if sums.apart else [arrays[0]]
+    levels = [end for each in every for end in tails(each)] if stretched else PLAIN
     return Average(
         name=entry.name,
         units=entry.units,
@@ -217,5 +226,5 @@ def average(entry: Collection, own: Sum, sums: Sums) -> Average:
         counts=(own.counts[0], own.counts[1]),
         sizes=own.sizes,
         correlation=correlation,
-        levels=(levels[0], levels[1]),
+        levels=tuple(levels),
     )

@@ -15,17 +15,9 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from mcevae.images.numbers import TAILS
+from mcevae.images.intensities import intensities, pairs_of, tails, with_channels
 from mcevae.images.readers.frames import Frame
-from mcevae.images.recipe import (
-    Recipe,
-    intensities,
-    padded,
-    placement,
-    ratio,
-    resized,
-    with_channels,
-)
+from mcevae.images.recipe import Recipe, padded, placement, ratio, resized
 
 SMALLEST = 4
 """Smallest side of a canvas."""
@@ -47,15 +39,17 @@ class Canvases:
     Attributes:
         recipe: how the model's images are made.
         shapes: (H, W) of each unit's average.
-        channels: 1 or 3, as the frames have; the model may see fewer.
-        levels: intensities that the model sees as black and white. None: each image has its own.
+        channels: those of the recipe if it names them; else 1 or 3, as the frames have, even if
+            the model sees fewer.
+        levels: intensities that the model sees as black and white, as in `Recipe`. None: each
+            image has its own.
         shrunk: how much smaller than the frames the averages are, to save memory; 1: as large.
     """
 
     recipe: Recipe
     shapes: Mapping[str, Shape]
     channels: int
-    levels: tuple[float, float] | None
+    levels: tuple[float, ...] | None
     shrunk: float = 1.0
 
     def opened(self, frame: Frame, shape: Shape) -> Float32[Tensor, "channels H W"]:
@@ -64,15 +58,19 @@ class Canvases:
         Raises:
             Unreadable: the frame's shape or values do not fit.
         """
-        values, opacity = intensities(frame.pixels, self.recipe.white)
+        frame = self.recipe.fitted(frame)
+        values, opacity = intensities(frame, self.recipe.white)
         values = values.astype(np.float32)
         if opacity.min() < 1:
-            low, high = self.levels or np.percentile(values, TAILS).tolist()
+            low, high = np.array(pairs_of(self.levels or tails(values)), np.float32).T
             behind = low + self.recipe.background * (high - low)
             values = opacity * values + (1 - opacity) * behind
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         image = with_channels(image, self.channels)
-        image = torch.cat([image, torch.ones_like(image[:1])])
+        seen = torch.ones_like(image[:1])
+        if frame.seen is not None:
+            seen = torch.from_numpy(frame.seen.astype(np.float32))[None]
+        image = torch.cat([image * seen, seen])
         return padded(resized(image, shape, self.recipe.fit), shape, 0.0)
 
     def moved_to(
@@ -112,7 +110,7 @@ def canvases(
         unit: shape_for(own, recipe) if own and not one_size else usual
         for unit, own in samples.items()
     }
-    channels = 3 if any(one.coloured for one in seen) else 1
+    channels = len(recipe.names) or (3 if any(one.coloured for one in seen) else 1)
     needed = sum(2 * (channels + 1) * 4 * math.prod(shape) for shape in shapes.values())
     shrunk = max(1.0, math.sqrt(needed / most_bytes))
     levels = {"none": (0.0, 1.0), "set": recipe.levels, "image": None}[recipe.normalise]

@@ -45,7 +45,7 @@ def originals_of(run: TrainedRun, data: Splits | None = None) -> tuple[Source, R
     data = data or run.data()
     parts = (data.train, data.validation, data.test)
     frames = [
-        Frame(f"{part.images.name}#{i}", image)
+        Frame(f"{part.images.name}#{i}", image, run.recipe.names)
         for part in parts
         for i, image in enumerate(part.images.pixels.movedim(1, -1).numpy())
     ]
@@ -142,6 +142,7 @@ def write_sums(run: TrainedRun, sums: Sums, known: str) -> None:
         "levels": sums.levels,
         "background": sums.background,
         "shrunk": sums.shrunk,
+        "apart": sums.apart,
     }
     save(run.file(FILE), {unit: one.total for unit, one in sums.units.items()}, about)
 
@@ -161,8 +162,7 @@ def read_sums(run: TrainedRun, known: str) -> Sums | None:
             for unit, own in about["units"].items()
         }
         levels = about["levels"] and tuple(about["levels"])
-        return Sums(
-            units=units, levels=levels, background=about["background"], shrunk=about["shrunk"]
-        )
+        plain = {name: about[name] for name in ("background", "shrunk")}
+        return Sums(units=units, levels=levels, apart=about.get("apart", False), **plain)
     except (UserError, *DAMAGE):
         return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from mcevae.predicting.parts import (
     whole_part,
     write_part,
 )
-from mcevae.predicting.pictures import file_name, save
+from mcevae.predicting.pictures import ending, file_name, save
 from mcevae.predicting.shards import Shard, listed_by
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, embed_with_misfits
@@ -134,6 +135,7 @@ class Predictor:
         self.model, self.settings, self.shape = model, settings, shape
         self.calibration, self.collections, self.pictures = calibration, collections, pictures
         self.checkpoint, self.features = checkpoint, features
+        self.called = partial(file_name, kind=ending(recipe_for(settings, shape)))
         self.identity = identity + (collections.to_json() if collections else "")
         if features is not None:
             self.identity += digest(path_of(features.features.name))
@@ -157,7 +159,7 @@ class Predictor:
         """
         names = part.names or [""] * len(part.pixels)
         ids = part.ids or range(first, first + len(part.pixels))
-        called = map(file_name, ids, names)
+        called = map(self.called, ids, names)
 
         def draw(x: Tensor, out: Output) -> None:
             if self.collections and self.collections.clusters != out.responsibilities.shape[1]:
@@ -189,7 +191,7 @@ class Predictor:
         return rows
 
     def draw(self, x: Tensor, out: Output, names: list[str], folder: Path) -> None:
-        """Write canonical and upright images as PNG.
+        """Write canonical and upright images, see `pictures.encoded`.
 
         Args:
             x: images, (B, C, H, W) from 0 to 1.

@@ -72,21 +72,24 @@ class Sums:
 
     Attributes:
         units: by the name of the unit.
-        levels: intensities that the model sees as black and white. None: each image has its own.
+        levels: intensities that the model sees as black and white, as in `Recipe`. None: each
+            image has its own.
         background: brightness of the background between them, 0 to 1.
         shrunk: how much smaller than their images averages are, to save memory; 1: as large.
         faults: images that could not be used, and why.
         reckoned: how many files were read, in one sentence; "" if all were.
+        apart: whether channels are no colours, so that each has a black and a white of its own.
         averages: those that were made of the sums, by units and turn of the frame. If people name,
             merge or turn groups, the averages of the other groups are not made again.
     """
 
     units: dict[str, Sum]
-    levels: tuple[float, float] | None
+    levels: tuple[float, ...] | None
     background: float
     shrunk: float = 1.0
     faults: list[Fault] = field(default_factory=list)
     reckoned: str = ""
+    apart: bool = False
     averages: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -153,6 +156,7 @@ def sum_up(
         levels=plan.levels,
         background=recipe.background,
         shrunk=plan.shrunk,
+        apart=bool(recipe.names),
     )
     count = 0
     for batch in batched(islice(source.originals(recipe, part), most_images), sums.faults):
@@ -191,7 +195,7 @@ def sampled(finder: Finder, source: Source, recipe: Recipe) -> dict[str, list[Se
             faults.append(image)
             continue
         height, width = frame.pixels.shape[:2]
-        seen.append(Seen((height, width), is_coloured(frame.pixels)))
+        seen.append(Seen((height, width), is_coloured(frame)))
         images += [] if image is None else [image]
     if not seen:
         raise no_image(source.name, faults)

@@ -11,7 +11,8 @@ from torch import Tensor
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored
 from mcevae.images.readers.arrays import of_stack
-from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.channels import framed, held
+from mcevae.images.readers.frames import Channels, Fault, Frame, Unreadable
 from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.frames import sifted
@@ -34,7 +35,7 @@ class Answers:
         confidence: (n,) estimated probability that the image shows what most of its cluster show.
         outlier: (n,) share of the validation images that the model draws better.
         pose: (n, 3, 3) moves the canonical image onto the image; x right, y down, image sides.
-        canonical: (n, H, W) or (n, H, W, 3) what the model draws for the image without its pose,
+        canonical: (n, H, W) or (n, H, W, C) what the model draws for the image without its pose,
             from 0 to 1.
         z_c: (n, K) cluster latent.
         z: (n, V) variation.
@@ -116,30 +117,39 @@ def as_pictures(images: Float[Tensor, "n C H W"]) -> Float32[np.ndarray, "n *pic
     return (pictures[..., 0] if pictures.shape[-1] == 1 else pictures).numpy()
 
 
-def frames_in(images: Pictures) -> list[Frame]:
+def frames_in(images: Pictures, reading: Reading | None = None) -> list[Frame]:
     """Split images in memory into single frames, as if they were read from a file.
 
     Args:
         images: an array (n, H, W) or (n, H, W, C), as in a .npy; a list of images (H, W) or
             (H, W, C), which may differ in size; or a tensor (n, C, H, W).
+        reading: which channels are taken; None: all of them.
 
     Raises:
-        UserError: the array has another shape, or there is no image.
+        UserError: the array has another shape, an image has not these channels, or there is none.
     """
+    reading = (reading or Reading()).of("images")
     if isinstance(images, Tensor):
         images = (
             images.detach().cpu().movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
         )
     try:
-        each = stacked(images) if isinstance(images, np.ndarray) else list(map(np.asarray, images))
+        each = stacked(images) if isinstance(images, np.ndarray) else map(one_of, images)
+        frames = [framed(f"images[{i}]", image, reading) for i, image in enumerate(each)]
     except Unreadable as error:
         raise UserError(f"images: {error}.") from error
-    if not each:
+    if not frames:
         raise UserError("images: holds no image; give one or more.")
-    return [Frame(f"images[{i}]", image) for i, image in enumerate(each)]
+    return frames
 
 
-def stacked(images: np.ndarray) -> list[np.ndarray]:
+def one_of(image: np.ndarray) -> np.ndarray | Channels:
+    """A single image as readers give it."""
+    pixels = np.asarray(image)
+    return held(pixels, pictured=True) if pixels.ndim == 3 else pixels
+
+
+def stacked(images: np.ndarray) -> list[np.ndarray | Channels]:
     """Images of an array (H, W), (n, H, W) or (n, H, W, C).
 
     Raises:
@@ -159,7 +169,7 @@ def pixels_by(recipe: Recipe, frames: Iterable[Frame]) -> UInt8[Tensor, "n C H W
             kind than those of the training.
     """
     prepared, frames = [], list(frames)
-    good, _ = sifted(frames, "image")
+    good, _ = sifted(frames, "image", recipe=recipe)
     recipe = suited(recipe, good, "images")
     for frame in frames:
         try:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from mcevae.base.channels import MOST_CHANNELS
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import atomic, check_regular
 from mcevae.base.names import in_utf8, path_of
@@ -183,7 +184,7 @@ def checked_shape(shape: Any) -> tuple[int, int, int]:
     """
     channels, height, width = shape
     sides = all(isinstance(one, int) and 1 <= one <= MAX_SIDE for one in (height, width))
-    if channels not in (1, 3) or not sides:
+    if channels not in range(1, MOST_CHANNELS + 1) or type(channels) is not int or not sides:
         raise ValueError(f"no model takes images of shape {shape}")
     return channels, height, width
 

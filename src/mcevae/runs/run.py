@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
+from mcevae.images.composites import colours_for
 from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.contract import Track
 from mcevae.images.splits import Posed, Splits
@@ -105,6 +106,11 @@ class TrainedRun:
             UserError: the settings have no levels, although they need them.
         """
         return recipe_for(self.settings.data, self.shape)
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """Colours in which the channels of its images are shown; () if these are pictures."""
+        return colours_for(self.recipe, self.settings.data.colours)
 
     @cached_property
     def clusters(self) -> int:

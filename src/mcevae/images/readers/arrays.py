@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mcevae.images.readers.axes import axes_of, channel_of, images_of
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.axes import axes_of, images_of
+from mcevae.images.readers.channels import held
+from mcevae.images.readers.frames import Channels, Found, Unreadable
 from mcevae.images.readers.reading import Reading
 
 MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
@@ -19,7 +20,7 @@ second times its packed size."""
 ARRAYS = (".npy", ".npz")
 
 
-def numpy_array(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def numpy_array(path: Path, reading: Reading) -> Iterator[Found]:
     """A .npy, mapped from disk, or an array of a .npz: `images`, or the only one."""
     if path.suffix.lower() == ".npy":
         try:
@@ -114,16 +115,11 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
     return archive[name]
 
 
-def of_stack(stack: np.ndarray, reading: Reading) -> Iterator[np.ndarray]:
+def of_stack(stack: np.ndarray, reading: Reading) -> Iterator[np.ndarray | Channels]:
     """Images of an array, (H, W) or (H, W, C), by the axes that it has or that are given."""
-    axes = axes_of(stack.shape, reading)
-    images = images_of(stack, axes)
-    taken: int | slice | None = None
-    for pixels in images:
-        if taken is None and "C" in axes:
-            taken = channel_of(pixels.shape[-1], reading, opacity=True)
+    for pixels in images_of(stack, axes_of(stack.shape, reading)):
         whole = from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
-        yield whole if taken is None else whole[..., taken]
+        yield held(whole, pictured=True)
 
 
 def from_disk(pixels: np.memmap) -> np.ndarray:

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mcevae.base.channels import MOST_CHANNELS, asked_channels
 from mcevae.images.readers.frames import Unreadable, within_bounds
 from mcevae.images.readers.reading import Reading
 
 FEW = 8
-"""So many channels at most, where the shape alone tells channels from images."""
+"""So many channels at most, where the shape of three axes alone tells channels from images."""
 COLOURS = (1, 3, 4)
 """Numbers of channels that make a picture: grey, colours, colours with opacity."""
 NARROW = 1 / 16
@@ -38,7 +39,7 @@ def axes_of(shape: tuple[int, ...], reading: Reading) -> str:
         raise Unreadable(f"has shape {shape}, which holds no pixels")
     if reading.axes is not None:
         return checked(reading.axes, shape)
-    found, doubt = guessed(shape, reading.many)
+    found, doubt = guessed(shape, reading.many, named(reading))
     if not found:
         raise Unreadable(
             f"has shape {shape}, which are no images as it is; use (H, W), (n, H, W) or "
@@ -61,8 +62,24 @@ def checked(axes: str, shape: tuple[int, ...]) -> str:
     return letters
 
 
-def guessed(shape: tuple[int, ...], many: bool) -> tuple[str, bool]:
-    """Letters that a shape suggests, "" if none, and whether others are as likely."""
+def named(reading: Reading) -> int:
+    """How many channels an array must have, since `--channels` names all of them; 0: any number."""
+    asked = asked_channels(reading.channels) if reading.channels else ()
+    return len(asked) if len(asked) > 1 and all(one.number is None for one in asked) else 0
+
+
+def guessed(shape: tuple[int, ...], many: bool, named: int = 0) -> tuple[str, bool]:
+    """Letters that a shape suggests, "" if none, and whether others are as likely.
+
+    Args:
+        shape: of an array.
+        many: whether the array is one of several.
+        named: how many channels it must have; 0: any number.
+    """
+    for axes in ("HWC", "CHW") if len(shape) == 3 else ("NHWC", "NCHW", "HWCN", "CNHW"):
+        fits = len(axes) == len(shape) and shape[axes.index("C")] == named
+        if fits and squareness((shape[axes.index("H")], shape[axes.index("W")])):
+            return axes, False
     if len(shape) == 2:
         return "HW", False
     if len(shape) == 3:
@@ -99,9 +116,9 @@ def of_four(shape: tuple[int, ...]) -> tuple[str, bool]:
         return "NCHW", second > 1
     if third in COLOURS and squareness(shape[:2]):
         return "HWCN", True
-    if last <= FEW and squareness(shape[1:3]):
+    if last <= MOST_CHANNELS and squareness(shape[1:3]):
         return "NHWC", True
-    if second <= FEW and squareness(shape[2:]):
+    if second <= MOST_CHANNELS and squareness(shape[2:]):
         return "NCHW", True
     return "", False
 
@@ -137,29 +154,3 @@ def images_of(array: np.ndarray, axes: str) -> Iterator[np.ndarray]:
     within_bounds((ordered.shape[len(outer) + 1], ordered.shape[len(outer)]))
     for place in itertools.product(*map(range, ordered.shape[: len(outer)])):
         yield ordered[place]
-
-
-def channel_of(channels: int, reading: Reading, opacity: bool) -> int | slice:
-    """Which channels are taken, with a remark if some are left out.
-
-    Args:
-        channels: how many there are.
-        reading: which one is wanted.
-        opacity: whether four channels are colours and opacity.
-
-    Returns:
-        A number: that one alone; or a slice of all.
-
-    Raises:
-        Unreadable: there is no such channel.
-    """
-    if reading.channel is not None:
-        if not 0 <= reading.channel < channels:
-            raise Unreadable(f"has {channels} channels, so there is no --channel {reading.channel}")
-        return reading.channel
-    if channels in (1, 3) or (channels == 4 and opacity):
-        return slice(None)
-    reading.note(
-        f"has {channels} channels, of which the first is taken; --channel 1 takes the second"
-    )
-    return 0

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,11 +30,28 @@ class Frame:
 
     Attributes:
         name: path below the source, with `#n` for the n-th frame of a file of several.
-        pixels: (H, W) or (H, W, 1, 3 or 4), any kind of number; a fourth channel is opacity.
+        pixels: (H, W) or (H, W, C), any kind of number. Without names of channels C is 1, 3 or 4;
+            a fourth channel is opacity.
+        channels: names of C channels that are no colours, such as stains; (): it is a picture.
+        seen: (H, W) which pixels count (`images.masks`); None: all that are there.
     """
 
     name: str
     pixels: np.ndarray
+    channels: tuple[str, ...] = ()
+    seen: np.ndarray | None = None
+
+
+class Channels(NamedTuple):
+    """An image whose channels are no colours, as a reader gives it.
+
+    Attributes:
+        pixels: (H, W, C).
+        names: of the channels, if the file has them.
+    """
+
+    pixels: np.ndarray
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,8 +109,8 @@ class Unreadable(Exception):
     """Why a file or a frame cannot be used, as the end of a sentence that begins with its name."""
 
 
-Found = np.ndarray | Unreadable
-"""What a reader gives for each image of a file: its pixels, or why it has none."""
+Found = np.ndarray | Channels | Unreadable
+"""What a reader gives for each image of a file: a picture, channels, or why it has none."""
 
 
 def check_file(path: Path) -> None:

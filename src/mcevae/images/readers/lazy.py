@@ -2,14 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mcevae.images.readers.axes import axes_of, channel_of, checked
-from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
+from mcevae.images.readers.axes import axes_of, checked
+from mcevae.images.readers.channels import held
+from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable, within_bounds
 from mcevae.images.readers.reading import Reading
 
 AT_ONCE = 2**25
@@ -34,15 +35,21 @@ class Lazy:
 
 
 def images_in(
-    array: Lazy, reading: Reading, axes: str | None = None, *, pictured: bool = True
-) -> Iterator[np.ndarray]:
+    array: Lazy,
+    reading: Reading,
+    axes: str | None = None,
+    *,
+    pictured: bool = True,
+    names: Sequence[str] = (),
+) -> Iterator[Found]:
     """Images of an array, (H, W) or (H, W, C); only a few of them are in memory.
 
     Args:
         array: of any number of axes.
-        reading: which axes and channel are taken.
+        reading: which axes are taken.
         axes: letters of the axes, if the file says them; None: its shape suggests them.
         pictured: whether four channels are colours and opacity.
+        names: of the channels, if the file says them.
 
     Raises:
         Unreadable: it holds no images, or too large ones.
@@ -58,14 +65,13 @@ def images_in(
     if 0 in array.shape:
         raise Unreadable(f"has shape {array.shape}, which holds no pixels")
     sizes = dict(zip(axes, array.shape, strict=True))
-    taken = channel_of(sizes["C"], reading, pictured) if "C" in axes else None
     within_bounds((sizes["W"], sizes["H"]))
     order = [axis for axis in axes if axis in "HWC"]
     turn = [order.index(axis) for axis in "HWC" if axis in order]
     for piece in pieces(array, axes):
         image = np.asarray(piece).transpose(turn)
         image = image.astype(image.dtype.newbyteorder("="), copy=False)
-        yield image if taken is None else image[..., taken]
+        yield held(image, pictured=pictured, names=names)
 
 
 def pieces(array: Lazy, axes: str) -> Iterator[np.ndarray]:

@@ -35,7 +35,7 @@ class Reading:
     """Choices of whoever reads a file.
 
     Attributes:
-        axes, channel, sections, animation: as in `FilesConfig`.
+        axes, channels, sections, animation: as in `FilesConfig`.
         many: whether the file is one of several arrays, so that each is likely to be one image.
         inside: path of an array in a file that holds several, such as /entry/images.
         file: the name that remarks give the file.
@@ -43,7 +43,7 @@ class Reading:
     """
 
     axes: str | None = None
-    channel: int | None = None
+    channels: str | None = None
     sections: Literal["auto", "each", "middle", "sum"] = "auto"
     animation: Literal["first", "all"] = "first"
     many: bool = False
@@ -56,7 +56,7 @@ class Reading:
         """The choices that settings make."""
         return cls(
             axes=settings.axes,
-            channel=settings.channel,
+            channels=settings.channels,
             sections=settings.sections,
             animation=settings.animation,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcevae.base.errors import UserError
 from mcevae.images.readers.arrays import ARRAYS, numpy_array
+from mcevae.images.readers.channels import framed
 from mcevae.images.readers.dicom import DICOMS, dicom
 from mcevae.images.readers.fits import FITS, fits
 from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable, check_file
@@ -57,7 +58,7 @@ def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator
     try:
         for found in reader_of(file)(file, reading):
             if held is not None:
-                yield told(f"{name}#{count}", held)
+                yield told(f"{name}#{count}", held, reading)
                 count += 1
             held = found  # one behind, to know whether there are several
         if held is None:
@@ -69,14 +70,19 @@ def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator
     except Exception as error:  # damaged files raise whatever their decoders stumble over
         fault = Fault(name, f"cannot be read ({type(error).__name__}: {error})")
     if held is not None:
-        yield told(f"{name}#{count}" if count or fault else name, held)
+        yield told(f"{name}#{count}" if count or fault else name, held, reading)
     if fault is not None:
         yield fault
 
 
-def told(name: str, found: Found) -> Frame | Fault:
-    """What a reader found for one image, under its name."""
-    return Fault(name, str(found)) if isinstance(found, Unreadable) else Frame(name, found)
+def told(name: str, found: Found, reading: Reading) -> Frame | Fault:
+    """What a reader found for one image, under its name, with the channels that are wanted."""
+    if isinstance(found, Unreadable):
+        return Fault(name, str(found))
+    try:
+        return framed(name, found, reading)
+    except Unreadable as error:
+        return Fault(name, str(error))
 
 
 def reader_of(path: Path) -> Reader:

@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
+from xml.etree.ElementTree import ParseError, fromstring
 
 import numpy as np
 from PIL import ImageOps
 
 from mcevae.images.readers.arrays import from_disk
-from mcevae.images.readers.axes import channel_of, checked, images_of
+from mcevae.images.readers.axes import checked, images_of
+from mcevae.images.readers.channels import held
 from mcevae.images.readers.frames import Found, Unreadable, quietly, within_bounds
 from mcevae.images.readers.pillow import Source, as_array, opened
 from mcevae.images.readers.reading import Reading
@@ -82,7 +84,7 @@ def by_pages(handle: Any, file: Source, reading: Reading) -> Iterator[Found]:
             others += 1
             continue
         first, read = first or page, read + 1
-        yield from as_images(page, file, reading)
+        yield from as_images(page, file)
     left_out(others, read, reading)
 
 
@@ -108,24 +110,23 @@ def is_level(page: Any, first: Any) -> bool:
     return power >= 1 and all(abs(whole / 2**power - part) <= 1 for whole, part in sides)
 
 
-def as_images(page: Any, file: Source, reading: Reading) -> Iterator[np.ndarray]:
+def as_images(page: Any, file: Source) -> Iterator[Found]:
     """Images of a page: one, or one for each plane that the page has.
 
     Raises:
-        Unreadable: as for `page_pixels` and `channel_of`.
+        Unreadable: as for `page_pixels`.
     """
     pixels, sampled = page_pixels(page, file)
     letters = "N" * (pixels.ndim - 2 - sampled) + "HW" + "C" * sampled
     pictured = page.photometric not in (0, 1) or len(page.extrasamples) == 1  # else any channels
     for image in images_of(pixels, letters):
-        taken = channel_of(image.shape[-1], reading, pictured) if sampled else slice(None)
-        yield image[..., taken]
+        yield held(image, pictured=pictured)
 
 
 def by_axes(handle: Any, file: Source, reading: Reading) -> Iterator[Found]:
     """Images of the series of a file that records its axes, or whose axes are given."""
     others, read = 0, 0
-    for series in handle.series:
+    for number, series in enumerate(handle.series):
         page = series.keyframe
         if page.is_reduced or page.is_mask or series.name in ("Label", "Macro", "Thumbnail"):
             others += 1
@@ -134,30 +135,46 @@ def by_axes(handle: Any, file: Source, reading: Reading) -> Iterator[Found]:
         others += len(series.levels) - 1
         modest(page)
         pictured = "S" in series.axes
+        names = () if pictured or reading.axes else names_of(handle, number)
         for array, letters in pieces(series, letters_of(series, reading), file):
             if "S" in letters and "C" in letters:  # pictures with several channels
                 letters = letters.replace("C", "N")
             for image in images_of(array, letters.replace("S", "C")):
-                yield image_of(image, page, reading, pictured)
+                yield held(image_of(image, page, pictured), pictured=pictured, names=names)
     left_out(others, read, reading)
 
 
-def image_of(image: np.ndarray, page: Any, reading: Reading, pictured: bool) -> np.ndarray:
-    """Take the wanted channels of an image and undo how the file keeps intensities.
+def image_of(image: np.ndarray, page: Any, pictured: bool) -> np.ndarray:
+    """Undo how the file keeps the intensities of an image.
 
     Args:
         image: (H, W) or (H, W, C).
         page: that says how intensities are kept.
-        reading: which channel is taken.
         pictured: whether channels are the samples of a picture, with colours and opacity.
     """
     image = from_disk(image) if isinstance(image, np.memmap) else image
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
-    if pictured:
-        image = finished(image, page)
-    if image.ndim == 3:
-        image = image[..., channel_of(image.shape[-1], reading, pictured)]
-    return image if pictured else finished(image, page)
+    return finished(image, page)
+
+
+def names_of(handle: Any, number: int) -> tuple[str, ...]:
+    """Names of the channels of a series, as OME or ImageJ have them; () if not all have one.
+
+    Args:
+        handle: the open file.
+        number: of the series.
+    """
+    if handle.is_ome:
+        try:
+            images = [one for one in fromstring(handle.ome_metadata) if one.tag.endswith("}Image")]
+            channels = images[number].iterfind("{*}Pixels/{*}Channel")
+        except (ParseError, IndexError, TypeError):
+            return ()
+        names = tuple(one.get("Name", "") for one in channels)
+    else:
+        labels = (handle.imagej_metadata or {}).get("Labels", ()) if handle.is_imagej else ()
+        names = tuple(map(str, labels))
+    return names if all(names) else ()
 
 
 def letters_of(series: Any, reading: Reading) -> str:

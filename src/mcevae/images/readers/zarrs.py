@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.frames import Found, Unreadable
 from mcevae.images.readers.inside import meant, needed
 from mcevae.images.readers.lazy import Lazy, images_in
 from mcevae.images.readers.reading import Reading
@@ -16,7 +16,7 @@ MOST_MEMBERS = 100_000
 """Arrays and groups of a folder that are looked at."""
 
 
-def zarr_folder(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def zarr_folder(path: Path, reading: Reading) -> Iterator[Found]:
     """Images of a Zarr folder; of OME-Zarr those of full size, without labels.
 
     Arrays that are packed by pickles, which run code, zarr itself refuses unless they hold objects;
@@ -36,7 +36,11 @@ def zarr_folder(path: Path, reading: Reading) -> Iterator[np.ndarray]:
                 f"has axes {axes[name]} of {known[name].shape}: Y and X are an image, with C its "
                 "channels, and all others number images; --axes tells it otherwise"
             )
-        yield from images_in(known[name], reading, axes.get(name), pictured=name not in axes)
+        group = name.rpartition("/")[0].strip("/")
+        names = channel_names_of(dict((root[group] if group else root).attrs)) if axes else ()
+        yield from images_in(
+            known[name], reading, axes.get(name), pictured=name not in axes, names=names
+        )
 
 
 def arrays_of(root: Any, zarr: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -77,6 +81,15 @@ def images_told(name: str, attributes: dict[str, Any]) -> Iterator[tuple[str, st
             yield "/" + f"{name}/{one['datasets'][0]['path']}".strip("/"), letters.upper()
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise Unreadable("has attributes that are not those of OME-Zarr") from error
+
+
+def channel_names_of(attributes: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the channels in the attributes of a group; () if OME-Zarr does not say them."""
+    ome = attributes.get("ome", attributes)
+    try:
+        return tuple(str(one["label"]) for one in ome["omero"]["channels"])
+    except (KeyError, TypeError):
+        return ()
 
 
 def lazy(array: Any) -> Lazy:

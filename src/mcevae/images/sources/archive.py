@@ -12,6 +12,7 @@ from mcevae.base.names import path_of
 from mcevae.images.arrays import ImageSet
 from mcevae.images.labels import kinds_of, with_words, words_in
 from mcevae.images.readers.arrays import from_archive, of_stack
+from mcevae.images.readers.channels import framed
 from mcevae.images.readers.frames import Frame, Unreadable
 from mcevae.images.sources.contract import Track
 from mcevae.images.sources.stacks import StackSource
@@ -74,9 +75,8 @@ class ArchiveSource(StackSource):
             )
         reading = self.reading.of(f"{self.name}: {name}")
         try:
-            return [
-                Frame(f"{name}#{i}", pixels) for i, pixels in enumerate(of_stack(array, reading))
-            ]
+            each = enumerate(of_stack(array, reading))
+            return [framed(f"{name}#{i}", found, reading) for i, found in each]
         except Unreadable as error:
             raise UserError(f"{self.name}: its array {name} {error}.") from error
 

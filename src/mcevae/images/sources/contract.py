@@ -160,7 +160,8 @@ class Source(ABC):
         Raises:
             UserError: as `survey`.
         """
-        return {} if self.survey is None else self.survey.settled()
+        given = {"channels": self.settings.channels} if self.settings.channels else {}
+        return {} if self.survey is None else {**self.survey.settled(), **given}
 
     @abstractmethod
     def load(self, track: Track = iter) -> ImageSet:

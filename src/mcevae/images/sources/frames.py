@@ -5,7 +5,7 @@ and collects them, for images that are loaded, packed or predicted.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -15,10 +15,15 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
+from mcevae.base.names import path_of
+from mcevae.images.intensities import floats
+from mcevae.images.masks import ALPHA, CIRCLE, as_text, from_file, masked
 from mcevae.images.numbers import BYTE, Numbers
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
-from mcevae.images.recipe import Recipe, floats
+from mcevae.images.readers.registry import frames_of
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import (
     START,
     Original,
@@ -30,7 +35,7 @@ from mcevae.images.sources.contract import (
     no_image,
 )
 from mcevae.images.suiting import suited
-from mcevae.images.survey import SIDE, Survey, survey
+from mcevae.images.survey import SIDE, Survey, of_one_kind, survey
 
 SAMPLE = 512
 """Number of frames from which a recipe is chosen."""
@@ -84,8 +89,11 @@ class FrameSource(Source):
             UserError: no frame of the sample can be used.
         """
         settings = self.settings
+        bits = mask_bits(settings)
+        frames = usable(self.name, self.sample(), settings, bits)
+        check_colour(self.name, frames, settings.colour)
         return survey(
-            usable(self.name, self.sample(), settings.normalise, settings.white),
+            frames,
             size=settings.size,
             most=self.largest,
             fit=settings.fit,
@@ -97,6 +105,8 @@ class FrameSource(Source):
             white=settings.white,
             stretch=settings.stretch,
             invert=settings.invert,
+            mask=settings.mask,
+            mask_bits=bits,
         )
 
     def parts(
@@ -110,7 +120,7 @@ class FrameSource(Source):
     ) -> Iterator[Part]:
         """See `Source.parts`. Images of a share are numbered, since others are between them."""
         if recipe.numbers and recipe != self.chosen:
-            few, _ = sifted(islice(self.sample(), FEW), "image")
+            few, _ = sifted(islice(self.sample(), FEW), "image", recipe=recipe)
             recipe = suited(recipe, few, self.name, self.reading.notes)
         collected = Collected(begin)
         for numbered in self.numbered(begin, share, part, track):
@@ -215,35 +225,75 @@ def prepared(
         return Fault(frame.name, str(error))
 
 
+def check_colour(source: str, frames: Sequence[Frame], colour: str) -> None:
+    """Refuse to take channels that are no colours for colours, or for grey.
+
+    Raises:
+        UserError: most of the images have others than `--colour` asks for.
+    """
+    names = of_one_kind(frames, colour)[0].channels
+    if colour != "auto" and names:
+        raise UserError(
+            f"{source}: its images have {len(names)} channels ({', '.join(names)}), which --colour "
+            f"{colour} does not fit; leave it out, or choose {3 if colour == 'rgb' else 1} with "
+            "--channels."
+        )
+
+
+def mask_bits(settings: DataConfig) -> str | None:
+    """The mask of all images that settings name, as text; None: there is none, or it is no file.
+
+    Raises:
+        UserError: the file is no mask.
+    """
+    if settings.mask_bits or settings.mask in (None, CIRCLE, ALPHA):
+        return settings.mask_bits
+    path = path_of(settings.mask)
+    return as_text(from_file(path, next(frames_of(path, path.name))))
+
+
+def under_mask(frame: Frame | Fault, mask: str | None, bits: str | None) -> Frame | Fault:
+    """A frame with its mask, or why it cannot have it."""
+    try:
+        return frame if isinstance(frame, Fault) else masked(frame, mask, bits)
+    except Unreadable as error:
+        return Fault(frame.name, str(error))
+
+
 def usable(
-    source: str, frames: Iterable[Frame | Fault], normalise: str, white: float | None = None
+    source: str, frames: Iterable[Frame | Fault], settings: DataConfig, bits: str | None
 ) -> list[Frame]:
     """The frames that can be used.
 
     Args:
         source: what errors call the source.
         frames: a sample.
-        normalise: as in the settings; none asks for values inside the range.
-        white: as in the settings.
+        settings: normalise, of which none asks for values inside the range; white; and mask.
+        bits: of the mask, as in `masked`.
 
     Raises:
         UserError: there is none.
     """
-    good, faults = sifted(frames, normalise, white)
+    each = (under_mask(frame, settings.mask, bits) for frame in frames)
+    good, faults = sifted(each, settings.normalise, settings.white)
     if not good:
         raise no_image(source, faults)
     return good
 
 
 def sifted(
-    frames: Iterable[Frame | Fault], normalise: str, white: float | None = None
+    frames: Iterable[Frame | Fault],
+    normalise: str,
+    white: float | None = None,
+    recipe: Recipe | None = None,
 ) -> tuple[list[Frame], list[Fault]]:
     """The frames that can be used, and why others cannot.
 
     Args:
         frames: a sample.
-        normalise: as for `usable`.
-        white: as for `usable`.
+        normalise: as in the settings; none asks for values inside the range.
+        white: as in the settings.
+        recipe: that the frames must fit as well, and whose mask they get; None: any.
     """
     good: list[Frame] = []
     faults: list[Fault] = []
@@ -253,8 +303,9 @@ def sifted(
             faults.append(frame)
             continue
         try:
+            frame = frame if recipe is None else recipe.fitted(frame)
             bytelike = rule == "none" and Numbers.of([frame]).looks_like_bytes
-            floats(frame.pixels, rule, None, white or (BYTE if bytelike else None))
+            floats(frame, rule, None, white or (BYTE if bytelike else None))
         except Unreadable as error:
             faults.append(Fault(frame.name, str(error)))
         else:

@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mcevae.base.channels import channel_names
 from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.arrays import Images, ImageSet, require
@@ -38,6 +39,11 @@ class PackSource(RowSource):
         """See `RowSource.shape`."""
         return self.pack.shape
 
+    @property
+    def masked(self) -> bool:
+        """See `RowSource.masked`."""
+        return self.pack.recipe.get("mask") is not None
+
     def count(self, part: str = "all") -> int:
         """See `RowSource.count`. A pack has no parts of its own."""
         return self.pack.count
@@ -66,6 +72,7 @@ class PackSource(RowSource):
         """
         # Older packs do not have all of these.
         older = {"flatten": "no", "white": None, "stretch": "linear", "invert": False}
+        older |= {"mask": None, "mask_bits": None}
         made = older | self.pack.recipe
         for name, value in recipe.settings().items():
             if name not in ("colour", "numbers", "seen") and made[name] != value:
@@ -74,6 +81,13 @@ class PackSource(RowSource):
                     f"reads images with {value}; pack them anew with --like RUN."
                 )
         super().check(recipe)
+        names = channel_names(self.pack.recipe.get("channels"), self.shape[0])
+        if names != recipe.names:
+            ours, theirs = (", ".join(each) or "of pictures" for each in (names, recipe.names))
+            raise UserError(
+                f"{self.name}: was made with channels {ours}, but the run takes those {theirs}; "
+                "pack them anew with --like RUN."
+            )
 
     def splits(
         self,

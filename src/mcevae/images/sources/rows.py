@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mcevae.base.channels import channel_names
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import Images
 from mcevae.images.readers.frames import Frame
@@ -39,6 +40,11 @@ class RowSource(Source):
     @abstractmethod
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether pixels that do not count are background already."""
+        return False
 
     @abstractmethod
     def read(self, begin: int, end: int, part: str = "all") -> Images:
@@ -77,8 +83,10 @@ class RowSource(Source):
     def frames(self, images: Images) -> Iterator[Frame]:
         """Images as frames."""
         names = repeat(self.name) if images.names is None else images.names.tolist()
+        known = channel_names(self.settings.channels, self.shape[0])
+        seen = np.ones(self.shape[1:], bool) if self.masked else None  # which it was already
         for name, image in zip(names, images.pixels.movedim(1, -1).numpy(), strict=False):
-            yield Frame(name, image)
+            yield Frame(name, image, known, seen)
 
     def parts(
         self,

@@ -122,7 +122,9 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         a mask of the pixels that came from inside the image. It finds the pose relative to the
         guess. For a group given by generators there is no guess; the net gets the image itself.
         """
-        seen = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+        mask = self._buffers.get("mask")
+        inside = torch.ones_like(x[:, :1]) if mask is None else mask.expand(len(x), -1, -1, -1)
+        seen = torch.cat([x, inside], 1)
         if not self.group.polar:
             logits, rest = self.net(seen)
             return logits[:, : self.clusters].float(), rest.float()
@@ -222,7 +224,7 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             u = warp(x, self.group.inverse(element), background=self.background)
         q = self.variation.posterior(self.encoder(torch.cat([u.flatten(1), weights], -1)).float())
         z = q.rsample() if sample else q.loc
-        return q, z, self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return q, z, self.drawn(weights, z)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
         """Infer the posterior of the latents from images with values from 0 to 1."""
@@ -233,7 +235,14 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
     ) -> Float[Tensor, "B C H W"]:
         """Draw the canonical image of a cluster (log-weights up to a constant) and a variation."""
         weights = F.pad(torch.softmax(z_c, -1), (0, self.net.shape[0] - z_c.shape[-1]))
-        return self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return self.drawn(weights, z)
+
+    def drawn(
+        self, weights: Float[Tensor, "B room"], z: Float[Tensor, "B V"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Draw the canonical images of weights of clusters and variations."""
+        canonical = self.decoder(torch.cat([weights, z], -1)).to(z.dtype)
+        return self.masked(canonical, "upright_mask")
 
     def forward(
         self,
@@ -272,7 +281,7 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             element=element,
             responsibilities=responsibilities,
             canonical=canonical,
-            reconstruction=warp(canonical, element, background=self.background),
+            reconstruction=self.masked(warp(canonical, element, background=self.background)),
         )
 
     def terms(

@@ -120,7 +120,7 @@ class HypothesisObjective:
         else:
             cluster, moved = inner.simulated.draw(motion, displacement, inner.background)
             whole = torch.ones_like(cluster, dtype=torch.bool)
-        logits, rest = inner.logits(moved)
+        logits, rest = inner.logits(inner.masked(moved))
         log_joint = F.log_softmax(logits.flatten(1), -1).view_as(logits)  # (B, K, R)
         goal = group.to_parameters(there)
         near = -wrapped(goal[:, :1] - inner.angles).square() / (2 * ANGLE_WIDTH**2)

@@ -221,7 +221,7 @@ class NeighbourModel(Room, Model[Nearest]):
             element=element,
             responsibilities=responsibilities,
             canonical=canonical,
-            reconstruction=warp(canonical, element, background=self.background),
+            reconstruction=self.masked(warp(canonical, element, background=self.background)),
         )
 
     def terms(

@@ -16,7 +16,7 @@ from mcevae.models.registry import PeerConfig
 P = TypeVar("P")
 
 CONVOLVED = frozenset(
-    {"model.channels", "model.hidden", "model.decoder_hidden"}
+    {"model.filters", "model.hidden", "model.decoder_hidden"}
     | {"objective.beta", "objective.likelihood"}
 )
 """Settings that peers with the encoder and the decoder of the paper's model read."""

@@ -67,7 +67,7 @@ class GMVAE(Model[Enumerated]):
         clusters = sizes.room
         self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
-        self.encoder = ConvEncoder(shape, sizes.channels)
+        self.encoder = ConvEncoder(shape, sizes.filters)
         features = self.encoder.features
         self.classify = nn.Sequential(
             nn.Linear(features, sizes.hidden), nn.ReLU(), nn.Linear(sizes.hidden, clusters)

@@ -40,7 +40,7 @@ class VAE(Model[Normal]):
         self.group, self.background = group, config.data.background_level
         self.beta, self.likelihood = config.objective.beta, LIKELIHOODS[config.objective.likelihood]
         self.code = GaussianLatent(config.own(CodeConfig).code)
-        self.encoder = ConvEncoder(shape, sizes.channels)
+        self.encoder = ConvEncoder(shape, sizes.filters)
         self.extract = Extractor(self.encoder.features, sizes.hidden, self.code.dim)
         self.decoder = GatedDecoder(self.code.dim, sizes.decoder_hidden, shape)
 
