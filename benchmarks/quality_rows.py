@@ -141,6 +141,13 @@ MADE = {
         mirror=True,
         accuracy=(0.98, 1.0),
     ),
+    "crowded": made(
+        "crowded",
+        "12 symbols, crops that show parts of others",
+        12,
+        within(180, 0.1),
+        accuracy=(0.95, 0.99),
+    ),
     "noise-0.3": made(
         "noise-0.3",
         "12 particles, signal to noise 0.3",

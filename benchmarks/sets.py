@@ -30,7 +30,7 @@ from sets_digits import (
     so2_mnist,
     unequal,
 )
-from sets_drawn import few_noisy, mirrored, noise, symbols30, uneven, wafers
+from sets_drawn import crowded, few_noisy, mirrored, noise, symbols30, uneven, wafers
 from sets_letters import capitals
 
 from mcevae.base.errors import UserError
@@ -63,6 +63,7 @@ SETS: dict[str, Callable[[int], Made]] = {
     "uneven": uneven,
     "symbols30": symbols30,
     "mirrored": mirrored,
+    "crowded": crowded,
     "noise-0.3": partial(noise, ratio=0.3),
     "noise-0.1": partial(noise, ratio=0.1),
     "noise-0.05": partial(noise, ratio=0.05),

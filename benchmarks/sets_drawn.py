@@ -67,6 +67,34 @@ def symbols30(seed: int, each: int = 150) -> Made:
     )
 
 
+def crowded(seed: int, each: int = 120, others: int = 2) -> Made:
+    """Twelve symbols in any direction, 56 x 56, in crops that show parts of other symbols.
+
+    Args:
+        seed: seed of poses and noise.
+        each: images of each kind.
+        others: other symbols in an image, with their middles at its border or beyond.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = SYMBOLS[:24:2]
+    labels = in_turn(rng, len(kinds), each)
+    elements = poses(rng, len(labels), rotation=180, shift=0.08)
+    drawn, smaller = glyphs(kinds), torch.diag(torch.tensor([0.6, 0.6, 1.0]))
+    images = moved(drawn, torch.from_numpy(labels), elements @ smaller, 56)[:, 0]
+    for _ in range(others):
+        aside = poses(rng, len(labels), rotation=180, shift=0)
+        toward = rng.uniform(0, 2 * np.pi, len(labels))
+        away = torch.from_numpy(rng.uniform(0.5, 0.62, len(labels)).astype(np.float32))
+        aside[:, 0, 2] = away * torch.from_numpy(np.cos(toward).astype(np.float32))
+        aside[:, 1, 2] = away * torch.from_numpy(np.sin(toward).astype(np.float32))
+        which = torch.from_numpy(rng.integers(0, len(kinds), len(labels)))
+        images = np.maximum(images, moved(drawn, which, aside @ smaller, 56)[:, 0])
+    images = 255 * images + rng.normal(0, 8, images.shape)
+    return Made(
+        images=to_uint8(images), labels=labels, test=seventh(len(labels)), elements=elements
+    )
+
+
 def mirrored(seed: int, each: int = 200) -> Made:
     """Ten symbols in any direction, mirrored by chance, 40 x 40, white on black, as case 20.
 

@@ -60,16 +60,20 @@ def counted(x: np.ndarray, form: dict) -> np.ndarray:
     return mask[down.astype(int), across.astype(int)]
 
 
-def flat(layer: np.ndarray, level: float, share: np.ndarray) -> np.ndarray:
-    """Replace the plane fitted to the border of what counts in a layer (H, W) by a level."""
-    down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in layer.shape)
-    terms = np.stack(np.broadcast_arrays(1, across, down[:, None]), -1)
-    thick = max(1, min(layer.shape) // 16)
+def border(share: np.ndarray, thick: int) -> np.ndarray:
+    """Pixels that count, near to some that do not, or to the border of the image."""
     edge = inside = share > 0.99
     for _ in range(thick):  # pixels that count, and so do all around them
         wide = np.pad(inside, 1)
         inside = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all((2, 3))
-    edge = edge & ~inside
+    return edge & ~inside
+
+
+def flat(layer: np.ndarray, level: float, share: np.ndarray) -> np.ndarray:
+    """Replace the plane fitted to the border of what counts in a layer (H, W) by a level."""
+    down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in layer.shape)
+    terms = np.stack(np.broadcast_arrays(1, across, down[:, None]), -1)
+    edge = border(share, max(1, min(layer.shape) // 16))
     known, values, weight, plane = terms[edge], layer[edge], np.ones(edge.sum()), np.zeros(3)
     for _ in range(10):  # content at the border gets a small weight
         weighted = known * weight[:, None]
@@ -78,6 +82,23 @@ def flat(layer: np.ndarray, level: float, share: np.ndarray) -> np.ndarray:
         spread = 1.48 * np.quantile(off, 0.5, method="lower") + 2e-3
         weight = (1 - np.minimum(off / (4.7 * spread), 1) ** 2) ** 2 + 1e-6
     return level + share * (np.clip(layer - terms @ plane + level, 0, 1) - level)
+
+
+def lone(image: np.ndarray, level: float, edge: np.ndarray) -> np.ndarray:
+    """Replace parts of other things at the border of an image (C, H, W) by the background."""
+    from scipy import ndimage
+
+    apart, around = np.abs(image - level).max(0), np.ones((3, 3))
+    limit = max(0.1 * apart.max(), 4 * 1.48 * np.median(apart))
+    part = np.zeros(apart.shape, np.int32)  # the number of its connected part for each pixel
+    ndimage.label(apart > limit, around, output=part)
+    down, across = np.ogrid[: apart.shape[0], : apart.shape[1]]
+    off = (down + 0.5 - apart.shape[0] / 2) ** 2 + (across + 0.5 - apart.shape[1] / 2) ** 2
+    central = apart * np.exp(-off / (2 * (0.15 * max(apart.shape)) ** 2)) * (part > 0)
+    thing = np.bincount(part.ravel(), central.ravel()).argmax()
+    other = np.isin(part, part[edge]) & (part > 0) & (part != thing)
+    gone = ndimage.binary_dilation(other, around) & (other | (part == 0))
+    return np.where(gone, np.float32(level), image)
 
 
 def model_input(picture: Path, form: dict) -> np.ndarray:
@@ -99,16 +120,23 @@ def model_input(picture: Path, form: dict) -> np.ndarray:
     shape = form["height"], form["width"]
     ratio = (min if form["fit"] == "pad" else max)(np.divide(shape, x.shape[:2]))
     height, width = (max(1, round(side * ratio)) for side in x.shape[:2])
-    layers, bilinear = [], Image.Resampling.BILINEAR
+    bilinear, layers = Image.Resampling.BILINEAR, list[np.ndarray]()
     share = Image.fromarray(seen.astype(np.float32)).resize((width, height), bilinear)
     for layer in np.broadcast_to(x, (*x.shape[:2], form["channels"])).transpose(2, 0, 1):
         scaled = Image.fromarray(layer.astype(np.float32)).resize((width, height), bilinear)
         if form["flatten"]:
             even = flat(np.asarray(scaled), form["background"], np.asarray(share))
             scaled = Image.fromarray(even.astype(np.float32))
-        layers.append(Image.new("F", shape[::-1], form["background"]))
-        layers[-1].paste(scaled, ((shape[1] - width) // 2, (shape[0] - height) // 2))
-    return (np.stack(layers)[None] * 255).round() / np.float32(255)
+        layers.append(np.asarray(scaled))
+    x = np.stack(layers)
+    if form.get("isolate"):
+        thick = 1 if seen.all() else max(1, min(height, width) // 16)
+        x = lone(x, form["background"], border(np.asarray(share), thick))
+    whole = [Image.new("F", shape[::-1], form["background"]) for _ in x]
+    for image, layer in zip(whole, x, strict=True):
+        place = ((shape[1] - width) // 2, (shape[0] - height) // 2)
+        image.paste(Image.fromarray(layer), place)
+    return (np.stack([np.asarray(image) for image in whole])[None] * 255).round() / np.float32(255)
 
 
 if __name__ == "__main__":

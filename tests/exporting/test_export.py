@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,30 @@ def test_the_example_feeds_the_model_what_predict_does(
     ours = runpy.run_path(str(EXAMPLE))["model_input"](tmp_path / name, form)
     assert ours.dtype == np.float32
     assert np.abs(255 * ours[0] - recipe(frame).numpy()).max() < 1.01  # one level, by rounding
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_the_example_takes_other_things_out_as_predict_does(
+    fit: Any, masked: bool, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.full((60, 48), 40, np.uint8)
+    pixels[24:38, 18:30] = pixels[2:9, 20:34] = 220  # the thing, and one that reaches no border
+    pixels[50:, 5:20] = pixels[26:36, :10] = 180
+    pixels += rng.integers(0, 12, pixels.shape, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    bits = as_text(circle(60, 48)) if masked else None
+    about = {"normalise": "none", "levels": None, "fit": fit, "background": 45 / 255}
+    about |= {"channels": 1, "isolate": True, "mask": "circle" if masked else None}
+    about["mask_bits"] = bits
+    recipe = Recipe(**about, shape=(28, 28))
+    form = {**about, "height": 28, "width": 28, "flatten": False}
+    ours = runpy.run_path(str(EXAMPLE))["model_input"](tmp_path / "a.png", form)
+    wanted = recipe(Frame("a.png", pixels)).numpy()
+    untouched = replace(recipe, isolate=False)(Frame("a.png", pixels)).numpy()
+    assert np.abs(255 * ours[0] - wanted).max() < 1.01
+    assert (np.abs(untouched.astype(float) - wanted) > 60).sum() > 20
 
 
 def test_a_graph_that_differs_is_refused(

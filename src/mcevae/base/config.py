@@ -125,6 +125,10 @@ class FilesConfig:
     """Whether to even out backgrounds of images from files: a plane is fitted to the border of each
     image, and replaced by --background. auto: if half of the images have another background than
     the others, or one that slopes."""
+    isolate: Literal["auto", "yes", "no"] = "auto"
+    """Whether to take parts of other things out of images from files: what differs from the
+    background, reaches the border, and is apart from the thing in the middle. auto: if a quarter of
+    the images shows any."""
     labels: str | None = None
     """Labels, which are used for scores only: the word folders (the folder of a file is its label),
     or a table with a row for each file, its columns parted by commas, semicolons or tabs. If not

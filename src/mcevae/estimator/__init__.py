@@ -25,7 +25,7 @@ from mcevae.runs.infer import default_device
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
-CHOSEN = ("background", "flatten", "channels", "mask", "mask_bits")
+CHOSEN = ("background", "flatten", "isolate", "channels", "mask", "mask_bits")
 """What is chosen for X and becomes part of the settings."""
 
 

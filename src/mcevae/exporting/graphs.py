@@ -230,6 +230,7 @@ def describe(run: TrainedRun) -> dict[str, Any]:
             "background": recipe.background,
             "fit": recipe.fit,
             "flatten": recipe.flatten,
+            "isolate": recipe.isolate,
             "white": recipe.white,
             "stretch": recipe.stretch,
             "invert": recipe.invert,

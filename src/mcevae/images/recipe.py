@@ -20,6 +20,7 @@ from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, to_bytes
 from mcevae.images.background import flattened
 from mcevae.images.intensities import ABSURD, fitting, floats, pairs_of, with_channels
+from mcevae.images.isolation import isolated
 from mcevae.images.masks import border_of, from_text, masked, share_of
 from mcevae.images.readers.frames import Frame
 from mcevae.images.stretch import Stretch
@@ -48,6 +49,7 @@ class Recipe:
             shorter side fills the image.
         shape: height and width of the image.
         flatten: whether the plane fitted to the border of each image becomes `background`.
+        isolate: whether parts of other things at the border become `background`, after that.
         white: the number by which intensities are divided first; None: the largest of their type.
         stretch: after `normalise`, see `images.stretch`; zscale in place of percentiles of "image".
         invert: whether dark and light are exchanged after that.
@@ -65,6 +67,7 @@ class Recipe:
     fit: Fit
     shape: tuple[int, int]
     flatten: bool = False
+    isolate: bool = False
     white: float | None = None
     stretch: Stretch = "linear"
     invert: bool = False
@@ -112,6 +115,8 @@ class Recipe:
             flat = flattened(image[None], self.background, self.edge(frame, image))[0]
             share = 1.0 if frame.seen is None else share_of(frame.seen, sides_of(image))
             image = self.background + share * (flat - self.background)
+        if self.isolate:
+            image = isolated(image, self.background, self.edge(frame, image))
         return to_bytes(padded(image, self.shape, self.background))
 
     def scaled(self, frame: Frame) -> Float[Tensor, "C h w"]:
@@ -146,7 +151,7 @@ class Recipe:
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
         shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
-        plain = self.normalise == "none" and not (self.flatten or self.invert)
+        plain = self.normalise == "none" and not (self.flatten or self.isolate or self.invert)
         plain = plain and self.stretch == "linear"
         plain = plain and self.white in (None, 255)
         return plain and pixels.dtype == np.uint8 and pixels.shape in shapes
@@ -160,6 +165,7 @@ class Recipe:
             "background": self.background,
             "fit": self.fit,
             "flatten": "yes" if self.flatten else "no",
+            "isolate": "yes" if self.isolate else "no",
             "white": self.white,
             "stretch": self.stretch,
             "invert": self.invert,
@@ -179,6 +185,7 @@ class Recipe:
         rule += f", then by {self.stretch}" if self.stretch != "linear" else ""
         rule += ", inverted" if self.invert else ""
         flat = ", to which uneven backgrounds are flattened" if self.flatten else ""
+        flat += "; parts of other things at the border are taken out" if self.isolate else ""
         kind = "in colour" if self.channels == 3 else "grey"
         if self.names:
             kind = f"with {self.channels} channels ({', '.join(self.names)}), each by itself"
@@ -280,6 +287,7 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         fit=settings.fit,
         shape=(height, width),
         flatten=settings.flatten == "yes",
+        isolate=settings.isolate == "yes",
         white=settings.white,
         stretch=settings.stretch,
         invert=settings.invert,

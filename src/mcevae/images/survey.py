@@ -11,8 +11,9 @@ import torch
 from scipy import ndimage
 
 from mcevae.images.arrays import MIN_SIDE
-from mcevae.images.background import UNEVEN, unevenness
+from mcevae.images.background import UNEVEN, flattened, unevenness
 from mcevae.images.intensities import LUMA, floats
+from mcevae.images.isolation import MANY, MUCH, crowding
 from mcevae.images.masks import CIRCLE, as_text, border_of, circle, masked
 from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, largest_of, shown_by
 from mcevae.images.numbers import kind_of as kind_of_numbers
@@ -66,6 +67,7 @@ def survey(
     background: float | None = None,
     levels: tuple[float, ...] | None = None,
     flatten: Literal["auto", "yes", "no"] = "auto",
+    isolate: Literal["auto", "yes", "no"] = "auto",
     white: float | None = None,
     stretch: Stretch = "linear",
     invert: bool = False,
@@ -80,7 +82,8 @@ def survey(
     which do not only use the lowest levels, as codes and masks do; else, and for channels that are
     no colours, stretched by the percentiles of the set, or of each channel. Background: the
     median of the frames' borders, to which each image is flattened if half of them have another
-    background, or one that slopes.
+    background, or one that slopes. Parts of other things at the border are taken out if a quarter
+    of the images shows any.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -92,6 +95,7 @@ def survey(
         background: 0 to 1.
         levels: black and white of "set".
         flatten: whether to flatten backgrounds.
+        isolate: whether to take out parts of other things at the border.
         mask, mask_bits: as in `Recipe`; only pixels that count are looked at.
         white, stretch, invert: as in `Recipe`; zscale is a rule for each image by itself.
     """
@@ -119,6 +123,7 @@ def survey(
         fit=fit,
         shape=shape,
         flatten=flatten == "yes",
+        isolate=isolate == "yes",
         white=white,
         stretch=stretch,
         invert=invert,
@@ -131,6 +136,8 @@ def survey(
         recipe = replace(recipe, background=background_of(frames, recipe))
     if flatten == "auto":
         recipe = replace(recipe, flatten=are_uneven(frames, recipe))
+    if isolate == "auto":
+        recipe = replace(recipe, isolate=are_crowded(frames, recipe))
     widths = sorted((width, height) for height, width in shapes)
     return Survey(recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]))
 
@@ -163,6 +170,22 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
         image = recipe.scaled(frame)
         found.append(unevenness(image, recipe.background, recipe.edge(frame, image)))
     return float(np.median(found)) > UNEVEN
+
+
+def are_crowded(frames: Sequence[Frame], recipe: Recipe) -> bool:
+    """Whether many of the frames show parts of other things at their border.
+
+    Raises:
+        Unreadable: a frame's shape or values do not fit.
+    """
+    found = []
+    for frame in map(recipe.fitted, frames):
+        image = recipe.scaled(frame)
+        edge = recipe.edge(frame, image)
+        if recipe.flatten:
+            image = flattened(image[None], recipe.background, edge)[0]
+        found.append(crowding(image, recipe.background, edge) > MUCH)
+    return float(np.mean(found)) > MANY
 
 
 def is_plain(pixels: np.ndarray, white: float | None) -> bool:

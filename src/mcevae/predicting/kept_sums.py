@@ -49,7 +49,9 @@ def originals_of(run: TrainedRun, data: Splits | None = None) -> tuple[Source, R
         for part in parts
         for i, image in enumerate(part.images.pixels.movedim(1, -1).numpy())
     ]
-    recipe = replace(run.recipe, normalise="none", levels=None, flatten=False)  # which they went by
+    recipe = replace(  # which they went by
+        run.recipe, normalise="none", levels=None, flatten=False, isolate=False
+    )
     return MemorySource(frames, settings.data, settings.data.source), recipe
 
 

@@ -102,6 +102,7 @@ class FrameSource(Source):
             background=settings.background,
             levels=settings.levels,
             flatten=settings.flatten,
+            isolate=settings.isolate,
             white=settings.white,
             stretch=settings.stretch,
             invert=settings.invert,

@@ -71,7 +71,13 @@ class PackSource(RowSource):
             UserError: it is another.
         """
         # Older packs do not have all of these.
-        older = {"flatten": "no", "white": None, "stretch": "linear", "invert": False}
+        older = {
+            "flatten": "no",
+            "isolate": "no",
+            "white": None,
+            "stretch": "linear",
+            "invert": False,
+        }
         older |= {"mask": None, "mask_bits": None}
         made = older | self.pack.recipe
         for name, value in recipe.settings().items():
