@@ -100,6 +100,16 @@ def startup(found: dict[str, Any]) -> str:
     return table(["", "seconds", "seconds of processor time"], rows)
 
 
+def waiting(found: dict[str, Any]) -> str:
+    """Seconds of a step for each way to wait."""
+    ways = list(found["rows"][0]["seconds_a_step"])
+    rows = [
+        [str(row["beside"]), *(f"{row['seconds_a_step'][way]:.2f}" for way in ways)]
+        for row in found["rows"]
+    ]
+    return table(["other programs", *(f"{way}: seconds a step" for way in ways)], rows)
+
+
 def growth(found: dict[str, Any]) -> str:
     """Exponents."""
     rows = [
@@ -133,7 +143,7 @@ def large(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Fill in what there is."""
-    for section in (throughput, time_to_quality, costs, inference, startup, growth, large):
+    for section in (throughput, time_to_quality, costs, inference, startup, waiting, growth, large):
         name = section.__name__
         found = read(name)
         fill(PAGE, name, f"{section(found)}\n{source(found, name)}\n")
