@@ -293,7 +293,7 @@ def test_colours_are_kept_or_refused(tmp_path: Path) -> None:
     averages = made(colours=True)
     write_averages(averages, tmp_path / "a.tif")
     assert read_tiff(tmp_path / "a.tif").shape == (2, 40, 40, 3)
-    with pytest.raises(UserError, match="hold no colours; give an"):
+    with pytest.raises(UserError, match="hold no colours or channels; give an"):
         write_averages(averages, tmp_path / "a.mrcs")
     assert not (tmp_path / "a.mrcs").exists()
 

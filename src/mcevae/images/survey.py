@@ -107,17 +107,15 @@ def survey(
     numbers = Numbers.of(frames)
     if white is None and numbers.dtype == "float" and numbers.looks_like_bytes:
         white = BYTE
-    plain = not (numbers.codes or names)
-    plain = plain and all(is_plain(shown_by(frame), white) for frame in frames)
-    rule = normalise if normalise != "auto" else "none" if plain else "set"
-    rule = "image" if stretch == "zscale" else rule
+    rule = "image" if stretch == "zscale" else normalise
+    if rule == "auto":
+        rule = "none" if are_plain(frames, numbers, white) else "set"
     if rule == "set" and levels is None:
         levels = levels_of(frames, numbers, white)
-    colour = any(is_coloured(frame) for frame in frames)
     recipe = Recipe(
         normalise=rule,
         levels=levels if rule == "set" else None,
-        channels=len(names) or (3 if channels == "rgb" or (channels == "auto" and colour) else 1),
+        channels=len(names) or count_of(frames, channels),
         names=names,
         background=1.0 if background is None else background,
         fit=fit,
@@ -132,14 +130,23 @@ def survey(
         mask=mask,
         mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
-    if background is None:
-        recipe = replace(recipe, background=background_of(frames, recipe))
-    if flatten == "auto":
-        recipe = replace(recipe, flatten=are_uneven(frames, recipe))
-    if isolate == "auto":
-        recipe = replace(recipe, isolate=are_crowded(frames, recipe))
-    widths = sorted((width, height) for height, width in shapes)
-    return Survey(recipe=recipe, alike=alike and not size, sizes=(widths[0], widths[-1]))
+    recipe = with_background(recipe, frames, background, flatten, isolate)
+    sizes = sorted((width, height) for height, width in shapes)
+    return Survey(recipe=recipe, alike=alike and not size, sizes=(sizes[0], sizes[-1]))
+
+
+def are_plain(frames: Sequence[Frame], numbers: Numbers, white: float | None) -> bool:
+    """Whether pictures need no stretching; codes do, and so do channels that are no colours."""
+    if numbers.codes or frames[0].channels:
+        return False
+    return all(is_plain(shown_by(frame), white) for frame in frames)
+
+
+def count_of(frames: Sequence[Frame], channels: str) -> int:
+    """3 for colours, 1 for grey: as it is asked for, or as the pictures are."""
+    if channels == "auto":
+        return 3 if any(map(is_coloured, frames)) else 1
+    return 3 if channels == "rgb" else 1
 
 
 def of_one_kind(frames: Sequence[Frame], channels: str) -> list[Frame]:
@@ -150,13 +157,26 @@ def of_one_kind(frames: Sequence[Frame], channels: str) -> list[Frame]:
     return [frame for frame in frames if frame.channels == names]
 
 
-def background_of(frames: Sequence[Frame], recipe: Recipe) -> float:
-    """The median of the frames' borders.
+def with_background(
+    recipe: Recipe, frames: Sequence[Frame], background: float | None, flatten: str, isolate: str
+) -> Recipe:
+    """The recipe with the median of the frames' borders as background, and what makes it even.
+
+    Args:
+        recipe: without them.
+        frames: a sample.
+        background: None: it is measured.
+        flatten, isolate: auto: it is found out.
 
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    return round(float(np.median([border(frame, recipe) for frame in frames])), 3)
+    if background is None:
+        borders = [border(frame, recipe) for frame in frames]
+        recipe = replace(recipe, background=round(float(np.median(borders)), 3))
+    if flatten == "auto":
+        recipe = replace(recipe, flatten=are_uneven(frames, recipe))
+    return replace(recipe, isolate=are_crowded(frames, recipe)) if isolate == "auto" else recipe
 
 
 def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
