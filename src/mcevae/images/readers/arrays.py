@@ -3,6 +3,7 @@
 import math
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from mcevae.images.readers.axes import axes_of, channel_of, images_of
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.frames import Found, Unreadable
 from mcevae.images.readers.reading import Reading
+from mcevae.images.readers.views import View
 
 MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
 """An array of a .npz is refused if it has more bytes than the first number, and also more than the
@@ -19,7 +21,7 @@ second times its packed size."""
 ARRAYS = (".npy", ".npz")
 
 
-def numpy_array(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def numpy_array(path: Path, reading: Reading) -> Iterator[Found]:
     """A .npy, mapped from disk, or an array of a .npz: `images`, or the only one."""
     if path.suffix.lower() == ".npy":
         try:
@@ -32,7 +34,7 @@ def numpy_array(path: Path, reading: Reading) -> Iterator[np.ndarray]:
             raise Unreadable("is not a readable NumPy file of numbers") from error
     elif (stack := from_archive(path, "images")) is None and (stack := only_array(path)) is None:
         raise Unreadable("has no array named images")
-    yield from of_stack(stack, reading)
+    yield from views_of(stack, reading) if reading.views else of_stack(stack, reading)
 
 
 def only_array(path: Path) -> np.ndarray | None:
@@ -116,14 +118,29 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
 
 def of_stack(stack: np.ndarray, reading: Reading) -> Iterator[np.ndarray]:
     """Images of an array, (H, W) or (H, W, C), by the axes that it has or that are given."""
+    for view in views_of(stack, reading):
+        yield view.whole()
+
+
+def views_of(stack: np.ndarray, reading: Reading) -> Iterator[View]:
+    """The same images as views; see `Reading.views` on their size."""
     axes = axes_of(stack.shape, reading)
-    images = images_of(stack, axes)
+    images = images_of(stack, axes, bounded=not reading.views)
     taken: int | slice | None = None
     for pixels in images:
         if taken is None and "C" in axes:
             taken = channel_of(pixels.shape[-1], reading, opacity=True)
-        whole = from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
-        yield whole if taken is None else whole[..., taken]
+        shape = pixels.shape[:2] if isinstance(taken, int) else pixels.shape
+        yield View(shape=shape, read=partial(window_of, pixels, taken))
+
+
+def window_of(
+    pixels: np.ndarray, taken: int | slice | None, rows: slice, columns: slice
+) -> np.ndarray:
+    """Rows and columns of an image that may be mapped from disk, and of its channels those taken."""
+    band = pixels[rows]
+    band = from_disk(band) if isinstance(band, np.memmap) else np.asarray(band)
+    return band[:, columns] if taken is None else band[:, columns, taken]
 
 
 def from_disk(pixels: np.memmap) -> np.ndarray:

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.frames import Found, Unreadable
 from mcevae.images.readers.inside import needed
 from mcevae.images.readers.lazy import Lazy, images_in
 from mcevae.images.readers.reading import Reading
@@ -17,7 +15,7 @@ ASIDE = ("ERR", "DQ", "VAR", "IVAR", "WHT", "MASK", "CTX", "BPM", "SAMP", "TIME"
 NO_PATH = "/"
 
 
-def fits(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def fits(path: Path, reading: Reading) -> Iterator[Found]:
     """Images of a FITS file: of all extensions, or of file.fits:/SCI, by its name or number."""
     library = needed("astropy.io.fits", "a FITS file", "astronomy")
     with path.open("rb") as file:  # astropy leaves damaged files that it opened itself open

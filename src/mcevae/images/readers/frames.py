@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mcevae.base.files import write_rows
+from mcevae.images.readers.views import View
 
 MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
@@ -91,8 +92,9 @@ class Unreadable(Exception):
     """Why a file or a frame cannot be used, as the end of a sentence that begins with its name."""
 
 
-Found = np.ndarray | Unreadable
-"""What a reader gives for each image of a file: its pixels, or why it has none."""
+Found = np.ndarray | View | Unreadable
+"""What a reader gives for each image of a file: its pixels, or why it has none; a view only if it is
+asked for (`Reading.views`)."""
 
 
 def check_file(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mcevae.images.readers.arrays import MOST_EXPANDED, MOST_EXPANSION
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.frames import Found, Unreadable
 from mcevae.images.readers.inside import meant, needed
 from mcevae.images.readers.lazy import Lazy, images_in
 from mcevae.images.readers.reading import Reading
@@ -20,7 +20,7 @@ MOST_DATASETS = 100_000
 """Datasets of a file that are looked at."""
 
 
-def hdf5(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def hdf5(path: Path, reading: Reading) -> Iterator[Found]:
     """Images of datasets of an HDF5 file."""
     with opened(path) as file:
         datasets = datasets_of(file)

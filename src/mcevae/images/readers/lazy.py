@@ -4,13 +4,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mcevae.images.readers.axes import axes_of, channel_of, checked
-from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
+from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable, within_bounds
 from mcevae.images.readers.reading import Reading
+from mcevae.images.readers.views import View
 
 AT_ONCE = 2**25
 """Bytes that are read at once, if one image is not larger."""
@@ -35,7 +37,7 @@ class Lazy:
 
 def images_in(
     array: Lazy, reading: Reading, axes: str | None = None, *, pictured: bool = True
-) -> Iterator[np.ndarray]:
+) -> Iterator[Found]:
     """Images of an array, (H, W) or (H, W, C); only a few of them are in memory.
 
     Args:
@@ -59,6 +61,9 @@ def images_in(
         raise Unreadable(f"has shape {array.shape}, which holds no pixels")
     sizes = dict(zip(axes, array.shape, strict=True))
     taken = channel_of(sizes["C"], reading, pictured) if "C" in axes else None
+    if reading.views:
+        yield from views_in(array, axes, taken)
+        return
     within_bounds((sizes["W"], sizes["H"]))
     order = [axis for axis in axes if axis in "HWC"]
     turn = [order.index(axis) for axis in "HWC" if axis in order]
@@ -66,6 +71,38 @@ def images_in(
         image = np.asarray(piece).transpose(turn)
         image = image.astype(image.dtype.newbyteorder("="), copy=False)
         yield image if taken is None else image[..., taken]
+
+
+def views_in(array: Lazy, axes: str, taken: int | slice | None) -> Iterator[View]:
+    """Images of an array, of which windows are read.
+
+    Args:
+        array: of any number of axes.
+        axes: their letters.
+        taken: the channels that are taken; None: there are none.
+
+    Raises:
+        Unreadable: what is packed together would fill the memory.
+    """
+    packed = math.prod(array.chunks or ()) * array.kind.itemsize
+    if packed > MOST_BYTES:
+        raise Unreadable(f"has pieces of {packed:,} bytes, more than {MOST_BYTES:,}")
+    inner = [axis for axis in axes if axis in "HWC"]
+    turn = [inner.index(axis) for axis in "HWC" if axis in inner]
+    outer = [i for i, axis in enumerate(axes) if axis not in "HWC"]
+
+    def window(place: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
+        own: dict[str, slice] = {"H": rows, "W": columns}
+        numbers = iter(place)
+        index = [own.get(axis, slice(None)) if axis in "HWC" else next(numbers) for axis in axes]
+        image = np.asarray(array.read(tuple(index))).transpose(turn)
+        image = image.astype(image.dtype.newbyteorder("="), copy=False)
+        return image if taken is None else image[..., taken]
+
+    height, width = (array.shape[axes.index(axis)] for axis in "HW")
+    channels = () if taken is None or isinstance(taken, int) else (array.shape[axes.index("C")],)
+    for place in itertools.product(*(range(array.shape[i]) for i in outer)):
+        yield View(shape=(height, width, *channels), read=partial(window, place))
 
 
 def pieces(array: Lazy, axes: str) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import io
 
 from mcevae.images.readers.arrays import MOST_EXPANDED, of_stack
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.frames import Found, Unreadable
 from mcevae.images.readers.hdf5 import check_real, datasets_of, lazy, opened
 from mcevae.images.readers.inside import meant
 from mcevae.images.readers.lazy import Lazy, images_in
@@ -25,7 +25,7 @@ VERSION = slice(124, 126)
 """Where the header has the version."""
 
 
-def mat(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def mat(path: Path, reading: Reading) -> Iterator[Found]:
     """Images of a variable of a .mat file."""
     with path.open("rb") as file:
         header = file.read(128)
@@ -52,7 +52,7 @@ def mat(path: Path, reading: Reading) -> Iterator[np.ndarray]:
         yield from of_stack(array, reading)
 
 
-def of_version_73(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def of_version_73(path: Path, reading: Reading) -> Iterator[Found]:
     """Images of a file that is HDF5, in which MATLAB writes axes in the reverse order."""
     with opened(path) as file:
         datasets = {name: one for name, one in datasets_of(file).items() if "#" not in name}

@@ -19,6 +19,7 @@ from mcevae.images.readers.mrc import MRC, PACKED, mrc
 from mcevae.images.readers.pictures import PICTURES, picture
 from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.tables import parquet_table
+from mcevae.images.readers.views import View
 from mcevae.images.readers.zarrs import ZARR, zarr_folder
 
 Reader = Callable[[Path, Reading], Iterator[Found]]
@@ -76,7 +77,9 @@ def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator
 
 def told(name: str, found: Found) -> Frame | Fault:
     """What a reader found for one image, under its name."""
-    return Fault(name, str(found)) if isinstance(found, Unreadable) else Frame(name, found)
+    if isinstance(found, Unreadable):
+        return Fault(name, str(found))
+    return Frame(name, found.whole() if isinstance(found, View) else found)
 
 
 def reader_of(path: Path) -> Reader:

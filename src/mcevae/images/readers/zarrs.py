@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mcevae.images.readers.frames import Unreadable
+from mcevae.images.readers.frames import Found, Unreadable
 from mcevae.images.readers.inside import meant, needed
 from mcevae.images.readers.lazy import Lazy, images_in
 from mcevae.images.readers.reading import Reading
@@ -16,7 +16,7 @@ MOST_MEMBERS = 100_000
 """Arrays and groups of a folder that are looked at."""
 
 
-def zarr_folder(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def zarr_folder(path: Path, reading: Reading) -> Iterator[Found]:
     """Images of a Zarr folder; of OME-Zarr those of full size, without labels.
 
     Arrays that are packed by pickles, which run code, zarr itself refuses unless they hold objects;
