@@ -70,7 +70,11 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             "count": count,
             "shape": (channels, height, width),
             "digest": digest,
-            "recipe": {"size": height if height == width else None, **recipe.settings()},
+            "recipe": {
+                "size": height if height == width else None,
+                "phase_flip": source.settings.phase_flip,
+                **recipe.settings(),
+            },
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
             "reckoned": source.in_words(faults),

@@ -19,7 +19,7 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import MAX_SIDE, to_bytes
 from mcevae.images.background import flattened
-from mcevae.images.numbers import TAILS, kind_of, largest_of
+from mcevae.images.numbers import TAILS, colours_of, kind_of, largest_of
 from mcevae.images.readers.axes import LEAST
 from mcevae.images.readers.frames import Frame, Unreadable
 from mcevae.images.stretch import Stretch, asinh, zscale
@@ -179,7 +179,8 @@ def floats(
     values, opacity = intensities(pixels, white)
     low, high = 0.0, 1.0
     if normalise == "none" and not low <= values.min() <= values.max() <= high:
-        seen = f"{pixels.min():g} to {pixels.max():g}"
+        colours = colours_of(pixels)
+        seen = f"{colours.min():g} to {colours.max():g}"
         full = white or largest_of(kind_of(pixels))
         raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
     if normalise == "set":
@@ -225,6 +226,7 @@ def intensities(
     with np.errstate(over="ignore"):
         values = pixels[..., :3].astype(wide) / wide(full)
     opacity = pixels[..., 3:].astype(np.float32) / np.float32(max(full, largest))
+    opacity = opacity.clip(max=1)
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
     if (gaps := gaps_of(values)) is not None:

@@ -136,7 +136,8 @@ def is_plain(pixels: np.ndarray, white: float | None) -> bool:
         return True
     if pixels.dtype.kind != "f":
         return False
-    return bool(np.nanmin(pixels) >= 0) and bool(np.nanmax(pixels) <= (white or 1))
+    values = colours_of(pixels)
+    return bool(np.nanmin(values) >= 0) and bool(np.nanmax(values) <= (white or 1))
 
 
 def is_coloured(pixels: np.ndarray) -> bool:

@@ -137,7 +137,7 @@ def views_of(stack: np.ndarray, reading: Reading) -> Iterator[View]:
 def window_of(
     pixels: np.ndarray, taken: int | slice | None, rows: slice, columns: slice
 ) -> np.ndarray:
-    """Rows and columns of an image that may be mapped from disk, and of its channels those taken."""
+    """Rows and columns of an image that may be mapped from disk, with the channels taken."""
     band = pixels[rows]
     band = from_disk(band) if isinstance(band, np.memmap) else np.asarray(band)
     return band[:, columns] if taken is None else band[:, columns, taken]

@@ -93,8 +93,9 @@ class Unreadable(Exception):
 
 
 Found = np.ndarray | View | Unreadable
-"""What a reader gives for each image of a file: its pixels, or why it has none; a view only if it is
-asked for (`Reading.views`)."""
+"""What a reader gives for each image of a file: its pixels, or why it has none.
+
+A view only if it is asked for (`Reading.views`)."""
 
 
 def check_file(path: Path) -> None:

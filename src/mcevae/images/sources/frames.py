@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mcevae.base.errors import UserError
-from mcevae.images.numbers import BYTE, Numbers
+from mcevae.images.numbers import BYTE, Numbers, colours_of
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.recipe import Recipe, floats
 from mcevae.images.sources.contract import (
@@ -142,7 +142,7 @@ class FrameSource(Source):
 
     def tell_gaps(self, frame: Frame) -> None:
         """Note it if a frame that was used has NaN."""
-        if frame.pixels.dtype.kind == "f" and np.isnan(frame.pixels.sum()):
+        if frame.pixels.dtype.kind == "f" and np.isnan(colours_of(frame.pixels).sum()):
             file = self.reading.of(frame.name.partition("#")[0])
             file.note("has images with NaN at their border, where the background is put")
 
@@ -157,6 +157,7 @@ class FrameSource(Source):
             done=collected.done,
             ids=collected.numbers if share else None,
             places=None if share else collected.places,
+            columns=self.columns(collected.numbers),
         )
 
 
