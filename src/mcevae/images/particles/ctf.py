@@ -83,6 +83,6 @@ def flipped(
 ) -> Float32[np.ndarray, "h w"]:
     """An image whose frequencies of reverse contrast are multiplied by -1."""
     height, width = image.shape
-    seen = fft.rfft2(image)
+    seen = np.asarray(fft.rfft2(image))
     seen[ctf((height, width), optics, defocus) < 0] *= -1
     return np.asarray(fft.irfft2(seen, (height, width)), np.float32)
