@@ -156,3 +156,16 @@ def test_few_files_are_open_at_once(tmp_path: Path) -> None:
         pixels = large.get(number, -1).read(slice(0, 4), slice(0, 4))
         np.testing.assert_array_equal(pixels, GREY[:4, :4] + number)
         assert len(large.open) <= 8
+
+
+@pytest.mark.parametrize("name", ["colours.tif", "big.tif", "folder.zarr"])
+def test_damaged_windows_are_told(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    WINDOWED[name](path)
+    file = next(path.glob("c/0/1/1")) if path.is_dir() else path
+    content = file.read_bytes()
+    begin = 4 if path.is_dir() else len(content) // 2
+    file.write_bytes(content[:begin] + b"\xff" * 2000 + content[begin + 2000 :])
+    large = LargeImages([path], lambda path: path.name, Reading())
+    with pytest.raises(Unreadable, match=f"is in {name}, which "):
+        large.get(0, 0).whole()

@@ -125,6 +125,7 @@ def application(
     add_pages(app, explorer, live_page(explorer.run, data, scores))
     add_groups(app, explorer)
     add_images(app, explorer)
+    add_tables(app, explorer)
     return app
 
 
@@ -233,7 +234,7 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
 
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:
-    """Add the requests for images, drawings and tables."""
+    """Add the requests for images and drawings."""
 
     @app.get("/api/images", tags=["images"])
     def images() -> dict[str, Any]:
@@ -261,6 +262,10 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
     def draw(what: Latents) -> dict[str, str]:
         """Draw the canonical image of latents, and the same image moved, as data URIs."""
         return explorer.draw(what.cluster, what.z, what.tau, what.mirrored)
+
+
+def add_tables(app: FastAPI, explorer: Explorer) -> None:
+    """Add the requests for tables and files."""
 
     @app.get("/api/table.{form}", tags=["tables"], response_class=Response)
     def table(form: str) -> Response:

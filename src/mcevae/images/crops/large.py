@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -131,4 +132,20 @@ class LargeImages:
             len(self.open) > 1 and math.fsum(one.bytes for one in self.open.values()) > HELD
         ):
             self.open.popitem(last=False)[1].close()
-        return image
+        return View(shape=image.shape, read=partial(self.read, place, image))
+
+    def read(self, place: int, image: View, rows: slice, columns: slice) -> np.ndarray:
+        """A window of an image of a file.
+
+        Raises:
+            Unreadable: it cannot be read.
+        """
+        try:
+            return image.read(rows, columns)
+        except UserError:
+            raise
+        except Unreadable as error:
+            raise Unreadable(f"is in {self.name_of(self.paths[place])}, which {error}") from error
+        except Exception as error:  # damaged files raise whatever their decoders stumble over
+            name = self.name_of(self.paths[place])
+            raise Unreadable(f"is in {name}, which cannot be read ({error!r})") from error
