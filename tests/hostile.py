@@ -26,12 +26,16 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from scipy import io
 
+from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import digest
 from mcevae.exporting.hub import CONFIG, WEIGHTS
 from mcevae.exporting.hub import read as read_hub
+from mcevae.images.crops.cutting import cut
+from mcevae.images.crops.large import LargeImages
 from mcevae.images.loading import load
-from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.readers.frames import Fault, Frame, Unreadable
+from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.frames import prepared
@@ -154,9 +158,73 @@ def images(folder: Path) -> Target:
     formats_of_fields(folder, deep)
     names = sorted(path.name for path in folder.iterdir())
     (folder / "list.txt").write_text("\n".join(names))
+    crops = tables_of_crops(folder, deep)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     seeds = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-    return Target(seeds, dict.fromkeys(seeds, read_images))
+    return Target(seeds, dict.fromkeys(seeds, read_images) | crops)
+
+
+def tables_of_crops(folder: Path, deep: np.ndarray) -> dict[str, Reader]:
+    """Tables of boxes, label images, and a STAR file with a CTF, and what reads them."""
+    cut = folder / "cut"
+    (cut / "images").mkdir(parents=True)
+    np.save(cut / "images/large.npy", deep[0])
+    (cut / "boxes.csv").write_text(
+        "file,x,y,width,height\nlarge.npy,2,3,8,9\nlarge.npy,-2,15,8,8\n"
+    )
+    (cut / "points.tsv").write_text("image\tx_coord\ty_coord\tframe\nlarge\t9.5\t8\t0\n")
+    (cut / "large.box").write_text("2 3 8 9\n-2 15 8 8 -1\n")
+    labels = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
+    (cut / "picked.star").write_text(f"{labels}a/large.npy 9.5 8\na/large.npy 2 18\n")
+    parts = np.zeros(deep[0].shape, np.uint16)
+    parts[2:9, 3:8], parts[12:, 10:20] = 3, 70
+    tifffile.imwrite(cut / "labels.tif", parts, compression="zlib")
+    Image.fromarray((parts > 0).astype(np.uint8) * 255).save(cut / "mask.png")
+    names = ("ImageName", "DefocusU", "DefocusV", "DefocusAngle", "Voltage")
+    more = ("SphericalAberration", "AmplitudeContrast", "ImagePixelSize")
+    heads = "".join(f"_rln{name} #{i}\n" for i, name in enumerate((*names, *more), 1))
+    rows = "".join(f"{i}@../stack.mrcs 15000 14000 30 300 2.7 0.1 1.5\n" for i in (1, 3))
+    (cut / "ctf.star").write_text(f"data_\n\nloop_\n{heads}{rows}")
+    tables = ("boxes.csv", "points.tsv", "large.box", "picked.star")
+    readers: dict[str, Reader] = {f"cut/{name}": read_boxes for name in tables}
+    readers |= {f"cut/{name}": read_objects for name in ("labels.tif", "mask.png")}
+    return readers | {"cut/ctf.star": read_flipped}
+
+
+def read_boxes(path: Path) -> None:
+    """A table of boxes, which cuts crops."""
+    read_with(path.parent / "images", DataConfig(boxes=str(path), box_size=12))
+
+
+def read_objects(path: Path) -> None:
+    """A label image, which cuts crops."""
+    read_with(path.parent / "images/large.npy", DataConfig(objects=str(path)))
+
+
+def read_flipped(path: Path) -> None:
+    """A STAR file with a CTF."""
+    read_with(path, DataConfig(phase_flip=True))
+
+
+def read_with(source: Path, settings: DataConfig) -> None:
+    """All images of a source."""
+    opened = open_source(str(source), settings)
+    opened.snapshot().fingerprint("all")
+    for part in opened.parts(PLAIN):
+        assert part.pixels.dtype == torch.uint8
+        for fault in part.faults:
+            modest(fault.reason)
+
+
+def read_windows(path: Path) -> None:
+    """Windows of the first images of a file, as crops are cut."""
+    large = LargeImages([path], lambda path: path.name, Reading())
+    for number in range(3):
+        try:
+            cut(large.get(0, number), (2, -3, 16, 16))
+        except Unreadable as error:
+            modest(str(error))
+            break
 
 
 def formats_of_fields(folder: Path, deep: np.ndarray) -> None:
@@ -193,6 +261,7 @@ def read_images(path: Path) -> None:
             modest(found.reason)
         elif not isinstance(one, Frame) or found.shape != (1, 28, 28):
             raise Broken(f"{one} became {found.shape}")
+    read_windows(path)
     source = open_source(str(path))
     source.snapshot().fingerprint("all")
     for part in source.parts(PLAIN):

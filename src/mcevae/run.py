@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.images.features import Features
 from mcevae.images.readers.reading import Reading
@@ -60,6 +61,7 @@ class Run(TrainedRun):
         part: str = "all",
         *,
         features: str | Path | np.ndarray | None = None,
+        cutting: CuttingConfig | None = None,
     ) -> Answers:
         """Find cluster, confidence, pose and canonical image of each image; all must fit in memory.
 
@@ -72,6 +74,8 @@ class Run(TrainedRun):
             features: (n, D) features of the images, or a .npy with them, one row for each image of
                 the source; only for runs that were trained with features. None: clusters come from
                 the images alone.
+            cutting: crops of the source's images, such as `CuttingConfig(boxes="boxes.csv")`. None:
+                whole images.
 
         Returns:
             The results. Files that cannot be used are left out; `faults` names them.
@@ -83,7 +87,8 @@ class Run(TrainedRun):
         if not isinstance(images, str | Path):
             pixels = pixels_by(self.recipe, frames_in(images, Reading.by(self.settings.data)))
             return self.answers(pixels, self.rows_of(features, len(pixels), "images"))
-        source = open_source(str(images), replace(self.settings.data, features=None))
+        own = (cutting or CuttingConfig()).cutting()
+        source = open_source(str(images), replace(self.settings.data, features=None, **own))
         read, faults = source.images(self.recipe, part)
         count = source.total(part) or len(read) + len(faults)
         rows = self.rows_of(features, count, source.name, read.places)
@@ -142,6 +147,7 @@ class Run(TrainedRun):
         part: str = "all",
         overwrite: bool = False,
         features: str | Path | None = None,
+        cutting: CuttingConfig | None = None,
     ) -> Made:
         """Write a table of the results for a source of any size, as `mcevae predict` does.
 
@@ -154,6 +160,7 @@ class Run(TrainedRun):
                 or test.
             overwrite: replace the table if it exists.
             features: a .npy with one row for each image, as for `predict`.
+            cutting: as for `predict`.
 
         Returns:
             Where the table is, how many rows it has, and which files could not be used.
@@ -171,6 +178,7 @@ class Run(TrainedRun):
             overwrite=overwrite,
             checkpoint=self.checkpoint,
             features=None if features is None else str(features),
+            cutting=cutting or CuttingConfig(),
         )
         return make_here(order, run=self)
 

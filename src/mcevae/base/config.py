@@ -12,6 +12,7 @@ import tyro
 
 from mcevae.base.channels import asked_channels
 from mcevae.base.colours import asked_colours
+from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import SettingError
 from mcevae.base.names import as_setting
 
@@ -53,7 +54,7 @@ def ensure_range(settings: Any, **ranges: tuple[float, float]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilesConfig:
+class FilesConfig(CuttingConfig):
     """Which images to use, and how to read their files."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = "mnist-mini"
@@ -105,6 +106,9 @@ class FilesConfig:
     white: float | None = None
     """Number that counts as white, before --normalise. If not given: the largest of the number
     type, 1 for floats, or 255 for floats that are whole numbers from 0 to 255."""
+    phase_flip: bool = False
+    """Whether to flip phases of particles where the CTF reverses their contrast, by the defocus,
+    voltage and so on of their STAR or .cs file, before anything else."""
     stretch: Literal["linear", "asinh", "zscale"] = "linear"
     """Stretches of astronomy, after --normalise. asinh: shows what is faint beside what is bright.
     zscale: stretches each image by itself between the limits of IRAF's zscale (needs pip install
@@ -144,6 +148,7 @@ class FilesConfig:
     with an error."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("source", "labels", "features", "mask"):  # as text, to be written and shown
             if value := getattr(self, name, None):
                 object.__setattr__(self, name, as_setting(value))

@@ -6,6 +6,7 @@ from typing import Literal
 import tyro
 from rich.table import Table
 
+from mcevae.base.cutting import CuttingConfig
 from mcevae.cli.shared import Checkpoint, RunFolder, averaging, screen, tell_faults
 
 
@@ -17,6 +18,7 @@ def averages(
     out: Path,
     part: Literal["all", "train", "test"] = "all",
     overwrite: bool = False,
+    cutting: tyro.conf.OmitArgPrefixes[CuttingConfig] = CuttingConfig(),  # noqa: B008
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Average the images of each group at full resolution, each moved back by its pose.
@@ -37,6 +39,7 @@ def averages(
             averages have the median size of the images; in a folder, each has that of its group.
         part: Which images to use, if the source has training and test images.
         overwrite: Replace files that exist. Other files in a folder stay.
+        cutting: Which parts of large images in SOURCE are the images.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
 
@@ -51,7 +54,9 @@ def averages(
     check_out(out, overwrite=overwrite)
     opened = TrainedRun.open(run, checkpoint)
     with averaging() as tell:
-        made, sums = averages_for(opened, source, part=part, one_size=is_stack(out), tell=tell)
+        made, sums = averages_for(
+            opened, source, part=part, one_size=is_stack(out), tell=tell, cutting=cutting
+        )
     shown = Table(title=f"{run}: averages, {opened.in_words}")
     for column in ("group", "images", "pixels", "halves agree down to", "surely to"):
         shown.add_column(column, justify="left" if column == "group" else "right")

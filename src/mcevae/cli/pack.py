@@ -49,7 +49,12 @@ def pack(
             )
         labels = {name: getattr(config, name) for name in ("labels", "label_column", "file_column")}
         config = dataclasses.replace(
-            known.settings.data, source=config.source, size=height, links=config.links, **labels
+            known.settings.data,
+            source=config.source,
+            size=height,
+            links=config.links,
+            **labels,
+            **config.cutting(),
         )
     source = open_source(config.source, config)
     with reading() as bar:

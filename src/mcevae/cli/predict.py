@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 from rich.progress import Progress
 
+from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
 from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
@@ -30,6 +31,7 @@ def predict(
     features: str | None = None,
     invert: bool = False,
     force: bool = False,
+    cutting: tyro.conf.OmitArgPrefixes[CuttingConfig] = CuttingConfig(),  # noqa: B008
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Write a table with the cluster, confidence, pose and latents of every image.
@@ -64,6 +66,7 @@ def predict(
             training's.
         force: End with exit code 0 even if nearly all images are unlike those of the training. The
             table is written in any case.
+        cutting: Which parts of large images are the images.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
 
@@ -83,6 +86,7 @@ def predict(
         invert=invert,
         checkpoint=checkpoint,
         features=features,
+        cutting=cutting,
     )
     if ray:
         strange = [tell_made(made) for made in make_on_ray(order, ray)]

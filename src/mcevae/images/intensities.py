@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from scipy import ndimage
 from torch import Tensor
 
-from mcevae.images.numbers import TAILS, kind_of, largest_of
+from mcevae.images.numbers import TAILS, kind_of, largest_of, shown_by
 from mcevae.images.readers.axes import LEAST
 from mcevae.images.readers.frames import Frame, Unreadable
 from mcevae.images.stretch import Stretch, asinh, zscale
@@ -85,7 +85,8 @@ def floats(
     values, opacity = intensities(frame, white)
     pixels, pairs = frame.pixels, [(0.0, 1.0)]
     if normalise == "none" and not 0 <= values.min() <= values.max() <= 1:
-        seen = f"{pixels.min():g} to {pixels.max():g}"
+        shown = shown_by(frame)
+        seen = f"{shown.min():g} to {shown.max():g}"
         full = white or largest_of(kind_of(pixels))
         raise Unreadable(f"has values from {seen}, not 0 to {full:g}; use --normalise set or image")
     if normalise == "set":
@@ -141,6 +142,7 @@ def intensities(
     with np.errstate(over="ignore"):
         values = pixels[..., :last].astype(wide) / wide(full)
     opacity = pixels[..., last:].astype(np.float32) / np.float32(max(full, largest))
+    opacity = opacity.clip(max=1)
     if not opacity.size:
         opacity = np.ones((*pixels.shape[:2], 1), np.float32)
     if frame.seen is not None:

@@ -13,7 +13,7 @@ from mcevae.base.names import as_setting, as_windows, decoded, path_of
 from mcevae.images.readers.registry import ending_of
 
 MOST_TABLE = 2**26
-"""Bytes of a table of labels, at most."""
+"""Bytes of a table, at most."""
 SEPARATORS = ",;\t"
 FIRST = 100
 """Rows from which the separator is found."""
@@ -198,12 +198,7 @@ def table_of(path: Path, files: Iterable[str]) -> Table:
     Raises:
         UserError: it cannot be read, or has one column only.
     """
-    try:
-        text = decoded(read_bytes(path, MOST_TABLE, follow=True))
-        separator, text = separated(text)
-        rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=separator) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a table of labels ({error}).") from error
+    rows = rows_of(path, "labels")
     if not rows or len(rows[0]) < 2:
         raise UserError(
             f"{path}: has no two columns, for files and labels; part them by a comma, a semicolon "
@@ -214,6 +209,24 @@ def table_of(path: Path, files: Iterable[str]) -> Table:
     if not titled and any(known & set(paths_of(cell)) for cell in rows[0]):
         return Table(path=path, columns=[str(i + 1) for i in range(len(rows[0]))], rows=rows)
     return Table(path=path, columns=[plain(cell) for cell in rows[0]], rows=rows[1:])
+
+
+def rows_of(path: Path, what: str) -> list[list[str]]:
+    """The rows of a table of text that are not empty, as cells.
+
+    Args:
+        path: of the table.
+        what: it is a table of, in words.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        text = decoded(read_bytes(path, MOST_TABLE, follow=True))
+        separator, text = separated(text)
+        return [row for row in csv.reader(StringIO(text, newline=""), delimiter=separator) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a table of {what} ({error}).") from error
 
 
 def separated(text: str) -> tuple[str, str]:

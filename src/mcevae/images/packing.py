@@ -70,7 +70,11 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             "count": count,
             "shape": (channels, height, width),
             "digest": digest,
-            "recipe": {**source.settled(), "size": height if height == width else None},
+            "recipe": {
+                "phase_flip": source.settings.phase_flip,
+                **source.settled(),
+                "size": height if height == width else None,
+            },
             "label_names": names,
             "faults": [astuple(fault) for fault in faults],
             "reckoned": source.in_words(faults),

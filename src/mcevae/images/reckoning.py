@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcevae.images.readers.frames import Fault, place_of
 
-KIND, LINK, HIDDEN = "kind", "link", "hidden"
+KIND, LINK, HIDDEN, ASIDE = "kind", "link", "hidden", "aside"
 """Why a file below a folder is passed over, in one word; see `Fault.passed`."""
 ENDINGS = 6
 """Endings that are counted in words, the most frequent ones."""
@@ -48,6 +48,8 @@ def passed_in_words(faults: Sequence[Fault]) -> str:
         parts.append(f"{counts[LINK]:,} behind a link")
     if counts[HIDDEN]:
         parts.append(f"{counts[HIDDEN]:,} hidden")
+    if counts[ASIDE]:
+        parts.append(f"{counts[ASIDE]:,} without a box or label image")
     return ", ".join(parts)
 
 

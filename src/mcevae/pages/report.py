@@ -22,6 +22,7 @@ from mcevae.images.splits import Splits
 from mcevae.pages import figures
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
+from mcevae.pages.particles import particle_ending
 from mcevae.pages.stage import FirstAnswer, is_first, stage_of, trained
 from mcevae.predicting.kept_sums import page_sums
 from mcevae.predicting.sums import Tell
@@ -140,7 +141,15 @@ def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
     """The explorer's page: the page of the report, but with data from a server."""
     drawn = [path.stem for path in real_folder(run.file("figures")).glob("*.png")]
     pictures = {name: f"/figures/{name}.png" for name in FIGURES if name in drawn}
-    return page(run, data, scores, live=True, scripts=LIVE_SCRIPTS, pictures=pictures)
+    return page(
+        run,
+        data,
+        scores,
+        live=True,
+        scripts=LIVE_SCRIPTS,
+        pictures=pictures,
+        particles=particle_ending(run),
+    )
 
 
 def page(

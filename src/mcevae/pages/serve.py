@@ -3,7 +3,8 @@
 Pages of other sites cannot use it. Host names are checked here, everything else in `guard`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from tempfile import TemporaryFile
@@ -25,6 +26,7 @@ from mcevae.base.names import as_text
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
+from mcevae.pages.particles import particle_ending, write_particles
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
 from mcevae.pages.stage import stage_of
 from mcevae.runs.infer import for_csv
@@ -123,6 +125,7 @@ def application(
     add_pages(app, explorer, live_page(explorer.run, data, scores))
     add_groups(app, explorer)
     add_images(app, explorer)
+    add_tables(app, explorer)
     return app
 
 
@@ -231,7 +234,7 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
 
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:
-    """Add the requests for images, drawings and tables."""
+    """Add the requests for images and drawings."""
 
     @app.get("/api/images", tags=["images"])
     def images() -> dict[str, Any]:
@@ -260,6 +263,10 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
         """Draw the canonical image of latents, and the same image moved, as data URIs."""
         return explorer.draw(what.cluster, what.z, what.tau, what.mirrored)
 
+
+def add_tables(app: FastAPI, explorer: Explorer) -> None:
+    """Add the requests for tables and files."""
+
     @app.get("/api/table.{form}", tags=["tables"], response_class=Response)
     def table(form: str) -> Response:
         """A table with a row for each image and its present group. form is csv or parquet."""
@@ -274,12 +281,32 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/canonical.zip", tags=["tables"], response_class=Response)
     def canonical() -> Response:
         """Every canonical image as a PNG, named by its number in the table."""
-        file = TemporaryFile()  # noqa: SIM115  closed and deleted after the answer
-        explorer.write_canonical(file)
-        size = file.tell()
-        file.seek(0)
-        headers = {**attached("canonical.zip"), "Content-Length": str(size)}
-        return StreamingResponse(pieces(file), headers=headers, media_type="application/zip")
+        return written(explorer.write_canonical, "canonical.zip", "application/zip")
+
+    @app.get("/api/particles.{form}", tags=["tables"], response_class=Response)
+    def particles(form: str) -> Response:
+        """The table of a run's particles with all of its columns. form is star or cs, as there."""
+        ending = particle_ending(explorer.run)
+        if ending is None or form != ending[1:]:
+            raise HTTPException(404, "there is no such table of particles of this run")
+        write = partial(write_particles, explorer.run, ending)
+        return written(write, f"particles{ending}", "application/octet-stream")
+
+
+def written(write: Callable[[IO[bytes]], None], name: str, kind: str) -> Response:
+    """A file that is written and then sent piece by piece.
+
+    Args:
+        write: writes it.
+        name: under which it is saved.
+        kind: its media type.
+    """
+    file = TemporaryFile()  # noqa: SIM115  closed and deleted after the answer
+    write(file)
+    size = file.tell()
+    file.seek(0)
+    headers = {**attached(name), "Content-Length": str(size)}
+    return StreamingResponse(pieces(file), headers=headers, media_type=kind)
 
 
 def pieces(file: IO[bytes]) -> Iterator[bytes]:

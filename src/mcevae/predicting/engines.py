@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from pyarrow import parquet
 
+from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.base.names import in_utf8
 from mcevae.images.features import Features
@@ -44,6 +45,8 @@ class Order:
     features: str | None = None
     invert: bool = False
     """Whether the contrast of the images is the reverse of the training's."""
+    cutting: CuttingConfig = field(default_factory=CuttingConfig)
+    """Which parts of the source's files are the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +98,16 @@ class Maker:
         """
         self.order, self.run, self.checkpoint = order, run, run.in_words
         data = run.settings.data
-        data = replace(data, invert=data.invert != order.invert, features=None)
+        data = replace(
+            data, invert=data.invert != order.invert, features=None, **order.cutting.cutting()
+        )
         opening = open_particles if order.out.suffix == STAR else open_source
         self.source = opening(order.source, data)
+        if run.settings.data.cuts and not data.cuts:
+            self.source.reading.of(order.source).note(
+                "is read in whole images, but the run was trained on crops, which --boxes and "
+                "--objects cut"
+            )
         self.predictor = Predictor(
             run.model,
             data,

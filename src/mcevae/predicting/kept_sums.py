@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import Recipe
@@ -62,6 +63,7 @@ def averages_for(
     part: str = "all",
     one_size: bool = False,
     tell: Tell | None = None,
+    cutting: CuttingConfig | None = None,
 ) -> tuple[list[Average], Sums]:
     """Average the images of each group of a run, at full resolution.
 
@@ -71,6 +73,7 @@ def averages_for(
         part: all, train or test, if the source has training and test images.
         one_size: give all averages one size, so that they fit into one stack.
         tell: is told how far the pass over the source is.
+        cutting: which parts of the files of `source` are the images; None: whole ones.
 
     Returns:
         The averages, and the sums that they are made of.
@@ -81,7 +84,8 @@ def averages_for(
     if source is None:
         images, recipe = originals_of(run)
     else:
-        images, recipe = open_source(source, run.settings.data), run.recipe
+        own = (cutting or CuttingConfig()).cutting()
+        images, recipe = open_source(source, replace(run.settings.data, **own)), run.recipe
     groups = run.collections
     sums = sum_up(run.model, images, recipe, groups, part=part, one_size=one_size, tell=tell)
     return [one for one in averages_in(sums, run, groups) if one is not None], sums

@@ -16,6 +16,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 from pyarrow import ArrowInvalid, parquet
@@ -84,6 +85,13 @@ class Contents:
     def digest(self) -> str:
         """The fingerprint, hexadecimal."""
         return self.known.hexdigest()
+
+
+def with_columns(rows: pa.Table, columns: dict[str, np.ndarray]) -> pa.Table:
+    """Add columns of a source to a table, behind the number and the name of the image."""
+    for place, (name, values) in enumerate(columns.items(), 2):
+        rows = rows.add_column(place, name, pa.array(values))
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +196,7 @@ class Predictor:
             rows = rows.set_column(0, "id", pa.array(part.ids, pa.int64()))
         if part.names is not None:
             rows = rows.add_column(1, "file", pa.array(part.names))
-        return rows
+        return with_columns(rows, part.columns)
 
     def draw(self, x: Tensor, out: Output, names: list[str], folder: Path) -> None:
         """Write canonical and upright images, see `pictures.encoded`.
@@ -213,7 +221,7 @@ class Predictor:
         plain = copy(self)
         plain.pictures = plain.features = None
         part = Part(pixels=blank, names=names, end=START, done=1.0)
-        return plain.rows(part, 0).slice(0, 0)
+        return with_columns(plain.rows(part, 0).slice(0, 0), source.columns([]))
 
     def known(self, snapshot: Snapshot, part: str, shard: Shard | None) -> str:
         """Identity of a table: made from the run, the source and the shard."""

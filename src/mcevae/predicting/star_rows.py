@@ -7,13 +7,11 @@ from typing import BinaryIO
 
 from mcevae.base.errors import UserError
 from mcevae.images.particles.named import particle_table
-from mcevae.images.particles.star import ENCODING, Table, quoted, rows_of, tables_of, unquoted
+from mcevae.images.particles.optics import GROUP, PIXEL, StarOptics, pixel_of
+from mcevae.images.particles.star import ENCODING, quoted, rows_of
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.sources.particles import STAR, ParticleSource
 
-GROUP, PIXEL = "_rlnOpticsGroup", "_rlnImagePixelSize"
-OLD = ("_rlnDetectorPixelSize", "_rlnMagnification")
-"""Size of a pixel before RELION 3.1: micrometres, and how much the microscope enlarges."""
 ALWAYS = (
     "_rlnClassNumber",
     "_rlnAnglePsi",
@@ -125,20 +123,7 @@ class PixelSizes:
 
     def __init__(self, source: ParticleSource) -> None:
         self.source = source
-        tables = tables_of(source.path) if is_star(source) else []
-        self.table = particle_table(source.path) if tables else None
-        optics = next((one for one in tables if {GROUP, PIXEL} <= set(one.labels)), None)
-        self.optics = self.read(optics) if optics and optics is not self.table else {}
-
-    def read(self, optics: Table) -> dict[str, float]:
-        """The sizes of optics groups."""
-        group, pixel = optics.labels.index(GROUP), optics.labels.index(PIXEL)
-        rows = [row for some in rows_of(self.source.path, optics) for row in some]
-        return {
-            unquoted(row[group]): number(row[pixel])
-            for row in rows
-            if not isinstance(row, Unreadable)
-        }
+        self.optics = StarOptics(source.path) if is_star(source) else None
 
     def of(self, row: int, values: Values) -> float:
         """The size for a particle, Angstrom.
@@ -150,14 +135,7 @@ class PixelSizes:
         Raises:
             UserError: nothing says it.
         """
-        labels = self.table.labels if self.table else []
-        said = dict(zip(labels, values, strict=False)) if labels else {}
-        found = self.optics.get(unquoted(said[GROUP]), 0.0) if GROUP in said else 0.0
-        if not found and PIXEL in said:
-            found = number(said[PIXEL])
-        if not found and all(label in said for label in OLD):
-            detector, magnification = (number(said[label]) for label in OLD)
-            found = 1e4 * detector / magnification if magnification > 0 else 0.0
+        found = pixel_of(self.optics.values(values)) if self.optics else 0.0
         found = found or self.source.stacks.header(self.source.particles.stack[row]).pixel
         if not found:
             raise UserError(
@@ -186,12 +164,3 @@ class PixelSizes:
 def is_star(source: ParticleSource) -> bool:
     """Whether a source is a STAR file."""
     return source.path.suffix.lower() == STAR
-
-
-def number(value: str) -> float:
-    """A number above zero, or 0 if it is none."""
-    try:
-        found = float(unquoted(value))
-    except ValueError:
-        return 0.0
-    return found if 0 < found < float("inf") else 0.0

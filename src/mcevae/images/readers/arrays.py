@@ -3,6 +3,7 @@
 import math
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mcevae.images.readers.axes import axes_of, images_of
 from mcevae.images.readers.channels import held
 from mcevae.images.readers.frames import Channels, Found, Unreadable
 from mcevae.images.readers.reading import Reading
+from mcevae.images.readers.views import View
 
 MOST_EXPANDED, MOST_EXPANSION = 2**30, 200
 """An array of a .npz is refused if it has more bytes than the first number, and also more than the
@@ -33,7 +35,7 @@ def numpy_array(path: Path, reading: Reading) -> Iterator[Found]:
             raise Unreadable("is not a readable NumPy file of numbers") from error
     elif (stack := from_archive(path, "images")) is None and (stack := only_array(path)) is None:
         raise Unreadable("has no array named images")
-    yield from of_stack(stack, reading)
+    yield from views_of(stack, reading) if reading.views else of_stack(stack, reading)
 
 
 def only_array(path: Path) -> np.ndarray | None:
@@ -117,9 +119,22 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
 
 def of_stack(stack: np.ndarray, reading: Reading) -> Iterator[np.ndarray | Channels]:
     """Images of an array, (H, W) or (H, W, C), by the axes that it has or that are given."""
-    for pixels in images_of(stack, axes_of(stack.shape, reading)):
-        whole = from_disk(pixels) if isinstance(pixels, np.memmap) else np.asarray(pixels)
-        yield held(whole, pictured=True)
+    for view in views_of(stack, reading):
+        yield held(view.whole(), pictured=True)
+
+
+def views_of(stack: np.ndarray, reading: Reading) -> Iterator[View]:
+    """The same images as views; see `Reading.views` on their size."""
+    axes = axes_of(stack.shape, reading)
+    for pixels in images_of(stack, axes, bounded=not reading.views):
+        yield View(shape=pixels.shape, read=partial(window_of, pixels))
+
+
+def window_of(pixels: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """Rows and columns of an image that may be mapped from disk."""
+    band = pixels[rows]
+    band = from_disk(band) if isinstance(band, np.memmap) else np.asarray(band)
+    return band[:, columns]
 
 
 def from_disk(pixels: np.memmap) -> np.ndarray:

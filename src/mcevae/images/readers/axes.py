@@ -134,12 +134,13 @@ def in_words(axes: str) -> str:
     return f"({', '.join('n' if axis == 'N' else axis for axis in axes)})"
 
 
-def images_of(array: np.ndarray, axes: str) -> Iterator[np.ndarray]:
+def images_of(array: np.ndarray, axes: str, *, bounded: bool = True) -> Iterator[np.ndarray]:
     """Images of an array, as views: (H, W), or (H, W, C).
 
     Args:
         array: of any number of axes.
         axes: their letters.
+        bounded: whether images that would fill the memory are refused.
 
     Raises:
         Unreadable: the axes have no height and width, or the array holds no pixels.
@@ -151,6 +152,7 @@ def images_of(array: np.ndarray, axes: str) -> Iterator[np.ndarray]:
     inner = [axes.index(axis) for axis in "HWC" if axis in axes]
     outer = [i for i in range(len(axes)) if i not in inner]
     ordered = array.transpose(*outer, *inner)
-    within_bounds((ordered.shape[len(outer) + 1], ordered.shape[len(outer)]))
+    if bounded:
+        within_bounds((ordered.shape[len(outer) + 1], ordered.shape[len(outer)]))
     for place in itertools.product(*map(range, ordered.shape[: len(outer)])):
         yield ordered[place]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mcevae.base.files import write_rows
+from mcevae.images.readers.views import View
 
 MOST_PIXELS = 100_000_000
 """Frames larger than this are refused before they are decoded."""
@@ -109,8 +110,10 @@ class Unreadable(Exception):
     """Why a file or a frame cannot be used, as the end of a sentence that begins with its name."""
 
 
-Found = np.ndarray | Channels | Unreadable
-"""What a reader gives for each image of a file: a picture, channels, or why it has none."""
+Found = np.ndarray | Channels | View | Unreadable
+"""What a reader gives for each image of a file: a picture, channels, or why it has none.
+
+A view only if it is asked for (`Reading.views`)."""
 
 
 def check_file(path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mcevae.images.readers.axes import axes_of, checked
 from mcevae.images.readers.channels import held
 from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable, within_bounds
 from mcevae.images.readers.reading import Reading
+from mcevae.images.readers.views import View
 
 AT_ONCE = 2**25
 """Bytes that are read at once, if one image is not larger."""
@@ -65,6 +67,9 @@ def images_in(
     if 0 in array.shape:
         raise Unreadable(f"has shape {array.shape}, which holds no pixels")
     sizes = dict(zip(axes, array.shape, strict=True))
+    if reading.views:
+        yield from views_in(array, axes, pictured, tuple(names))
+        return
     within_bounds((sizes["W"], sizes["H"]))
     order = [axis for axis in axes if axis in "HWC"]
     turn = [order.index(axis) for axis in "HWC" if axis in order]
@@ -72,6 +77,37 @@ def images_in(
         image = np.asarray(piece).transpose(turn)
         image = image.astype(image.dtype.newbyteorder("="), copy=False)
         yield held(image, pictured=pictured, names=names)
+
+
+def views_in(array: Lazy, axes: str, pictured: bool, names: tuple[str, ...]) -> Iterator[View]:
+    """Images of an array, of which windows are read.
+
+    Args:
+        array: of any number of axes.
+        axes: their letters.
+        pictured: whether four channels are colours and opacity.
+        names: of the channels, if the file says them.
+
+    Raises:
+        Unreadable: what is packed together would fill the memory.
+    """
+    packed = math.prod(array.chunks or ()) * array.kind.itemsize
+    if packed > MOST_BYTES:
+        raise Unreadable(f"has pieces of {packed:,} bytes, more than {MOST_BYTES:,}")
+    inner = [axis for axis in axes if axis in "HWC"]
+    turn = [inner.index(axis) for axis in "HWC" if axis in inner]
+    outer = [i for i, axis in enumerate(axes) if axis not in "HWC"]
+
+    def window(place: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
+        own: dict[str, slice] = {"H": rows, "W": columns}
+        numbers = iter(place)
+        index = [own.get(axis, slice(None)) if axis in "HWC" else next(numbers) for axis in axes]
+        image = np.asarray(array.read(tuple(index))).transpose(turn)
+        return image.astype(image.dtype.newbyteorder("="), copy=False)
+
+    shape = tuple(array.shape[axes.index(axis)] for axis in "HWC" if axis in axes)
+    for place in itertools.product(*(range(array.shape[i]) for i in outer)):
+        yield View(shape=shape, read=partial(window, place), pictured=pictured, names=names)
 
 
 def pieces(array: Lazy, axes: str) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ import gzip
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from mcevae.base.errors import UserError
-from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
+from mcevae.images.readers.frames import MOST_BYTES, Found, Unreadable, within_bounds
 from mcevae.images.readers.reading import Reading
+from mcevae.images.readers.views import View
 
 STACKS = (".mrcs", ".st", ".ali")
 """Endings of stacks, whatever the header says."""
@@ -57,7 +59,7 @@ class Header:
     pixel: float = 0.0
 
 
-def mrc(path: Path, reading: Reading) -> Iterator[np.ndarray]:
+def mrc(path: Path, reading: Reading) -> Iterator[Found]:
     """Sections of an MRC file or stack, which may be packed by gzip or bzip2."""
     need_mrcfile(path)
     endings = [ending.lower() for ending in path.suffixes]
@@ -69,7 +71,13 @@ def mrc(path: Path, reading: Reading) -> Iterator[np.ndarray]:
             reading.note(f"{header.odd}; it is read all the same")
         file.read(header.begin - HEADER) if size is None else file.seek(header.begin)
         stack = not header.volume or endings[-2 if size is None else -1] in STACKS
-        yield from chosen(sections(file, header), header, reading, stack)
+        if reading.sections == "middle" or reading.sections == "sum":
+            yield from of_volumes(sections(file, header), header, reading.sections)
+            return
+        if reading.sections == "auto" and not stack:
+            tell_volume(header, reading)
+        mapped = reading.views and size is not None
+        yield from views(file, header) if mapped else sections(file, header)
 
 
 def need_mrcfile(path: Path) -> None:
@@ -196,21 +204,43 @@ def sections(file: Any, header: Header) -> Iterator[np.ndarray]:
         yield values.astype(header.kind.newbyteorder("="), copy=False)
 
 
-def chosen(
-    each: Iterator[np.ndarray], header: Header, reading: Reading, stack: bool
+def views(file: Any, header: Header) -> Iterator[View]:
+    """Sections of an open file that is not packed, of which windows are read."""
+    *count, height, width = header.shape
+    for number in range(math.prod(count)):
+        read = partial(window_of, file, header, number)
+        yield View(shape=(height, width), read=read)
+
+
+def window_of(file: Any, header: Header, number: int, rows: slice, columns: slice) -> np.ndarray:
+    """Rows and columns of a section.
+
+    Raises:
+        Unreadable: the file has become shorter.
+    """
+    height, width = header.shape[-2:]
+    file.seek(header.begin + (number * height + rows.start) * width * header.kind.itemsize)
+    content = file.read((rows.stop - rows.start) * width * header.kind.itemsize)
+    if len(content) < (rows.stop - rows.start) * width * header.kind.itemsize:
+        raise Unreadable("became shorter while it was read")
+    band = np.frombuffer(content, header.kind).reshape(-1, width)
+    return band[:, columns].astype(header.kind.newbyteorder("="))
+
+
+def tell_volume(header: Header, reading: Reading) -> None:
+    """Say that a volume is read as images."""
+    reading.note(
+        f"is a volume by its header, and each of its {math.prod(header.shape[:-2]):,} sections is "
+        "read as an image (--sections each says so; middle or sum make one image of a volume)"
+    )
+
+
+def of_volumes(
+    each: Iterator[np.ndarray], header: Header, how: Literal["middle", "sum"]
 ) -> Iterator[np.ndarray]:
-    """The images of a file: its sections, or one for each volume, as --sections says."""
-    count, how = math.prod(header.shape[:-2]), reading.sections
-    if how in ("auto", "each"):
-        if how == "auto" and not stack:
-            reading.note(
-                f"is a volume by its header, and each of its {count:,} sections is read as an "
-                "image (--sections each says so; middle or sum make one image of a volume)"
-            )
-        yield from each
-        return
+    """One image for each volume: its middle section, or the sum of its sections."""
     deep = header.shape[-3]
-    for _ in range(count // deep):
+    for _ in range(math.prod(header.shape[:-2]) // deep):
         kept = np.zeros(header.shape[-2:])
         for i, plane in enumerate(islice(each, deep)):
             if how == "sum":

@@ -38,6 +38,8 @@ class Reading:
         axes, channels, sections, animation: as in `FilesConfig`.
         many: whether the file is one of several arrays, so that each is likely to be one image.
         inside: path of an array in a file that holds several, such as /entry/images.
+        views: whether readers give views where they can, of which windows are read. Such images may
+            be larger than others.
         file: the name that remarks give the file.
         notes: gets the remarks.
     """
@@ -48,6 +50,7 @@ class Reading:
     animation: Literal["first", "all"] = "first"
     many: bool = False
     inside: str | None = None
+    views: bool = False
     file: str = ""
     notes: Notes = field(default_factory=Notes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcevae.base.errors import UserError
 from mcevae.images.readers.arrays import ARRAYS, numpy_array
-from mcevae.images.readers.channels import framed
+from mcevae.images.readers.channels import framed, held
 from mcevae.images.readers.dicom import DICOMS, dicom
 from mcevae.images.readers.fits import FITS, fits
 from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable, check_file
@@ -20,6 +20,7 @@ from mcevae.images.readers.mrc import MRC, PACKED, mrc
 from mcevae.images.readers.pictures import PICTURES, picture
 from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.tables import parquet_table
+from mcevae.images.readers.views import View
 from mcevae.images.readers.zarrs import ZARR, zarr_folder
 
 Reader = Callable[[Path, Reading], Iterator[Found]]
@@ -54,14 +55,14 @@ def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator
     """
     file, inside = parted(path)
     reading = replace((reading or Reading()).of(name), inside=inside)
-    count, held, fault = 0, None, None
+    count, last, fault = 0, None, None
     try:
         for found in reader_of(file)(file, reading):
-            if held is not None:
-                yield told(f"{name}#{count}", held, reading)
+            if last is not None:
+                yield told(f"{name}#{count}", last, reading)
                 count += 1
-            held = found  # one behind, to know whether there are several
-        if held is None:
+            last = found  # one behind, to know whether there are several
+        if last is None:
             raise Unreadable("holds no images")
     except UserError:
         raise
@@ -69,8 +70,8 @@ def frames_of(path: Path, name: str, reading: Reading | None = None) -> Iterator
         fault = Fault(name, str(error))
     except Exception as error:  # damaged files raise whatever their decoders stumble over
         fault = Fault(name, f"cannot be read ({type(error).__name__}: {error})")
-    if held is not None:
-        yield told(f"{name}#{count}" if count or fault else name, held, reading)
+    if last is not None:
+        yield told(f"{name}#{count}" if count or fault else name, last, reading)
     if fault is not None:
         yield fault
 
@@ -80,6 +81,8 @@ def told(name: str, found: Found, reading: Reading) -> Frame | Fault:
     if isinstance(found, Unreadable):
         return Fault(name, str(found))
     try:
+        if isinstance(found, View):
+            found = held(found.whole(), pictured=found.pictured, names=found.names)
         return framed(name, found, reading)
     except Unreadable as error:
         return Fault(name, str(error))

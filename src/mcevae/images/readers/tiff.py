@@ -8,7 +8,9 @@ record are honoured: each time and each plane is an image, and channels belong t
 import itertools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import Any
 from xml.etree.ElementTree import ParseError, fromstring
@@ -23,6 +25,8 @@ from mcevae.images.readers.frames import Found, Unreadable, quietly, within_boun
 from mcevae.images.readers.pillow import Source, as_array, opened
 from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.tiff_pages import finished, modest, page_pixels, stored
+from mcevae.images.readers.tiff_windows import able, view_of
+from mcevae.images.readers.views import View
 
 TIFFS = (".tif", ".tiff", ".btf", ".tf8")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -84,7 +88,7 @@ def by_pages(handle: Any, file: Source, reading: Reading) -> Iterator[Found]:
             others += 1
             continue
         first, read = first or page, read + 1
-        yield from as_images(page, file)
+        yield from as_images(page, file, reading)
     left_out(others, read, reading)
 
 
@@ -110,15 +114,18 @@ def is_level(page: Any, first: Any) -> bool:
     return power >= 1 and all(abs(whole / 2**power - part) <= 1 for whole, part in sides)
 
 
-def as_images(page: Any, file: Source) -> Iterator[Found]:
+def as_images(page: Any, file: Source, reading: Reading) -> Iterator[Found]:
     """Images of a page: one, or one for each plane that the page has.
 
     Raises:
         Unreadable: as for `page_pixels`.
     """
+    pictured = page.photometric not in (0, 1) or len(page.extrasamples) == 1  # else any channels
+    if reading.views and able(page):
+        yield replace(view_of(page, partial(finished, page=page)), pictured=pictured)
+        return
     pixels, sampled = page_pixels(page, file)
     letters = "N" * (pixels.ndim - 2 - sampled) + "HW" + "C" * sampled
-    pictured = page.photometric not in (0, 1) or len(page.extrasamples) == 1  # else any channels
     for image in images_of(pixels, letters):
         yield held(image, pictured=pictured)
 
@@ -133,24 +140,35 @@ def by_axes(handle: Any, file: Source, reading: Reading) -> Iterator[Found]:
             continue
         read += 1
         others += len(series.levels) - 1
-        modest(page)
         pictured = "S" in series.axes
         names = () if pictured or reading.axes else names_of(handle, number)
-        for array, letters in pieces(series, letters_of(series, reading), file):
+        for array, letters in pieces(series, letters_of(series, reading), file, reading):
+            if isinstance(array, View):
+                yield replace(array, pictured=pictured, names=names)
+                continue
             if "S" in letters and "C" in letters:  # pictures with several channels
                 letters = letters.replace("C", "N")
-            for image in images_of(array, letters.replace("S", "C")):
-                yield held(image_of(image, page, pictured), pictured=pictured, names=names)
+            finish = partial(image_of, page=page)
+            for image in images_of(array, letters.replace("S", "C"), bounded=not reading.views):
+                if reading.views:
+                    yield replace(mapped(image, finish), pictured=pictured, names=names)
+                else:
+                    yield held(finish(image), pictured=pictured, names=names)
     left_out(others, read, reading)
 
 
-def image_of(image: np.ndarray, page: Any, pictured: bool) -> np.ndarray:
+def mapped(image: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> View:
+    """An image of a mapped file, or in memory, as a view; see `tiff_windows.view_of`."""
+    shape = (*image.shape[:2], *finish(image[:1]).shape[2:])
+    return View(shape=shape, read=lambda rows, columns: finish(image[rows])[:, columns])
+
+
+def image_of(image: np.ndarray, page: Any) -> np.ndarray:
     """Undo how the file keeps the intensities of an image.
 
     Args:
         image: (H, W) or (H, W, C).
         page: that says how intensities are kept.
-        pictured: whether channels are the samples of a picture, with colours and opacity.
     """
     image = from_disk(image) if isinstance(image, np.memmap) else image
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
@@ -197,15 +215,21 @@ def letters_of(series: Any, reading: Reading) -> str:
     return letters
 
 
-def pieces(series: Any, letters: str, file: Source) -> Iterator[tuple[np.ndarray, str]]:
+def pieces(
+    series: Any, letters: str, file: Source, reading: Reading
+) -> Iterator[tuple[np.ndarray | View, str]]:
     """Parts of a series, each with the letters of its axes: all of it, mapped from disk, or pages.
+
+    Pages are views if the reading asks for them and they are able to be.
 
     Raises:
         Unreadable: a page is missing, or the file is shorter than it says.
     """
-    offset, shape = series.dataoffset, series.shape
+    offset, shape, page = series.dataoffset, series.shape, series.keyframe
+    if not reading.views:
+        modest(page)
     if offset is not None and not isinstance(file, BytesIO):
-        kind = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
+        kind = series.dtype.newbyteorder(page.parent.byteorder)
         length = math.prod(shape) * kind.itemsize
         if length == 0:
             raise Unreadable("has a frame without pixels")
@@ -216,9 +240,15 @@ def pieces(series: Any, letters: str, file: Source) -> Iterator[tuple[np.ndarray
     deep = next(i for i in range(len(shape)) if math.prod(shape[:i]) >= len(series.pages))
     outer, trailing = letters[:deep], letters[deep:]
     together = outer.index("C") if "C" in outer else None
+    in_windows = reading.views and together is None and trailing in ("HW", "HWS") and able(page)
+    if not in_windows:
+        modest(page)
     ranges = [range(size) for i, size in enumerate(shape[:deep]) if i != together]
     for place in itertools.product(*ranges):
-        if together is None:
+        if in_windows:
+            finish = partial(image_of, page=page)
+            yield view_of(page_of(series, place, shape, deep), finish), trailing
+        elif together is None:
             yield plane_of(series, place, shape, deep), trailing
         else:
             planes = [
@@ -229,6 +259,11 @@ def pieces(series: Any, letters: str, file: Source) -> Iterator[tuple[np.ndarray
 
 
 def plane_of(series: Any, place: tuple[int, ...], shape: tuple[int, ...], deep: int) -> np.ndarray:
+    """The numbers of a page of a series, see `page_of`."""
+    return stored(page_of(series, place, shape, deep)).reshape(shape[deep:])
+
+
+def page_of(series: Any, place: tuple[int, ...], shape: tuple[int, ...], deep: int) -> Any:
     """The page of a series at a place of its first axes.
 
     Raises:
@@ -238,4 +273,4 @@ def plane_of(series: Any, place: tuple[int, ...], shape: tuple[int, ...], deep: 
     page = series.pages[number] if number < len(series.pages) else None
     if page is None:
         raise Unreadable(f"does not hold the plane {place} of {shape[:deep]} that it names")
-    return stored(page).reshape(shape[deep:])
+    return page

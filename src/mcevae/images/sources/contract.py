@@ -78,6 +78,7 @@ class Part:
         done: share of the source that is done after this part, 0 to 1.
         ids: number of each image; None: images are counted through the parts.
         places: number of each image in the source, with those that cannot be used; None: `ids`.
+        columns: more columns that tables of these images have, see `Source.columns`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -87,6 +88,7 @@ class Part:
     done: float
     ids: list[int] | None = None
     places: list[int] | None = None
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +254,14 @@ class Source(ABC):
     def total(self, part: str = "all") -> int | None:
         """How many images a part has, also those that cannot be used; None: reading them tells."""
         return None
+
+    def columns(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        """Columns of tables of images, beside those that all images have.
+
+        Args:
+            rows: numbers of images, as in `Numbered`.
+        """
+        return {}
 
     def with_features(self, loaded: ImageSet) -> ImageSet:
         """Add to images their rows of the features that the settings name, if any.

@@ -20,7 +20,7 @@ from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.intensities import floats
 from mcevae.images.masks import ALPHA, CIRCLE, as_text, from_file, masked
-from mcevae.images.numbers import BYTE, Numbers
+from mcevae.images.numbers import BYTE, Numbers, shown_by
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.readers.registry import frames_of
 from mcevae.images.recipe import Recipe
@@ -153,7 +153,7 @@ class FrameSource(Source):
 
     def tell_gaps(self, frame: Frame) -> None:
         """Note it if a frame that was used has NaN."""
-        if frame.pixels.dtype.kind == "f" and np.isnan(frame.pixels.sum()):
+        if frame.pixels.dtype.kind == "f" and np.isnan(shown_by(frame).sum()):
             file = self.reading.of(frame.name.partition("#")[0])
             file.note("has images with NaN at their border, where the background is put")
 
@@ -168,6 +168,7 @@ class FrameSource(Source):
             done=collected.done,
             ids=collected.numbers if share else None,
             places=None if share else collected.places,
+            columns=self.columns(collected.numbers),
         )
 
 

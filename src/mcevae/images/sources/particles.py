@@ -2,37 +2,27 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
-from mcevae.images.arrays import MAX_SIDE, ImageSet
-from mcevae.images.labels import labelled
+from mcevae.images.particles.defocus import corrections_of
 from mcevae.images.particles.named import Particles, named_in_cs, names_in_star
 from mcevae.images.particles.stacks import Stacks
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 from mcevae.images.readers.mrc import MRC, need_mrcfile
-from mcevae.images.sources.contract import Position, Share, Track
-from mcevae.images.sources.frames import SAMPLE, FrameSource, Numbered
 from mcevae.images.sources.listing import LISTS, lines_of
+from mcevae.images.sources.tabled import TabledSource
 
 STAR, CS = ".star", ".cs"
 LOOKED = 2**16
 """Bytes of a list that are looked at to know what it lists."""
 LISTED = re.compile(rb"^\s*[\"']?\d+@\S", re.MULTILINE)
-TOLD = 500
-"""Frames between two movements of a progress bar."""
 
 
-class ParticleSource(FrameSource):
+class ParticleSource(TabledSource):
     """Single images of MRC stacks, in the order of the table that names them."""
-
-    named: ClassVar[bool] = True
-    packable: ClassVar[bool] = True
-    largest = MAX_SIDE
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         """Read which images the table names.
@@ -47,6 +37,8 @@ class ParticleSource(FrameSource):
         if not self.particles.stacks:
             raise UserError(f"{name}: names no image of a stack, such as 000001@stack.mrcs.")
         self.stacks = Stacks(self.particles.stacks, self.path.parent, self.reading)
+        flip = settings.phase_flip
+        self.corrections = corrections_of(self.path, self.reading) if flip else None
 
     def read(self) -> Particles:
         """The particles of the table.
@@ -100,35 +92,17 @@ class ParticleSource(FrameSource):
         return len(self.particles)
 
     def frame(self, row: int) -> Frame | Fault:
-        """One particle, or why it cannot be used."""
+        """See `TabledSource.frame`."""
         name, stack = self.particles.name(row), self.particles.stack[row]
         if stack < 0:
             return Fault(name, self.particles.damaged[row])
         try:
-            return Frame(name, self.stacks.section(stack, self.particles.section[row]))
+            image = self.stacks.section(stack, self.particles.section[row])
+            if self.corrections:
+                pixel = self.stacks.header(stack).pixel
+                image = self.corrections.flip(row, image, pixel)
+            return Frame(name, image)
         except Unreadable as error:
             return Fault(name, str(error))
         except (OSError, ValueError) as error:
             return Fault(name, f"cannot be read ({error})")
-
-    def sample(self) -> Iterable[Frame | Fault]:
-        """See `Source.sample`: about `SAMPLE` particles."""
-        count = len(self.particles)
-        return (self.frame(row) for row in range(0, count, max(1, count // SAMPLE)))
-
-    def numbered(
-        self, begin: Position, share: Share | None, part: str, track: Track
-    ) -> Iterator[Numbered]:
-        """See `FrameSource.numbered`. A share is one stretch of the table."""
-        count = len(self.particles)
-        rows = share.rows(count) if share else range(count)
-        for first in track(list(range(begin.frame, len(rows), TOLD))):
-            for i, row in enumerate(rows[first : first + TOLD], first):
-                yield Numbered(self.frame(row), row, 0, i + 1, i / len(rows))
-
-    def load(self, track: Track = iter) -> ImageSet:
-        """See `Source.load`."""
-        images, faults = self.images(self.survey.recipe, track=track)
-        total = len(images) + len(faults)
-        train = labelled(images, self.path, self.settings, self.reading.notes, total)
-        return ImageSet(train=train, faults=tuple(faults))

@@ -3,13 +3,16 @@
 import os
 
 from mcevae.base.config import DataConfig
+from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.readers.inside import parted
 from mcevae.images.readers.mrc import MRC
 from mcevae.images.sources.archive import ArchiveSource
 from mcevae.images.sources.contract import Source
+from mcevae.images.sources.crops import CropSource
 from mcevae.images.sources.files import FileSource
 from mcevae.images.sources.named import NamedSource
+from mcevae.images.sources.objects import ObjectSource
 from mcevae.images.sources.pack import PackSource
 from mcevae.images.sources.particles import ParticleSource
 
@@ -37,7 +40,7 @@ def open_particles(name: str, settings: DataConfig) -> Source:
         UserError: as for `open_source`.
     """
     path = path_of(name)
-    if path.suffix.lower() in MRC and path.is_file():
+    if path.suffix.lower() in MRC and path.is_file() and not settings.cuts:
         return ParticleSource(name, settings)
     return open_source(name, settings)
 
@@ -52,4 +55,16 @@ def open_source(name: str, settings: DataConfig | None = None) -> Source:
     Raises:
         UserError: there is no such source.
     """
-    return kind_of(name)(name, settings or DataConfig(source=name))
+    settings = settings or DataConfig(source=name)
+    kind = kind_of(name)
+    if settings.phase_flip and kind not in (ParticleSource, PackSource):
+        raise UserError(
+            f"{name}: --phase-flip, of this command or of the run, needs the CTF parameters of a "
+            "STAR or .cs file; give one."
+        )
+    if settings.cuts:
+        if kind is not FileSource:
+            flag = "--boxes" if settings.boxes else "--objects"
+            raise UserError(f"{name}: {flag} cuts crops from image files; this is none of them.")
+        kind = CropSource if settings.boxes else ObjectSource
+    return kind(name, settings)

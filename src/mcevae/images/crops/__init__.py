@@ -1,0 +1,1 @@
+"""Crops from large images: which ones there are, and their pixels, read window by window."""
