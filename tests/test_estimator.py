@@ -156,7 +156,10 @@ EXPECTED = {
 def test_it_keeps_the_contract_of_estimators() -> None:
     start = {**TINY["start"], "grouping": "kmeans", "poses": "moments"}  # dozens of fits
     results = check_estimator(
-        Stripes(settings={**TINY, "start": start}), expected_failed_checks=EXPECTED, on_skip=None, on_fail=None
+        Stripes(settings={**TINY, "start": start}),
+        expected_failed_checks=EXPECTED,
+        on_skip=None,
+        on_fail=None,
     )
     assert results is not None and len(results) > 40
     failed = {result["check_name"] for result in results if result["status"] == "failed"}
