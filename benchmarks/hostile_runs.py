@@ -556,9 +556,11 @@ def all_cases(sample: int | None) -> dict[str, list[Case]]:
 
 
 def chosen_of(cases: list[Case], text: str | None, sample: int | None) -> list[Case]:
-    """The cases with this text in their name, or a sample of them, always the same one."""
+    """The cases with this text in their name, in order, or a sample, always the same one."""
     some = [case for case in cases if (text or "") in case.name]
-    return some if sample is None else random.Random(0).sample(some, min(sample, len(some)))
+    if sample is not None:
+        some = random.Random(0).sample(some, min(sample, len(some)))
+    return sorted(some, key=lambda case: case.late)
 
 
 def main() -> None:
