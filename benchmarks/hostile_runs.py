@@ -158,9 +158,9 @@ class Found:
         self.peak, self.seconds = max(self.peak, other.peak), max(self.seconds, other.seconds)
 
 
-def settings_cases() -> Iterator[Case]:
-    """Runs with a setting at an extreme."""
-    for preset in PRESETS:
+def settings_cases(presets: list[str]) -> Iterator[Case]:
+    """Runs of these presets with a setting at an extreme."""
+    for preset in presets:
         late = preset not in ("default", "quick", "paper")
         for name, configs in extremes(preset):
             case, part, first = f"{preset}: {name}", name.split(".")[0], configs[0]
@@ -546,18 +546,21 @@ def read(path: Path) -> dict[str, Found]:
     }
 
 
-def all_cases() -> dict[str, list[Case]]:
-    """All cases by kind."""
+def all_cases(sample: int | None) -> dict[str, list[Case]]:
+    """All cases by kind; for a sample, of so many presets, since finding extremes takes a while."""
     found: dict[str, list[Case]] = {}
-    for case in (*file_cases(), *settings_cases()):
+    presets = list(PRESETS) if sample is None else random.Random(0).sample([*PRESETS], sample)
+    for case in (*file_cases(), *settings_cases(presets)):
         found.setdefault(case.kind, []).append(case)
     return found
 
 
 def chosen_of(cases: list[Case], text: str | None, sample: int | None) -> list[Case]:
-    """The cases with this text in their name, or a sample of them, always the same one."""
+    """The cases with this text in their name, in order, or a sample, always the same one."""
     some = [case for case in cases if (text or "") in case.name]
-    return some if sample is None else random.Random(0).sample(some, min(sample, len(some)))
+    if sample is not None:
+        some = random.Random(0).sample(some, min(sample, len(some)))
+    return sorted(some, key=lambda case: case.late)
 
 
 def main() -> None:
@@ -572,7 +575,7 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.results / "hostile_runs.json"
     found = {} if arguments.anew or arguments.only or arguments.sample else read(path)
-    cases = all_cases()
+    cases = all_cases(arguments.sample and min(arguments.sample, len(PRESETS)))
     warm_up()
     chosen = {kind: chosen_of(cases[kind], arguments.only, arguments.sample) for kind in cases}
     for kind in arguments.kinds:

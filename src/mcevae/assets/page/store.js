@@ -79,7 +79,7 @@ function groupName(index) {
 }
 
 function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return `${Math.round(100 * share)}\u00a0%`;
 }
 
 function poseText(id, t) {

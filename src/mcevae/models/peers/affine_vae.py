@@ -47,8 +47,8 @@ RATE = {"side": 0.015}
 """Adam's rate in the search by unit of the parameter: 0.03 half-sides; 0.03 of any other."""
 MOST_STARTS, MOST_STEPS = 100, 30
 """Largest numbers of starts and of steps. For each image, a start costs a pass of the network; a
-step costs one, and one back, for each of the starts that are `KEPT`. So a run of a stranger takes
-at most four times as long as one with the usual settings."""
+step costs one, and one back, for each of the starts that are `KEPT`. So a stranger's run takes at
+most four times as long as one with the usual settings."""
 KEPT = 3
 """Starts from which steps are taken."""
 
