@@ -110,11 +110,9 @@ def survey(
     rule = "image" if stretch == "zscale" else normalise
     if rule == "auto":
         rule = "none" if are_plain(frames, numbers, white) else "set"
-    if rule == "set" and levels is None:
-        levels = levels_of(frames, numbers, white)
     recipe = Recipe(
         normalise=rule,
-        levels=levels if rule == "set" else None,
+        levels=(levels or levels_of(frames, numbers, white)) if rule == "set" else None,
         channels=len(names) or count_of(frames, channels),
         names=names,
         background=1.0 if background is None else background,
@@ -131,7 +129,7 @@ def survey(
         mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
     recipe = with_background(recipe, frames, background, flatten, isolate)
-    sizes = sorted((width, height) for height, width in shapes)
+    sizes = sorted(shape[::-1] for shape in shapes)
     return Survey(recipe=recipe, alike=alike and not size, sizes=(sizes[0], sizes[-1]))
 
 

@@ -84,14 +84,10 @@ def start_clusters(
         UserError: there are too few images for the clusters, or a count is below 1.
     """
     n = len(images)
-    if clusters is not None:
-        require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
-        require(n >= clusters, f"{n} images are too few for {clusters} clusters; give more images.")
+    check_counts(n, clusters, most, restarts)
     require(
         graph is not None or clusters is not None, "k-means needs a number of clusters; give one."
     )
-    require(most >= 2, f"The largest number of clusters to try is {most}; give 2 or more.")
-    require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
     data = images.cpu().numpy()
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
     layouts = [data if graph is None else _layout(data, graph, start) for start in starts]
@@ -99,12 +95,6 @@ def start_clusters(
     if K is None:
         assert graph is not None  # it was required above
         K = _best_count(layouts, _edges(graph.index), min(most, n), starts)
-        if most == K:
-            warnings.warn(
-                f"{K} clusters are the most that are tried; if there are more kinds, give their "
-                "number.",
-                stacklevel=2,
-            )
     split = _k_means if graph is None else _split
     labels = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
     if graph is not None:
@@ -115,6 +105,9 @@ def start_clusters(
         _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
     ]
     best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
+    if clusters is None and most == K:
+        more = "if there are more kinds, give their number"
+        warnings.warn(f"{K} clusters are the most that are tried; {more}.", stacklevel=2)
     if (empty := K - filled[best]) > 0:
         remedy = "; ask for fewer" if clusters is not None else ""
         warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
@@ -129,6 +122,20 @@ def start_clusters(
         agreement=agreement[best],
         duplicates=duplicates[best],
     )
+
+
+def check_counts(images: int, clusters: int | None, most: int, restarts: int) -> None:
+    """Refuse numbers that cannot be.
+
+    Raises:
+        UserError: there are too few images for the clusters, or a count is below 1.
+    """
+    if clusters is not None:
+        require(clusters >= 1, f"There cannot be {clusters} clusters; ask for at least 1.")
+        few = f"{images} images are too few for {clusters} clusters; give more images."
+        require(images >= clusters, few)
+    require(most >= 2, f"The largest number of clusters to try is {most}; give 2 or more.")
+    require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
 
 
 def _layout(data: np.ndarray, graph: Graph, seed: int) -> np.ndarray:

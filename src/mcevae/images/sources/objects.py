@@ -35,7 +35,7 @@ class ObjectSource(CropSource):
         where = path_of(given)
         labels = files_of(where, links=self.settings.links).paths
         names = [name_of(path, where) for path in labels]
-        reading = replace(self.reading.of(given), channel=None, axes=None)
+        reading = replace(self.reading.of(given), channels=None, axes=None)
         files = LargeImages(labels, lambda path: name_of(path, where), reading)
         own = {0: 0} if len(labels) == len(self.paths) == 1 else {}
         own = own or labels_of(self.paths, Names(names), labels)
