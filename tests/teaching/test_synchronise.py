@@ -122,3 +122,13 @@ def test_mirror_images_come_out_as_such() -> None:
     graph = invariant_graph(rings, 8, mirror=True)
     found = orient(rings, graph, torch.zeros(40, dtype=torch.long), math.pi)
     assert found.mirrored.equal(mirrored)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_mirrored_if_no_edge_is(seed: int) -> None:
+    angle = np.random.default_rng(seed).uniform(-np.pi, np.pi, N)
+    both = edges(angle, np.zeros(N, bool), seed=seed)
+    apart = both.only((both.i < N // 2) == (both.j < N // 2))  # two parts that no edge connects
+    frame = synchronise(apart, N, seed=seed)
+    assert frame.part.max() == 1
+    assert not frame.mirrored.any()

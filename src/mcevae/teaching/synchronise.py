@@ -76,8 +76,10 @@ def synchronise(edges: Edges, count: int, seed: int = 0) -> Frame:
         count: N, the number of images.
         seed: seed of the first vector of the iterations.
     """
-    signs, _ = _leading(edges, np.where(edges.mirrored, -1.0, 1.0), _parts(edges, count), seed)
-    mirrored = np.real(signs) < 0
+    mirrored = np.zeros(count, bool)
+    if edges.mirrored.any():  # or a part may get the other sign, since both are as good
+        signs, _ = _leading(edges, np.where(edges.mirrored, -1.0, 1.0), _parts(edges, count), seed)
+        mirrored = np.real(signs) < 0
     edges = edges.only((mirrored[edges.i] ^ mirrored[edges.j]) == edges.mirrored)
     part = _parts(edges, count)  # after edges with other signs have gone
     # In the frame of images that are not mirrored, turns of mirrored ones go the other way.
