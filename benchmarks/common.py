@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from mcevae.base.files import write_text
 from mcevae.base.machine import machine
 
@@ -35,3 +37,12 @@ def processor_seconds(run: Callable[[], Any], rounds: int) -> float:
         if turn > 1:
             times.append(time.process_time() - started)
     return median(times)
+
+
+def cpu(pid: int | None) -> float:
+    """Seconds of the processor that a process has taken; 0 if it has ended."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system

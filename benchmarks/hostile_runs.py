@@ -44,8 +44,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import psutil
-from common import RESULTS, write_results
+from common import RESULTS, cpu, write_results
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the runs are shared with the tests
@@ -503,15 +502,6 @@ def watch(case: Case, place: Path, found: Found) -> list[str]:
 def late(command: str, used: float, passed: float) -> bool:
     """Whether a command has had enough seconds of the processor, and by the clock."""
     return used > (GRAPHS if command == "onnx" else SECONDS) or passed > PATIENCE
-
-
-def cpu(pid: int | None) -> float:
-    """Seconds of the processor that a process has taken."""
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return times.user + times.system
 
 
 def row_of(kind: str, one: Found) -> dict[str, Any]:

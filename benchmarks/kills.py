@@ -34,8 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-from common import RESULTS, write_results
+from common import RESULTS, cpu, write_results
 from PIL import Image
 from pyarrow import csv, parquet
 
@@ -213,15 +212,6 @@ class Task(ABC):
     @abstractmethod
     def places(self) -> list[Path]:
         """Folders that the command writes into."""
-
-
-def cpu(pid: int | None) -> float:
-    """Seconds of the processor that a process has taken; 0 if it has ended."""
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return times.user + times.system
 
 
 def kind(name: str) -> str:

@@ -58,7 +58,7 @@ def _others(
     central = apart * np.exp(-square / (2 * (CENTRE * max(height, width)) ** 2))
     content = np.bincount(part.ravel(), apart.ravel())[1:]
     thing = 1 + np.bincount(part.ravel(), central.ravel())[1:].argmax()
-    at_border = np.unique(part[_outermost(height, width) if edge is None else edge.cpu().numpy()])
+    at_border = np.unique(part[outermost(height, width) if edge is None else edge.cpu().numpy()])
     other = np.isin(np.arange(len(content) + 1), at_border[(at_border > 0) & (at_border != thing)])
     kept = (part > 0) & ~other[part]
     gone = np.asarray(ndimage.binary_dilation(other[part], TOUCHING), bool) & ~kept
@@ -72,7 +72,7 @@ def parts_of(content: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     return part
 
 
-def _outermost(height: int, width: int) -> Bool[np.ndarray, "h w"]:
+def outermost(height: int, width: int) -> Bool[np.ndarray, "h w"]:
     """The pixels at the border."""
     ring = np.ones((height, width), bool)
     ring[1:-1, 1:-1] = False

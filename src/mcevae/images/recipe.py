@@ -110,11 +110,7 @@ class Recipe:
         if frame.seen is None and self.keeps(frame.pixels):
             pixels = torch.from_numpy(np.array(frame.pixels))
             return pixels.view(*self.shape, self.channels).movedim(-1, 0)
-        image = self.scaled(frame)
-        if self.flatten:
-            flat = flattened(image[None], self.background, self.edge(frame, image))[0]
-            share = 1.0 if frame.seen is None else share_of(frame.seen, sides_of(image))
-            image = self.background + share * (flat - self.background)
+        image = self.even(frame, self.scaled(frame))
         if self.isolate:
             image = isolated(image, self.background, self.edge(frame, image))
         return to_bytes(padded(image, self.shape, self.background))
@@ -131,6 +127,14 @@ class Recipe:
         values = opacity * values + (1 - opacity) * self.background
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         return resized(with_channels(image, self.channels), self.shape, self.fit)
+
+    def even(self, frame: Frame, image: Float[Tensor, "C h w"]) -> Float[Tensor, "C h w"]:
+        """Flatten the background of a scaled frame, if the recipe says so."""
+        if not self.flatten:
+            return image
+        flat = flattened(image[None], self.background, self.edge(frame, image))[0]
+        share = 1.0 if frame.seen is None else share_of(frame.seen, sides_of(image))
+        return self.background + share * (flat - self.background)
 
     def fitted(self, frame: Frame) -> Frame:
         """A frame with the channels that the recipe takes, and its mask.

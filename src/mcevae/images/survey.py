@@ -2,18 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy import ndimage
+from torch import Tensor
 
 from mcevae.images.arrays import MIN_SIDE
-from mcevae.images.background import UNEVEN, flattened, unevenness
+from mcevae.images.background import UNEVEN, unevenness
 from mcevae.images.intensities import LUMA, floats
-from mcevae.images.isolation import MANY, MUCH, crowding
+from mcevae.images.isolation import MANY, MUCH, crowding, outermost
 from mcevae.images.masks import CIRCLE, as_text, border_of, circle, masked
 from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, largest_of, shown_by
 from mcevae.images.numbers import kind_of as kind_of_numbers
@@ -183,10 +184,8 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    found = []
-    for frame in map(recipe.fitted, frames):
-        image = recipe.scaled(frame)
-        found.append(unevenness(image, recipe.background, recipe.edge(frame, image)))
+    level = recipe.background
+    found = [unevenness(image, level, edge) for image, edge in evened(frames, recipe)]
     return float(np.median(found)) > UNEVEN
 
 
@@ -196,14 +195,16 @@ def are_crowded(frames: Sequence[Frame], recipe: Recipe) -> bool:
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    found = []
+    level = recipe.background
+    found = [crowding(image, level, edge) > MUCH for image, edge in evened(frames, recipe)]
+    return float(np.mean(found)) > MANY
+
+
+def evened(frames: Sequence[Frame], recipe: Recipe) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Each frame after scaling, flattened if the recipe says so, and the pixels at its border."""
     for frame in map(recipe.fitted, frames):
         image = recipe.scaled(frame)
-        edge = recipe.edge(frame, image)
-        if recipe.flatten:
-            image = flattened(image[None], recipe.background, edge)[0]
-        found.append(crowding(image, recipe.background, edge) > MUCH)
-    return float(np.mean(found)) > MANY
+        yield recipe.even(frame, image), recipe.edge(frame, image)
 
 
 def is_plain(pixels: np.ndarray, white: float | None) -> bool:
@@ -280,8 +281,8 @@ def border(frame: Frame, recipe: Recipe) -> float:
     if values.shape[-1] == 3 and not recipe.names:
         values = (values @ np.asarray(LUMA, np.float32))[..., None]
     grey = opacity * values + (1 - opacity) * recipe.background
-    ring = np.ones(grey.shape[:2], bool)
-    ring[1:-1, 1:-1] = False
+    height, width = grey.shape[:2]
+    ring = outermost(height, width)
     if frame.seen is not None:
         ring = border_of(torch.from_numpy(frame.seen), 1).numpy()
     gaps = np.isnan(pixels).reshape(*ring.shape, -1).any(-1)
