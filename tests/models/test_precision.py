@@ -13,6 +13,7 @@ from mcevae.models.registry import spec_of
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.schedule import as_recorded, planned
 from mcevae.training.trainer import Trainer
 from tests.conftest import taught, tiny
 from tests.training.ranks_worker import few, small, steady
@@ -35,6 +36,23 @@ def test_bf16_learns_what_float32_does(small_data: Splits, tmp_path: Path, confi
     )
     weights, _ = load(run_file(tmp_path / "bf16", "best"))
     assert {v.dtype for v in weights.values() if v.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("known", "precision"), [(True, "bf16"), (False, "no")])
+def test_auto_takes_what_is_fastest_and_a_run_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for faster in (known, not known):  # the second time on another machine
+        told = {"avx512_bf16": faster}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=told: told, raising=False)
+        if faster == known:
+            chosen = planned(Config(), 1000)
+            (tmp_path / "settings.toml").write_text(chosen.to_toml())
+    assert chosen.train.precision == precision
+    assert as_recorded(Config(), tmp_path).train.precision == precision
+    assert PRESETS["paper"]().train.precision == "no"
 
 
 def test_fp16_on_a_cpu_is_refused_in_words(small_data: Splits, tmp_path: Path) -> None:

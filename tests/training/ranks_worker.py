@@ -36,7 +36,7 @@ SIZES = {"hidden": 16, "decoder_hidden": 16, "pose_hidden": 8, "filters": (4, 4,
 def small(preset: str, batch_size: int) -> Config:
     """A preset on 200 images, two steps' worth, with small networks where it has a choice."""
     config = PRESETS[preset]()
-    train = {"batch_size": batch_size, "epochs": 4, "minutes": None}
+    train = {"batch_size": batch_size, "epochs": 4, "minutes": None, "precision": "no"}
     sizes = {"clusters": 3, "hidden": 16}
     if preset == "paper":
         sizes |= SIZES

@@ -301,8 +301,9 @@ class TrainConfig:
     down to zero."""
     weight_decay: float = 1e-3
     """Weight decay, separate from the gradient (AdamW)."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Precision of the networks: no (float32), bf16 or fp16. Poses always stay in float32."""
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """Precision of the networks: no (float32), bf16 or fp16. auto: bf16 on a CPU that multiplies in
+    bfloat16, where it is faster; otherwise no. Poses always stay in float32."""
     checkpoint_minutes: float = 5.0
     """Minutes between saved states. The state is also saved at the end of every epoch."""
 
@@ -332,3 +333,4 @@ class PlannedTrain(TrainConfig):
 
     epochs: int = 24
     batch_size: int = 200
+    precision: Literal["no", "bf16", "fp16"] = "no"

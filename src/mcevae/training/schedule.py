@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mcevae.base.config import PlannedTrain
+from mcevae.base.machine import fastest_precision
 from mcevae.models.config import Config, PlannedConfig
 from mcevae.models.registry import spec_of
 from mcevae.training.position import Position
@@ -27,6 +28,9 @@ BATCHES = 20
 SMALLEST_BATCH = 50
 """Smallest batch size with `auto`; with fewer images batch norm and gradients get noisy."""
 
+CHOSEN = ("epochs", "batch_size", "precision")
+"""Settings that a run chooses when it begins, if they are `auto`."""
+
 OVERHEAD = 2.0
 """A teacher needs this many times as long in all as for its first targets."""
 
@@ -38,7 +42,8 @@ LEAST_EPOCHS = 3
 
 
 def planned(config: Config, images: int, ranks: int = 1) -> PlannedConfig:
-    """Replace `auto` in the settings by numbers. Fewer images get more epochs.
+    """Replace `auto` in the settings: fewer images get more epochs, and the precision is the
+    fastest one of this machine.
 
     Args:
         config: settings that the user asked for.
@@ -50,7 +55,13 @@ def planned(config: Config, images: int, ranks: int = 1) -> PlannedConfig:
         batch = min(BATCH, max(SMALLEST_BATCH, images // BATCHES))
     if epochs == "auto":
         epochs = max(EPOCHS, math.ceil(STEPS / steps_per_epoch(batch, images, ranks)))
-    train: dict[str, Any] = vars(config.train) | {"batch_size": batch, "epochs": epochs}
+    precision = config.train.precision
+    chosen = {
+        "batch_size": batch,
+        "epochs": epochs,
+        "precision": fastest_precision() if precision == "auto" else precision,
+    }
+    train: dict[str, Any] = vars(config.train) | chosen
     settings: dict[str, Any] = vars(config) | {"train": PlannedTrain(**train)}
     return PlannedConfig(**settings)
 
@@ -66,7 +77,7 @@ def as_recorded(config: Config, run: Path) -> Config:
         UserError: the settings of the run cannot be read.
     """
     asked = config.train
-    left = [name for name in ("epochs", "batch_size") if getattr(asked, name) == "auto"]
+    left = [name for name in CHOSEN if getattr(asked, name) == "auto"]
     if not left:
         return config
     recorded = Config.read(run / "settings.toml").train
