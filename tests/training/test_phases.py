@@ -1,6 +1,7 @@
 """What people see of a training: phases with names, figures to compare, a first answer."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,10 @@ def test_the_first_answer_is_a_run_that_goes_when_there_is_a_better_one(
     end_first_answer(run)
     assert not (run / FIRST).exists()
     end_first_answer(run)  # nothing is left to do
+    os.mkfifo(run / FIRST)
+    end_first_answer(run)  # does not wait for somebody to write into a stranger's pipe
+    assert (run / FIRST).is_fifo()
+    (run / FIRST).unlink()
 
 
 def test_the_first_answer_does_not_change_the_training(

@@ -51,8 +51,13 @@ def has_first(run: Path) -> bool:
 
 
 def end_first_answer(run: Path) -> None:
-    """Remove the first answer of a run, because there is a better one. A link there stays."""
-    shutil.rmtree(run / FIRST, ignore_errors=True)
+    """Remove the first answer of a run, because there is a better one.
+
+    A link, a pipe or a file in its place stays: `shutil.rmtree` opens a pipe, and waits for ever.
+    """
+    folder = run / FIRST
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def quickly(config: Config) -> Config:
