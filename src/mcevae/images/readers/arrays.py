@@ -12,7 +12,7 @@ import numpy as np
 
 from mcevae.images.readers.axes import axes_of, images_of
 from mcevae.images.readers.channels import held
-from mcevae.images.readers.frames import Channels, Found, Unreadable
+from mcevae.images.readers.frames import Channels, Found, Unreadable, check_file
 from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.views import View
 
@@ -65,6 +65,24 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
         raise
     except Exception as error:  # damaged files raise many types
         raise Unreadable("is not a readable NumPy file of numbers") from error
+
+
+def from_file(path: Path) -> np.ndarray:
+    """The array of a .npy, in memory.
+
+    Raises:
+        Unreadable: it cannot be read, or holds Python objects.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            check_header(file, path.stat().st_size)
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
+    except Unreadable:
+        raise
+    except Exception as error:  # damaged files raise many types
+        raise Unreadable("is not a readable NumPy file") from error
 
 
 def check_header(file: BufferedIOBase, size: int) -> tuple[tuple[int, ...], np.dtype]:
