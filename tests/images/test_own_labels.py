@@ -114,13 +114,13 @@ def test_an_array_has_a_label_for_each_image(stack: Path) -> None:
         words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))
 
 
-def test_a_pack_keeps_labels_of_its_table(large: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pack_keeps_labels_of_its_table(large: Path) -> None:
     source, boxes = str(large / "images"), str(large / "boxes.csv")
     given = ("--boxes", boxes, "--label-column", "kind", "--out", str(large / "pack"))
-    assert main(["pack", source, *given]) == 0, capsys.readouterr()
+    main(["pack", source, *given])
     assert sorted(words(large / "pack")) == ["", "a", "a", "a", "b"]
 
 
 def test_a_column_needs_a_table(large: Path) -> None:
-    with pytest.raises(UserError, match="label_column kind is a column of --labels, of --boxes"):
+    with pytest.raises(UserError, match="label_column kind is a column of labels, of boxes"):
         words(large / "images", label_column="kind")
