@@ -216,12 +216,15 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
         worker = subprocess.Popen([sys.executable, __file__, *map(str, arguments)])
         before, since = b"", time.monotonic()
         starting = True
+        begun = count.exists()
         while worker.poll() is None and time.monotonic() - started < seconds:
             time.sleep(0.5)
             now = count.read_bytes() if count.exists() else b""
             if now != before:
                 before, since, starting = now, time.monotonic(), False
-            if time.monotonic() - since > PATIENCE * (6 if starting else 1):
+            if starting and not begun:
+                started = time.monotonic()  # time to start is not time to read
+            if time.monotonic() - since > PATIENCE * (30 if starting else 1):
                 break
         in_time = time.monotonic() - started < seconds
         code = worker.poll()

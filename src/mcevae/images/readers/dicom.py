@@ -53,11 +53,13 @@ def finished(frame: np.ndarray, about: Any, pixels: Any) -> np.ndarray:
     if kind == "MONOCHROME1":  # the smallest number is white
         stored = int(about.get("BitsStored", 8 * frame.dtype.itemsize))
         frame = ~frame if frame.dtype.kind == "i" else (2**stored - 1 - frame).astype(frame.dtype)
-    if "ModalityLUTSequence" in about or scale_of(about) != (1.0, 0.0):
+    if about.get("ModalityLUTSequence"):
         return pixels.apply_modality_lut(frame, about)
-    return frame
+    slope, intercept = scale_of(about)
+    return frame if (slope, intercept) == (1.0, 0.0) else frame * slope + intercept
 
 
 def scale_of(about: Any) -> tuple[float, float]:
     """Slope and intercept."""
-    return float(about.get("RescaleSlope", 1.0)), float(about.get("RescaleIntercept", 0.0))
+    slope, intercept = about.get("RescaleSlope"), about.get("RescaleIntercept")  # None: empty
+    return 1.0 if slope is None else float(slope), float(intercept or 0.0)
