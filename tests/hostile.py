@@ -224,7 +224,8 @@ def read_labelled(path: Path) -> None:
 
 def read_mask(path: Path) -> None:
     """A mask of all images."""
-    found = load(str(path.parents[1] / "pages.tif"), DataConfig(mask=str(path)))
+    source = str(path.parents[1] / "pages.tif")
+    found = load(source, DataConfig(source=source, mask=str(path)))
     assert found.train.pixels.dtype == torch.uint8
 
 

@@ -70,3 +70,12 @@ def test_particles_of_tomograms_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.star").write_text(f"data_particles\n\nloop_\n{labels}T1 a.mrcs [1,1]\n")
     with pytest.raises(UserError, match="has particles of tomograms"):
         open_source(str(tmp_path / "a.star"))
+
+
+def test_an_element_of_dicom_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    head = bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\x04\x00" + (20).to_bytes(4, "little")
+    head += b"\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\0"
+    (tmp_path / "a.dcm").write_bytes(head + b"\x08\x00\x16\x00UN\0\0" + b"\xf0\xff\xff\xff" + b"x")
+    found = one(tmp_path / "a.dcm")
+    assert isinstance(found, Fault)
+    assert found.reason == "is a DICOM file without an image"

@@ -109,6 +109,9 @@ def test_an_array_has_a_label_for_each_image(stack: Path) -> None:
     np.save(stack / "kinds.npy", np.arange(5))
     with pytest.raises(UserError, match=r"kinds.npy has int64 of shape \(5,\); give 6 labels"):
         words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))
+    np.save(stack / "kinds.npy", np.zeros((6, 0)))
+    with pytest.raises(UserError, match="no image has a label in"):
+        words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))
     np.save(stack / "kinds.npy", np.array([{}] * 6), allow_pickle=True)
     with pytest.raises(UserError, match="no image has a label in"):
         words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))

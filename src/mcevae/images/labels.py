@@ -210,6 +210,8 @@ def words_of(labels: np.ndarray) -> list[str]:
     """
     if labels.ndim == 0:
         labels = labels[None]
+    if not labels.size:
+        return [""] * len(labels)
     rows = labels.reshape(len(labels), -1)
     if rows.shape[1] == 1:
         return [word_of(label) for label in rows[:, 0].tolist()]

@@ -10,6 +10,8 @@ from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
 from mcevae.images.readers.inside import needed
 from mcevae.images.readers.reading import Reading
 
+LARGE = 2**26
+"""Elements of more bytes than this are not read with the header."""
 DICOMS = (".dcm", ".dicom", ".ima")
 
 
@@ -19,7 +21,7 @@ def dicom(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     pixels = needed("pydicom.pixels", "a DICOM file", "medical")
     errors = needed("pydicom.errors", "a DICOM file", "medical")
     try:
-        about = pydicom.dcmread(path, stop_before_pixels=True)
+        about = pydicom.dcmread(path, stop_before_pixels=True, defer_size=LARGE)
     except errors.InvalidDicomError as error:
         raise Unreadable("is not a DICOM file, or a damaged one") from error
     if "Rows" not in about or "Columns" not in about:
@@ -31,6 +33,8 @@ def dicom(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     try:
         for frame in pixels.iter_pixels(path):
             yield finished(frame, about, pixels)
+    except MemoryError as error:
+        raise Unreadable("has an element that claims more bytes than there are") from error
     except (RuntimeError, NotImplementedError) as error:
         packing = getattr(about.file_meta.TransferSyntaxUID, "name", "unknown")
         raise Unreadable(
