@@ -33,7 +33,9 @@ from common import RESULTS, write_results
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the property is shared with tests/images/test_hostile.py
 
-TARGETS = ("images", "runs", "settings")
+IMAGES = ("pictures", "fields", "crops")
+"""Rows of the files that images and their tables are read from, see `tests.hostile.family`."""
+TARGETS = (*IMAGES, "runs", "settings")
 LIBRARIES = ("mrcfile", "tifffile", "PIL", "astropy.io", "pydicom", "zarr")
 """What reads images, as far as it is Python, for atheris to look into."""
 MEMORY = 4 * 2**30
@@ -50,6 +52,13 @@ def command(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "mcevae", *map(str, arguments)], check=True)
 
 
+def names_of(target: Any, row: str) -> list[str]:
+    """The files of a target that are changed."""
+    from tests.hostile import family
+
+    return [name for name in target.seeds if row not in IMAGES or family(name) == row]
+
+
 def target_of(name: str, folder: Path) -> Any:
     """The files and readers of a target; a small run is trained where one is needed."""
     from tests import hostile
@@ -57,7 +66,7 @@ def target_of(name: str, folder: Path) -> Any:
     if name == "settings":
         return hostile.settings()
     made = folder / "valid"
-    if name == "images":
+    if name in IMAGES:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         return hostile.images(made)
@@ -78,12 +87,15 @@ class Harness:
     def __init__(self, name: str, folder: Path) -> None:
         """Prepare; memory is limited from now on."""
         self.folder, self.target = folder, target_of(name, folder)
-        self.names = list(self.target.seeds)
+        self.names = names_of(self.target, name)
         self.place = folder / "place"
         self.target.settle(self.place)
         self.seen: set[str] = set()
         self.count = os.open(folder / "count", os.O_RDWR | os.O_CREAT)
-        self.done, *self.outcomes = struct.unpack("3Q", os.pread(self.count, 24, 0) or bytes(24))
+        self.form = f"{3 + len(self.names)}Q"
+        size = struct.calcsize(self.form)
+        kept = struct.unpack(self.form, os.pread(self.count, size, 0) or bytes(size))
+        self.done, self.outcomes, self.each = kept[0], list(kept[1:3]), list(kept[3:])
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -94,7 +106,8 @@ class Harness:
 
         if not packed:  # as libFuzzer starts
             return
-        name, content = self.names[packed[0] % len(self.names)], packed[1:]
+        place = packed[0] % len(self.names)
+        name, content = self.names[place], packed[1:]
         (self.folder / "now").write_text(name)
         (self.folder / "input").write_bytes(content)
         try:
@@ -102,7 +115,8 @@ class Harness:
         except Broken as error:
             self.keep(name, content, error)
         self.done += 1
-        os.pwrite(self.count, struct.pack("3Q", self.done, *self.outcomes), 0)
+        self.each[place] += 1
+        os.pwrite(self.count, struct.pack(self.form, self.done, *self.outcomes, *self.each), 0)
 
     def keep(self, name: str, content: bytes, error: Exception) -> None:
         """Note a finding, the first of those that were raised at the same place."""
@@ -195,19 +209,22 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in ("count", "findings.jsonl", "now"):
         (folder / old).unlink(missing_ok=True)
-    target_of(name, folder)  # before the clock starts
+    names = names_of(target_of(name, folder), name)  # before the clock starts
     count, started, ended = folder / "count", time.monotonic(), 0
     while time.monotonic() - started < seconds:
         arguments = ("--target", name, "--folder", folder, "--worker", ended)
         worker = subprocess.Popen([sys.executable, __file__, *map(str, arguments)])
         before, since = b"", time.monotonic()
         starting = True
+        begun = count.exists()
         while worker.poll() is None and time.monotonic() - started < seconds:
             time.sleep(0.5)
             now = count.read_bytes() if count.exists() else b""
             if now != before:
                 before, since, starting = now, time.monotonic(), False
-            if time.monotonic() - since > PATIENCE * (6 if starting else 1):
+            if starting and not begun:
+                started = time.monotonic()  # time to start is not time to read
+            if time.monotonic() - since > PATIENCE * (30 if starting else 1):
                 break
         in_time = time.monotonic() - started < seconds
         code = worker.poll()
@@ -223,7 +240,7 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
             ended += 1
         elif in_time:
             raise SystemExit(f"{name}: the reading process does not start")
-    done, read, refused = struct.unpack("3Q", count.read_bytes())
+    done, read, refused, *each = struct.unpack(f"{3 + len(names)}Q", count.read_bytes())
     notes = folder / "findings.jsonl"
     lines = notes.read_text().splitlines() if notes.exists() else []
     return {
@@ -233,6 +250,7 @@ def watch(name: str, folder: Path, seconds: float) -> dict[str, Any]:
         "read": read,
         "refused": refused,
         "processes_ended": ended,
+        "files": dict(zip(names, each, strict=True)),
         "findings": [json.loads(line) for line in lines],
     }
 

@@ -7,7 +7,7 @@ import gzip
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -108,6 +108,14 @@ class Target:
         return "read"
 
 
+def family(name: str) -> str:
+    """The row of the fuzzer that a file of `images` belongs to: pictures, fields or crops."""
+    if name.startswith("cut/"):
+        return "crops"
+    fields = (".h5", ".fits", ".mat", ".dcm", ".star", ".cs", ".mrcs", ".gz")
+    return "fields" if ".zarr/" in name or name.endswith(fields) else "pictures"
+
+
 def modest(said: str) -> None:
     """Hold that what was said tells of no attempt to take more memory than there is.
 
@@ -180,6 +188,9 @@ def tables_of_crops(folder: Path, deep: np.ndarray) -> dict[str, Reader]:
     parts[2:9, 3:8], parts[12:, 10:20] = 3, 70
     tifffile.imwrite(cut / "labels.tif", parts, compression="zlib")
     Image.fromarray((parts > 0).astype(np.uint8) * 255).save(cut / "mask.png")
+    Image.fromarray((parts > 0).astype(np.uint8) * 255).save(cut / "counted.png")
+    (cut / "labels.csv").write_text("name;kind\n../pages.tif#0;a\npages.tif#1;b\n")
+    np.save(cut / "labels.npy", np.arange(3))
     names = ("ImageName", "DefocusU", "DefocusV", "DefocusAngle", "Voltage")
     more = ("SphericalAberration", "AmplitudeContrast", "ImagePixelSize")
     heads = "".join(f"_rln{name} #{i}\n" for i, name in enumerate((*names, *more), 1))
@@ -188,12 +199,34 @@ def tables_of_crops(folder: Path, deep: np.ndarray) -> dict[str, Reader]:
     tables = ("boxes.csv", "points.tsv", "large.box", "picked.star")
     readers: dict[str, Reader] = {f"cut/{name}": read_boxes for name in tables}
     readers |= {f"cut/{name}": read_objects for name in ("labels.tif", "mask.png")}
+    readers |= {f"cut/{name}": read_labelled for name in ("labels.csv", "labels.npy")}
+    readers["cut/counted.png"] = read_mask
     return readers | {"cut/ctf.star": read_flipped}
 
 
 def read_boxes(path: Path) -> None:
-    """A table of boxes, which cuts crops."""
-    read_with(path.parent / "images", DataConfig(boxes=str(path), box_size=12))
+    """A table of boxes, which cuts crops, without labels and with a column of them."""
+    settings = DataConfig(boxes=str(path), box_size=12)
+    read_with(path.parent / "images", settings)
+    column = {".csv": "file", ".tsv": "image", ".star": "rlnMicrographName"}.get(path.suffix)
+    if column is not None:
+        loaded = load(
+            str(path.parent / "images"), replace(settings, label_column=column, normalise="image")
+        )
+        assert loaded.train.labels is not None
+
+
+def read_labelled(path: Path) -> None:
+    """A table or an array of labels."""
+    found = load(str(path.parents[1] / "pages.tif"), DataConfig(labels=str(path)))
+    assert found.train.labels is not None
+
+
+def read_mask(path: Path) -> None:
+    """A mask of all images."""
+    source = str(path.parents[1] / "pages.tif")
+    found = load(source, DataConfig(source=source, mask=str(path)))
+    assert found.train.pixels.dtype == torch.uint8
 
 
 def read_objects(path: Path) -> None:

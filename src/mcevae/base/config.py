@@ -135,11 +135,13 @@ class FilesConfig(CuttingConfig):
     the images shows any."""
     labels: str | None = None
     """Labels, which are used for scores only: the word folders (the folder of a file is its label),
-    or a table with a row for each file, its columns parted by commas, semicolons or tabs. If not
-    given: labels of the source, if it has any. Images without a label are left out of scores."""
+    or a table with a row for each file, its columns parted by commas, semicolons or tabs; or a .npy
+    with a label for each image, in the order of the source. If not given: labels of the source, if
+    it has any. Images without a label are left out of scores."""
     label_column: str | None = None
     """Column of the table of --labels that holds the labels. If not given: the one called label,
-    class, category, target or kind, or the only one that is not the files'."""
+    class, category, target or kind, or the only one that is not the files'. Without --labels: a
+    column of the table of --boxes, or of the STAR or .cs file, which has a label in each row."""
     file_column: str | None = None
     """Column of the table of --labels that holds paths or names of files. If not given: the one
     with the most names of images."""
@@ -168,8 +170,12 @@ class FilesConfig(CuttingConfig):
         ensure(len(levels) in range(2, 33, 2), f"--levels has {len(levels)} numbers; give pairs")
         ensure(self.white is None or self.white > 0, f"--white is {self.white}; use more than 0")
         ensure(
-            self.labels not in (None, "folders") or not (self.label_column or self.file_column),
-            "--label_column and --file_column are of a table; give it with --labels",
+            self.labels not in (None, "folders") or not self.file_column,
+            "--file_column is of a table; give it with --labels",
+        )
+        ensure(
+            self.labels != "folders" or not self.label_column,
+            "--label_column is of a table; give it with --labels in place of folders",
         )
         ensure(
             self.stretch != "zscale" or self.normalise in ("auto", "image"),

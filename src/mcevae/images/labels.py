@@ -1,10 +1,11 @@
 """Labels of any kind, as numbers and names. They are used for scores only.
 
-They come from names of folders, from a table (`label_tables`) or from an array of a .npz. An image
-without a label has the number `MISSING`, and is left out of scores.
+They come from names of folders, from a table (`label_tables`), from a column of the source's own
+table, or from an array. An image without a label has the number `MISSING`, and is left out of
+scores.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from jaxtyping import Int64
 
 from mcevae.base.config import FilesConfig
 from mcevae.base.errors import UserError
+from mcevae.base.names import path_of
 from mcevae.images.arrays import MISSING, Images
 from mcevae.images.label_tables import in_short, plain, read_labels
-from mcevae.images.readers.arrays import from_archive
+from mcevae.images.readers.arrays import from_archive, from_file
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.readers.reading import Notes
 
@@ -24,9 +26,14 @@ FOLDERS = "folders"
 
 
 def labelled(
-    images: Images, source: Path, settings: FilesConfig, notes: Notes, total: int
+    images: Images,
+    source: Path,
+    settings: FilesConfig,
+    notes: Notes,
+    total: int,
+    own: Mapping[str, str] | None = None,
 ) -> Images:
-    """Add labels to images, from folder names, a table, or the array of a .npz.
+    """Add labels to images, from folder names, a table, or an array.
 
     Args:
         images: images with names.
@@ -34,42 +41,70 @@ def labelled(
         settings: where labels come from. Without any: the array labels of a .npz, if it has one.
         notes: get what is said of the labels.
         total: number of images of the source, with those that cannot be used.
+        own: as in `labeller`.
 
     Raises:
         UserError: labels were asked for, and no image has one.
     """
     assert images.names is not None
-    if settings.labels is None:
+    given = settings.labels or settings.label_column
+    if given is None:
         if source.suffix.lower() != ".npz":
             return images
         words = words_in(source, "labels", images, total, notes)
         return images if words is None else with_words(images, words)
     names: list[str] = images.names.tolist()
-    label_of = labeller(settings, names, notes)
-    words = [label_of(name) for name in names]
-    check_some(words, names, settings.labels)
+    if is_array(settings.labels):
+        array = words_in(path_of(given), None, images, total, notes)
+        words = array or [""] * len(names)
+    else:
+        label_of = labeller(settings, names, notes, own)
+        words = [label_of(name) for name in names]
+    check_some(words, names, given)
     without = [name for name, word in zip(names, words, strict=True) if not word]
-    if without:
+    if without and not is_array(settings.labels):
         notes.add(
-            settings.labels,
+            given,
             f"gives no label to {len(without):,} of {len(names):,} images "
             f"({in_short(without)}), which are left out of scores",
         )
     return with_words(images, words)
 
 
-def labeller(settings: FilesConfig, names: Iterable[str], notes: Notes) -> Callable[[str], str]:
+def is_array(labels: str | None) -> bool:
+    """Whether labels are an array, with one for each image in order."""
+    return labels is not None and labels.lower().endswith(".npy")
+
+
+def labeller(
+    settings: FilesConfig,
+    names: Iterable[str],
+    notes: Notes,
+    own: Mapping[str, str] | None = None,
+) -> Callable[[str], str]:
     """Make a function that returns the label of an image, given the image's name; "": none.
 
     Args:
-        settings: with labels: "folders", or the path of a table.
+        settings: with labels: "folders", or the path of a table; or with the column of the labels.
         names: of the images, all or a sample of them.
         notes: get which columns of a table are taken, if they were not given.
+        own: labels by the names of images, of the column in the source's own table.
 
     Raises:
-        UserError: the table cannot be read.
+        UserError: the table cannot be read, or the labels have no names.
     """
-    assert settings.labels is not None
+    if settings.labels is None:
+        if own is None:
+            raise UserError(
+                f"--label-column {settings.label_column} is a column of --labels, of --boxes, or "
+                "of a STAR or .cs file; give one of them."
+            )
+        return lambda name: own.get(name, "")
+    if is_array(settings.labels):
+        raise UserError(
+            f"{settings.labels}: has labels without names of images, which a pack needs; give a "
+            "table with --labels."
+        )
     if settings.labels == FOLDERS:
         return lambda name: name.split("/")[0] if "/" in name else ""
     columns = {name: getattr(settings, name) for name in ("label_column", "file_column")}
@@ -92,7 +127,9 @@ def check_some(words: Sequence[str], names: Sequence[str], labels: str) -> None:
     """
     if not any(words):
         missing = "is in a folder" if labels == FOLDERS else f"has a label in {labels}"
-        raise UserError(f"no image {missing}, such as {names[0]}; correct --labels.")
+        raise UserError(
+            f"no image {missing}, such as {names[0]}; correct --labels or --label-column."
+        )
 
 
 def with_words(
@@ -124,12 +161,14 @@ def numbered(words: Sequence[str], names: Sequence[str]) -> Int64[np.ndarray, " 
     return np.array([number.get(word, MISSING) for word in words], np.int64)
 
 
-def words_in(path: Path, name: str, images: Images, total: int, notes: Notes) -> list[str] | None:
-    """The labels of images in an array of a .npz; None if there are none that can be used.
+def words_in(
+    path: Path, name: str | None, images: Images, total: int, notes: Notes
+) -> list[str] | None:
+    """The labels of images in an array; None if there are none that can be used.
 
     Args:
-        path: of the .npz.
-        name: of the array.
+        path: of a .npz or .npy.
+        name: of the array in a .npz; None: it is a .npy.
         images: the images that can be used, with their places.
         total: number of all images.
         notes: get why labels cannot be used, or how many are missing.
@@ -137,26 +176,27 @@ def words_in(path: Path, name: str, images: Images, total: int, notes: Notes) ->
     Raises:
         UserError: the array is damaged, or there is not one label for each image.
     """
+    where = f"{path}: {name}" if name else str(path)
     try:
-        array = from_archive(path, name)
+        array = from_file(path) if name is None else from_archive(path, name)
         if array is None:
             return None
         words = words_of(array)
     except Unreadable as error:
         if "Python objects" not in str(error):  # damaged, as its images may be
-            raise UserError(f"{path}: its array {name} {error}.") from error
-        notes.add(f"{path}: {name}", f"{error}, so these labels are left out")
+            raise UserError(f"{path}: {f'its array {name} ' if name else ''}{error}.") from error
+        notes.add(where, f"{error}, so these labels are left out")
         return None
     if len(words) != total:
         raise UserError(
-            f"{path}: {name} are {array.dtype} of shape {array.shape}; give {total} labels, one "
-            "for each image."
+            f"{where}{' are' if name else ' has'} {array.dtype} of shape {array.shape}; give "
+            f"{total} labels, one for each image."
         )
     own = words if images.places is None else [words[i] for i in images.places.tolist()]
     missing = sum(not word for word in own)
     if missing:
         notes.add(
-            f"{path}: {name}",
+            where,
             f"has no label for {missing:,} of {len(own):,} images, which are left out of scores",
         )
     return own if missing < len(own) else None
@@ -170,6 +210,8 @@ def words_of(labels: np.ndarray) -> list[str]:
     """
     if labels.ndim == 0:
         labels = labels[None]
+    if not labels.size:
+        return [""] * len(labels)
     rows = labels.reshape(len(labels), -1)
     if rows.shape[1] == 1:
         return [word_of(label) for label in rows[:, 0].tolist()]

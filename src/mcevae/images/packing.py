@@ -138,7 +138,7 @@ def join(
         UserError: labels cannot be read, or no image has one.
     """
     digest = hashlib.blake2b(digest_size=16)
-    labels, label_of = source.settings.labels, None
+    labels, label_of = source.settings.labels or source.settings.label_column, None
     some: list[str] = []
     numbers: dict[str, int] = {}
     columns = [("file", pa.string()), *([("label", pa.int64())] if labels else [])]
@@ -159,7 +159,8 @@ def join(
             if labels:
                 some = some or names
                 if some and label_of is None:
-                    label_of = labeller(source.settings, some, source.reading.notes)
+                    own = source.own_labels()
+                    label_of = labeller(source.settings, some, source.reading.notes, own)
                 words = map(label_of, rows["file"]) if label_of else ()
                 rows["label"] = [
                     numbers.setdefault(word, len(numbers)) if word else MISSING for word in words

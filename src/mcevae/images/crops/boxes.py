@@ -4,6 +4,7 @@ from array import array
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
@@ -29,6 +30,7 @@ class Boxes:
         frame: number of the image in its file, from 0; -1: the file has one alone.
         x, y, width, height: of the box, in pixels, from the left and upper pixel of the image.
         label: number of the object in its label image; 0: there is none.
+        words: labels, where they are asked for.
         wrong: why a row cannot be used.
     """
 
@@ -40,6 +42,7 @@ class Boxes:
     width: MutableSequence[int] = field(default_factory=integers)
     height: MutableSequence[int] = field(default_factory=integers)
     label: MutableSequence[int] = field(default_factory=integers)
+    words: dict[int, str] = field(default_factory=dict)
     wrong: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -68,12 +71,13 @@ class Boxes:
         return as_text(f"{table.name}#{number - first}")
 
 
-def boxes_of(names: list[str], how: CuttingConfig) -> Boxes:
+def boxes_of(names: list[str], how: CuttingConfig, label: str | None = None) -> Boxes:
     """The boxes that `how.boxes` names.
 
     Args:
         names: of the source's files.
         how: with the path of a table, or of a folder of tables.
+        label: column of the labels; None: they are not asked for.
 
     Raises:
         UserError: there is no table of boxes, or it names no image of the source.
@@ -86,13 +90,15 @@ def boxes_of(names: list[str], how: CuttingConfig) -> Boxes:
     for table in tables:
         own = files.beside(table) if path.is_dir() or table.suffix.lower() == ".box" else None
         found.tables.append((table, len(found)))
-        for entry in entries_of(table, how):
+        for entry in entries_of(table, how, label):
             try:
                 place, frame = image_of(entry, files, alone(files) if own is None else own)
             except Unreadable as error:
                 found.add_wrong(str(error))
             else:
                 assert isinstance(entry, Entry)
+                if label is not None:
+                    found.words[len(found)] = intern(entry.word)
                 found.add(place, frame, entry.box)
     if len(found) == len(found.wrong):
         why = f"; {found.row(0)} {found.wrong[0]}" if found.wrong else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from mcevae.base.cutting import LARGEST_BOX
+from mcevae.images.label_tables import plain
 from mcevae.images.readers.frames import Unreadable
 
 FILES = (
@@ -43,11 +44,13 @@ class Entry(NamedTuple):
         file: name of the image; "": the table does not say.
         frame: number of the image in its file, from 0; -1: the table does not say.
         box: x and y of the left and upper pixel, width, height.
+        word: the label; "": there is none.
     """
 
     file: str
     frame: int
     box: tuple[int, int, int, int]
+    word: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ class Columns:
         sizes: of width and height, both the same if boxes are squares; of the other ends; None.
         ends: whether `sizes` are the other ends.
         side: of all boxes in pixels; None: as the table says.
+        word: of the labels; None: they are not asked for.
     """
 
     file: int | None
@@ -70,19 +74,25 @@ class Columns:
     sizes: tuple[int, int] | None
     ends: bool
     side: int | None
+    word: int | None = None
 
     @classmethod
     def of(
-        cls, names: Sequence[str], side: int | None, at: Literal["auto", "corner", "centre"]
+        cls,
+        names: Sequence[str],
+        side: int | None,
+        at: Literal["auto", "corner", "centre"],
+        label: str | None = None,
     ) -> "Columns":
         """Find the columns.
 
         Args:
             names: of all columns.
             side, at: as `box_size` and `box_at` in `CuttingConfig`.
+            label: name of the column of the labels; None: they are not asked for.
 
         Raises:
-            Unreadable: there is no place, or no size.
+            Unreadable: there is no place, no size, or no such column.
         """
         small = [name.strip().lower().lstrip("_") for name in names]
 
@@ -107,6 +117,12 @@ class Columns:
                 f"has no columns width and height, or size; give --box-size (columns: "
                 f"{', '.join(names)})"
             )
+        word = None if label is None else one((label.strip().lower().lstrip("_"),))
+        if label is not None and word is None:
+            raise Unreadable(
+                f"has no column {label}; its columns are {', '.join(names)}: choose with "
+                "--label-column"
+            )
         centred = at == "centre" or (
             at == "auto" and not to_ends and (places == centre or sizes is None)
         )
@@ -118,6 +134,7 @@ class Columns:
             sizes=sizes,
             ends=to_ends,
             side=side,
+            word=word,
         )
 
     def entry(self, cells: Sequence[str]) -> Entry:
@@ -135,6 +152,7 @@ class Columns:
             cells[self.file].strip() if self.file is not None and self.file < len(cells) else "",
             frame,
             self.box(x, y, width, height),
+            "" if self.word is None or self.word >= len(cells) else plain(cells[self.word]),
         )
 
     def box(self, x: float, y: float, width: float, height: float) -> tuple[int, int, int, int]:

@@ -14,6 +14,8 @@ from mcevae.images.particles.star import Table, rows_of, tables_of, unquoted
 from mcevae.images.readers.frames import PARTICLE, Unreadable
 
 IMAGE = "_rlnImageName"
+TOMOGRAM = "_rlnTomoName"
+"""In tables of subtomogram averaging, as RELION 4 and 5 write them."""
 MOST_NUMBER = 2**31 - 1
 """Numbers of images are kept as 32-bit integers."""
 ONLY = -1
@@ -95,8 +97,13 @@ def particle_table(path: Path) -> Table:
     """
     tables = tables_of(path)
     for table in tables:
-        if IMAGE in table.labels:
+        if IMAGE in table.labels and TOMOGRAM not in table.labels:
             return table
+    if any(TOMOGRAM in table.labels for table in tables):
+        raise UserError(
+            f"{path}: has particles of tomograms ({TOMOGRAM}), whose stacks hold the tilts of one "
+            "particle; give a STAR file of single particles, or the stacks themselves."
+        )
     seen = ", ".join(f"data_{table.name}" for table in tables) or "none"
     raise UserError(
         f"{path}: has no table with {IMAGE} (its tables: {seen}); give a STAR file of particles."

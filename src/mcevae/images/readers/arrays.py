@@ -12,7 +12,7 @@ import numpy as np
 
 from mcevae.images.readers.axes import axes_of, images_of
 from mcevae.images.readers.channels import held
-from mcevae.images.readers.frames import Channels, Found, Unreadable
+from mcevae.images.readers.frames import Channels, Found, Unreadable, check_file
 from mcevae.images.readers.reading import Reading
 from mcevae.images.readers.views import View
 
@@ -34,7 +34,7 @@ def numpy_array(path: Path, reading: Reading) -> Iterator[Found]:
         except Exception as error:  # damaged files raise many types
             raise Unreadable("is not a readable NumPy file of numbers") from error
     elif (stack := from_archive(path, "images")) is None and (stack := only_array(path)) is None:
-        raise Unreadable("has no array named images")
+        raise Unreadable(f"has no array named images; it has {', '.join(names_in(path)) or 'none'}")
     yield from views_of(stack, reading) if reading.views else of_stack(stack, reading)
 
 
@@ -44,9 +44,14 @@ def only_array(path: Path) -> np.ndarray | None:
     Raises:
         Unreadable: as for `from_archive`.
     """
+    names = names_in(path)
+    return from_archive(path, names[0]) if len(names) == 1 else None
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of the arrays of a .npz."""
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    return from_archive(path, names[0].removesuffix(".npy")) if len(names) == 1 else None
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def from_archive(path: Path, name: str) -> np.ndarray | None:
@@ -65,6 +70,24 @@ def from_archive(path: Path, name: str) -> np.ndarray | None:
         raise
     except Exception as error:  # damaged files raise many types
         raise Unreadable("is not a readable NumPy file of numbers") from error
+
+
+def from_file(path: Path) -> np.ndarray:
+    """The array of a .npy, in memory.
+
+    Raises:
+        Unreadable: it cannot be read, or holds Python objects.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            check_header(file, path.stat().st_size)
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
+    except Unreadable:
+        raise
+    except Exception as error:  # damaged files raise many types
+        raise Unreadable("is not a readable NumPy file") from error
 
 
 def check_header(file: BufferedIOBase, size: int) -> tuple[tuple[int, ...], np.dtype]:

@@ -10,6 +10,8 @@ from mcevae.images.readers.frames import MOST_BYTES, Unreadable, within_bounds
 from mcevae.images.readers.inside import needed
 from mcevae.images.readers.reading import Reading
 
+LARGE = 2**26
+"""Elements of more bytes than this are not read with the header."""
 DICOMS = (".dcm", ".dicom", ".ima")
 
 
@@ -19,7 +21,7 @@ def dicom(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     pixels = needed("pydicom.pixels", "a DICOM file", "medical")
     errors = needed("pydicom.errors", "a DICOM file", "medical")
     try:
-        about = pydicom.dcmread(path, stop_before_pixels=True)
+        about = pydicom.dcmread(path, stop_before_pixels=True, defer_size=LARGE)
     except errors.InvalidDicomError as error:
         raise Unreadable("is not a DICOM file, or a damaged one") from error
     if "Rows" not in about or "Columns" not in about:
@@ -31,6 +33,8 @@ def dicom(path: Path, reading: Reading) -> Iterator[np.ndarray]:
     try:
         for frame in pixels.iter_pixels(path):
             yield finished(frame, about, pixels)
+    except MemoryError as error:
+        raise Unreadable("has an element that claims more bytes than there are") from error
     except (RuntimeError, NotImplementedError) as error:
         packing = getattr(about.file_meta.TransferSyntaxUID, "name", "unknown")
         raise Unreadable(
@@ -53,11 +57,13 @@ def finished(frame: np.ndarray, about: Any, pixels: Any) -> np.ndarray:
     if kind == "MONOCHROME1":  # the smallest number is white
         stored = int(about.get("BitsStored", 8 * frame.dtype.itemsize))
         frame = ~frame if frame.dtype.kind == "i" else (2**stored - 1 - frame).astype(frame.dtype)
-    if "ModalityLUTSequence" in about or scale_of(about) != (1.0, 0.0):
+    if about.get("ModalityLUTSequence"):
         return pixels.apply_modality_lut(frame, about)
-    return frame
+    slope, intercept = scale_of(about)
+    return frame if (slope, intercept) == (1.0, 0.0) else frame * slope + intercept
 
 
 def scale_of(about: Any) -> tuple[float, float]:
     """Slope and intercept."""
-    return float(about.get("RescaleSlope", 1.0)), float(about.get("RescaleIntercept", 0.0))
+    slope, intercept = about.get("RescaleSlope"), about.get("RescaleIntercept")  # None: empty
+    return 1.0 if slope is None else float(slope), float(intercept or 0.0)

@@ -25,6 +25,12 @@ def hdf5(path: Path, reading: Reading) -> Iterator[Found]:
     with opened(path) as file:
         datasets = datasets_of(file)
         arrays = {name: lazy(dataset) for name, dataset in datasets.items()}
+        if all(dataset.dtype.kind not in "buifc" for dataset in datasets.values()) and datasets:
+            name, dataset = next(iter(datasets.items()))
+            raise Unreadable(
+                f"holds {dataset.dtype} values at {name}, which are not intensities; store images "
+                "as a dataset of numbers"
+            )
         for name in meant(arrays, reading):
             check_real(datasets[name])
             yield from images_in(arrays[name], reading)
@@ -46,7 +52,7 @@ def opened(path: Path) -> Any:
 
 
 def datasets_of(file: Any) -> dict[str, Any]:
-    """All datasets of numbers by their paths, in the order of their names; links are not followed.
+    """All datasets of numbers or records by their paths, ordered by name; links are not followed.
 
     Raises:
         Unreadable: there are too many.
@@ -55,7 +61,7 @@ def datasets_of(file: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def look(name: str, item: Any) -> bool | None:
-        if isinstance(item, h5py.Dataset) and item.shape and item.dtype.kind in "buifc":
+        if isinstance(item, h5py.Dataset) and item.shape and item.dtype.kind in "buifcV":
             found[f"/{name}"] = item
         return True if len(found) > MOST_DATASETS else None
 

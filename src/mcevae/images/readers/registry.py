@@ -16,6 +16,7 @@ from mcevae.images.readers.frames import Fault, Found, Frame, Unreadable, check_
 from mcevae.images.readers.hdf5 import HDF5S, hdf5
 from mcevae.images.readers.inside import parted
 from mcevae.images.readers.mat import mat
+from mcevae.images.readers.microscopes import MICROSCOPES, microscope
 from mcevae.images.readers.mrc import MRC, PACKED, mrc
 from mcevae.images.readers.pictures import PICTURES, picture
 from mcevae.images.readers.reading import Reading
@@ -35,6 +36,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(FITS, fits),
     **dict.fromkeys(DICOMS, dicom),
     ZARR: zarr_folder,
+    **dict.fromkeys(MICROSCOPES, microscope),
 }
 """What reads files of each ending."""
 

@@ -24,7 +24,7 @@ from mcevae.images.readers.channels import held
 from mcevae.images.readers.frames import Found, Unreadable, quietly, within_bounds
 from mcevae.images.readers.pillow import Source, as_array, opened
 from mcevae.images.readers.reading import Reading
-from mcevae.images.readers.tiff_pages import finished, modest, page_pixels, stored
+from mcevae.images.readers.tiff_pages import PALETTE, finished, modest, page_pixels, stored
 from mcevae.images.readers.tiff_windows import able, view_of
 from mcevae.images.readers.views import View
 
@@ -49,7 +49,10 @@ def tiff(file: Source, reading: Reading) -> Iterator[Found]:
     except TiffFileError as error:
         raise Unreadable("is not an image, or a damaged one") from error
     with handle:
-        if reading.axes is not None or any(getattr(handle, f"is_{kind}") for kind in TOLD):
+        told = [kind for kind in TOLD if getattr(handle, f"is_{kind}")]
+        if told == ["shaped"] and handle.pages[0].photometric == PALETTE:
+            told = []  # numbers of colours, which are no axis
+        if reading.axes is not None or told:
             yield from by_axes(handle, file, reading)
         else:
             yield from by_pages(handle, file, reading)

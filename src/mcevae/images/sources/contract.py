@@ -263,6 +263,16 @@ class Source(ABC):
         """
         return {}
 
+    def own_labels(self) -> dict[str, str] | None:
+        """Labels by the names of images, of the column of its own table that settings name.
+
+        An image that is there twice, with different labels, has none. None: no column is named.
+
+        Raises:
+            UserError: the table has no such column.
+        """
+        return None
+
     def with_features(self, loaded: ImageSet) -> ImageSet:
         """Add to images their rows of the features that the settings name, if any.
 

@@ -1,6 +1,6 @@
 """Crops from large images as a source: of a table of boxes, or of the objects of label images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -81,6 +81,15 @@ class CropSource(TabledSource):
             return seen_in(framed(self.crop_name(row), found, self.reading.of(name)), seen)
         except Unreadable as error:
             return Fault(self.row_name(row), str(error))
+
+    def words(self, column: str) -> Iterator[tuple[int, str]]:
+        """See `TabledSource.words`."""
+        names = [self.called(path) for path in self.paths]
+        yield from boxes_of(names, self.settings, column).words.items()
+
+    def named_as(self, row: int) -> str:
+        """See `TabledSource.named_as`."""
+        return self.crop_name(row)
 
     def row_name(self, row: int) -> str:
         """What names a crop: a row of the table of boxes."""

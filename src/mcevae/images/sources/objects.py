@@ -1,6 +1,6 @@
 """Objects of label images as a source: a crop for each, in which all else is background."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +117,17 @@ class ObjectSource(CropSource):
         own, _ = cut(View.of(labels), box)
         mask = own == boxes.label[row]
         return image, pixels, mask if seen is None else mask & seen
+
+    def words(self, column: str) -> Iterator[tuple[int, str]]:
+        """See `TabledSource.words`: there is no table.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"{self.settings.objects}: has label images, which have no --label-column {column}; "
+            "give a table with --labels."
+        )
 
     def columns(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
         """See `Source.columns`: the image, the box, and the number of the object."""

@@ -2,11 +2,13 @@
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
+from mcevae.images.particles.classes import words_in_cs, words_in_star
 from mcevae.images.particles.defocus import corrections_of
 from mcevae.images.particles.named import Particles, named_in_cs, names_in_star
 from mcevae.images.particles.stacks import Stacks
@@ -82,6 +84,21 @@ class ParticleSource(TabledSource):
             return True
         with path.open("rb") as file:
             return LISTED.search(file.read(LOOKED)) is not None
+
+    def words(self, column: str) -> Iterator[tuple[int, str]]:
+        """See `TabledSource.words`."""
+        ending = self.path.suffix.lower()
+        if ending == CS:
+            return words_in_cs(self.path, column)
+        if ending == STAR:
+            return words_in_star(self.path, column)
+        raise UserError(
+            f"{self.name}: has no columns, so there is no --label-column {column}; give --labels."
+        )
+
+    def named_as(self, row: int) -> str:
+        """See `TabledSource.named_as`."""
+        return self.particles.name(row)
 
     def files(self) -> list[Path]:
         """See `Source.files`: the table and its stacks."""

@@ -29,6 +29,29 @@ class TabledSource(FrameSource):
     def total(self, part: str = "all") -> int:
         """See `Source.total`."""
 
+    @abstractmethod
+    def words(self, column: str) -> Iterator[tuple[int, str]]:
+        """Numbers of images and their labels, of a column of the table that names them.
+
+        Raises:
+            UserError: there is no such column.
+        """
+
+    @abstractmethod
+    def named_as(self, row: int) -> str:
+        """The name of the image of a row."""
+
+    def own_labels(self) -> dict[str, str] | None:
+        """See `Source.own_labels`."""
+        column = self.settings.label_column
+        if self.settings.labels is not None or column is None:
+            return None
+        found: dict[str, str] = {}
+        for row, word in self.words(column):
+            name = self.named_as(row)
+            found[name] = word if found.get(name, word) == word else ""
+        return found
+
     def sample(self) -> Iterable[Frame | Fault]:
         """See `Source.sample`: about `SAMPLE` images."""
         count = self.total()
@@ -48,5 +71,6 @@ class TabledSource(FrameSource):
         """See `Source.load`."""
         images, faults = self.images(self.survey.recipe, track=track)
         total = len(images) + len(faults)
-        train = labelled(images, self.location, self.settings, self.reading.notes, total)
+        own = self.own_labels()
+        train = labelled(images, self.location, self.settings, self.reading.notes, total, own)
         return ImageSet(train=train, faults=(*faults, *self.passed))
