@@ -14,8 +14,9 @@ DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: .venv/ready  ## train on bundled digits, a few minutes, and write a report
 	$(BIN)/mcevae fit mnist-mini --group se2 --clusters 10 --epochs 40 --out $(DEMO)
 
-test: .venv/ready  ## all tests, in two processes; files of tests are not torn apart
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: .venv/ready  ## all tests, in two processes; files of tests are not torn apart (order: tests/conftest.py)
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -60,22 +60,34 @@ def source(result: dict[str, Any], name: str) -> str:
     )
 
 
+def whole_cells() -> dict[str, list[dict[str, Any]]]:
+    """Cells at the paper's own budget, by group and model; each has one cell a seed."""
+    known: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted((RESULTS / "full").glob("*.json")):
+        cell = json.loads(path.read_text("utf-8"))["cell"]
+        known.setdefault(f"{cell['group'].upper()}, {cell['model']}", []).append(cell)
+    return known
+
+
 def paper_model() -> str:
-    """The paper preset, unsupervised and supervised, side by side."""
-    runs = {mode: read(f"paper_{mode}") for mode in ("unsupervised", "supervised")}
-    rows = [
-        [
-            title,
-            *(f"{run['scores'][name]['value']:.4g}" for run in runs.values()),
-            runs["unsupervised"]["scores"][name]["unit"],
-        ]
+    """The paper's model at the paper's own budget, a column for each model and group."""
+    known = whole_cells()
+    cells = [cell for column in known.values() for cell in column]
+    units = {name: cells[0]["scores"].get(name, {}).get("unit", "px") for name in SCORES}
+    rows = [["seeds", *(str(len(column)) for column in known.values()), ""]]
+    rows += [
+        [title, *(spread(column, name) for column in known.values()), units[name]]
         for name, title in SCORES.items()
     ]
-    for key, title, unit in (("minutes", "training", "minutes"), ("best_epoch", "epoch", "")):
-        rows.append([title, *(f"{run[key]:g}" for run in runs.values()), unit])
-    text = f"{runs['unsupervised']['data']}. One seed, so no spread is given.\n\n"
-    text += table(["test images", *runs, "unit"], rows) + "\n"
-    return text + "\n".join(source(run, f"paper_{mode}") for mode, run in runs.items())
+    images = ", ".join(f"{count:,} {part}" for part, count in cells[0]["images"].items())
+    cpus = ", ".join(sorted({cell["machine"]["cpu"] for cell in cells}))
+    return (
+        f"MNIST, 60 epochs, one draw; {images} images; scored once on the test images. Mean over "
+        f"seeds, ± standard deviation. {cpus}, one core. [The verdict](reproduction.md).\n\n"
+        + table(["test images", *known, "unit"], rows)
+        + "\n`python benchmarks/full_budget.py --models MODEL --groups GROUP --seeds SEED` → "
+        "`benchmarks/results/full/`\n"
+    )
 
 
 POSES = {
@@ -310,7 +322,7 @@ def main() -> None:
     sections = {
         "The default preset": ("quality", quality),
         "The default preset with one piece turned off": ("ablation", ablation),
-        "The paper's model on SE(2)-MNIST": ("paper_unsupervised", paper_model),
+        "The paper's model at the paper's own budget": ("full/se2-mce-vae-0", paper_model),
         "A training step with 25 draws": ("draws", draws),
     }
     text = (

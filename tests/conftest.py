@@ -40,6 +40,22 @@ from mcevae.training.loop import fit  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
+LONGEST = (
+    *("training/test_devices", "runs/test_kills", "cli/test_channels", "runs/test_run"),
+    *("exporting/test_export", "models/test_targets", "cli/test_cli", "test_estimator"),
+    *("models/test_precision", "training/test_own_group", "training/test_loop"),
+    *("images/test_hostile", "models/test_paper_model", "images/test_packs", "test_examples"),
+    *("predicting/test_shards", "reproduce/test_reproduce", "images/test_masks"),
+    *("training/test_health", "test_hostile_runs", "training/test_mirror"),
+)
+"""Files of tests that take most of the time. They come first, so that no process ends alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the longest files to the front; within a file, and among the others, nothing moves."""
+    root = Path(__file__).parent
+    places = {root / f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def tiny(**changes: object) -> Config:

@@ -206,7 +206,9 @@ def write_run(folder: Path, config: Config) -> bool:
         config = planned(config, len(data.train))
         shape = data.train.images.shape
         torch.manual_seed(0)
-        model = build(config, shape, MOST_MADE).eval()
+        unsettled = config.model.mirror == "auto"  # only a stranger's checkpoint says so
+        whole = config.changed(model={"mirror": False}) if unsettled else config
+        model = build(whole, shape, MOST_MADE).eval()
         sizes = latent_sizes(model, shape)
     except UserError:
         return False

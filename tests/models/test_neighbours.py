@@ -12,7 +12,7 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
-from mcevae.models.neighbours.kept import LEAST, shares
+from mcevae.models.neighbours.kept import LEAST, directions, shares
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
 from mcevae.models.registry import build, spec_of
 from mcevae.runs.checkpoint import load, part, run_file
@@ -149,3 +149,17 @@ def test_what_it_cannot_compare_is_refused(tmp_path: Path) -> None:
         build(config, (1, 28, 28))
     with pytest.raises(UserError, match="quick needs a neighbour graph"):
         build(quick(grouping="kmeans"), (1, 28, 28))
+
+
+@pytest.mark.parametrize("rows", [3, 20, 60])
+def test_directions_are_those_of_the_covariance(rows: int) -> None:
+    """Also where there are fewer rows than numbers, or than directions that are asked for."""
+    differences = torch.randn(rows, 40, generator=torch.Generator().manual_seed(0))
+    differences *= torch.linspace(1, 3, 40)
+    found = directions(differences, 8)
+    value, vector = torch.linalg.eigh(differences.mT.double() @ differences.double() / rows)
+    some = min(rows, 8)
+    assert found.shape == (8, 40) and (found[some:] == 0).all()
+    assert (differences @ found[:some].mT).square().mean(0).allclose(torch.ones(some), atol=1e-4)
+    along = (found[:some].double() @ vector.flip(1)[:, :some]) * value.flip(0)[:some].sqrt()
+    assert along.abs().allclose(torch.eye(some).double(), atol=1e-3)

@@ -149,10 +149,10 @@ def test_a_run_trained_longer_keeps_its_clusters(
     tmp_path: Path, small_data: Splits, clusters: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
-    assert fit(taught(clusters=clusters), small_data, tmp_path / "run")
+    assert fit(taught(clusters=clusters, epochs=2), small_data, tmp_path / "run")
     monkeypatch.setattr(selftraining, "group_canonical", lambda *_, **__: pytest.fail("again"))
-    assert fit(taught(clusters=clusters, epochs=20), small_data, tmp_path / "run", resume=True)
-    assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 20
+    assert fit(taught(clusters=clusters, epochs=12), small_data, tmp_path / "run", resume=True)
+    assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 12
 
 
 @pytest.mark.parametrize(

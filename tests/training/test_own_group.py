@@ -141,7 +141,7 @@ def test_the_command_line_says_what_is_no_group(
     ("harm", "says"),
     [
         ({"matrix": [[0, 1, 0], [0, 0, 0], [0, 0, 9]]}, "the last row of the matrix of slant"),
-        ({"matrix": [[0, 0, 0], [0, 0, 0], [0, 0, 0]]}, "must be linearly independent"),
+        ({"matrix": [[0, 0, 0], [0, 0, 0], [0, 0, 0]]}, "largest entry of its matrix is 0"),
         ({"half_width": 1e9}, "half_width of slant is 1000000000.0; use 0.01 to 10"),
         ({"half_width": 10**400}, "OverflowError|int too large"),
         ({"coordinate": "<script>"}, "coordinate is '<script>'"),

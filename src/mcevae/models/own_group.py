@@ -39,8 +39,9 @@ TAKEN = ("rotation", "shift_x", "shift_y", "log_scale", "stretch", "shear", "pro
 """Coordinates of the named groups, and other columns of the tables."""
 MOST_GENERATORS = 6
 """The affine group has 6, and every other group lies in it."""
-MOST_MOTION = 5.0
-"""Largest half-width times matrix entry; beyond it, things leave their images completely."""
+LEAST_MOTION, MOST_MOTION = 1e-4, 5.0
+"""Limits of the half-width times the largest matrix entry. Below, nothing moves that could be seen,
+and numbers get too small to compute with; beyond, things leave their images completely."""
 MOST_BYTES = 2**16
 
 
@@ -75,9 +76,9 @@ class Generator:
         ensure(not any(last), f"the last row of the matrix of {own} is {last}; use zeros")
         largest = max(abs(entry) for row in self.matrix for entry in row) * self.half_width
         ensure(
-            largest <= MOST_MOTION,
-            f"half_width of {own} times an entry of its matrix is {largest:g}; "
-            f"use at most {MOST_MOTION:g}",
+            LEAST_MOTION <= largest <= MOST_MOTION,
+            f"half_width of {own} times the largest entry of its matrix is {largest:g}; "
+            f"use {LEAST_MOTION:g} to {MOST_MOTION:g}",
         )
 
     @classmethod

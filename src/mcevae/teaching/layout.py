@@ -14,7 +14,7 @@ from torch import Tensor
 
 LEAST = 10
 """If there are fewer points than this, their principal components are the map."""
-FITTED = 10_000
+FITTED = 5_000
 """Number of points that UMAP lays out. The other points are placed among them."""
 MAP_EPOCHS = 100
 """Passes of UMAP over the edges of a map. Its own number is 200 to 500; on 2,000 digits neighbours
@@ -135,7 +135,7 @@ def quiet_numba() -> Iterator[None]:
 def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:
     """Lay points out in a plane, each axis from 0 to 1; the same seed gives the same map.
 
-    UMAP lays out at most 10,000 points, evenly spaced in the list. Each other point goes to the
+    UMAP lays out at most 5,000 points, evenly spaced in the list. Each other point goes to the
     mean of its three nearest ones among these, weighted by inverse distance. If all points are the
     same, they are in the middle.
 

@@ -142,11 +142,18 @@ def directions(
 ) -> Float[Tensor, "count numbers"]:
     """The directions in which rows differ most, scaled so that each has variance 1 along them.
 
-    If there are fewer directions, the rest are 0.
+    If there are fewer directions, the rest are 0. They come from the smaller of the two matrices of
+    products: of numbers, or of rows, which have the same eigenvalues.
     """
-    covariance = differences.mT @ differences / len(differences)
-    value, vector = torch.linalg.eigh(covariance.double().cpu())
+    few = len(differences) < differences.shape[1]
+    rows = differences.double().cpu()
+    products = (rows @ rows.mT if few else rows.mT @ rows) / len(rows)
+    value, vector = torch.linalg.eigh(products)
     value, vector = value.flip(0)[:count], vector.flip(1)[:, :count]
+    if few:
+        vector = rows.mT @ vector
+        vector = vector / vector.norm(dim=0).clamp_min(1e-12)
     sign = vector.gather(0, vector.abs().argmax(0, keepdim=True)).sign()  # else it is arbitrary
     scale = torch.where(value > 1e-8, value.clamp_min(1e-8).rsqrt(), 0.0)
-    return (vector * sign * scale).mT.to(differences)
+    found = (vector * sign * scale).mT.to(differences)
+    return torch.nn.functional.pad(found, (0, 0, 0, count - len(found)))
