@@ -2,13 +2,13 @@
 
     python benchmarks/particles.py --folder FOLDER --particles 1000000
 
-Makes digits of 28 x 28 pixels as floats in a .npy, and the same in --stacks MRC stacks that a STAR
-file names in random order; trains a small model for seconds, so that reading counts as much as it
-can; predicts the .npy, the STAR file to a Parquet table, and the STAR file to a STAR file. Each is
-a process of its own with one thread, whose memory (resident set less what it shares with files) is
-looked at twice a second. Rates are of processor seconds, since other programs on the machine do not
-count there, with the start of the program. What is finished in FOLDER is not made again. Writes
-results/particles.json.
+Makes digits of 20 x 20 pixels (MNIST without its border) as floats in a .npy, and the same in
+--stacks MRC stacks that a STAR file names in random order; trains a small model for seconds, so
+that reading counts as much as it can; predicts the .npy, the STAR file to a Parquet table, and the
+STAR file to a STAR file. Each is a process of its own with one thread, whose memory (resident set
+less what it shares with files) is looked at twice a second. Rates are of processor seconds, since
+other programs on the machine do not count there, with the start of the program. What is finished in
+FOLDER is not made again. Writes results/particles.json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from large import watched
 
 from mcevae.images.loading import load
 
-DISTINCT, SIDE = 10_000, 28
+DISTINCT, SIDE = 10_000, 20
 FIT = """--normalise image --limit 400 --epochs 4 --batch-size 50 --clusters 3 --rotations 24
 --variation 4 --hidden 32 --templates 8 --subset 300"""
 """A model that is trained in seconds."""
@@ -37,7 +37,7 @@ def make(folder: Path, count: int, stacks: int) -> None:
     """The .npy, its stacks, the STAR file, and a few images to train on."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    digits = load("mnist-mini").train.pixels[:DISTINCT, 0].numpy().astype(np.float32)
+    digits = load("mnist-mini").train.pixels[:DISTINCT, 0, 4:-4, 4:-4].numpy().astype(np.float32)
     np.save(folder / "few.npy", digits[:1000])
     array = np.lib.format.open_memmap(folder / "half.npy", "w+", np.float32, (count, SIDE, SIDE))
     places = np.empty(count, np.int64)
