@@ -15,7 +15,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import as_recorded, planned
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 from tests.training.ranks_worker import few, small, steady
 
 HALF = [torch.bfloat16, torch.float16]
