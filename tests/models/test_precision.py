@@ -66,7 +66,7 @@ def test_every_preset_steps_in_half_precision(tmp_path: Path, preset: str, dtype
     """As on CUDA: autocast and, for float16, a loss whose scale is halved until gradients are
     finite. They point where those of float32 do, and the weights move.
     """
-    trainer = Trainer(small(preset, 50), few(), tmp_path)
+    trainer = Trainer(small(preset, 20), few(), tmp_path)
     trainer.teach()
     batch, optimizer = next(iter(trainer.loader)), trainer.optimizer.optimizer
     scaler = GradScaler("cpu", enabled=dtype == torch.float16)
