@@ -112,6 +112,9 @@ def test_an_array_has_a_label_for_each_image(stack: Path) -> None:
     np.save(stack / "kinds.npy", np.zeros((6, 0)))
     with pytest.raises(UserError, match="no image has a label in"):
         words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))
+    np.save(stack / "kinds.npy", np.zeros((2**40, 0)))  # a list of that many would fill the memory
+    with pytest.raises(UserError, match="give 6 labels"):
+        words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))
     np.save(stack / "kinds.npy", np.array([{}] * 6), allow_pickle=True)
     with pytest.raises(UserError, match="no image has a label in"):
         words(stack / "some.mrcs", labels=str(stack / "kinds.npy"))

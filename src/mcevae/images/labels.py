@@ -181,17 +181,17 @@ def words_in(
         array = from_file(path) if name is None else from_archive(path, name)
         if array is None:
             return None
-        words = words_of(array)
     except Unreadable as error:
         if "Python objects" not in str(error):  # damaged, as its images may be
             raise UserError(f"{path}: {f'its array {name} ' if name else ''}{error}.") from error
         notes.add(where, f"{error}, so these labels are left out")
         return None
-    if len(words) != total:
+    if (len(array) if array.ndim else 1) != total:  # which an array without numbers may claim
         raise UserError(
             f"{where}{' are' if name else ' has'} {array.dtype} of shape {array.shape}; give "
             f"{total} labels, one for each image."
         )
+    words = words_of(array)
     own = words if images.places is None else [words[i] for i in images.places.tolist()]
     missing = sum(not word for word in own)
     if missing:
