@@ -31,10 +31,9 @@ def select(
     Without --out and without a decision it only counts what is chosen. Junk is left out unless
     --junk says otherwise.
 
-    Examples:
+    Example: mcevae select runs/first --keep anchor 3 --out good.txt
 
-    mcevae select runs/first --keep anchor 3 --out good.txt
-      The files of two groups as a list. `mcevae fit good.txt` takes it.
+    That writes the files of two groups as a list, which `mcevae fit good.txt` takes. More:
 
     mcevae select runs/first --confidence 0.9 1 --outlier 0 0.95 --out sure.parquet
       A table of the images that are sure and are no outliers.
