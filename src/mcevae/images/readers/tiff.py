@@ -50,7 +50,7 @@ def tiff(file: Source, reading: Reading) -> Iterator[Found]:
         raise Unreadable("is not an image, or a damaged one") from error
     with handle:
         told = [kind for kind in TOLD if getattr(handle, f"is_{kind}")]
-        if told == ["shaped"] and handle.pages[0].photometric == PALETTE:
+        if told == ["shaped"] and handle.pages.first.photometric == PALETTE:
             told = []  # numbers of colours, which are no axis
         if reading.axes is not None or told:
             yield from by_axes(handle, file, reading)
