@@ -49,13 +49,14 @@ def advice(trust: Trust, names: Sequence[str]) -> list[Advice]:
     """
     if trust.run >= FIRM and min(filled(trust), default=1.0) >= FAIR:
         return []
-    found = about_all(trust) if trust.run < FIRM else []
+    about_run = about_all(trust) if trust.run < FIRM else []
     weak = [k for k in np.argsort(trust.clusters).tolist() if trust.sizes[k]]
     weak = [k for k in weak if trust.clusters[k] < FIRM]
-    found += split_clusters(trust, names, weak)
+    found = about_run + split_clusters(trust, names, weak)
     found += joined_clusters(trust, names, weak)
     named = {one.cluster for one in found}
-    for k in [k for k in weak if k not in named and trust.clusters[k] < FAIR][:EACH]:
+    unexplained = [k for k in weak if k not in named and trust.clusters[k] < FAIR]
+    for k in [] if about_run else unexplained[:EACH]:
         found.append(
             Advice(
                 f"{names[k]} is doubtful: only about {trust.clusters[k]:.0%} of its images are "
