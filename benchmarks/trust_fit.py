@@ -10,7 +10,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from mcevae.runs.trust.trust import shift_to
-from mcevae.runs.trust.weights import NAMES
+from mcevae.runs.trust.weights import CAP, SLOPES
 
 ASSET = Path(__file__).parents[1] / "src" / "mcevae" / "assets" / "trust.json"
 RIDGE = 2.0
@@ -45,23 +45,22 @@ Weights = dict[str, Any]
 
 
 def table(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
-    """Cues of all clusters with test images, (clusters, cues), and the run of each, (clusters,)."""
-    cues, which = [], []
-    for i, run in enumerate(runs.values()):
-        own = np.array([run["cues"][name] for name in NAMES]).T
+    """Of all clusters with test images: the cues in `SLOPES`, (clusters, cues), and the factor."""
+    cues, factor = [], []
+    for run in runs.values():
         kept = np.array(run["test"]) > 0
-        cues.append(own[kept])
-        which.append(np.full(kept.sum(), i))
-    return np.concatenate(cues), np.concatenate(which)
+        cues.append(np.array([run["cues"][name] for name in SLOPES]).T[kept])
+        factor.append(np.array(run["cues"][CAP])[kept])
+    return np.concatenate(cues), np.concatenate(factor)
 
 
 def fitted(runs: Runs) -> dict[str, Weights]:
-    """Weights of both logistic regressions; every run counts alike.
+    """Weights of both regressions; every run counts alike.
 
     Args:
         runs: as results/trust.json has them.
     """
-    cues, _ = table(runs)
+    cues, factor = table(runs)
     middle = cues.mean(0)
     x = (cues - middle) / SPREAD
     found = {}
@@ -73,17 +72,21 @@ def fitted(runs: Runs) -> dict[str, Weights]:
             share.append(np.array(run[target])[kept] / test[kept])
             weight.append(test[kept] / test.sum() * 10)
         y, w = np.concatenate(share), np.concatenate(weight)
-        slope, offset = regressed(x, y, w)
+        slope, offset = regressed(x, y, w, factor)
         slope = slope / SPREAD
         found[target] = {
-            "slope": {name: round(float(v), 4) for name, v in zip(NAMES, slope, strict=True)},
+            "slope": {name: round(float(v), 4) for name, v in zip(SLOPES, slope, strict=True)},
             "offset": round(float(offset - slope @ middle), 4),
         }
     return found
 
 
-def regressed(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
-    """Slopes and offset of a logistic regression with a ridge, in which no cue misleads.
+def regressed(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, factor: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Slopes and offset of a regression with a ridge, in which no cue misleads.
+
+    The share is the factor times a logistic function of the cues, of largest likelihood.
 
     A cue that speaks against clusters cannot raise trust, nor one for them lower it. With few kinds
     of runs, a slope of the wrong sign would be chance.
@@ -92,29 +95,32 @@ def regressed(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndar
         x: (clusters, cues), about 0.
         y: (clusters,) share.
         weight: (clusters,).
+        factor: (clusters,) above 0, at most 1.
     """
-    expected = np.array([EXPECTED[name] for name in NAMES]) * SPREAD
+    expected = np.array([EXPECTED[name] for name in SLOPES]) * SPREAD
     sign = np.sign(expected)
     usual = np.abs(expected)
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-        z = x @ (sign * values[:-1]) + values[-1]
-        missed = weight * (expit(z) - y)
+        logistic = expit(x @ (sign * values[:-1]) + values[-1])
+        p = np.clip(factor * logistic, 1e-6, 1 - 1e-6)
         away = values[:-1] - usual
-        value = (weight * (np.logaddexp(0, z) - y * z)).sum() + (away**2).sum() * RIDGE / 2
+        cost = -weight * (y * np.log(p) + (1 - y) * np.log(1 - p))
+        value = cost.sum() + (away**2).sum() * RIDGE / 2
+        missed = weight * (p - y) / (1 - p) * (1 - logistic)  # by the logit
         slope = sign * (missed @ x) + RIDGE * away
         return float(value), np.append(slope, missed.sum())
 
-    bounds = [(0, None)] * len(NAMES) + [(None, None)]
-    found = minimize(loss, np.zeros(len(NAMES) + 1), jac=True, bounds=bounds, method="L-BFGS-B")
+    start, bounds = np.zeros(len(SLOPES) + 1), [(0, None)] * len(SLOPES) + [(None, None)]
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B")
     return sign * found.x[:-1], float(found.x[-1])
 
 
 def estimate(run: dict[str, Any], weights: Weights) -> np.ndarray:
     """The share that weights estimate for each cluster of a run."""
-    cues = np.array([run["cues"][name] for name in NAMES]).T
-    slope = np.array([weights["slope"][name] for name in NAMES])
-    return expit(cues @ slope + weights["offset"])
+    cues = np.array([run["cues"][name] for name in SLOPES]).T
+    slope = np.array([weights["slope"][name] for name in SLOPES])
+    return np.array(run["cues"][CAP]) * expit(cues @ slope + weights["offset"])
 
 
 def left_out(runs: Runs) -> dict[str, tuple[float, np.ndarray]]:

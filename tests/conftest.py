@@ -6,7 +6,6 @@ import tests.typecheck  # noqa: F401  the hook finds it by name
 
 install_import_hook("mcevae", "tests.typecheck.checked")
 
-import dataclasses  # noqa: E402
 import shutil  # noqa: E402
 import socket  # noqa: E402
 import threading  # noqa: E402
@@ -21,7 +20,6 @@ from fastapi.testclient import TestClient  # noqa: E402
 from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
 from mcevae.images.splits import Splits  # noqa: E402
-from mcevae.models.config import PART_TYPES, PRESETS, Config  # noqa: E402  # noqa: E402
 from mcevae.models.paper import PaperModel  # noqa: E402
 from mcevae.models.registry import build  # noqa: E402
 from mcevae.pages.explorer import Explorer  # noqa: E402
@@ -37,6 +35,7 @@ from mcevae.runs.data import prepare_for  # noqa: E402
 from mcevae.runs.run import TrainedRun  # noqa: E402
 from mcevae.runs.scores import Score  # noqa: E402
 from mcevae.training.loop import fit  # noqa: E402
+from tests.sizes import tiny  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
@@ -56,40 +55,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     places = {root / f"{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
-
-
-def tiny(**changes: object) -> Config:
-    """Settings that train in a second; `changes` name fields of any part of the settings."""
-    sizes = {"filters": (4, 8, 8, 8), "hidden": 32, "pose_hidden": 16, "decoder_hidden": 32}
-    config = PRESETS["paper"]().changed(
-        data={"source": "mnist-mini", "limit": 400},
-        model={"clusters": 4, **sizes},
-        train={"epochs": 2, "batch_size": 50, "lr": 3e-3},
-    )
-    return changed(config, changes)
-
-
-def taught(**changes: object) -> Config:
-    """Settings of the default preset that train in seconds; `changes` as for `tiny`."""
-    start = {"templates": 8, "subset": 300, "neighbours": 8, "restarts": 2, "redraws": 2}
-    config = Config().changed(
-        data={"source": "mnist-mini", "limit": 400},
-        model={"clusters": 3, "rotations": 24, "variation": 4, "hidden": 32},
-        start=start,
-        train={"epochs": 4, "batch_size": 50},
-    )
-    return changed(config, changes)
-
-
-def changed(config: Config, changes: dict[str, object]) -> Config:
-    """The settings with some fields changed, whichever part they are in."""
-    parts = {}
-    for name in PART_TYPES:
-        part = getattr(config, name)
-        own = {f.name for f in dataclasses.fields(part)} & set(changes)
-        parts[name] = dataclasses.replace(part, **{key: changes.pop(key) for key in own})
-    assert not changes, changes
-    return dataclasses.replace(config, **parts)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Use a trained run from Python: `open_run` opens it as a `Run`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from mcevae.base.choosing import Choice
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.images.features import Features
@@ -15,8 +17,10 @@ from mcevae.images.readers.reading import Reading
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
 from mcevae.predicting.averages import Average
+from mcevae.predicting.deciding import Decision, decide
 from mcevae.predicting.engines import Made, Order, make_here
 from mcevae.predicting.kept_sums import averages_for
+from mcevae.predicting.selecting import Files, Selected, Selector
 from mcevae.runs.answers import Answers, Pictures, frames_in, pixels_by
 from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
@@ -181,6 +185,45 @@ class Run(TrainedRun):
             cutting=cutting or CuttingConfig(),
         )
         return make_here(order, run=self)
+
+    def select(
+        self,
+        choice: Choice | None = None,
+        out: str | Path | None = None,
+        *,
+        files: Files = "copies",
+    ) -> Selected:
+        """Choose images of the run, as `mcevae select` does, and write them if asked.
+
+        Args:
+            choice: which images. None: all but junk.
+            out: as for `mcevae select`; a file that is there is replaced. None: write nothing.
+            files: copies or links, in folders.
+
+        Raises:
+            UserError: the run does not know a group, a selection or a column, or the images are
+                missing or cannot be written in this form.
+        """
+        path = None if out is None else Path(out)
+        selector = Selector(self, path)
+        chosen = selector.select(choice or Choice())
+        if path is not None:
+            selector.write(chosen, path, files)
+        return chosen
+
+    def decide(self, images: Sequence[str], decision: Decision) -> None:
+        """Say of images that they are junk, belong to another group, have a tag, and so on.
+
+        It is kept in groups.json of the run, and holds for all later tables and reports.
+
+        Args:
+            images: their names in the run's source, such as `names` of what `select` returns.
+            decision: what is said of them.
+
+        Raises:
+            UserError: there is no such group, or a name is not allowed.
+        """
+        decide(self, images, decision)
 
     def averages(self, source: str | Path | None = None, part: str = "all") -> list[Average]:
         """Average the images of each group at full resolution, each moved back by its pose.

@@ -36,7 +36,7 @@ from mcevae.runs.confidence import Calibration
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from tests.cli.test_cli import fails, fit_arguments
-from tests.conftest import tiny
+from tests.sizes import tiny
 from tests.training.test_loop import interrupt_at
 
 ANY = Calibration(temperature=1.0, misfits=tuple(float(i) for i in range(101)), n=100)

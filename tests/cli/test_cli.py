@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from mcevae.models.config import Config
 from mcevae.runs.checkpoint import run_file
 from mcevae.runs.data import prepare_for
 from mcevae.training.trainer import Trainer
+from tests.exporting.stand_in import with_empty_graphs
 
 TINY = (
     "--filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32 "
@@ -96,8 +98,7 @@ def test_predict_writes_one_row_per_image(run: Path, tmp_path: Path) -> None:
 
 
 def test_resume_trains_longer(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    main(fit_arguments(out))
+    out = shutil.copytree(run, tmp_path / "run")
     main(["resume", str(out), "--epochs", "3"])
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 6
 
@@ -174,8 +175,7 @@ def test_a_changed_source_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_an_interrupted_resume_keeps_its_goal(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "run"
-    main(fit_arguments(out, "--epochs", "1"))
+    out = shutil.copytree(run, tmp_path / "run")
     original = Trainer.terms
 
     def terms(self: Trainer, batch: Any) -> Any:
@@ -330,8 +330,13 @@ def test_the_command_serves_until_it_is_stopped(run: Path) -> None:
 
 @pytest.mark.parametrize("to", ["onnx", "embedding-atlas", "tensorboard", "fiftyone"])
 def test_runs_are_exported(
-    to: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    to: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with_empty_graphs(monkeypatch)  # test_channels.py has true ones from the command line
     main(["export", str(run), "--to", to, "--out", str(tmp_path / to)])
     assert str(tmp_path / to) in capsys.readouterr().out.replace("\n", "")
     assert any((tmp_path / to).iterdir())

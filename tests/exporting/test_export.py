@@ -37,6 +37,7 @@ from mcevae.runs.checkpoint import load_model
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import embed
 from mcevae.runs.run import TrainedRun
+from tests.exporting.stand_in import with_empty_graphs, with_graphs_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_without_torch.py"
 WITHOUT_TORCH = """
@@ -209,8 +210,13 @@ def test_the_example_takes_other_things_out_as_predict_does(
 
 
 def test_a_graph_that_differs_is_refused(
-    trained: Path, small_data: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path,
+    trained: Path,
+    small_data: Splits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with_graphs_of(exported, monkeypatch)
     monkeypatch.setattr(graphs, "TOLERANCE", 0.0)
     run = TrainedRun.open(trained)
     with pytest.raises(UserError, match="differs from torch"):
@@ -349,6 +355,7 @@ def test_an_export_goes_into_the_folder_one_stands_in(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if to == "onnx":
+        with_empty_graphs(monkeypatch)
         write_graphs(TrainedRun.open(trained), small_data.validation.images.pixels, Path())
     else:
         write_for(to, gallery, Collections.plain(gallery.clusters), Path())

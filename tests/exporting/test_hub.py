@@ -21,7 +21,7 @@ from mcevae.runs.checkpoint import load_model
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.infer import embed
 from mcevae.training.loop import fit
-from tests.conftest import taught
+from tests.sizes import taught
 from tests.test_estimator import TINY, tiny
 
 

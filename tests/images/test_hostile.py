@@ -46,9 +46,10 @@ from mcevae.runs.scores import Score, read_scores, write_scores
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from tests import hostile
-from tests.conftest import served, taught, tiny
+from tests.conftest import served
 from tests.images.reading import read
 from tests.mutations import mutated
+from tests.sizes import taught, tiny
 
 
 @pytest.fixture(scope="module")

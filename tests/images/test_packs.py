@@ -29,8 +29,8 @@ from mcevae.models.default import selftraining
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.data import prepare_for, settle
 from mcevae.training.loop import fit
-from tests.conftest import taught, tiny
 from tests.images.reading import read
+from tests.sizes import taught, tiny
 from tests.training.test_loop import interrupt_at, losses
 
 COUNT = 440

@@ -15,7 +15,7 @@ from mcevae.models.default.objective import HypothesisObjective, hypothesis_kl
 from mcevae.models.default.targets import UNKNOWN
 from mcevae.models.registry import build
 from mcevae.teaching.templates import start_poses
-from tests.conftest import taught
+from tests.sizes import taught
 
 
 def small(shape: tuple[int, int, int] = (1, 28, 28), **changes: object) -> DefaultModel:

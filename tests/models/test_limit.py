@@ -13,7 +13,7 @@ from mcevae.models.registry import build
 from mcevae.runs.checkpoint import filled
 from mcevae.runs.infer import embed
 from mcevae.training.loop import fit
-from tests.conftest import tiny
+from tests.sizes import tiny
 
 
 @pytest.mark.parametrize(

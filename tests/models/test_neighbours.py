@@ -21,8 +21,8 @@ from mcevae.runs.metrics import evaluate, matched_accuracy
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
-from tests.conftest import changed
 from tests.own_group import slant
+from tests.sizes import changed
 
 
 def quick(**changes: object) -> Config:

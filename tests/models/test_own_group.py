@@ -16,8 +16,8 @@ from mcevae.models.config import PRESETS, Config, ModelConfig
 from mcevae.models.default.objective import HypothesisObjective, in_pixels
 from mcevae.models.own_group import OwnGroup, chosen, group_of
 from mcevae.models.registry import build
-from tests.conftest import taught, tiny
 from tests.own_group import SLANT, slant
+from tests.sizes import taught, tiny
 
 TABLE = SLANT[SLANT.index("[[") :]
 SHEAR_Y = """

@@ -15,7 +15,7 @@ from mcevae.models.registry import build
 from mcevae.runs.data import prepare_for
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
-from tests.conftest import tiny
+from tests.sizes import tiny
 
 SHAPES = [(1, 16, 16), (1, 28, 28), (3, 20, 41), (3, 64, 48), (1, 256, 256)]
 

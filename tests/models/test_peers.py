@@ -23,7 +23,7 @@ from mcevae.runs.metrics import evaluate
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.trainer import Trainer
-from tests.conftest import changed
+from tests.sizes import changed
 
 PEERS = tuple(entry.kind for entry in ENTRIES if entry.place.startswith("peers."))
 ALL = pytest.mark.parametrize("kind", PEERS)

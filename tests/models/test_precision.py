@@ -15,7 +15,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import as_recorded, planned
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 from tests.training.ranks_worker import few, small, steady
 
 HALF = [torch.bfloat16, torch.float16]
@@ -66,7 +66,7 @@ def test_every_preset_steps_in_half_precision(tmp_path: Path, preset: str, dtype
     """As on CUDA: autocast and, for float16, a loss whose scale is halved until gradients are
     finite. They point where those of float32 do, and the weights move.
     """
-    trainer = Trainer(small(preset, 50), few(), tmp_path)
+    trainer = Trainer(small(preset, 20), few(), tmp_path)
     trainer.teach()
     batch, optimizer = next(iter(trainer.loader)), trainer.optimizer.optimizer
     scaler = GradScaler("cpu", enabled=dtype == torch.float16)

@@ -12,8 +12,8 @@ from mcevae.models.default.simulated import Simulated
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
-from tests.conftest import taught
 from tests.models.test_targets import teacher
+from tests.sizes import taught
 
 
 def noisy(part: Posed) -> Posed:

@@ -27,7 +27,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught
+from tests.sizes import taught
 from tests.training.test_loop import interrupt_at, losses
 
 

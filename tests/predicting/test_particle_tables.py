@@ -22,7 +22,7 @@ from mcevae.predicting.predictor import Predictor
 from mcevae.predicting.relion import alignments
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
-from tests.conftest import tiny
+from tests.sizes import tiny
 
 ANY = Calibration(temperature=1.0, misfits=tuple(float(i) for i in range(101)), n=100)
 ENLARGED = 2

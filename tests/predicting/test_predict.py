@@ -26,7 +26,7 @@ from mcevae.runs import confidence
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration, calibrate, flattened, misfit
 from mcevae.runs.infer import embed
-from tests.conftest import tiny
+from tests.sizes import tiny
 
 ANY = Calibration(temperature=1.0, misfits=tuple(float(i) for i in range(101)), n=100)
 

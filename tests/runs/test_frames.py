@@ -27,7 +27,7 @@ from mcevae.runs.infer import embed
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.upright import Upright
 from mcevae.training.loop import fit
-from tests.conftest import taught
+from tests.sizes import taught
 
 PLAIN = Collections.plain(3)
 CLUSTER = torch.arange(60) % 3

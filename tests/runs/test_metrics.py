@@ -16,7 +16,7 @@ from mcevae.runs.infer import Embedding, embed
 from mcevae.runs.metrics import clustering, coverage, evaluate, invariance, matched_accuracy, repose
 from mcevae.runs.pose_scores import circular, frame, frames, poses
 from mcevae.runs.scores import Score
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 
 SUPPORT = (math.pi / 2, 0.25, 0.25)
 

@@ -26,7 +26,8 @@ from mcevae.runs.checkpoint import filled, load_model, run_file
 from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
 from tests.cli.test_cli import TINY
-from tests.conftest import tiny
+from tests.exporting.stand_in import with_empty_graphs
+from tests.sizes import tiny
 
 DIGITS = load("mnist-mini").train.pixels[:60, 0].numpy()
 
@@ -182,9 +183,10 @@ def test_collections_are_those_that_people_have_made_by_now(explorer: Any) -> No
     assert len(run.collections.entries) == 3
 
 
-def test_a_report_from_python_is_that_of_the_command_line(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    main(["fit", "digits", "--out", str(folder), "--preset", "paper", *TINY.split()])
+def test_a_report_from_python_is_that_of_the_command_line(
+    short: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(short[0], tmp_path / "run")
     names = ("metrics.json", "calibration.json", "report.html")
     before = {name: (folder / name).read_bytes() for name in names}
     for name in names:
@@ -260,9 +262,8 @@ def test_a_calibration_is_that_of_its_checkpoint(longer: Path, tmp_path: Path) -
         open_run(run, checkpoint="first")
 
 
-@pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The checkpoints that are read."""
+    """The checkpoints that are read from now on."""
     seen: list[Path] = []
     original = checkpoint.load
 
@@ -272,6 +273,22 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(checkpoint, "load", load)
     return seen
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A run of digits of one epoch, and the checkpoints that `fit` has read."""
+    run = tmp_path_factory.mktemp("short") / "run"
+    flags = [*TINY.split(), "--preset", "paper", "--epochs", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        seen = loads(patch)
+        main(["fit", "digits", "--out", str(run), *flags])
+    return run, seen
+
+
+def test_fit_reads_its_checkpoint_once(short: tuple[Path, list[Path]]) -> None:
+    run, seen = short
+    assert seen == [run_file(run, "best")]
 
 
 @pytest.mark.parametrize(
@@ -287,15 +304,17 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     ids=" ".join,
 )
 def test_a_command_reads_the_checkpoint_once(
-    tmp_path: Path, loads: list[Path], monkeypatch: pytest.MonkeyPatch, command: list[str]
+    tmp_path: Path,
+    short: tuple[Path, list[Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    main(["fit", "digits", "--out", "run", "--preset", "paper", *TINY.split(), "--epochs", "1"])
-    best = run_file(Path("run"), "best")
-    assert loads == [best]  # the end of `fit` too
-    loads.clear()
+    shutil.copytree(short[0], "run")
+    with_empty_graphs(monkeypatch)
+    seen = loads(monkeypatch)
     main([command[0], "run", *command[1:]])
-    assert loads == [best]
+    assert seen == [run_file(Path("run"), "best")]
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

@@ -20,7 +20,7 @@ from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.frames import Frames
 from mcevae.runs.symmetry import Symmetry, measure
-from tests.conftest import taught
+from tests.sizes import taught
 
 ORDERS = torch.tensor([1, 2, 3, 4, 5, 6])
 KNOWN = Symmetry(order=tuple(ORDERS.tolist()), consistency=(0.9, 0.8, None, 0.7, 0.6, 0.5))

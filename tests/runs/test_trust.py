@@ -9,10 +9,11 @@ import torch
 
 from mcevae.runs.confidence import LEVELS, Calibration
 from mcevae.runs.trust.advice import advice, in_words
-from mcevae.runs.trust.cues import by_averages, by_border
+from mcevae.runs.trust.communities import communities, effective_number, enough_of
+from mcevae.runs.trust.cues import Cues, by_averages, by_border
 from mcevae.runs.trust.links import halved, links
 from mcevae.runs.trust.trust import LIMIT, Trust, shift_to, word
-from mcevae.runs.trust.weights import NAMES, weights
+from mcevae.runs.trust.weights import CAP, NAMES, SLOPES, weights
 
 GOOD = {
     "neighbours": 0.98,
@@ -23,6 +24,7 @@ GOOD = {
     "sure": 0.98,
     "average": 0.98,
     "explained": 0.8,
+    "enough": 0.98,
     "noise": 0.02,
     "border": 0.02,
     "beyond": 0.0,
@@ -107,7 +109,7 @@ def test_averages_tell_right_clusters_from_random_ones_also_in_noise() -> None:
 def test_trust_rises_with_each_cue_that_speaks_for_clusters() -> None:
     for name in ("with_like", "pure"):
         fitted = weights(name)
-        assert set(NAMES) == set(GOOD) and len(fitted.slope) == len(NAMES)
+        assert set(NAMES) == set(GOOD) and len(fitted.slope) == len(SLOPES)
 
 
 def test_a_firm_run_gets_no_advice() -> None:
@@ -173,3 +175,42 @@ def test_trust_is_kept_and_damage_is_refused() -> None:
         Trust.from_dict(asdict(known) | {"pure": [0.5]})
     with pytest.raises(ValueError, match="other cluster"):
         Trust.from_dict(asdict(known) | {"other": [0, 1, 7]})
+
+
+def test_communities_are_the_blobs_and_say_that_clusters_are_too_few() -> None:
+    sizes = [80, 60, 100, 70]
+    edges, kind = blobs(sizes, between=1), np.repeat(np.arange(4), sizes)
+    found = communities(edges)
+    assert len(np.unique(found)) == 4
+    assert all(len(np.unique(found[kind == k])) == 1 for k in range(4))
+    assert (communities(edges) == found).all()  # no chance is left
+    assert enough_of(edges, kind) == pytest.approx(1)
+    assert 0.45 < enough_of(edges, kind // 2) < 0.55  # two kinds in each cluster
+    assert effective_number(np.array([0, 0, 1, 1, 3, 3])) == pytest.approx(3)
+
+
+def test_too_few_clusters_are_named_with_a_number_that_would_do() -> None:
+    bad = GOOD | {"enough": 0.25}
+    said = [one.text for one in advice(trusted([bad, bad, bad], each=0.6), ["a", "b", "c"])]
+    assert any("about 12 groups, but you have 3" in one and "--clusters 12" in one for one in said)
+    said = [one.text for one in advice(trusted([GOOD] * 3, each=0.6), ["a", "b", "c"])]
+    assert not any("groups, but you have" in one for one in said)
+
+
+def test_trust_is_at_most_the_share_of_kinds_that_have_a_cluster() -> None:
+    def cues(enough: float) -> Cues:
+        return Cues(**{name: np.array([GOOD[name]]) for name in NAMES} | {CAP: np.array([enough])})
+
+    for name in ("with_like", "pure"):
+        whole, half = weights(name)(cues(1.0))[0], weights(name)(cues(0.5))[0]
+        assert 0.8 < whole < 1 and half == pytest.approx(whole / 2)
+
+
+def test_trust_from_other_cues_is_not_known() -> None:
+    values = asdict(trusted([GOOD, GOOD]))
+    assert Trust.from_dict(values) == trusted([GOOD, GOOD])
+    values["cues"].pop("enough")
+    assert Trust.from_dict(values) is None
+    values["cues"]["wrong"] = (1.0, 1.0)
+    with pytest.raises(ValueError, match="other cues"):
+        Trust.from_dict(values)

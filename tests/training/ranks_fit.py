@@ -20,7 +20,7 @@ from mcevae.base.errors import TrainingError
 from mcevae.runs.data import prepare_for
 from mcevae.training.loop import fit
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 
 trainers: list[Trainer] = []
 calls: list[int] = []

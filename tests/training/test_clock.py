@@ -16,7 +16,7 @@ from mcevae.training.loop import fit
 from mcevae.training.position import Position
 from mcevae.training.schedule import epochs_left
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 
 
 class Time:

@@ -20,7 +20,7 @@ from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
 from mcevae.training.state import restore, save, take_place
 from mcevae.training.trainer import Trainer
-from tests.conftest import tiny
+from tests.sizes import tiny
 from tests.training.ranks_worker import TRAINED, few, steady, work
 
 HERE = Path(__file__).parent

@@ -32,7 +32,7 @@ from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.state import save
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 
 
 def said(config: Config, data: Splits, run: Path, **how: Any) -> str:

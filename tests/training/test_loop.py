@@ -28,7 +28,7 @@ from mcevae.training.position import Position
 from mcevae.training.schedule import foreseen_epochs, planned
 from mcevae.training.state import position_in, restore, save
 from mcevae.training.trainer import Trainer
-from tests.conftest import taught, tiny
+from tests.sizes import taught, tiny
 
 SPLITS = ("train", "validation", "test")
 

@@ -31,7 +31,8 @@ from mcevae.runs.infer import embed
 from mcevae.runs.metrics import evaluate
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
-from tests.conftest import served, taught
+from tests.conftest import served
+from tests.sizes import taught
 from tests.test_estimator import tiny as tiny_estimator
 
 DIGITS = (2, 4, 7)

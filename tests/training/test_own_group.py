@@ -27,8 +27,8 @@ from mcevae.runs.metrics import evaluate
 from mcevae.runs.pose_scores import frames
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
-from tests.conftest import taught, tiny
 from tests.own_group import SLANT, slant
+from tests.sizes import taught, tiny
 from tests.test_estimator import tiny as tiny_estimator
 
 PRESETS = {

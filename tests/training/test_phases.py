@@ -21,7 +21,7 @@ from mcevae.training.loop import fit
 from mcevae.training.phases import DRAWING, GROUPS, POSES, measure, titled
 from mcevae.training.position import Position
 from mcevae.training.schedule import planned
-from tests.conftest import taught
+from tests.sizes import taught
 
 
 def test_phases_are_numbered_in_the_order_in_which_they_come() -> None:

@@ -27,6 +27,7 @@ from mcevae.cli.groups import groups
 from mcevae.cli.pack import pack
 from mcevae.cli.predict import predict
 from mcevae.cli.reproduce import reproduce
+from mcevae.cli.select import select
 from mcevae.cli.serve import serve
 from mcevae.cli.shared import screen
 from mcevae.models.mirror import spelled_out
@@ -109,6 +110,7 @@ def run(arguments: list[str]) -> None:
         "predict": predict,
         "report": report,
         "groups": groups,
+        "select": select,
         "averages": averages,
         "serve": serve,
         "export": export,

@@ -24,6 +24,8 @@ def groups(
     split: str | None = None,
     flip: tuple[str, ...] = (),
     upright: tuple[str, ...] = (),
+    junk: tuple[str, ...] = (),
+    keep: tuple[str, ...] = (),
     reset: bool = False,
     checkpoint: Checkpoint = "best",
 ) -> None:
@@ -49,6 +51,9 @@ def groups(
             many degrees from how the model found it (0 goes back to that), and count its poses from
             there. Of a merged group, the first cluster is turned so, and the others as much as it.
             With --flip, it is mirrored first.
+        junk: Names of groups of junk. They stay in the list; in tables the column kept is false for
+            their images, and `mcevae select` leaves them out.
+        keep: Names of groups that are not junk after all.
         reset: First go back to one group for each cluster. The old file is kept as groups.json.old.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training. Both have the same groups.
@@ -66,7 +71,7 @@ def groups(
         images = data.train.images
         embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
-    changes = rename or merge or split is not None or flip or upright or reset
+    changes = rename or merge or split is not None or flip or upright or junk or keep or reset
     with Collections.locked(run) if changes else nullcontext():  # an explorer may change them, too
         if reset and os.path.lexists(run / FILE):
             (run / FILE).replace(run / f"{FILE}.old")
@@ -83,6 +88,8 @@ def groups(
             for told in upright:
                 name, degrees = degrees_in(told)
                 made = made.set_upright(made.named(name), degrees)
+            for name in (*junk, *keep):
+                made = made.judged(made.named(name), name in junk)
         except ValueError as error:
             raise UserError(f"{run}: {error}.") from error
         if made != before:
@@ -93,13 +100,15 @@ def groups(
 def show(run: "TrainedRun", made: "Collections", counts: Counter[int]) -> None:
     """Print groups, and how many training images are in each."""
     shown = Table(title=f"{run.folder}: groups of its {counts.total()} training images")
-    for column in ("group", "clusters", "images", "symmetry", "consistency", "turned"):
+    for column in ("group", "clusters", "images", "symmetry", "consistency", "turned", "kept"):
         shown.add_column(column, justify="right" if column == "images" else "left")
     symmetry = run.symmetry
     for i, entry in enumerate(made.entries):
         known = symmetry.in_words(entry.units) if symmetry else ("", "")
         units, turned = ", ".join(entry.units), made.upright(i).in_words()
-        shown.add_row(entry.name, units, str(counts[i]), *known, turned)
+        shown.add_row(
+            entry.name, units, str(counts[i]), *known, turned, "junk" if entry.junk else ""
+        )
     screen.print(shown)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mcevae.geometry.groups import mirrored
 from mcevae.images.composites import composite_bytes
 from mcevae.pages.closing import unlike
+from mcevae.predicting.grouped import grouped
 from mcevae.runs.collections import Collections
 from mcevae.runs.coordinates import Coordinate
 from mcevae.runs.frames import Frames
@@ -98,15 +99,15 @@ class Gallery:
 
     def table(self, collections: Collections) -> pa.Table:
         """Make a table with one row per image, with all that the page shows."""
-        groups = [group.name for group in collections.entries]
-        of = collections.assign(self.cluster, self.z)
+        said = grouped(collections, self.cluster, self.z, self.names)
+        of = collections.assign(self.cluster, self.z, self.names)
         columns: dict[str, Any] = {"id": np.arange(len(self))}
         if self.names is not None:
             columns["file"] = self.names
         columns |= {
             "split": [SPLITS[i] for i in self.split],
             "cluster": self.cluster.astype(np.int32),
-            "group": [groups[i] for i in of],
+            **said,
             "confidence": self.confidence.astype(np.float32),
             "outlier": self.outlier.astype(np.float32),
             "unlike": unlike(self.misfit, np.asarray(of)),

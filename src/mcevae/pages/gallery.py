@@ -205,7 +205,7 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
 
 def collections_of(gallery: Gallery, collections: Collections, model: Model) -> dict[str, Any]:
     """The data about groups that a page needs: each image's group, and members to show."""
-    of = collections.assign(gallery.cluster, gallery.z)
+    of = collections.assign(gallery.cluster, gallery.z, gallery.names)
     frames = replace(gallery.frames, collections=collections)
     groups = []
     for i, group in enumerate(collections.entries):
@@ -216,6 +216,7 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             "name": group.name,
             "units": group.units,
             "size": len(mine),
+            "junk": group.junk,
         }
         one |= {"degrees": turn.degrees, "flipped": turn.flipped, "turned": turn.in_words()}
         if gallery.trust is not None:

@@ -22,6 +22,7 @@ from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.particles import STAR
 from mcevae.images.sources.registry import open_particles, open_source
+from mcevae.predicting.grouped import for_source
 from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Described, Predictor, skipped
@@ -115,7 +116,7 @@ class Maker:
             run.calibration,
             identity=run.identity + ("inverted" if order.invert else ""),
             checkpoint=run.in_words,
-            collections=Collections.kept(run.folder),
+            collections=for_source(Collections.kept(run.folder), order.source, run.settings.data),
             pictures=order.canonical,
             features=self.features(run),
         )

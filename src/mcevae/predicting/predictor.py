@@ -34,6 +34,7 @@ from mcevae.images.recipe import recipe_for
 from mcevae.images.sources.contract import START, Part, Source, no_image
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
+from mcevae.predicting.grouped import grouped
 from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.particle_tables import particle_table
 from mcevae.predicting.parts import (
@@ -189,9 +190,9 @@ class Predictor:
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))
         if self.collections is not None:
-            groups = self.collections.assign(found.cluster.numpy(), found.z.numpy())
-            names = [self.collections.entries[i].name for i in groups]
-            rows = rows.add_column(2, "group", pa.array(names, pa.string()))
+            known = found.cluster.numpy(), found.z.numpy(), part.names
+            for place, (name, values) in enumerate(grouped(self.collections, *known).items(), 2):
+                rows = rows.add_column(place, name, values)
         if part.ids is not None:
             rows = rows.set_column(0, "id", pa.array(part.ids, pa.int64()))
         if part.names is not None:

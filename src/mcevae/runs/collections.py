@@ -20,9 +20,11 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 
 from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import read_text, write_text
+from mcevae.base.files import MOST_TEXT, read_text, write_text
 from mcevae.base.lock import locked
-from mcevae.runs.units import Units, check_name, place_of
+from mcevae.runs.decisions import Decisions
+from mcevae.runs.members import Collection, Members
+from mcevae.runs.units import check_name
 from mcevae.runs.upright import AS_FOUND, Upright
 
 FILE = "groups.json"
@@ -34,29 +36,15 @@ SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collection:
-    """Units that belong together, and the name of the collection."""
-
-    name: str
-    units: tuple[str, ...]
-
-    @property
-    def id(self) -> str:
-        """Its first unit. It stays when the collection is renamed, or others are merged into it."""
-        return self.units[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Collections(Units):
+class Collections(Members):
     """All collections of a run. Every cluster is in them.
 
     Attributes:
         clusters, centres: see `Units`.
-        entries: the collections; every unit is in exactly one of them.
+        entries, decisions: see `Members`.
         uprights: how people turned the frames of units; of others nobody did.
     """
 
-    entries: tuple[Collection, ...]
     uprights: Mapping[str, Upright] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +65,9 @@ class Collections(Units):
             )
         if not set(self.uprights) <= set(units):
             raise ValueError(f"units {', '.join(self.uprights)} are turned, but not all exist")
+        homes = {mark.unit for mark in self.decisions.marks.values()} - {None}
+        if not homes <= set(units):
+            raise ValueError("images are moved to a group that does not exist")
 
     @classmethod
     def plain(cls, clusters: int) -> "Collections":
@@ -86,16 +77,14 @@ class Collections(Units):
             entries=tuple(Collection(name=str(k), units=(str(k),)) for k in range(clusters)),
         )
 
-    def assign(
-        self, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
-    ) -> Int[np.ndarray, " n"]:
-        """Find the collection of each image, as an index into `entries`.
+    def judged(self, index: int, junk: bool) -> "Collections":
+        """Call a collection junk, or keep it. Returns changed collections.
 
         Raises:
-            ValueError: centres do not have the same length as z.
+            ValueError: there is no such collection.
         """
-        home = {unit: i for i, entry in enumerate(self.entries) for unit in entry.units}
-        return np.array([home[unit] for unit in self.units])[self.units_of(cluster, z)]
+        changed = replace(self._at(index), junk=junk)
+        return replace(self, entries=(*self.entries[:index], changed, *self.entries[index + 1 :]))
 
     def renamed(self, index: int, name: str) -> "Collections":
         """Rename a collection. Returns changed collections.
@@ -145,26 +134,17 @@ class Collections(Units):
         before, after = self.entries[:index], self.entries[index + 1 :]
         if len(old.units) > 1:
             parts = tuple(
-                Collection(name=f"{old.name} {unit}", units=(unit,)) for unit in old.units
+                replace(old, name=f"{old.name} {unit}", units=(unit,)) for unit in old.units
             )
             return replace(self, entries=before + parts + after)
         unit = "".join(old.units)  # the only one
-        k, _, part = unit.partition(".")
         mine = z[self.assign(cluster, z) == index]
         if len(np.unique(mine, axis=0)) < 2:
             raise ValueError(f"group {old.name} cannot be split: no two of its images differ in z")
         means = KMeans(2, random_state=SEED).fit(mine).cluster_centers_
-        rounded = [[round(float(value), 5) for value in centre] for centre in means]
-        centres = [list(centre) for centre in self.centres.get(int(k), [])]
-        if not part:
-            names = [f"{k}.0", f"{k}.1"]
-            centres = rounded
-        else:
-            names = [unit, f"{k}.{len(centres)}"]
-            centres[int(part)] = rounded[0]
-            centres.append(rounded[1])
+        names, centres = self.halves(unit, means)
         parts = tuple(
-            Collection(name=f"{old.name} {letter}", units=(name,))
+            replace(old, name=f"{old.name} {letter}", units=(name,))
             for letter, name in zip("ab", names, strict=True)
         )
         kept = {name: turn for name, turn in self.uprights.items() if name != unit}
@@ -172,8 +152,9 @@ class Collections(Units):
         return replace(
             self,
             entries=before + parts + after,
-            centres={**self.centres, int(k): centres},
+            centres=centres,
             uprights=kept | inherited,
+            decisions=self.decisions.split(unit, names[0]),
         )
 
     def upright(self, index: int) -> Upright:
@@ -216,48 +197,37 @@ class Collections(Units):
         turns = {**self.uprights, **own}
         return replace(self, uprights={unit: g for unit, g in turns.items() if g != AS_FOUND})
 
-    def named(self, name: str) -> int:
-        """Find a collection by its name, as an index into `entries`.
-
-        Raises:
-            ValueError: no collection has this name.
-        """
-        return place_of(name, [entry.name for entry in self.entries], f"group {name}")
-
-    def identified(self, id: str) -> int:
-        """Find a collection by its id, as an index into `entries`.
-
-        Raises:
-            ValueError: no collection has this id.
-        """
-        ids = [entry.id for entry in self.entries]
-        return place_of(id, ids, f"group with the id {id:.40}")
-
     @property
     def version(self) -> str:
         """Fingerprint of the collections. Any change gives another one."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
-
-    def _at(self, index: int) -> Collection:
-        if not 0 <= index < len(self.entries):
-            raise ValueError(f"there is no group {index}; there are 0 to {len(self.entries) - 1}")
-        return self.entries[index]
 
     def to_json(self) -> str:
         """The content of groups.json."""
         content = {
             "format": FORMAT,
             "clusters": self.clusters,
-            "groups": [asdict(entry) for entry in self.entries],
+            "groups": [as_dict(entry) for entry in self.entries],
             "centres": self.centres,
         }
         if self.uprights:
             content["uprights"] = {unit: asdict(turn) for unit, turn in self.uprights.items()}
+        if self.decisions != Decisions():
+            content["decisions"] = self.decisions.to_dict()
         return json.dumps(content, indent=1) + "\n"
 
     def write(self, run: Path) -> None:
-        """Save the collections in a run's folder, where `mcevae predict` reads them."""
-        write_text(run / FILE, self.to_json())
+        """Save the collections in a run's folder, where `mcevae predict` reads them.
+
+        Raises:
+            ValueError: they are too long to be read again.
+        """
+        text = self.to_json()
+        if len(text) > MOST_TEXT:  # JSON that `json` writes is ASCII
+            raise ValueError(
+                f"decisions would fill more than {MOST_TEXT:,} bytes; choose fewer images"
+            )
+        write_text(run / FILE, text)
 
     @staticmethod
     @contextmanager
@@ -317,7 +287,11 @@ class Collections(Units):
         return cls(
             clusters=int(values["clusters"]),
             entries=tuple(
-                Collection(name=str(one["name"]), units=tuple(map(str, one["units"])))
+                Collection(
+                    name=str(one["name"]),
+                    units=tuple(map(str, one["units"])),
+                    junk=one.get("junk", False) is True,
+                )
                 for one in values["groups"]
             ),
             centres={
@@ -328,4 +302,10 @@ class Collections(Units):
                 str(unit): Upright.from_dict(turn)
                 for unit, turn in values.get("uprights", {}).items()
             },
+            decisions=Decisions.from_dict(values.get("decisions", {})),
         )
+
+
+def as_dict(entry: Collection) -> dict[str, Any]:
+    """JSON values of a collection; junk only if it is."""
+    return {k: v for k, v in asdict(entry).items() if k != "junk" or v}

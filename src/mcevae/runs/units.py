@@ -66,6 +66,26 @@ class Units:
             found[mine] = place[f"{k}.0"] + distance.argmin(1)  # parts follow each other
         return found
 
+    def halves(
+        self, unit: str, means: Float[np.ndarray, "2 V"]
+    ) -> tuple[list[str], dict[int, Sequence[Sequence[float]]]]:
+        """Split a unit in two: the names of both halves, and all centres then.
+
+        Args:
+            unit: the unit.
+            means: z of the centres of its halves.
+        """
+        k, _, part = unit.partition(".")
+        first, second = ([round(float(value), 5) for value in centre] for centre in means)
+        own = [list(centre) for centre in self.centres.get(int(k), [])]
+        names = [unit, f"{k}.{len(own)}"] if part else [f"{k}.0", f"{k}.1"]
+        if part:
+            own[int(part)] = first
+            own.append(second)
+        else:
+            own = [first, second]
+        return names, {**self.centres, int(k): own}
+
 
 def check_name(name: str) -> None:
     """Refuse names that a table or page cannot show.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcevae.runs.trust.communities import effective_number
 from mcevae.runs.trust.trust import FAIR, FIRM, Trust, word
 
 HALVES = 0.4
@@ -13,6 +14,8 @@ SAME = 0.55
 """Two clusters that are connected better than this can hardly be told apart."""
 BORDER = 0.4
 """Border pixels that predict clusters better than this (kappa) are what was sorted."""
+ENOUGH = 0.7
+"""Clusters whose effective number is a smaller share of that of the graph are too few."""
 NOISE = 0.5
 """Images with a larger share of noise are mostly noise."""
 BEYOND = 0.15
@@ -46,13 +49,14 @@ def advice(trust: Trust, names: Sequence[str]) -> list[Advice]:
     """
     if trust.run >= FIRM and min(filled(trust), default=1.0) >= FAIR:
         return []
-    found = about_all(trust) if trust.run < FIRM else []
+    about_run = about_all(trust) if trust.run < FIRM else []
     weak = [k for k in np.argsort(trust.clusters).tolist() if trust.sizes[k]]
     weak = [k for k in weak if trust.clusters[k] < FIRM]
-    found += split_clusters(trust, names, weak)
+    found = about_run + split_clusters(trust, names, weak)
     found += joined_clusters(trust, names, weak)
     named = {one.cluster for one in found}
-    for k in [k for k in weak if k not in named and trust.clusters[k] < FAIR][:EACH]:
+    unexplained = [k for k in weak if k not in named and trust.clusters[k] < FAIR]
+    for k in [] if about_run else unexplained[:EACH]:
         found.append(
             Advice(
                 f"{names[k]} is doubtful: only about {trust.clusters[k]:.0%} of its images are "
@@ -96,6 +100,7 @@ def about_all(trust: Trust) -> list[Advice]:
                 "is mirrored: train with --mirror, if mirror images are the same to you."
             )
         )
+    found += too_few_clusters(trust, mean("enough"))
     if mean("noise") > NOISE:
         found.append(
             Advice(
@@ -111,6 +116,19 @@ def about_all(trust: Trust) -> list[Advice]:
             )
         )
     return found
+
+
+def too_few_clusters(trust: Trust, enough: float) -> list[Advice]:
+    """A sentence about clusters that are fewer than the communities of the graph."""
+    if enough >= ENOUGH or not sum(trust.sizes):
+        return []
+    kinds = round(effective_number(np.repeat(range(len(trust.sizes)), trust.sizes)) / enough)
+    return [
+        Advice(
+            f"The images fall into about {kinds} groups, but you have {len(filled(trust))}: each "
+            f"may hold several kinds. Train with --clusters {kinds}."
+        )
+    ]
 
 
 def split_clusters(trust: Trust, names: Sequence[str], weak: Sequence[int]) -> list[Advice]:

@@ -1,6 +1,6 @@
 """Cues for and against the clusters of a run, from its images alone. No label is read."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from mcevae.images.background import border
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import Embedding, in_another_pose, joined, outputs, taken
+from mcevae.runs.trust.communities import enough_of
 from mcevae.runs.trust.links import edges_of, links
 from mcevae.runs.trust.motions import beyond_reach, mirror_images
 from mcevae.teaching.averages import noise_variance, pooled
@@ -41,6 +42,8 @@ class Cues:
             averages are made of other images.
         explained: share of what distinguishes images from their background, beyond white noise,
             that the average of their cluster explains.
+        enough: effective number of clusters, as a share of that of the graph's communities; small
+            if clusters hold several kinds each. (Run.)
         noise: share of the variance of images that is white noise. (Run.)
         border: how well border pixels alone predict the clusters (Cohen's kappa). (Run.)
         beyond: see `motions.beyond_reach`. (Run.)
@@ -55,14 +58,11 @@ class Cues:
     sure: Float[np.ndarray, " k"]
     average: Float[np.ndarray, " k"]
     explained: Float[np.ndarray, " k"]
+    enough: Float[np.ndarray, " k"]
     noise: Float[np.ndarray, " k"]
     border: Float[np.ndarray, " k"]
     beyond: Float[np.ndarray, " k"]
     mirror: Float[np.ndarray, " k"]
-
-    def matrix(self) -> Float[np.ndarray, "k cues"]:
-        """One row a cluster, one column a cue, in the order of the attributes."""
-        return np.stack([getattr(self, one.name) for one in fields(self)], 1)
 
 
 def mean_by(values: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
@@ -103,7 +103,8 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     rings = describe_pixels(pixels, group, config.data.background_level).rings
     reach, mirror = reach_of(half_width), group.mirrors
     graph = invariant_graph(rings, min(NEIGHBOURS, len(pixels) - 1), reach=reach, mirror=mirror)
-    own = links(edges_of(graph), labels, clusters)
+    edges = edges_of(graph)
+    own = links(edges, labels, clusters)
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
     noise = noise_variance(small - config.data.background_level)
     spread = float(small.var())
@@ -118,6 +119,7 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         sure=mean_by(found.responsibilities.max(1).values.numpy(), labels, clusters),
         average=average,
         explained=explained,
+        enough=everywhere * enough_of(edges, labels),
         noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
         border=everywhere * by_border(small, labels),
         beyond=everywhere * beyond_reach(rings, reach),

@@ -61,12 +61,17 @@ class Trust:
             raise ValueError("there is no such other cluster")
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Trust":
+    def from_dict(cls, values: dict[str, Any]) -> "Trust | None":
         """Read it from JSON values: the inverse of `asdict`.
+
+        Returns:
+            Trust. None: an earlier version measured it, from other cues.
 
         Raises:
             Exception: one of the types in `DAMAGE`: the values are something else.
         """
+        if set(values["cues"]) < set(NAMES):
+            return None
         return cls(
             clusters=tuple(float(one) for one in values["clusters"]),
             pure=tuple(float(one) for one in values["pure"]),

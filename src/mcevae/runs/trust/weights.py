@@ -1,4 +1,8 @@
-"""How cues become trust: two logistic regressions whose weights `benchmarks/trust.py` has fitted.
+"""How cues become trust: two regressions whose weights `benchmarks/trust.py` has fitted.
+
+The share of images that are with their like is a logistic function of the cues, times `enough`: if
+there are only half as many clusters as kinds, then about half of the images have no cluster for
+their kind, however well the clusters hold.
 
 The runs that they were fitted on had labels, so it was known which of their images were with their
 like. A user's labels are never read.
@@ -16,14 +20,18 @@ from mcevae.runs.trust.cues import Cues
 
 FILE = "trust.json"
 NAMES = tuple(one.name for one in fields(Cues))
+CAP = "enough"
+"""The cue that is a factor."""
+SLOPES = tuple(name for name in NAMES if name != CAP)
+"""Cues of the logistic function."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A logistic regression of a share on the cues of a cluster.
+    """A regression of a share on the cues of a cluster.
 
     Attributes:
-        slope: (cues,).
+        slope: of the cues in `SLOPES`.
         offset: the logit where all cues are 0.
     """
 
@@ -32,8 +40,9 @@ class Weights:
 
     def __call__(self, cues: Cues) -> Float[np.ndarray, " k"]:
         """Estimate the share for each cluster, 0 to 1."""
-        logit = cues.matrix() @ np.array(self.slope) + self.offset
-        return 1 / (1 + np.exp(-logit))
+        table = np.stack([getattr(cues, name) for name in SLOPES], 1)
+        logit = table @ np.array(self.slope) + self.offset
+        return getattr(cues, CAP) / (1 + np.exp(-logit))
 
 
 @cache
@@ -41,4 +50,4 @@ def weights(name: str) -> Weights:
     """The weights for one share: "with_like" or "pure", see `Trust`."""
     text = (files("mcevae") / "assets" / FILE).read_text("utf-8")
     known = json.loads(text)[name]
-    return Weights(slope=tuple(known["slope"][each] for each in NAMES), offset=known["offset"])
+    return Weights(slope=tuple(known["slope"][each] for each in SLOPES), offset=known["offset"])

@@ -1,0 +1,78 @@
+"""`Choice`: which images of a run are meant, as people say it in numbers and words."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from mcevae.base.errors import SettingError
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which images to choose. Whatever is given must all be true of an image."""
+
+    keep: tuple[str, ...] = ()
+    """Names of groups: only images of these. If not given: of all groups."""
+    without: tuple[str, ...] = ()
+    """Names of groups: no image of these."""
+    junk: Literal["no", "only", "too"] = "no"
+    """no: leave out images that are junk. only: choose nothing else. too: choose both."""
+    tags: tuple[str, ...] = ()
+    """Only images that have all of these tags."""
+    selection: str | None = None
+    """Only images of the selection that was kept under this name."""
+    text: str | None = None
+    """Only images whose names contain this text. Capital letters do not matter."""
+    confidence: Range | None = None
+    """LOW HIGH: only images whose confidence lies in this range, ends included."""
+    outlier: Range | None = None
+    """LOW HIGH: only images whose outlier score lies in this range."""
+    trust: Range | None = None
+    """LOW HIGH: only images in whose cluster trust lies in this range."""
+    where: tuple[str, ...] = ()
+    """COLUMN=LOW:HIGH, once or more: only images with numbers in this range, in any column of
+    numbers that `mcevae predict` writes, such as rotation_deg=-20:20. LOW or HIGH may be left
+    out."""
+    invert: bool = False
+    """Choose all other images instead."""
+
+    @property
+    def names_images(self) -> bool:
+        """Whether it asks for something that only images with names have."""
+        return bool(self.tags) or self.selection is not None or self.text is not None
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """Range of each column that has one.
+
+        Raises:
+            SettingError: one is not written as COLUMN=LOW:HIGH, or its low end is the higher.
+        """
+        known = {"confidence": self.confidence, "outlier": self.outlier, "trust": self.trust}
+        pairs = [(name, one) for name, one in known.items() if one is not None]
+        pairs += [range_in(told) for told in self.where]
+        found: dict[str, Range] = {}
+        for name, (low, high) in pairs:
+            if not low <= high:
+                raise SettingError(f"{name} is to lie from {low:g} to {high:g}; swap these numbers")
+            before = found.get(name, (-math.inf, math.inf))
+            found[name] = max(low, before[0]), min(high, before[1])
+        return found
+
+
+def range_in(told: str) -> tuple[str, Range]:
+    """Read COLUMN=LOW:HIGH.
+
+    Raises:
+        SettingError: it has another form.
+    """
+    name, equals, ends = told.partition("=")
+    low, colon, high = ends.partition(":")
+    try:
+        if name and equals and colon:
+            return name, (float(low or "-inf"), float(high or "inf"))
+    except ValueError:
+        pass
+    raise SettingError(f"--where {told}: give COLUMN=LOW:HIGH, such as rotation_deg=-20:20")
