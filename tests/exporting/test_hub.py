@@ -4,6 +4,7 @@ import inspect
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,9 @@ from mcevae.images.loading import load
 from mcevae.images.splits import Splits
 from mcevae.runs.checkpoint import load_model
 from mcevae.runs.confidence import calibrate
+from mcevae.runs.decisions import Decisions
 from mcevae.runs.infer import embed
+from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 from tests.sizes import taught
 from tests.test_estimator import TINY, tiny
@@ -127,6 +130,18 @@ def test_paths_are_not_published(run: Path, X: np.ndarray, tmp_path: Path) -> No
     made.set_params(run="/home/me/run").save_pretrained(tmp_path)
     assert not any(b"/home/me" in path.read_bytes() for path in tmp_path.iterdir())
     assert same(MCEVAE.from_pretrained(tmp_path), made, X)
+
+
+def test_names_of_images_are_not_published(run: Path, tmp_path: Path) -> None:
+    plain = TrainedRun.open(run).collections
+    said = Decisions().judged(["patient-7.png"], True).selected("bad", ["patient-8.png"])
+    replace(plain.judged(0, True), decisions=said).write(run)
+    try:
+        MCEVAE.from_pretrained(run).save_pretrained(tmp_path)
+    finally:
+        (run / "groups.json").unlink()
+    assert not any(b"patient" in path.read_bytes() for path in tmp_path.iterdir())
+    assert '"junk": true' in (tmp_path / hub.CONFIG).read_text()
 
 
 def test_runs_of_other_presets_are_refused(trained: Path) -> None:

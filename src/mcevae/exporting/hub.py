@@ -238,7 +238,7 @@ def trained(run: Path) -> tuple[dict[str, Any], Fitted]:
         config=config,
         recipe=opened.recipe,
         calibration=opened.calibration,
-        collections=opened.collections,
+        collections=opened.collections.of_other_images(),  # whose names are private
         evidence=opened.evidence if config.data.features is not None else None,
     )
 

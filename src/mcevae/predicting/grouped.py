@@ -1,7 +1,6 @@
 """Columns of a table that people decide: the group of each image, whether it is kept, tags."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 
 from mcevae.base.config import DataConfig
 from mcevae.runs.collections import Collections
-from mcevae.runs.decisions import Decisions
 
 
 def grouped(
@@ -49,4 +47,4 @@ def for_source(
     own = source == data.source or Path(source).resolve() == Path(data.source or "").resolve()
     if collections is None or own:
         return collections
-    return replace(collections, decisions=Decisions())
+    return collections.of_other_images()

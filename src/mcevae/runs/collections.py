@@ -77,6 +77,10 @@ class Collections(Members):
             entries=tuple(Collection(name=str(k), units=(str(k),)) for k in range(clusters)),
         )
 
+    def of_other_images(self) -> "Collections":
+        """The same collections without what people said about single images, and their names."""
+        return replace(self, decisions=Decisions())
+
     def judged(self, index: int, junk: bool) -> "Collections":
         """Call a collection junk, or keep it. Returns changed collections.
 
