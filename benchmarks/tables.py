@@ -73,7 +73,7 @@ def paper_model() -> str:
     """The paper's model at the paper's own budget, a column for each model and group."""
     known = whole_cells()
     cells = [cell for column in known.values() for cell in column]
-    units = {name: cells[0]["scores"].get(name, {}).get("unit", "px") for name in SCORES}
+    units = {name: cells[0]["scores"][name]["unit"] for name in SCORES}
     rows = [["seeds", *(str(len(column)) for column in known.values()), ""]]
     rows += [
         [title, *(spread(column, name) for column in known.values()), units[name]]

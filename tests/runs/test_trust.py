@@ -8,8 +8,9 @@ import scipy.sparse as sp
 import torch
 
 from mcevae.runs.confidence import LEVELS, Calibration
+from mcevae.runs.scores import effective_number
 from mcevae.runs.trust.advice import advice, in_words
-from mcevae.runs.trust.communities import communities, effective_number, enough_of
+from mcevae.runs.trust.communities import communities, enough_of
 from mcevae.runs.trust.cues import Cues, by_averages, by_border
 from mcevae.runs.trust.links import halved, links
 from mcevae.runs.trust.trust import LIMIT, Trust, shift_to, word
@@ -186,7 +187,7 @@ def test_communities_are_the_blobs_and_say_that_clusters_are_too_few() -> None:
     assert (communities(edges) == found).all()  # no chance is left
     assert enough_of(edges, kind) == pytest.approx(1)
     assert 0.45 < enough_of(edges, kind // 2) < 0.55  # two kinds in each cluster
-    assert effective_number(np.array([0, 0, 1, 1, 3, 3])) == pytest.approx(3)
+    assert effective_number([2, 2, 0, 2]) == pytest.approx(3)
 
 
 def test_too_few_clusters_are_named_with_a_number_that_would_do() -> None:

@@ -99,7 +99,6 @@ class Gallery:
 
     def table(self, collections: Collections) -> pa.Table:
         """Make a table with one row per image, with all that the page shows."""
-        said = grouped(collections, self.cluster, self.z, self.names)
         of = collections.assign(self.cluster, self.z, self.names)
         columns: dict[str, Any] = {"id": np.arange(len(self))}
         if self.names is not None:
@@ -107,7 +106,7 @@ class Gallery:
         columns |= {
             "split": [SPLITS[i] for i in self.split],
             "cluster": self.cluster.astype(np.int32),
-            **said,
+            **grouped(collections, of, self.names),
             "confidence": self.confidence.astype(np.float32),
             "outlier": self.outlier.astype(np.float32),
             "unlike": unlike(self.misfit, np.asarray(of)),

@@ -5,26 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from mcevae.base.config import DataConfig
 from mcevae.runs.collections import Collections
 
 
 def grouped(
-    collections: Collections,
-    cluster: Int[np.ndarray, " n"],
-    z: Float[np.ndarray, "n V"],
-    names: Sequence[str] | None,
+    collections: Collections, of: Int[np.ndarray, " n"], names: Sequence[str] | None
 ) -> dict[str, pa.Array]:
     """The columns group, kept and tags. The last two: only if people decided anything.
 
     Args:
         collections: groups of the run.
-        cluster, z: of each image.
+        of: collection of each image, as `Collections.assign` finds it.
         names: of each image. None: they have none.
     """
-    of = collections.assign(cluster, z, names)
     columns = {"group": pa.array([collections.entries[i].name for i in of], pa.string())}
     if collections.judges:
         junk: Bool[np.ndarray, " n"] = collections.junk_in(of, names)

@@ -190,8 +190,9 @@ class Predictor:
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))
         if self.collections is not None:
-            known = found.cluster.numpy(), found.z.numpy(), part.names
-            for place, (name, values) in enumerate(grouped(self.collections, *known).items(), 2):
+            of = self.collections.assign(found.cluster.numpy(), found.z.numpy(), part.names)
+            columns = grouped(self.collections, of, part.names)
+            for place, (name, values) in enumerate(columns.items(), 2):
                 rows = rows.add_column(place, name, values)
         if part.ids is not None:
             rows = rows.set_column(0, "id", pa.array(part.ids, pa.int64()))

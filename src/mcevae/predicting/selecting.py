@@ -19,7 +19,6 @@ from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.contract import START
 from mcevae.predicting.choice import check, chosen_in
 from mcevae.predicting.engines import Maker, Order
-from mcevae.predicting.grouped import grouped
 from mcevae.predicting.particle_tables import particle_table
 from mcevae.runs.checkpoint import check_source
 from mcevae.runs.collections import Collections
@@ -86,7 +85,8 @@ class Selector:
             features=data.features,
             cutting=CuttingConfig(**cutting),
         )
-        self.run, self.maker, self.collections = run, Maker(order, run), run.collections
+        self.run, self.maker = run, Maker(order, run)
+        self.collections = self.maker.predictor.collections or Collections.plain(run.clusters)
 
     def select(self, choice: Choice, tell: Callable[[float, int], None] | None = None) -> Selected:
         """Choose images. The rows of the chosen ones are in memory.
@@ -108,7 +108,7 @@ class Selector:
             for part in predictor.batches(source, "all", None):
                 faults += part.faults
                 if len(part.pixels):
-                    rows = self.judged(predictor.rows(part, end.images, source.name), part.names)
+                    rows = self.judged(predictor.rows(part, end.images, source.name))
                     parts.append(rows.filter(pa.array(chosen_in(choice, rows, self.collections))))
                 end = part.end
                 if tell:
@@ -119,17 +119,16 @@ class Selector:
             raise UserError(f"{source.name}: no image can be used.")
         return Selected(rows=pa.concat_tables(parts), total=end.images, faults=faults)
 
-    def judged(self, rows: pa.Table, names: list[str] | None) -> pa.Table:
+    def judged(self, rows: pa.Table) -> pa.Table:
         """Add to a table what it lacks of the columns group, kept, tags and trust."""
         cluster, trust = rows["cluster"].to_numpy(), self.run.trust
-        z = [name for name in rows.column_names if re.fullmatch(r"z_\d+", name)]
-        codes = np.stack([rows[name].to_numpy() for name in z], 1).astype(np.float32)
-        found = grouped(self.collections, cluster.astype(np.int64), codes, names)
-        found.setdefault("kept", pa.array([True] * len(rows)))
-        found.setdefault("tags", pa.array([""] * len(rows)))
+        usual = {"kept": pa.array([True] * len(rows)), "tags": pa.array([""] * len(rows))}
+        if "group" not in rows.column_names:  # nobody changed them: each cluster is one
+            names = [entry.name for entry in self.collections.entries]
+            usual = {"group": pa.array([names[k] for k in cluster], pa.string()), **usual}
         if trust is not None:
-            found["trust"] = pa.array(np.asarray(trust.clusters, np.float32)[cluster])
-        for name, values in found.items():
+            usual["trust"] = pa.array(np.asarray(trust.clusters, np.float32)[cluster])
+        for name, values in usual.items():
             if name not in rows.column_names:
                 rows = rows.append_column(name, values)
         return rows

@@ -1,6 +1,6 @@
 """Members: which images a run's collections hold, and which images are junk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +55,7 @@ class Members(Units):
         """
         home = {unit: i for i, entry in enumerate(self.entries) for unit in entry.units}
         found = np.array([home[unit] for unit in self.units])[self.units_of(cluster, z)]
-        for i, name in enumerate(names or ()):
+        for i, name in self._spoken_of(names):
             unit = self.decisions.of(name).unit
             if unit is not None:
                 found[i] = home[unit]
@@ -71,7 +71,7 @@ class Members(Units):
             names: as for `assign`.
         """
         found = np.array([entry.junk for entry in self.entries])[of]
-        for i, name in enumerate(names or ()):
+        for i, name in self._spoken_of(names):
             own = self.decisions.of(name).junk
             found[i] = found[i] if own is None else own
         return found
@@ -97,6 +97,10 @@ class Members(Units):
         """
         ids = [entry.id for entry in self.entries]
         return place_of(id, ids, f"group with the id {id:.40}")
+
+    def _spoken_of(self, names: Sequence[str] | None) -> Iterable[tuple[int, str]]:
+        """Images with their places, if anything was said of any: a table may have millions."""
+        return enumerate(names or ()) if self.decisions.marks else ()
 
     def _at(self, index: int) -> Collection:
         if not 0 <= index < len(self.entries):

@@ -21,7 +21,7 @@ from mcevae.models.likelihood import bce, squared_error
 from mcevae.models.own_group import group_of
 from mcevae.runs.infer import Embedding, embed, outputs
 from mcevae.runs.pose_scores import frames, poses
-from mcevae.runs.scores import Score, Scores
+from mcevae.runs.scores import Score, Scores, effective_number
 
 
 def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> float:
@@ -67,11 +67,11 @@ def clustering(
     """
     own = embedding.cluster.numpy()
     n, k = embedding.responsibilities.shape
-    share = np.bincount(own, minlength=k) / n
-    entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
+    sizes = np.bincount(own, minlength=k)
+    share = sizes / n
     scores = {
         "clusters": Score(value=float(k), unit="clusters", n=n),
-        "effective_clusters": Score(value=float(np.exp(entropy)), unit="clusters", n=n),
+        "effective_clusters": Score(value=effective_number(sizes), unit="clusters", n=n),
         "largest_cluster": Score(value=float(share.max()), unit="share", n=n),
         "empty_clusters": Score(value=float((share == 0).sum()), unit="clusters", n=n),
     }

@@ -1,8 +1,12 @@
 """Scores with their units, and the file that keeps them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
 
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import read_text, write_text
@@ -19,6 +23,13 @@ class Score:
 
 
 Scores = dict[str, Score]
+
+
+def effective_number(sizes: Sequence[int] | Int[np.ndarray, " k"]) -> float:
+    """The number of equally large clusters with the same entropy as clusters of these sizes."""
+    share = np.asarray(sizes) / sum(sizes)
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def write_scores(scores: Scores, path: Path, **about: object) -> None:

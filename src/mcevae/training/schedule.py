@@ -50,18 +50,16 @@ def planned(config: Config, images: int, ranks: int = 1) -> PlannedConfig:
         images: number of training images.
         ranks: number of processes that share every step.
     """
-    batch, epochs = config.train.batch_size, config.train.epochs
+    asked = config.train
+    batch, epochs, precision = asked.batch_size, asked.epochs, asked.precision
     if batch == "auto":
         batch = min(BATCH, max(SMALLEST_BATCH, images // BATCHES))
     if epochs == "auto":
         epochs = max(EPOCHS, math.ceil(STEPS / steps_per_epoch(batch, images, ranks)))
-    precision = config.train.precision
-    chosen = {
-        "batch_size": batch,
-        "epochs": epochs,
-        "precision": fastest_precision() if precision == "auto" else precision,
-    }
-    train: dict[str, Any] = vars(config.train) | chosen
+    if precision == "auto":
+        precision = fastest_precision()
+    chosen = {"batch_size": batch, "epochs": epochs, "precision": precision}
+    train: dict[str, Any] = vars(asked) | chosen
     settings: dict[str, Any] = vars(config) | {"train": PlannedTrain(**train)}
     return PlannedConfig(**settings)
 

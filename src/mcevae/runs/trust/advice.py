@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcevae.runs.trust.communities import effective_number
+from mcevae.runs.scores import effective_number
 from mcevae.runs.trust.trust import FAIR, FIRM, Trust, word
 
 HALVES = 0.4
@@ -56,7 +56,9 @@ def advice(trust: Trust, names: Sequence[str]) -> list[Advice]:
     found += joined_clusters(trust, names, weak)
     named = {one.cluster for one in found}
     unexplained = [k for k in weak if k not in named and trust.clusters[k] < FAIR]
-    for k in [] if about_run else unexplained[:EACH]:
+    if about_run:
+        return found
+    for k in unexplained[:EACH]:
         found.append(
             Advice(
                 f"{names[k]} is doubtful: only about {trust.clusters[k]:.0%} of its images are "
@@ -122,7 +124,7 @@ def too_few_clusters(trust: Trust, enough: float) -> list[Advice]:
     """A sentence about clusters that are fewer than the communities of the graph."""
     if enough >= ENOUGH or not sum(trust.sizes):
         return []
-    kinds = round(effective_number(np.repeat(range(len(trust.sizes)), trust.sizes)) / enough)
+    kinds = round(effective_number(trust.sizes) / enough)
     return [
         Advice(
             f"The images fall into about {kinds} groups, but you have {len(filled(trust))}: each "

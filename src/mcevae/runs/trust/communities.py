@@ -1,9 +1,10 @@
 """The communities of the invariant graph: how many kinds of images it shows by itself."""
 
-import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Int
+
+from mcevae.runs.scores import effective_number
 
 SEED = 0
 
@@ -20,18 +21,13 @@ def communities(edges: sp.csr_matrix) -> Int[np.ndarray, " n"]:
     Returns:
         (N,) the community of each image, 0 and up.
     """
+    import networkx as nx  # programs that only open a run need not wait for it
+
     graph = nx.from_scipy_sparse_array(edges)
     label = np.zeros(graph.number_of_nodes(), int)
     for k, images in enumerate(nx.community.louvain_communities(graph, seed=SEED)):
         label[list(images)] = k
     return label
-
-
-def effective_number(labels: Int[np.ndarray, " n"]) -> float:
-    """The number of equally large clusters with the same entropy as these."""
-    share = np.bincount(labels) / max(len(labels), 1)
-    share = share[share > 0]
-    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def enough_of(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> float:
@@ -41,4 +37,5 @@ def enough_of(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> float:
         edges: (N, N) symmetric weights.
         labels: cluster of each image.
     """
-    return min(1.0, effective_number(labels) / effective_number(communities(edges)))
+    own, found = np.bincount(labels), np.bincount(communities(edges))
+    return min(1.0, effective_number(own) / effective_number(found))
