@@ -10,11 +10,12 @@ import torch
 from mcevae.runs.confidence import LEVELS, Calibration
 from mcevae.runs.scores import effective_number
 from mcevae.runs.trust.advice import advice, in_words
-from mcevae.runs.trust.communities import communities, enough_of
 from mcevae.runs.trust.cues import Cues, by_averages, by_border
+from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import halved, links
 from mcevae.runs.trust.trust import LIMIT, Trust, shift_to, word
 from mcevae.runs.trust.weights import CAP, NAMES, SLOPES, weights
+from mcevae.teaching.communities import communities
 
 GOOD = {
     "neighbours": 0.98,

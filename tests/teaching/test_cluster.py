@@ -70,7 +70,7 @@ def test_the_fullest_then_most_distinct_then_most_agreed_upon_restart_is_kept(
 ) -> None:
     coming = iter(splits)
     monkeypatch.setattr(cluster, "_layout", lambda data, *_: data)
-    monkeypatch.setattr(cluster, "_split", lambda *_: np.array(next(coming)))
+    monkeypatch.setattr(cluster, "mixture", lambda *_: np.array(next(coming)))
     monkeypatch.setattr(
         cluster, "_duplicates", lambda labels, *_: [(0, 1)] * (labels.tolist() == TWICE)
     )
@@ -79,7 +79,7 @@ def test_the_fullest_then_most_distinct_then_most_agreed_upon_restart_is_kept(
 
 def test_clusters_that_stay_empty_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_layout", lambda data, *_: data)
-    monkeypatch.setattr(cluster, "_split", lambda *_: np.array([0, 0, 0, 1, 1, 1]))
+    monkeypatch.setattr(cluster, "mixture", lambda *_: np.array([0, 0, 0, 1, 1, 1]))
     monkeypatch.setattr(cluster, "_duplicates", lambda *_: [])
     with pytest.warns(UserWarning, match="1 of 3 clusters are empty"):
         clustered(noise(6, 1, 16, 16), 3, neighbours=2)
@@ -128,20 +128,6 @@ def test_it_is_said_if_the_largest_number_that_was_tried_is_taken() -> None:
         clustered(shapes(5), None, most=3, neighbours=10, restarts=1)
 
 
-def test_of_numbers_of_clusters_that_fit_as_well_restarts_choose(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def split(points: np.ndarray, clusters: int, seed: int, starts: int) -> np.ndarray:
-        return np.roll(np.arange(30) * clusters // 30, 0 if clusters == 4 else 3 * seed)
-
-    monkeypatch.setattr(cluster, "_split", split)
-    nothing = [np.zeros((30, 2))] * 2
-    edges = np.array([[a, b] for a in range(30) for b in range(a)])  # all of them
-    assert cluster._best_count(nothing, edges, 6, [0, 1]) == 2  # modularity is worth more
-    monkeypatch.setattr(cluster, "TIE", 1.0)
-    assert cluster._best_count(nothing, edges, 6, [0, 1]) == 4
-
-
 def test_two_clusters_of_one_shape_are_reported() -> None:
     images = shapes(3, each=160)
     said = r"Clusters \d and \d can hardly be told apart; if they show the same, ask for fewer"
@@ -158,13 +144,6 @@ def test_k_means_and_the_plain_distance_stand_in_for_the_graph() -> None:
     for by in ("euclidean", "kmeans"):
         found = clustered(images, 3, neighbours=10, restarts=2, by=by)
         assert matched_accuracy(found.labels.numpy(), truth.numpy()) == 1
-
-
-def test_modularity_of_two_triangles_that_one_edge_connects() -> None:
-    edges = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [3, 4], [3, 5], [4, 5]])
-    table = cluster._beyond_chance(np.array([0, 0, 0, 1, 1, 1]), edges, 2)
-    assert np.trace(table) == pytest.approx(6 / 7 - 1 / 2)
-    assert np.trace(table) + 2 * table[0, 1] == pytest.approx(0)  # all in one cluster
 
 
 def found_among(
@@ -224,11 +203,6 @@ def test_all_pairs_of_a_cluster_in_three_parts_are_named() -> None:
     nearest = apart.topk(15, largest=False).indices.numpy()
     labels = draw.integers(3, size=300)
     assert cluster._duplicates(labels, nearest, 3) == [(0, 1), (0, 2), (1, 2)]
-
-
-def test_an_edge_counts_once_however_many_of_its_ends_name_it() -> None:
-    indices = torch.tensor([[1], [0], [1]])
-    assert cluster._edges(indices).tolist() == [[0, 1], [1, 2]]
 
 
 @pytest.mark.parametrize(

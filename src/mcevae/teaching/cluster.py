@@ -2,9 +2,7 @@
 
 UMAP (McInnes, Healy, Melville, 2018) lays the graph out in a few dimensions, and a Gaussian mixture
 finds clusters there. Kinds of unequal size are found by joining pieces (`teaching.joining`).
-Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and evaluating community
-structure in networks", 2004): it is the share of edges inside clusters, minus the share expected by
-chance. No label is read.
+Their number is given or chosen (`teaching.counting`). No label is read.
 """
 
 import math
@@ -17,19 +15,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from mcevae.images.arrays import require
+from mcevae.teaching.counting import best_count, mixture
 from mcevae.teaching.graph import Graph
-from mcevae.teaching.joining import agreed, steadier
+from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import laid_out, umap_edges
 
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 50  # UMAP takes 200 to 500; on 11 sets of images, 50 gave the same accuracy
-MIXTURE_STARTS = 5
-SEARCH_STARTS = 2  # for each K that is tried: a single start is sometimes poor, five take long
-TIE = 0.002  # of modularity: numbers of clusters that it cannot tell apart
+K_MEANS_STARTS = 5
 ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
 
 
@@ -58,10 +54,8 @@ def start_clusters(
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
 
-    If K is not given, the K with the largest modularity on the neighbour graph is taken (mean of
-    the restarts); if several are as good, the one on which restarts agree best. Modularity falls
-    when similar images are split into two clusters. The result is a guide: the same things in two
-    slants may count as two. A `UserWarning` says if it is the largest K that was tried.
+    If K is not given, it is chosen by `counting.best_count`. The result is a guide: the same things
+    in two slants may count as two. A `UserWarning` says if it is the largest K that was tried.
 
     A mixture splits large clusters before it finds small ones. If restarts agree better on clusters
     that are joined from pieces (`teaching.joining`), these are taken.
@@ -94,8 +88,8 @@ def start_clusters(
     K = clusters
     if K is None:
         assert graph is not None  # it was required above
-        K = _best_count(layouts, _edges(graph.index), min(most, n), starts)
-    split = _k_means if graph is None else _split
+        K = best_count(layouts, graph.index, min(most, n), starts)
+    split = _k_means if graph is None else mixture
     labels = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
     if graph is not None:
         labels = steadier(labels, layouts, _neighbours(graph), K, starts)
@@ -158,58 +152,9 @@ def _neighbours(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     return indices.cpu().numpy(), F.pad(graph.distance, (1, 0)).cpu().numpy()
 
 
-def _split(
-    points: np.ndarray, clusters: int, seed: int, starts: int = MIXTURE_STARTS
-) -> np.ndarray:
-    """The likeliest component of a Gaussian mixture for each point, (N,)."""
-    mixture = GaussianMixture(
-        clusters, n_init=starts, max_iter=500, reg_covar=1e-4, random_state=seed
-    )
-    return mixture.fit_predict(points)
-
-
 def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Clusters of the points by k-means, (N,)."""
-    return KMeans(clusters, n_init=MIXTURE_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
-
-
-def _best_count(layouts: list[np.ndarray], edges: np.ndarray, most: int, seeds: list[int]) -> int:
-    """The K from 2 to `most` with the largest modularity, mean over the layouts (N, 5).
-
-    Of several that differ by less than `TIE`, the one on which the layouts agree best.
-    """
-    modularity, agreement = {}, {}
-    for K in range(2, most + 1):
-        labels = [
-            _split(points, K, seed, SEARCH_STARTS)
-            for points, seed in zip(layouts, seeds, strict=True)
-        ]
-        modularity[K] = np.mean([np.trace(_beyond_chance(label, edges, K)) for label in labels])
-        agreement[K] = agreed(labels) if len(labels) > 1 else 0.0
-    best = max(modularity.values())
-    tied = [K for K, value in modularity.items() if value > best - TIE]
-    return max(tied, key=lambda K: (round(agreement[K], 2), modularity[K]))
-
-
-def _edges(indices: Int64[Tensor, "n k"]) -> np.ndarray:
-    """Pairs of images (E, 2), each once, in which one is a neighbour of the other."""
-    ends = indices.cpu().numpy()
-    itself = np.broadcast_to(np.arange(len(ends))[:, None], ends.shape)
-    return np.unique(np.sort(np.stack([itself.ravel(), ends.ravel()], axis=1), axis=1), axis=0)
-
-
-def _beyond_chance(labels: np.ndarray, edges: np.ndarray, clusters: int) -> np.ndarray:
-    """e_ab - a_a a_b of Newman and Girvan (2004), (K, K): shares of edges minus those by chance.
-
-    e_ab is the share of all edge ends that lie in cluster a and whose edge leads to b. a_a is the
-    share of all ends in a. The trace is the modularity. Joining a and b would add twice the entry
-    (a, b) to it.
-    """
-    a, b = labels[edges].T
-    one_way = np.bincount(a * clusters + b, minlength=clusters**2).reshape(clusters, clusters)
-    share = (one_way + one_way.T) / (2 * len(edges))
-    ends = share.sum(axis=1)
-    return share - np.outer(ends, ends)
+    return KMeans(clusters, n_init=K_MEANS_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
 
 
 def _duplicates(labels: np.ndarray, neighbours: np.ndarray, clusters: int) -> list[tuple[int, int]]:

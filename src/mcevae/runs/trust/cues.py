@@ -17,7 +17,7 @@ from mcevae.images.background import border
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import Embedding, in_another_pose, joined, outputs, taken
-from mcevae.runs.trust.communities import enough_of
+from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import edges_of, links
 from mcevae.runs.trust.motions import beyond_reach, mirror_images
 from mcevae.teaching.averages import noise_variance, pooled
