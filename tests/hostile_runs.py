@@ -241,12 +241,15 @@ def write_run(folder: Path, config: Config) -> bool:
 
 
 def write_saved(folder: Path, run: Path) -> bool:
-    """Write a saved estimator that has the model of a run.
+    """Write a saved estimator that has the model of a run; none, if the run is refused.
 
     Returns:
         True.
     """
-    opened = TrainedRun.open(run)
+    try:
+        opened = TrainedRun.open(run)
+    except UserError:
+        return True
     fitted = hub.Fitted(
         model=opened.model,
         config=opened.settings,
