@@ -293,6 +293,14 @@ def test_unreadable_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "not a readable mcevae checkpoint" in fails(capsys, "evaluate", str(tmp_path))
 
 
+def test_settings_of_a_run_that_leave_mirror_images_open_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config().changed(data={"source": "digits"}, model={"mirror": "auto"})
+    (tmp_path / "settings.toml").write_text(config.to_toml())
+    assert "mirror is 'auto'; give true or false" in fails(capsys, "resume", str(tmp_path))
+
+
 TAUGHT = (
     "--limit 300 --epochs 4 --batch-size 50 --clusters auto --rotations 24 --hidden 32 "
     "--templates 8 --subset 200 --neighbours 8 --restarts 2 --redraws 1"

@@ -1,7 +1,7 @@
 """Clusters are found without labels, and told when they are empty or show the same."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,18 @@ def test_a_seed_gives_the_same_clusters_again() -> None:
     one, same = (clustered(upright(60), 3, neighbours=5, restarts=1) for _ in range(2))
     assert one.labels.equal(same.labels)
     assert math.isnan(one.agreement)
+
+
+def test_it_can_stop_between_restarts() -> None:
+    class Stop(Exception):
+        pass
+
+    def track(parts: Sequence[Any]) -> Iterator[Any]:
+        yield parts[0]
+        raise Stop
+
+    with pytest.raises(Stop):
+        clustered(upright(20), 2, neighbours=5, restarts=100, track=track)
 
 
 @pytest.mark.filterwarnings("ignore:Clusters")

@@ -161,6 +161,8 @@ def resume(
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
     config = Config.read(run / "settings.toml")
+    if config.model.mirror == "auto":  # `fit` has settled it before it writes them
+        raise UserError(f"{run / 'settings.toml'}: mirror is 'auto'; give true or false there.")
     given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size}
     changes = {k: v for k, v in given.items() if v is not None}
     try:

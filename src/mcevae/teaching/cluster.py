@@ -22,6 +22,7 @@ from mcevae.teaching.counting import best_count, mixture
 from mcevae.teaching.graph import Graph
 from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import laid_out, umap_edges
+from mcevae.teaching.rings import Track
 
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 50  # UMAP takes 200 to 500; on 11 sets of images, 50 gave the same accuracy
@@ -51,6 +52,7 @@ def start_clusters(
     most: int = 30,
     restarts: int = 3,
     seed: int = 0,
+    track: Track = iter,
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
 
@@ -73,6 +75,7 @@ def start_clusters(
         most: largest K to try, at least 2; never more than N.
         restarts: number of restarts, at least 1.
         seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
+        track: wraps the restarts, to show progress and to stop in between.
 
     Raises:
         UserError: there are too few images for the clusters, or a count is below 1.
@@ -84,13 +87,14 @@ def start_clusters(
     )
     data = images.cpu().numpy()
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
-    layouts = [data if graph is None else _layout(data, graph, start) for start in starts]
+    layouts = [data if graph is None else _layout(data, graph, start) for start in track(starts)]
     K = clusters
     if K is None:
         assert graph is not None  # it was required above
         K = best_count(layouts, graph.index, min(most, n), starts)
     split = _k_means if graph is None else mixture
-    labels = [split(points, K, start) for points, start in zip(layouts, starts, strict=True)]
+    parts = track([*zip(layouts, starts, strict=True)])
+    labels = [split(points, K, start) for points, start in parts]
     if graph is not None:
         labels = steadier(labels, layouts, _neighbours(graph), K, starts)
     agreement = _agreement(labels)

@@ -78,7 +78,13 @@ def invariant_start(
     graph, grouping = steadiest(
         graphs_of(rings[rows], own, neighbours, reach=reach, mirror=mirror, by=by, track=track),
         lambda graph: start_clusters(
-            rings[rows].flatten(1), graph, clusters, most=most, restarts=restarts, seed=seed
+            rings[rows].flatten(1),
+            graph,
+            clusters,
+            most=most,
+            restarts=restarts,
+            seed=seed,
+            track=track,
         ),
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)

@@ -264,6 +264,7 @@ def group_canonical(
             restarts=start.restarts,
             seed=config.train.seed,
             most=MOST_CLUSTERS,
+            track=track,
         )
 
     if start.grouping == "kmeans":
