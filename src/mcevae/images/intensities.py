@@ -139,7 +139,7 @@ def intensities(
     largest = largest_of(kind_of(pixels))
     full = white or largest
     wide = np.float64 if pixels.dtype.itemsize > 2 else np.float32
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # a `white` near 0 gives infinite values; they are refused
         values = pixels[..., :last].astype(wide) / wide(full)
     opacity = pixels[..., last:].astype(np.float32) / np.float32(max(full, largest))
     opacity = opacity.clip(max=1)
