@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import starfile
+import tifffile
 from PIL import Image
 from pyarrow import parquet
 
@@ -115,6 +116,35 @@ def test_lists_tables_and_folders_are_read_back(run: Path, tmp_path: Path) -> No
     main(["select", str(run), "--out", str(tmp_path / "links"), "--files", "links"])
     links = [path for path in (tmp_path / "links").rglob("*.png") if path.is_symlink()]
     assert len(links) == 40 == len({path.resolve() for path in links})
+
+
+@pytest.mark.parametrize("ending", [".npy", ".mrcs", ".tif"])
+def test_the_mean_of_a_group_s_stack_is_its_average(run: Path, tmp_path: Path, ending: str) -> None:
+    name = next(one.name for one in open_run(run).averages() if one.images > 1)
+    main(["groups", str(run), "--upright", f"{name}=90"])
+    opened = open_run(run)
+    average = next(one for one in opened.averages() if one.name == name)
+    out = tmp_path / f"stack{ending}"
+    main(["select", str(run), "--keep", average.name, "--out", str(out)])
+    if ending == ".npy":
+        stack = np.load(out)
+    elif ending == ".tif":
+        stack = tifffile.imread(out)
+    else:
+        with mrcfile.open(out) as file:
+            assert file.is_image_stack()
+            stack = file.data.copy()
+    assert stack.shape == (average.images, *average.picture.shape)
+    values, counts = np.unique(stack, return_counts=True)
+    covered = (stack != values[counts.argmax()]).all(0)  # else it is the background
+    assert covered.sum() > 100
+    apart = np.abs(stack.mean(0) - average.picture)[covered]
+    assert (apart < 1e-5).mean() > 0.8 and apart.max() < 0.02  # a pixel at an edge counts in part
+    assert stack.mean(0)[covered].std() > 0.01
+    with out.with_suffix(".csv").open() as file:
+        assert {row["group"] for row in csv.DictReader(file)} == {average.name}
+    with pytest.raises(SystemExit):
+        main(["select", str(run), "--out", str(out)])  # it is there
 
 
 def test_groups_become_folders_of_any_system() -> None:

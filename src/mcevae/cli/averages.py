@@ -47,8 +47,9 @@ def averages(
         UserError: the run or the images cannot be used, or the files cannot be written.
     """
     from mcevae.images.readers.frames import write_faults
-    from mcevae.predicting.average_files import check_out, is_stack, skipped_by, write_averages
+    from mcevae.predicting.average_files import check_out, skipped_by, write_averages
     from mcevae.predicting.kept_sums import averages_for
+    from mcevae.predicting.stacks import is_stack
     from mcevae.runs.run import TrainedRun
 
     check_out(out, overwrite=overwrite)

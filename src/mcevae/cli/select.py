@@ -44,6 +44,9 @@ def select(
     mcevae select runs/particles --without 4 7 --out good.star
       The particles of the good groups, for RELION.
 
+    mcevae select runs/first --keep anchor --out anchors.tif
+      A stack of all anchors, upright.
+
     mcevae select runs/first --outlier 0.99 1 --mark junk
       Call the outliers junk. From now on they are left out.
 
@@ -57,8 +60,9 @@ def select(
         run: Folder that `mcevae fit` made.
         choice: Which images.
         out: What to write: .txt (a list of files), .csv or .parquet (a table, as `predict` writes
-            it), .star or .cs (for a run of such particles); or a folder, without any ending, with a
-            folder for each group.
+            it), .star or .cs (for a run of such particles); a stack (.mrcs, .tif or .npy) of the
+            images at full resolution, each moved back by its pose, with a table beside it; or a
+            folder, without any ending, with a folder for each group.
         files: What is in these folders: copies of the images' files, or links to them.
         overwrite: Replace the file if it exists.
         mark: Call the chosen images junk, or kept whatever their group is; as-group takes that
@@ -89,7 +93,9 @@ def select(
     if unused := sum(not fault.passed for fault in chosen.faults):
         screen.print(f"{unused:,} files could not be used, and are not counted.", highlight=False)
     if out is not None:
-        selector.write(chosen, out, files)
+        with Progress(console=screen, transient=True) as bar:
+            task = bar.add_task("writing", total=1.0)
+            selector.write(chosen, out, files, lambda done, _: bar.update(task, completed=done))
         screen.print(f"Written: {out}", highlight=False)
     if decision != Decision():
         if not len(chosen.rows):

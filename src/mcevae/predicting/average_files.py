@@ -1,9 +1,8 @@
 """Write averages as files: a stack, or a folder of pictures, with tables beside it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,8 @@ from mcevae.images.composites import composite
 from mcevae.predicting.averages import Average, shown
 from mcevae.predicting.pictures import encoded
 from mcevae.predicting.predictor import skipped
+from mcevae.predicting.stacks import STACKS, check_stack, is_stack, stack_at
 
-Stack = Float32[np.ndarray, "n *picture"]
 TABLE, RINGS = "averages.csv", "correlation.csv"
 """Tables in a folder: of the averages, and of their Fourier ring correlation."""
 HALVES = ("even", "odd")
@@ -28,47 +27,6 @@ COLUMNS = (
 )
 NAME = 80
 """Characters of a group's name that its picture's name keeps."""
-
-
-def write_mrcs(path: Path, stack: Stack) -> None:
-    """Write a stack as MRC, 32-bit floats."""
-    import mrcfile
-
-    with atomic(path) as temporary, mrcfile.new(temporary, stack) as file:
-        file.set_image_stack()
-
-
-def write_tiff(path: Path, stack: Stack) -> None:
-    """Write a stack as TIFF, 32-bit floats: a page for each average or each of its channels."""
-    import tifffile
-
-    colours = "rgb" if stack.ndim == 4 and stack.shape[-1] == 3 else "minisblack"
-    how: dict[str, Any] = {"photometric": colours, "metadata": None}
-    if stack.ndim == 4 and colours != "rgb":
-        stack, how = np.moveaxis(stack, -1, 1), {"imagej": True, "metadata": {"axes": "TCYX"}}
-    with atomic(path) as temporary:
-        tifffile.imwrite(temporary, stack, **how)
-
-
-def write_npy(path: Path, stack: Stack) -> None:
-    """Write a stack for NumPy, (n, H, W) or (n, H, W, C), 32-bit floats."""
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, stack)
-
-
-STACKS: dict[str, tuple[Callable[[Path, Stack], None], str | None]] = {
-    ".mrcs": (write_mrcs, "mrcfile"),
-    ".mrc": (write_mrcs, "mrcfile"),
-    ".tif": (write_tiff, "tifffile"),
-    ".tiff": (write_tiff, "tifffile"),
-    ".npy": (write_npy, None),
-}
-"""What writes a stack of each ending, and the package (extra `microscopy`) that it needs."""
-
-
-def is_stack(out: Path) -> bool:
-    """Whether averages go to a stack, and not to a folder."""
-    return out.suffix.lower() in STACKS
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
@@ -83,13 +41,9 @@ def check_out(out: Path, *, overwrite: bool) -> None:
             f"{out}: averages are not written as {ending}; give a path that ends in "
             f"{', '.join(STACKS)}, or a folder for pictures (.png)."
         )
-    package = STACKS[ending][1] if ending else None
-    if package is not None:
-        try:
-            __import__(package)
-        except ImportError:
-            raise UserError(f"{out}: needs {package}; pip install 'mcevae[microscopy]'.") from None
-    if not ending:
+    if ending:
+        check_stack(out)
+    else:
         if out.exists() and not (out.is_dir() and (overwrite or not any(out.iterdir()))):
             remedy = ", or add --overwrite" if out.is_dir() else ""
             raise UserError(f"{out}: already exists; choose another --out{remedy}.")
@@ -133,16 +87,11 @@ def write_averages(
         write_pictures(averages, out, colours)
         write_tables(averages, out / TABLE, out / RINGS)
         return [out, out / TABLE, out / RINGS]
-    write, _ = STACKS[out.suffix.lower()]
-    if averages[0].picture.ndim == 3 and write is write_mrcs:
-        raise UserError(
-            f"{out}: MRC files hold no colours or channels; give an --out that ends in .tif or "
-            ".npy, or a folder."
-        )
     *halves, table, rings = beside(out)
-    write(out, np.stack([one.picture for one in averages]))
-    for path, half in zip(halves, HALVES, strict=True):
-        write(path, np.stack([getattr(one, half) for one in averages]))
+    for path, kind in zip((out, *halves), ("picture", *HALVES), strict=True):
+        pictures = np.stack([getattr(one, kind) for one in averages])
+        with stack_at(path, pictures.shape) as stack:
+            stack[:] = pictures
     write_tables(averages, table, rings)
     return [out, *halves, table, rings]
 

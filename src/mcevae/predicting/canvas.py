@@ -62,9 +62,7 @@ class Canvases:
         values, opacity = intensities(frame, self.recipe.white)
         values = values.astype(np.float32)
         if opacity.min() < 1:
-            low, high = np.array(pairs_of(self.levels or tails(values)), np.float32).T
-            behind = low + self.recipe.background * (high - low)
-            values = opacity * values + (1 - opacity) * behind
+            values = opacity * values + (1 - opacity) * self.behind(values).numpy()
         image = torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)
         image = with_channels(image, self.channels)
         seen = torch.ones_like(image[:1])
@@ -72,6 +70,11 @@ class Canvases:
             seen = torch.from_numpy(frame.seen.astype(np.float32))[None]
         image = torch.cat([image * seen, seen])
         return padded(resized(image, shape, self.recipe.fit), shape, 0.0)
+
+    def behind(self, values: Float32[np.ndarray, "H W C"]) -> Float32[Tensor, " levels"]:
+        """Intensity of the background of a picture: one for all its channels, or one for each."""
+        low, high = np.array(pairs_of(self.levels or tails(values)), np.float32).T
+        return torch.from_numpy(low + self.recipe.background * (high - low))
 
     def moved_to(
         self, elements: Float[Tensor, "n 3 3"], frames: Sequence[Frame], shape: Shape

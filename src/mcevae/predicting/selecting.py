@@ -2,13 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Bool
 
 from mcevae.base.choosing import Choice
 from mcevae.base.cutting import CuttingConfig
@@ -20,13 +20,16 @@ from mcevae.images.sources.contract import START
 from mcevae.predicting.choice import check, chosen_in
 from mcevae.predicting.engines import Maker, Order
 from mcevae.predicting.particle_tables import particle_table
+from mcevae.predicting.stacks import STACKS, check_stack, is_stack
+from mcevae.predicting.sums import Tell
+from mcevae.predicting.upright_stack import write_upright
 from mcevae.runs.checkpoint import check_source
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import PARTICLES, TABLE_WRITERS, write_tables
 from mcevae.runs.run import TrainedRun
 
 LIST = ".txt"
-FORMS = (LIST, *TABLE_WRITERS, *PARTICLES)
+FORMS = (LIST, *TABLE_WRITERS, *PARTICLES, *STACKS)
 UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]|^\.+|[. ]+$')
 """What no name of a folder may have on one of the usual systems."""
 Files = Literal["copies", "links"]
@@ -38,13 +41,18 @@ class Selected:
 
     Attributes:
         rows: one row for each, as `mcevae predict` writes them.
-        total: of how many images.
+        mask: (N,) of each image of the source that can be used, whether it was chosen.
         faults: files that could not be used.
     """
 
     rows: pa.Table
-    total: int
+    mask: Bool[np.ndarray, " n"]
     faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Number of images among which was chosen."""
+        return len(self.mask)
 
     @property
     def names(self) -> list[str]:
@@ -88,7 +96,7 @@ class Selector:
         self.run, self.maker = run, Maker(order, run)
         self.collections = self.maker.predictor.collections or Collections.plain(run.clusters)
 
-    def select(self, choice: Choice, tell: Callable[[float, int], None] | None = None) -> Selected:
+    def select(self, choice: Choice, tell: Tell | None = None) -> Selected:
         """Choose images. The rows of the chosen ones are in memory.
 
         Args:
@@ -104,12 +112,14 @@ class Selector:
             check(choice, self.collections)
             if choice.names_images and not source.named:
                 raise ValueError("images have no names; choose by groups and ranges")
-            end, faults, parts = START, [*source.passed], list[pa.Table]()
+            end, faults = START, [*source.passed]
+            parts, masks = list[pa.Table](), list[np.ndarray]()
             for part in predictor.batches(source, "all", None):
                 faults += part.faults
                 if len(part.pixels):
                     rows = self.judged(predictor.rows(part, end.images, source.name))
-                    parts.append(rows.filter(pa.array(chosen_in(choice, rows, self.collections))))
+                    masks.append(chosen_in(choice, rows, self.collections))
+                    parts.append(rows.filter(pa.array(masks[-1])))
                 end = part.end
                 if tell:
                     tell(part.done, end.images)
@@ -117,7 +127,7 @@ class Selector:
             raise UserError(f"{self.run.folder}: {error}.") from error
         if not parts:
             raise UserError(f"{source.name}: no image can be used.")
-        return Selected(rows=pa.concat_tables(parts), total=end.images, faults=faults)
+        return Selected(rows=pa.concat_tables(parts), mask=np.concatenate(masks), faults=faults)
 
     def judged(self, rows: pa.Table) -> pa.Table:
         """Add to a table what it lacks of the columns group, kept, tags and trust."""
@@ -133,14 +143,18 @@ class Selector:
                 rows = rows.append_column(name, values)
         return rows
 
-    def write(self, chosen: Selected, out: Path, files: Files = "copies") -> None:
+    def write(
+        self, chosen: Selected, out: Path, files: Files = "copies", tell: Tell | None = None
+    ) -> None:
         """Write the chosen images, in the form that the ending of the path asks for.
 
         Args:
             chosen: the images.
-            out: .txt (a list of files), .parquet, .csv, .star or .cs; or without any ending a
-                folder with a folder for each group.
+            out: .txt (a list of files), .parquet, .csv, .star or .cs; .mrcs, .tif or .npy for a
+                stack of the images, each moved back by its pose, and a table beside it; or without
+                any ending a folder with a folder for each group.
             files: what is in these folders.
+            tell: is told how far a stack is, as `select` tells it.
 
         Raises:
             UserError: the source has not this form, nothing is chosen, or it cannot be written.
@@ -157,6 +171,9 @@ class Selector:
             made.write([chosen.rows], len(chosen.rows), out)
         elif out.suffix in TABLE_WRITERS:
             write_tables([chosen.rows], out)
+        elif is_stack(out):
+            write_upright(self.run, chosen.mask, out, tell)
+            write_tables([chosen.rows], beside(out))
         elif out.suffix == LIST:
             write_text(out, "".join(f"{path}\n" for path in self.paths(chosen)))
         else:
@@ -223,7 +240,15 @@ def check_out(out: Path, *, overwrite: bool = True) -> None:
             f"{out}: ends in {out.suffix}; give a path that ends in {', '.join(FORMS)}, or a "
             "folder, without any ending."
         )
-    filled = out.is_dir() and any(out.iterdir())
-    if filled or (out.exists() and not out.is_dir() and not overwrite):
-        more = "" if filled else ", or add --overwrite"
-        raise UserError(f"{out}: already exists; choose another --out{more}.")
+    if is_stack(out):
+        check_stack(out)
+    for path in (out, beside(out)) if is_stack(out) else (out,):
+        filled = path.is_dir() and any(path.iterdir())
+        if filled or (path.exists() and not path.is_dir() and not overwrite):
+            more = "" if filled else ", or add --overwrite"
+            raise UserError(f"{path}: already exists; choose another --out{more}.")
+
+
+def beside(out: Path) -> Path:
+    """The table beside a stack, with a row for each of its images."""
+    return out.with_suffix(".csv")
