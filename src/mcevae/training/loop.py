@@ -37,6 +37,8 @@ from mcevae.training.state import restore, save, save_weights
 from mcevae.training.trainer import CHECK_EVERY, Trainer
 from mcevae.training.untrained import fill
 
+BEGUN = 2**26
+"""Most weights of a stranger's run that has only its settings, so that nothing else limits them."""
 LOCK = ".lock"
 """File in a run's folder that the process that trains it holds a lock of."""
 
@@ -119,7 +121,7 @@ def train(
         as_recorded(config, run) if resume else config,
         data,
         run,
-        most=checkpoint.room_for(kept[0]) if kept else MOST_WEIGHTS,
+        most=checkpoint.room_for(kept[0]) if kept else BEGUN if limited else MOST_WEIGHTS,
         limited=limited,
         clock=clock,
     )
