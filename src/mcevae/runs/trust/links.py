@@ -72,18 +72,24 @@ def links(
         clusters: K.
         seed: of the images that are clustered anew.
     """
-    member = sp.csr_matrix(
-        (np.ones(len(labels)), (labels, np.arange(len(labels)))), (clusters, len(labels))
-    )
+    filled, own = np.unique(labels, return_inverse=True)  # a run may ask for many, and fill few
+    member = sp.csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), (len(filled), len(own)))
     weight = (member @ edges @ member.T).toarray()
     total = np.maximum(weight.sum(1), 1e-9)
     between = connections(weight)
+    halves = [whole(edges, np.flatnonzero(labels == k)) for k in filled]
+
+    def each(values: np.ndarray | list[float], empty: float) -> np.ndarray:
+        spread = np.full(clusters, empty, np.asarray(values).dtype)
+        spread[filled] = values
+        return spread
+
     return Links(
-        neighbours=np.diag(weight) / total,
-        stable=found_again(edges, labels, clusters, seed),
-        halves=np.array([whole(edges, np.flatnonzero(labels == k)) for k in range(clusters)]),
-        nearest=between.max(1) if clusters > 1 else np.zeros(clusters),
-        other=between.argmax(1) if clusters > 1 else np.full(clusters, -1),
+        neighbours=each(np.diag(weight) / total, 0.0),
+        stable=each(found_again(edges, own, clusters, seed), 0.0),
+        halves=each(halves, 1.0),
+        nearest=each(between.max(1), 0.0),
+        other=each(filled[between.argmax(1)] if len(filled) > 1 else [-1], -1),
     )
 
 
@@ -111,7 +117,7 @@ def found_again(
     clustering", 2019; Hennig, "Cluster-wise assessment of cluster stability", 2007.)
     """
     rng, n = np.random.default_rng(seed), len(labels)
-    alike = np.zeros((RESAMPLES, clusters))
+    alike = np.zeros((RESAMPLES, labels.max() + 1))
     for turn in range(RESAMPLES):
         rows = np.sort(rng.permutation(n)[: max(clusters, round(KEPT * n))])
         method = SpectralClustering(
@@ -122,7 +128,7 @@ def found_again(
         )
         with parts_allowed():
             new = method.fit_predict(edges[rows][:, rows])
-        both = np.zeros((clusters, clusters))
+        both = np.zeros((labels.max() + 1, new.max() + 1))
         np.add.at(both, (labels[rows], new), 1)
         union = both.sum(1, keepdims=True) + both.sum(0) - both
         alike[turn] = (both / np.maximum(union, 1)).max(1)
