@@ -39,6 +39,8 @@ def test_who_is_behind_is_told_what_there_is_now(client: TestClient, explorer: E
         ("merge", {"groups": ["2", "3"]}),
         ("split", {"group": "0"}),
         ("undo", {}),
+        ("redo", {}),
+        ("judge", {"group": "0", "junk": True}),
     ):
         answer = client.post(f"/api/groups/{path}", json={**content, "version": seen["version"]})
         assert answer.status_code == 409 and "changed meanwhile" in answer.json()["detail"]

@@ -53,6 +53,16 @@ def test_groups_are_changed_kept_and_undone(client: TestClient, explorer: Explor
     assert regrouped(client, "rename", group="7", name="x").status_code == 422
 
 
+def test_a_group_of_junk_is_in_the_table_and_undone(client: TestClient, explorer: Explorer) -> None:
+    made = regrouped(client, "judge", group="2", junk=True).json()
+    assert [one["junk"] for one in made["groups"]] == [False, False, True, False]
+    table = pyarrow.csv.read_csv(io.BytesIO(client.get("/api/table.csv").content))
+    assert table["kept"].to_pylist() == [group != 2 for group in table["group"].to_pylist()]
+    assert regrouped(client, "undo").json()["redo"] == 1
+    assert not any(entry.junk for entry in explorer.collections.entries)
+    assert regrouped(client, "redo").json()["groups"][2]["junk"]
+
+
 def test_a_group_is_split_in_two(client: TestClient) -> None:
     groups = client.get("/api/groups").json()["groups"]
     largest = max(range(len(groups)), key=lambda i: groups[i]["size"])

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -189,7 +190,8 @@ def test_particles_are_read_back_with_their_columns(tmp_path: Path) -> None:
     opened = open_run(tmp_path / "run")
     chosen = opened.select(Choice(outlier=(0.3, 1.0)), tmp_path / "good.star")
     assert 0 < len(chosen.rows) < 40
-    read = starfile.read(tmp_path / "good.star")["particles"]
+    read: Any = starfile.read(tmp_path / "good.star")
+    read = read["particles"]
     ids = chosen.rows["id"].to_pylist()
     assert read["rlnImageName"].tolist() == [names[i] for i in ids]
     assert read["rlnVoltage"].tolist() == ids

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mcevae.base.errors import UserError
+from mcevae.pages.history import History
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.decisions import MOST_TAGS, Decisions
 
@@ -56,7 +57,38 @@ def test_200_actions_are_kept_as_they_are_and_every_image_stays_in_one_group(
     read = Collections.read(tmp_path, 3)
     assert read.version == made.version
     assert (read.assign(CLUSTER, Z, NAMES) == made.assign(CLUSTER, Z, NAMES)).all()
+    of = made.assign(CLUSTER, Z, NAMES)
     assert (read.junk_in(of, NAMES) == made.junk_in(of, NAMES)).all()
+
+
+def test_200_actions_are_undone_to_the_start_and_made_again() -> None:
+    rng, history = np.random.default_rng(2), History()
+    made = [Collections.plain(3)]
+    while len(made) < 201:
+        new = action(made[-1], rng)
+        if new != made[-1]:
+            history.add(made[-1])
+            made.append(new)
+    now = made[-1]
+    for old in reversed(made[:-1]):
+        now = history.step(now, back=True)
+        assert now.version == old.version
+    with pytest.raises(ValueError, match="no change to undo"):
+        history.step(now, back=True)
+    for new in made[1:]:
+        now = history.step(now, back=False)
+        assert now.version == new.version
+    with pytest.raises(ValueError, match="no change to redo"):
+        history.step(now, back=False)
+
+
+def test_a_new_change_ends_what_could_be_made_again() -> None:
+    history, first = History(), Collections.plain(3)
+    second = first.renamed(0, "a")
+    history.add(first)
+    assert history.step(second, back=True) == first
+    history.add(first)
+    assert not history.future
 
 
 def test_moved_images_follow_their_group_and_other_images_are_not_moved() -> None:

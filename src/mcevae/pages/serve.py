@@ -84,6 +84,12 @@ class Turning(Which):
     flip: bool = False
 
 
+class Judging(Which):
+    """A group, and whether it is junk."""
+
+    junk: bool
+
+
 class Latents(BaseModel):
     """A point in the model's latent space. tau is in degrees, pixels and so on.
 
@@ -230,7 +236,19 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
     @app.post("/api/groups/undo", **posts)
     def undo(what: Change) -> dict[str, Any]:
         """Undo the last change."""
-        return explorer.undo(what.version)
+        return explorer.step(True, what.version)
+
+    @app.post("/api/groups/redo", **posts)
+    def redo(what: Change) -> dict[str, Any]:
+        """Make the last change again that was undone."""
+        return explorer.step(False, what.version)
+
+    @app.post("/api/groups/judge", **posts)
+    def judge(what: Judging) -> dict[str, Any]:
+        """Call a group junk, or keep it."""
+        return explorer.change(
+            lambda old: old.judged(old.identified(what.group), what.junk), what.version
+        )
 
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:

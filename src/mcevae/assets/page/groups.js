@@ -66,7 +66,7 @@ function groupCard(group, index) {
       averageFigure(group, index),
       el("div", {}, el("h3", {}, `Group ${group.name}`),
         group.trusted ? el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted)) : null,
-        el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
+        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${group.size} images, ${percent(group.sure)} sure${label}`),
         group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
         group.turned && !state.live ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,
         el("button", { type: "button", class: "small", click: () => showMembers(index) }, "All members"))),

@@ -90,12 +90,13 @@ function drawTools() {
   if (answer === "first") return; // its groups cannot be changed: training replaces them
   document.getElementById("merge").disabled = chosen.size < 2;
   document.getElementById("undo").disabled = !state.undo;
+  document.getElementById("redo").disabled = !state.redo;
 }
 
 // The tools of a group: name it, split it, mark it for a merge, and turn its frame.
 function groupTools(index) {
   if (answer === "first") return null;
-  const { id, name, turned } = state.groups[index];
+  const { id, name, turned, junk } = state.groups[index];
   const field = el("input", { value: name, maxlength: "80", "aria-label": `name of group ${name}` });
   const rename = () => {
     if (field.value.trim() !== name) regroup("rename", { group: id, name: field.value }, `Group ${name} is now ${field.value}.`);
@@ -107,6 +108,10 @@ function groupTools(index) {
   const tools = el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
     field, el("button", {}, "Name"),
     el("button", { type: "button", click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split"),
+    el("button", {
+      type: "button", "aria-label": `${junk ? "keep" : "junk"} group ${name}`,
+      click: () => regroup("judge", { group: id, junk: !junk }, `Group ${name} is ${junk ? "kept" : "junk"}.`),
+    }, junk ? "Keep" : "Junk"),
     el("label", {}, mark, " merge"));
   return el("div", {}, tools, turnTools(id, name, turned));
 }
@@ -240,6 +245,7 @@ function startTools() {
     regroup("merge", { groups: marked }, `${marked.map(nameOfGroup).join(", ")} are now one group.`);
   });
   document.getElementById("undo").addEventListener("click", () => regroup("undo", {}, "The last change is undone."));
+  document.getElementById("redo").addEventListener("click", () => regroup("redo", {}, "The change is made again."));
 }
 
 async function start() {
