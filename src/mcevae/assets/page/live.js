@@ -108,12 +108,17 @@ function groupTools(index) {
   const tools = el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
     field, el("button", {}, "Name"),
     el("button", { type: "button", click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split"),
-    el("button", {
-      type: "button", "aria-label": `${junk ? "keep" : "junk"} group ${name}`,
-      click: () => regroup("judge", { group: id, junk: !junk }, `Group ${name} is ${junk ? "kept" : "junk"}.`),
-    }, junk ? "Keep" : "Junk"),
     el("label", {}, mark, " merge"));
-  return el("div", {}, tools, turnTools(id, name, turned));
+  return el("div", {}, tools, turnTools(id, name, turned), judgeTools(id, name, junk));
+}
+
+// Whether a group is junk.
+function judgeTools(id, name, junk) {
+  const word = junk ? "Keep" : "Junk";
+  const change = () => regroup("judge", { group: id, junk: !junk }, `Group ${name} is ${junk ? "kept" : "junk"}.`);
+  return el("div", { class: "row turns" },
+    el("span", { class: "soft small" }, junk ? "It is junk" : "It is kept"),
+    el("button", { type: "button", "aria-label": `${word} group ${name}`, click: change }, word));
 }
 
 // Which way is up in a group: turn its canonical image, or mirror it.
