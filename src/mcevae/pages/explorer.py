@@ -310,8 +310,7 @@ class Explorer:
         return strips(x, canonical, out.reconstruction, self.gallery.colours)[0]
 
     def _pixels(self, image: int) -> Tensor:
-        if not 0 <= image < len(self.gallery):
-            raise IndexError(f"there is no image {image}; there are 0 to {len(self.gallery) - 1}")
+        self.gallery.check(image)
         return self.gallery.pixels[image : image + 1]
 
     def _look(self, pixels: Tensor, image: int | None = None) -> tuple[Tensor, Any]:

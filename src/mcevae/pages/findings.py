@@ -7,6 +7,7 @@ import numpy as np
 
 from mcevae.pages.collected import Gallery
 from mcevae.runs.trust.advice import advice
+from mcevae.runs.units import clusters_of
 from mcevae.training import health
 
 COLLAPSED = 0.9
@@ -66,6 +67,6 @@ def homes(groups: Sequence[dict[str, Any]]) -> list[int]:
     """
     home: dict[int, int] = {}
     for i, one in enumerate(groups):
-        for unit in one["units"]:
-            home.setdefault(int(unit.partition(".")[0]), i)
+        for cluster in clusters_of(one["units"]):
+            home.setdefault(cluster, i)
     return [home[cluster] for cluster in range(len(home))]

@@ -29,7 +29,7 @@ class Members(Units):
     """Collections of the units of a run, and what people said about single images.
 
     Attributes:
-        clusters, centres: see `Units`.
+        clusters, centres, made: see `Units`.
         entries: the collections; every unit is in exactly one of them.
         decisions: what people said about single images.
     """
