@@ -268,8 +268,8 @@ def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: E
     cards.first.get_by_role("button", name="Split").click()
     expect(cards).to_have_count(before + 1)
     for part in ("the largest a", "the largest b"):
-        page.get_by_role("checkbox", name=f"mark group {part}").check()
-    page.get_by_role("button", name="Merge the marked groups").click()
+        page.get_by_role("checkbox", name=f"select group {part}").check()
+    page.get_by_role("button", name="Merge 2 groups").click()
     expect(cards).to_have_count(before)
     assert "the largest a" in (explorer.run.folder / "groups.json").read_text()
     page.get_by_role("button", name="Undo").click()
@@ -290,7 +290,7 @@ def test_an_image_is_dropped_and_its_latents_moved(
     drawn = page.locator("#bench-pictures[aria-busy=false]")
     expect(drawn).to_be_visible()  # or these are the pictures of the first image still
     before = moved.get_attribute("src"), canonical.get_attribute("src")
-    page.get_by_role("slider", name="tau: rotation").fill("40.5")
+    page.get_by_role("slider", name="rotation").fill("40.5")
     expect(drawn).to_be_visible()
     assert moved.get_attribute("src") != before[0]
     assert canonical.get_attribute("src") == before[1]
@@ -332,7 +332,7 @@ def test_what_is_refused_is_seen_wherever_one_is(
     page.set_viewport_size({"width": 360, "height": 700})
     page.goto(address)
     expect(page.locator("#said")).to_be_hidden()
-    for button in ("Merge the marked groups", "Undo"):
+    for button in ("Undo", "Redo"):
         expect(page.get_by_role("button", name=button)).to_have_css("opacity", "0.45")
     last = page.locator(".group").last
     last.scroll_into_view_if_needed()
@@ -378,7 +378,7 @@ def test_an_average_opens_at_full_size(page: Page, address: str) -> None:
     expect(card.locator(".halves p")).to_contain_text(re.compile(r"Average of \d+ images"))
     expect(card.locator(".halves svg title")).to_contain_text("halves")
     card.get_by_role("button", name="at full size").press("Enter")
-    full = page.locator("#members img.full")
+    full = page.locator("#average img.full")
     expect(full).to_be_visible()
     assert full.evaluate("image => image.naturalWidth") == 28
     page.keyboard.press("Escape")

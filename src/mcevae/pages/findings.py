@@ -31,7 +31,11 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
         found.append({"text": text, "group": group})
 
     filled = [(i, one) for i, one in enumerate(groups) if one["size"]]
-    empty = len(groups) - len(filled)
+    held = {*gallery.cluster.tolist()}  # also those whose images were moved elsewhere by hand
+    empty = sum(
+        not one["size"] and not held & {*clusters_of(one["units"])} and not one["made"]
+        for one in groups
+    )
     largest = np.bincount(gallery.cluster).max() / len(gallery)
     if largest >= COLLAPSED and gallery.clusters > 1:
         more = gallery.advice or (
