@@ -250,7 +250,7 @@ class Collections(Members):
         content = {
             "format": FORMAT,
             "clusters": self.clusters,
-            "groups": [as_dict(entry) for entry in self.entries],
+            "groups": [entry.to_dict() for entry in self.entries],
             "centres": self.centres,
         }
         if self.made:
@@ -331,14 +331,7 @@ class Collections(Members):
             raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
         return cls(
             clusters=int(values["clusters"]),
-            entries=tuple(
-                Collection(
-                    name=str(one["name"]),
-                    units=tuple(map(str, one["units"])),
-                    junk=one.get("junk", False) is True,
-                )
-                for one in values["groups"]
-            ),
+            entries=tuple(Collection.from_dict(one) for one in values["groups"]),
             centres={
                 int(k): [[float(value) for value in centre] for centre in parts]
                 for k, parts in values["centres"].items()
@@ -350,8 +343,3 @@ class Collections(Members):
             },
             decisions=Decisions.from_dict(values.get("decisions", {})),
         )
-
-
-def as_dict(entry: Collection) -> dict[str, Any]:
-    """JSON values of a collection; junk only if it is."""
-    return {k: v for k, v in asdict(entry).items() if k != "junk" or v}

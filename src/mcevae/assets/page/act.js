@@ -3,14 +3,10 @@
 
 const SAID = { junk: "junk", kept: "kept" };
 
-function imagesAre(ids) {
-  return ids.length === 1 ? "1 image is" : `${ids.length.toLocaleString("en")} images are`;
-}
-
 // Decide on the selected images. What puts them in order ends their selection.
 async function decide(content, text, ends) {
-  const ids = pickedIds();
-  const done = await change("/api/selected/decide", { ...content, images: ids }, `${imagesAre(ids)} ${text}.`);
+  const said = `${pickedText()} ${picked.ids.size === 1 ? "is" : "are"} ${text}.`;
+  const done = await change("/api/selected/decide", { ...content, images: pickedIds() }, said);
   if (done && ends) pick([]);
   return done;
 }
@@ -44,10 +40,6 @@ function steps() {
   return [step("Undo", "The last change is undone.", !state.undo), step("Redo", "The change is made again.", !state.redo)];
 }
 
-function selectedText() {
-  return picked.ids.size === 1 ? "1 image" : `${picked.ids.size.toLocaleString("en")} images`;
-}
-
 // A form in the dialog for small questions. `act` gets what was filled in, and the pressed button's value.
 function askIn(title, fields, act) {
   const dialog = document.getElementById("small");
@@ -68,7 +60,7 @@ function showMove() {
     ...state.groups.map(({ id, name, size }) => el("option", { value: id }, `group ${name} (${size})`)), el("option", { value: "" }, "a new group"));
   const fresh = el("input", { name: "new", maxlength: "80", autocomplete: "off" });
   const fields = [el("label", {}, el("span", {}, "to"), field), el("label", { hidden: true }, el("span", {}, "its name"), fresh), el("button", {}, "Move")];
-  askIn(`Move ${selectedText()}`, fields, (given) => {
+  askIn(`Move ${pickedText()}`, fields, (given) => {
     const target = given.to ? { to: given.to } : { new: given.new };
     const name = given.to ? state.groups.find(({ id }) => id === given.to).name : given.new;
     decide(target, `now in group ${name}`, true);
@@ -79,7 +71,7 @@ function showTag() {
   const known = el("datalist", { id: "tags" }, ...Object.keys(state.tags).map((tag) => el("option", { value: tag })));
   const fields = [el("label", {}, el("span", {}, "tag"), el("input", { name: "tag", list: "tags", maxlength: "80", required: true, autocomplete: "off" })), known,
     el("div", { class: "row" }, el("button", { value: "tag" }, "Give it"), el("button", { value: "untag" }, "Take it away"))];
-  askIn(`Tag ${selectedText()}`, fields, ({ tag }, how) => decide({ [how]: tag }, how === "untag" ? `no longer tagged ${tag}` : `tagged ${tag}`, false));
+  askIn(`Tag ${pickedText()}`, fields, ({ tag }, how) => decide({ [how]: tag }, how === "untag" ? `no longer tagged ${tag}` : `tagged ${tag}`, false));
 }
 
 // Keep the selection under a name.

@@ -9,7 +9,7 @@ function drawBar() {
   const bar = document.querySelector("#bar > .inside");
   const { size } = picked.ids;
   const some = { hidden: !size };
-  const told = size ? `${size.toLocaleString("en")} ${size === 1 ? "image" : "images"} selected` : "No image is selected";
+  const told = size ? `${pickedText()} selected` : "No image is selected";
   keepingFocus(() => bar.replaceChildren(
     el("b", { id: "count", role: "status" }, told),
     el("div", { class: "row" },

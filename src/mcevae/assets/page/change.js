@@ -68,17 +68,18 @@ function whatChanged(before) {
   const ids = [], words = [];
   for (const one of state.groups) {
     const old = before.get(one.id);
-    if (old && old.name === one.name && old.size === one.size && old.turned === one.turned) continue;
+    if (old && old.name === one.name && old.size === one.size && old.turned === one.turned && old.junk === one.junk) continue;
     ids.push(one.id);
     if (!old) words.push(`group ${one.name} is new`);
     else if (old.name !== one.name) words.push(`group ${old.name} is now ${one.name}`);
+    else if (old.junk !== one.junk) words.push(`group ${one.name} is ${one.junk ? "junk" : "kept"}`);
     else words.push(old.size === one.size ? `the frame of group ${one.name} is turned` : `group ${one.name} has ${one.size} images`);
   }
   const now = new Set(state.groups.map((one) => one.id));
   const gone = [...before.values()].filter((one) => !now.has(one.id)).map((one) => `group ${one.name} is gone`);
   const all = [...words, ...gone];
   const more = all.length > 3 ? [`and ${all.length - 3} more changes`] : [];
-  return { ids, text: [...all.slice(0, 3), ...more].join(", ") || "they are as they were some changes ago" };
+  return { ids, text: [...all.slice(0, 3), ...more].join(", ") || "something was said of single images, or they are as they were some changes ago" };
 }
 
 function cardOf(id) {

@@ -26,6 +26,7 @@ function chosenBy(form) {
   if (text) tests.push((id) => has(text, id));
   if (given("group")) tests.push((id) => state.groups[state.of[id]].id === asked.get("group"));
   if (given("junk")) tests.push((id) => state.junk[id] === +asked.get("junk"));
+  if (given("mirrored")) tests.push((id) => state.images.mirrored[id] === +asked.get("mirrored"));
   for (const name of ["tags", "selections"]) {
     if (!given(name)) continue;
     const among = new Set(state[name][asked.get(name)]);
@@ -67,6 +68,7 @@ function showChoose() {
   ...(state.images.names || state.images.labels ? [el("label", {}, el("span", {}, "text in name or label"), el("input", { name: "text", "data-key": "choose text", autocomplete: "off" }))] : []),
   options("group", "group", [["", "any"], ...state.groups.map((group) => [group.id, `${group.name} (${group.size})`])]),
   options("junk", "junk", [["", "junk or not"], ["0", "no junk"], ["1", "only junk"]]),
+  ...(state.images.mirrored ? [options("mirrored", "mirrored", [["", "mirrored or not"], ["0", "no"], ["1", "yes"]])] : []),
   ...named("tags", "tag"), ...named("selections", "kept selection"), ...rangeFields(),
   options("how", "then", Object.entries(HOWS)), found, el("button", {}, "Select"));
   fillDialog(dialog, dialogHead(dialog, "Choose images"), el("p", { class: "soft small" }, "Whatever you give must all be true of an image."), form,

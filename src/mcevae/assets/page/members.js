@@ -60,11 +60,10 @@ function fillList() {
 }
 
 function moreOfList() {
-  const box = document.getElementById("list").firstElementChild;
-  const rows = box.tBodies?.[0] ?? box;
+  const rows = document.querySelector("#list tbody") ?? document.querySelector("#list .thumbs");
   const from = rows.childElementCount;
   const more = listing.members.slice(from, from + PAGE);
-  if (rows === box) addThumbs(box, more, 64);
+  if (rows.matches(".thumbs")) addThumbs(rows, more, 64);
   else rows.append(...more.map(tableRow));
   if (listing.form === "all upright") turnUpright(more);
   document.getElementById("longer").hidden = rows.childElementCount >= listing.members.length;
@@ -73,11 +72,11 @@ function moreOfList() {
 // Show some of the listed images moved back by their poses, as the server draws them.
 async function turnUpright(ids) {
   listing.asked += 1;
-  const [list, own] = [document.getElementById("list").firstElementChild, ids];
+  const list = document.querySelector("#list .thumbs");
   list.setAttribute("aria-busy", "true");
   try {
-    const sheets = await state.live.upright(own);
-    own.forEach((id, at) => {
+    const sheets = await state.live.upright(ids);
+    ids.forEach((id, at) => {
       const one = list.querySelector(`[data-id="${id}"]`);
       if (one) Object.assign(one.style, pictureStyle(sheets, at, 64));
     });
@@ -92,7 +91,8 @@ async function turnUpright(ids) {
 function imageTable() {
   const poses = state.images.coordinates.map(({ name, unit }) => `${name.replaceAll("_", " ")}, ${unit}`);
   const heads = ["", "image", "outlier", "group", "confidence", ...poses, "tags"];
-  return el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((head) => head ? el("th", { scope: "col" }, head) : el("td", {})))), el("tbody"));
+  const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((head) => head ? el("th", { scope: "col" }, head) : el("td", {})))), el("tbody"));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "table of images" }, table);
 }
 
 function tableRow(id) {

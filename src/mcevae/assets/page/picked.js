@@ -60,6 +60,11 @@ function wholeGroups() {
   return whole.sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
 }
 
+function pickedText() {
+  const { size } = picked.ids;
+  return `${size.toLocaleString("en")} ${size === 1 ? "image" : "images"}`;
+}
+
 function samePicked(ids) {
   return ids.length === picked.ids.size && ids.every((id) => picked.ids.has(id));
 }

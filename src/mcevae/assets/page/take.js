@@ -47,7 +47,7 @@ function commandTools() {
 
 function showTake() {
   const dialog = document.getElementById("take");
-  fillDialog(dialog, dialogHead(dialog, `Take away ${picked.ids.size.toLocaleString("en")} images`),
+  fillDialog(dialog, dialogHead(dialog, `Take away ${pickedText()}`),
     el("div", { class: "row" },
       el("button", { type: "button", "data-key": "names", click: () => hand("selected.txt", listOfNames()) }, state.images.names ? "List of names (.txt)" : "List of numbers (.txt)"),
       ...(state.live ? state.live.tableTools() : [])),
