@@ -96,6 +96,22 @@ def test_decisions_hold_for_tables_of_the_own_source_only(run: Path, tmp_path: P
     assert "kept" not in parquet.read_schema(tmp_path / "other.parquet").names
 
 
+def test_a_new_group_of_images_is_in_tables_of_the_own_source(run: Path, tmp_path: Path) -> None:
+    main(["select", str(run), "--text", "plate0/0", "--new-group", "odd ones"])
+    opened = open_run(run)
+    names = [f"plate0/{i:02}.png" for i in range(10)]
+    assert opened.select(Choice(keep=("odd ones",))).names == names
+    opened.table(opened.settings.data.source, tmp_path / "own.parquet")
+    own = parquet.read_table(tmp_path / "own.parquet").to_pandas()
+    assert own["file"][own["group"] == "odd ones"].tolist() == names
+    other = shutil.copytree(opened.settings.data.source, tmp_path / "other")
+    opened.table(other, tmp_path / "other.parquet")
+    there = parquet.read_table(tmp_path / "other.parquet").to_pandas()
+    assert "odd ones" not in set(there["group"])
+    main(["groups", str(run), "--merge", "odd ones", "0"])
+    opened.report()
+
+
 def test_junk_groups_are_left_out(run: Path) -> None:
     opened = open_run(run)
     sizes = opened.select().rows.to_pandas()["group"].value_counts()
