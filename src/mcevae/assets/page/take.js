@@ -26,6 +26,7 @@ function listOfNames() {
 
 const WRITTEN = [
   ["a folder for each group", "selected"], ["a list of files", "selected.txt"], ["a CSV table", "selected.csv"], ["a Parquet table", "selected.parquet"],
+  ["a stack of aligned images (.tif)", "selected.tif"], ["a stack of aligned images (.mrcs)", "selected.mrcs"], ["a stack of aligned images (.npy)", "selected.npy"],
 ];
 
 function commandTools() {
