@@ -11,6 +11,7 @@ import socket  # noqa: E402
 import threading  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -134,6 +135,21 @@ def regrouped(client: Any, path: str, **content: Any) -> Any:
     """Ask an explorer for a change of its present groups; the answer, as httpx gives it."""
     version = client.get("/api/groups").json()["version"]
     return client.post(f"/api/groups/{path}", json={**content, "version": version})
+
+
+def decided(client: Any, images: list[int], **decision: Any) -> Any:
+    """Ask an explorer for a decision on images; the answer, as httpx gives it."""
+    version = client.get("/api/groups").json()["version"]
+    content = {"images": images, "version": version, **decision}
+    return client.post("/api/selected/decide", json=content)
+
+
+@pytest.fixture
+def named(explorer: Explorer, client: TestClient) -> TestClient:
+    """The client of an explorer whose images have names, as those of files."""
+    names = [f"plate{i % 2}/{i:03}.png" for i in range(len(explorer.gallery))]
+    explorer.gallery = replace(explorer.gallery, names=names)
+    return client
 
 
 @contextmanager

@@ -39,6 +39,8 @@ def test_who_is_behind_is_told_what_there_is_now(client: TestClient, explorer: E
         ("merge", {"groups": ["2", "3"]}),
         ("split", {"group": "0"}),
         ("undo", {}),
+        ("redo", {}),
+        ("judge", {"group": "0", "junk": True}),
     ):
         answer = client.post(f"/api/groups/{path}", json={**content, "version": seen["version"]})
         assert answer.status_code == 409 and "changed meanwhile" in answer.json()["detail"]
@@ -68,7 +70,7 @@ def test_a_browser_that_is_behind_shows_what_others_did_and_keeps_what_was_typed
     name.press("Enter")
     expect(page.get_by_role("heading", name="Group mine")).to_be_visible()
     assert Collections.read(explorer.run.folder, 4).entries[int(largest["id"])].name == "mine"
-    said.click()
+    said.get_by_role("button", name="close the message").click()
     expect(said).to_be_hidden()
     errors.clear()  # the browser counts the refused request as one
 

@@ -65,12 +65,16 @@ def test_groups_hold_every_image_once_and_name_their_surest(
 
 
 def test_findings_name_what_is_wrong(gallery: Gallery) -> None:
-    good = {"name": "a", "size": 100, "sure": 1.0}
+    good = {"name": "a", "size": 100, "sure": 1.0, "units": ("0",), "made": False}
     even = np.arange(len(gallery)) % gallery.clusters
     gallery = replace(gallery, cluster=even, advice=None)
-    said = findings(gallery, [good, good, {"name": "b", "size": 0}])
+    none = {"name": "b", "size": 0, "units": ("9",), "made": False}
+    said = findings(gallery, [good, good, none])
     assert "1 of 3 groups are empty" in said[0]["text"]
-    poor = {"name": "b", "size": 400, "sure": 0.2}
+    for kept in ({"units": ("1",)}, {"made": True}):  # its images were moved elsewhere, by hand
+        said = findings(gallery, [good, good, none | kept])
+        assert not any("empty" in one["text"] for one in said)
+    poor = good | {"name": "b", "size": 400, "sure": 0.2}
     said = findings(replace(gallery, trust=None), [good, good, poor])
     assert [one["group"] for one in said if one["text"].startswith("Group b")] == [2]
 
@@ -81,8 +85,12 @@ def test_clusters_that_collapsed_need_more_training_if_they_had_little(
 ) -> None:
     one = np.ones(len(gallery), int)
     one[:10] = 0
-    groups = [{"name": "a", "size": 10, "sure": 1.0}, {"name": "b", "size": 590, "sure": 1.0}]
-    groups += [{"name": "c", "size": 0}, {"name": "d", "size": 0}]
+    sizes = {"a": 10, "b": 590, "c": 0, "d": 0}
+    plain = {"sure": 1.0, "made": False}
+    groups = [
+        {"name": name, "size": size, "units": (str(k),), **plain}
+        for k, (name, size) in enumerate(sizes.items())
+    ]
     said = findings(replace(gallery, cluster=one, advice=advice), groups)
     texts = [finding["text"] for finding in said]
     assert texts[0].startswith("One cluster has 98% of the images.")

@@ -53,6 +53,34 @@ def test_groups_are_changed_kept_and_undone(client: TestClient, explorer: Explor
     assert regrouped(client, "rename", group="7", name="x").status_code == 422
 
 
+def test_a_group_of_junk_is_in_the_table_and_undone(client: TestClient, explorer: Explorer) -> None:
+    largest = max(client.get("/api/groups").json()["groups"], key=lambda one: one["size"])["id"]
+    made = regrouped(client, "judge", group=largest, junk=True).json()
+    assert [one["id"] for one in made["groups"] if one["junk"]] == [largest]
+    table = pyarrow.csv.read_csv(io.BytesIO(client.get("/api/table.csv").content))
+    groups = [str(group) for group in table["group"].to_pylist()]
+    assert largest in groups
+    assert table["kept"].to_pylist() == [group != largest for group in groups]
+    assert regrouped(client, "undo").json()["redo"] == 1
+    assert not any(entry.junk for entry in explorer.collections.entries)
+    again = regrouped(client, "redo").json()["groups"]
+    assert [one["id"] for one in again if one["junk"]] == [largest]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_groups_are_junk_undone_and_redone_by_keyboard(
+    page: Page, address: str, explorer: Explorer, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(address)
+    keeps = page.get_by_role("button", name="Keep group")
+    for name, junk in (("Junk group", 1), ("Undo", 0), ("Redo", 1), ("Keep group", 0)):
+        page.get_by_role("button", name=name).first.press("Enter")
+        expect(keeps).to_have_count(junk)
+        assert sum(entry.junk for entry in explorer.run.collections.entries) == junk
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_group_is_split_in_two(client: TestClient) -> None:
     groups = client.get("/api/groups").json()["groups"]
     largest = max(range(len(groups)), key=lambda i: groups[i]["size"])
@@ -240,8 +268,8 @@ def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: E
     cards.first.get_by_role("button", name="Split").click()
     expect(cards).to_have_count(before + 1)
     for part in ("the largest a", "the largest b"):
-        page.get_by_role("checkbox", name=f"mark group {part}").check()
-    page.get_by_role("button", name="Merge the marked groups").click()
+        page.get_by_role("checkbox", name=f"select group {part}").check()
+    page.get_by_role("button", name="Merge 2 groups").click()
     expect(cards).to_have_count(before)
     assert "the largest a" in (explorer.run.folder / "groups.json").read_text()
     page.get_by_role("button", name="Undo").click()
@@ -262,7 +290,7 @@ def test_an_image_is_dropped_and_its_latents_moved(
     drawn = page.locator("#bench-pictures[aria-busy=false]")
     expect(drawn).to_be_visible()  # or these are the pictures of the first image still
     before = moved.get_attribute("src"), canonical.get_attribute("src")
-    page.get_by_role("slider", name="tau: rotation").fill("40.5")
+    page.get_by_role("slider", name="rotation").fill("40.5")
     expect(drawn).to_be_visible()
     assert moved.get_attribute("src") != before[0]
     assert canonical.get_attribute("src") == before[1]
@@ -304,7 +332,7 @@ def test_what_is_refused_is_seen_wherever_one_is(
     page.set_viewport_size({"width": 360, "height": 700})
     page.goto(address)
     expect(page.locator("#said")).to_be_hidden()
-    for button in ("Merge the marked groups", "Undo"):
+    for button in ("Undo", "Redo"):
         expect(page.get_by_role("button", name=button)).to_have_css("opacity", "0.45")
     last = page.locator(".group").last
     last.scroll_into_view_if_needed()
@@ -350,7 +378,7 @@ def test_an_average_opens_at_full_size(page: Page, address: str) -> None:
     expect(card.locator(".halves p")).to_contain_text(re.compile(r"Average of \d+ images"))
     expect(card.locator(".halves svg title")).to_contain_text("halves")
     card.get_by_role("button", name="at full size").press("Enter")
-    full = page.locator("#members img.full")
+    full = page.locator("#average img.full")
     expect(full).to_be_visible()
     assert full.evaluate("image => image.naturalWidth") == 28
     page.keyboard.press("Escape")

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -75,7 +76,13 @@ def test_ranges_text_and_invert_choose_what_they_say(run: Path) -> None:
 def test_decisions_hold_for_tables_of_the_own_source_only(run: Path, tmp_path: Path) -> None:
     opened, junk = open_run(run), ["plate0/00.png", "plate1/03.png"]
     opened.decide(junk, Decision(mark="junk", tag="dust", save="bad"))
-    opened.decide(["plate0/01.png"], Decision(move="3"))
+    groups = dict(
+        zip(opened.select().names, opened.select().rows["group"].to_pylist(), strict=True)
+    )
+    target = "3" if groups.get("plate0/01.png") != "3" else "0"
+    opened.decide(["plate0/01.png"], Decision(move=target))
+    assert "plate0/01.png" in opened.select(Choice(keep=(target,))).names
+    assert "plate0/01.png" not in opened.select(Choice(without=(target,))).names
     assert set(opened.select().names).isdisjoint(junk) and len(opened.select().rows) == 38
     for choice in (Choice(junk="only"), Choice(junk="too", tags=("dust",))):
         assert opened.select(choice).names == junk
@@ -83,10 +90,26 @@ def test_decisions_hold_for_tables_of_the_own_source_only(run: Path, tmp_path: P
     opened.table(opened.settings.data.source, tmp_path / "own.parquet")
     own = parquet.read_table(tmp_path / "own.parquet").to_pandas().set_index("file")
     assert own.index[~own["kept"]].tolist() == junk
-    assert own.loc["plate0/01.png", "group"] == "3" and own.loc[junk[0], "tags"] == "dust"
+    assert own.loc["plate0/01.png", "group"] == target and own.loc[junk[0], "tags"] == "dust"
     other = shutil.copytree(opened.settings.data.source, tmp_path / "other")
     opened.table(other, tmp_path / "other.parquet")
     assert "kept" not in parquet.read_schema(tmp_path / "other.parquet").names
+
+
+def test_a_new_group_of_images_is_in_tables_of_the_own_source(run: Path, tmp_path: Path) -> None:
+    main(["select", str(run), "--text", "plate0/0", "--new-group", "odd ones"])
+    opened = open_run(run)
+    names = [f"plate0/{i:02}.png" for i in range(10)]
+    assert opened.select(Choice(keep=("odd ones",))).names == names
+    opened.table(opened.settings.data.source, tmp_path / "own.parquet")
+    own = parquet.read_table(tmp_path / "own.parquet").to_pandas()
+    assert own["file"][own["group"] == "odd ones"].tolist() == names
+    other = shutil.copytree(opened.settings.data.source, tmp_path / "other")
+    opened.table(other, tmp_path / "other.parquet")
+    there = parquet.read_table(tmp_path / "other.parquet").to_pandas()
+    assert "odd ones" not in set(there["group"])
+    main(["groups", str(run), "--merge", "odd ones", "0"])
+    opened.report()
 
 
 def test_junk_groups_are_left_out(run: Path) -> None:
@@ -189,7 +212,8 @@ def test_particles_are_read_back_with_their_columns(tmp_path: Path) -> None:
     opened = open_run(tmp_path / "run")
     chosen = opened.select(Choice(outlier=(0.3, 1.0)), tmp_path / "good.star")
     assert 0 < len(chosen.rows) < 40
-    read = starfile.read(tmp_path / "good.star")["particles"]
+    read: Any = starfile.read(tmp_path / "good.star")
+    read = read["particles"]
     ids = chosen.rows["id"].to_pylist()
     assert read["rlnImageName"].tolist() == [names[i] for i in ids]
     assert read["rlnVoltage"].tolist() == ids

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from mcevae.base.errors import UserError
+from mcevae.pages.history import History
+from mcevae.predicting.deciding import Decision
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.decisions import MOST_TAGS, Decisions
 
@@ -32,15 +34,16 @@ def action(old: Collections, rng: np.random.Generator) -> Collections:
         lambda: old.turned(index, 15.0),
         lambda: old.flipped(index),
         lambda: old.judged(index, not old.entries[index].junk),
-        lambda: said(old, old.decisions.moved(some, unit)),
+        lambda: old.said(old.decisions.moved(some, unit)),
+        lambda: Decision(new=f"new {rng.integers(10**9)}").made(old, some),
         lambda: said(old, old.decisions.judged(some, bool(rng.integers(2)))),
         lambda: said(old, old.decisions.tagged(some, f"tag {rng.integers(5)}")),
         lambda: said(old, old.decisions.selected(f"some {rng.integers(9)}", some)),
     ]
     try:
         return does[int(rng.integers(len(does)))]()
-    except ValueError as error:  # a group too small to be split
-        assert "split" in str(error)
+    except ValueError as error:  # a group too small to be split, or made by hand
+        assert "split" in str(error) or "made by hand" in str(error)
         return old
 
 
@@ -56,7 +59,38 @@ def test_200_actions_are_kept_as_they_are_and_every_image_stays_in_one_group(
     read = Collections.read(tmp_path, 3)
     assert read.version == made.version
     assert (read.assign(CLUSTER, Z, NAMES) == made.assign(CLUSTER, Z, NAMES)).all()
+    of = made.assign(CLUSTER, Z, NAMES)
     assert (read.junk_in(of, NAMES) == made.junk_in(of, NAMES)).all()
+
+
+def test_200_actions_are_undone_to_the_start_and_made_again() -> None:
+    rng, history = np.random.default_rng(2), History()
+    made = [Collections.plain(3)]
+    while len(made) < 201:
+        new = action(made[-1], rng)
+        if new != made[-1]:
+            history.add(made[-1])
+            made.append(new)
+    now = made[-1]
+    for old in reversed(made[:-1]):
+        now = history.step(now, back=True)
+        assert now.version == old.version
+    with pytest.raises(ValueError, match="no change to undo"):
+        history.step(now, back=True)
+    for new in made[1:]:
+        now = history.step(now, back=False)
+        assert now.version == new.version
+    with pytest.raises(ValueError, match="no change to redo"):
+        history.step(now, back=False)
+
+
+def test_a_new_change_ends_what_could_be_made_again() -> None:
+    history, first = History(), Collections.plain(3)
+    second = first.renamed(0, "a")
+    history.add(first)
+    assert history.step(second, back=True) == first
+    history.add(first)
+    assert not history.future
 
 
 def test_moved_images_follow_their_group_and_other_images_are_not_moved() -> None:
@@ -74,6 +108,37 @@ def test_what_is_said_of_an_image_wins_over_its_group() -> None:
     made = said(made, Decisions().judged(["0.png"], False).judged(["40.png"], True))
     junk = made.junk_in(made.assign(CLUSTER, Z, NAMES), NAMES)
     assert junk.tolist() == [False] + [True] * 19 + [False] * 20 + [True] + [False] * 19
+
+
+def test_a_group_made_by_hand_holds_what_is_moved_there_and_goes_with_its_last_image(
+    tmp_path: Path,
+) -> None:
+    start = Collections.plain(3)
+    made = Decision(new="odd ones", tag="seen").made(start, ["0.png", "59.png"])
+    assert made.entries[-1].units == ("+1",) and made.made == ("+1",)
+    of = made.assign(CLUSTER, Z, NAMES)
+    assert np.flatnonzero(of == 3).tolist() == [0, 59]
+    assert (made.assign(CLUSTER, Z) == CLUSTER).all()  # other images: none is in it
+    made.write(tmp_path)
+    assert Collections.read(tmp_path, 3).version == made.version
+    for change in (lambda: made.split(3, CLUSTER, Z), lambda: made.turned(3, 15.0)):
+        with pytest.raises(ValueError, match="made by hand"):
+            change()
+    back = Decision(move="0").made(made, ["0.png", "59.png"])
+    assert back.entries == start.entries and not back.made
+    assert made.merged([3, 0]).assign(CLUSTER, Z).tolist() == [2] * 20 + [0] * 20 + [1] * 20
+    with pytest.raises(ValueError, match="same name"):
+        Decision(new="odd ones").made(made, ["1.png"])
+    with pytest.raises(ValueError, match="one group"):
+        Decision(new="other", move="0").made(made, ["1.png"])
+
+
+@pytest.mark.parametrize("made", ['["3"]', '["+1"]', '["+0"]', '["+1", "+1"]', "7"])
+def test_damaged_groups_made_by_hand_are_refused(tmp_path: Path, made: str) -> None:
+    text = Collections.plain(2).to_json().rstrip()[:-1]
+    (tmp_path / FILE).write_text(f'{text}, "made": {made}}}')
+    with pytest.raises(UserError, match="does not fit this run"):
+        Collections.read(tmp_path, 2)
 
 
 def test_what_is_taken_back_leaves_nothing() -> None:

@@ -71,6 +71,7 @@ def groups(
         images = data.train.images
         embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
+    names = None if images.names is None else images.names.tolist()
     changes = rename or merge or split is not None or flip or upright or junk or keep or reset
     with Collections.locked(run) if changes else nullcontext():  # an explorer may change them, too
         if reset and os.path.lexists(run / FILE):
@@ -94,7 +95,7 @@ def groups(
             raise UserError(f"{run}: {error}.") from error
         if made != before:
             opened.regroup(made)
-    show(opened, made, Counter(made.assign(cluster, z).tolist()))
+    show(opened, made, Counter(made.assign(cluster, z, names).tolist()))
 
 
 def show(run: "TrainedRun", made: "Collections", counts: Counter[int]) -> None:

@@ -21,6 +21,7 @@ def select(
     overwrite: bool = False,
     mark: Literal["junk", "kept", "as-group"] | None = None,
     move: str | None = None,
+    new_group: str | None = None,
     tag: str | None = None,
     untag: str | None = None,
     save: str | None = None,
@@ -68,6 +69,7 @@ def select(
         mark: Call the chosen images junk, or kept whatever their group is; as-group takes that
             back.
         move: Name of a group to move the chosen images to.
+        new_group: Name of a new group to make of the chosen images.
         tag: Give the chosen images a tag.
         untag: Take a tag from the chosen images.
         save: Keep the chosen images as a selection under this name, for --selection.
@@ -81,7 +83,7 @@ def select(
     from mcevae.predicting.selecting import Selector, check_out
     from mcevae.runs.run import TrainedRun
 
-    decision = Decision(mark=mark, move=move, tag=tag, untag=untag, save=save)
+    decision = Decision(mark=mark, move=move, new=new_group, tag=tag, untag=untag, save=save)
     if out is not None:
         check_out(out, overwrite=overwrite)
     opened = TrainedRun.open(run, checkpoint)

@@ -10,6 +10,7 @@ from mcevae.predicting.sums import Sums
 from mcevae.runs.collections import Collections
 from mcevae.runs.ring_correlation import THRESHOLDS
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.units import clusters_of
 
 
 def add_averages(
@@ -28,9 +29,9 @@ def add_averages(
     """
     averages = averages_in(sums, run, collections)
     for group, one in zip(made["groups"], averages, strict=True):
-        if one is None:
+        if one is None and clusters_of(group["units"]):
             group["average"] = None  # split after the sums were made
-        elif one.images:
+        elif one is not None and one.images:
             group["average"] = facts(one, run.colours)
     return made
 

@@ -43,6 +43,8 @@ class Gallery:
         mirrored: (N,) whether the pose has a mirror image. None: the group has no reflections.
         z: (N, V).
         where: (N, 2) on the map, from 0 to 1.
+        look: (N, D) canonical image and clusters; images that are alike have similar rows. The map
+            is a plane of them.
         total: number of images of the run, of which N are here.
         signs: signs of problems in poses and units, see `health`.
         advice: advice if there were too few steps, see `schedule`.
@@ -69,6 +71,7 @@ class Gallery:
     coordinates: tuple[Coordinate, ...]
     z: Float[np.ndarray, "n V"]
     where: Float[np.ndarray, "n 2"]
+    look: Float[Tensor, "n look"]
     total: int
     signs: health.Signs
     advice: str | None
@@ -83,6 +86,15 @@ class Gallery:
     def __len__(self) -> int:
         """Count the images."""
         return len(self.pixels)
+
+    def check(self, image: int) -> None:
+        """Refuse the number of an image that is not here.
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        if not 0 <= image < len(self):
+            raise IndexError(f"there is no image {image}; there are 0 to {len(self) - 1}")
 
     def posed(
         self, collections: Collections

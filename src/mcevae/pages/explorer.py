@@ -28,6 +28,7 @@ from mcevae.images.sources.frames import prepared, sifted
 from mcevae.images.suiting import suited
 from mcevae.pages.averages import add_averages
 from mcevae.pages.gallery import Gallery, collections_of, images_of
+from mcevae.pages.history import History
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.pages.stage import is_first
 from mcevae.predicting.pictures import encoded, ending
@@ -38,8 +39,6 @@ from mcevae.runs.frames import Frames
 from mcevae.runs.infer import human, outputs
 from mcevae.runs.run import TrainedRun
 
-HISTORY = 100
-"""Number of changes of groups that can be undone."""
 FARTHEST = 1e6
 """Largest size of a latent that is drawn."""
 Z_REACH = 3.0
@@ -77,7 +76,7 @@ class Explorer:
     gallery: Gallery
     sums: Sums | None = None
     _collections: Collections = field(init=False)
-    _before: list[Collections] = field(init=False, default_factory=list)
+    _history: History = field(init=False, default_factory=History)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
     _decoding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -94,7 +93,7 @@ class Explorer:
         with self._lock:
             now = self.run.collections
             if now.version != self._collections.version:  # somebody else has changed them
-                self._before, self._collections = [], now
+                self._history, self._collections = History(), now
             return self._collections
 
     @property
@@ -114,13 +113,14 @@ class Explorer:
         return {**images_of(self.gallery), "bench": bench}
 
     def groups(self) -> dict[str, Any]:
-        """The groups of all images, their version, and how many changes can be undone."""
+        """The groups of all images, their version, and how many changes to undo and redo."""
         with self._lock:
             now = self.collections
             made = collections_of(self.gallery, now, self.run.model)
             if self.sums is not None:
                 add_averages(made, self.sums, self.run, now)
-            return {**made, "version": now.version, "undo": len(self._before)}
+            known = {"undo": len(self._history.past), "redo": len(self._history.future)}
+            return {**made, "version": now.version, **known}
 
     def change(
         self, how: Callable[[Collections], Collections], version: str | None = None
@@ -139,7 +139,7 @@ class Explorer:
             made = how(old)
             if made != old:
                 self.run.regroup(made)
-                self._before = [*self._before[1 - HISTORY :], old]
+                self._history.add(old)
                 self._collections = made
             return self.groups()
 
@@ -171,20 +171,19 @@ class Explorer:
 
         return self.change(turned, version)
 
-    def undo(self, version: str | None = None) -> dict[str, Any]:
+    def step(self, back: bool, version: str | None = None) -> dict[str, Any]:
         """Undo the last change of this explorer, unless groups were changed elsewhere since.
 
         Args:
+            back: undo a change; else make again the last one that was undone.
             version: as in `change`.
 
         Raises:
             Behind: the groups have another version.
-            ValueError: there is no change to undo.
+            ValueError: there is no such change.
         """
-        with self._present(version):
-            if not self._before:
-                raise ValueError("there is no change to undo")
-            self._collections = self._before.pop()
+        with self._present(version) as now:
+            self._collections = self._history.step(now, back=back)
             self._collections.write(self.run.folder)
             return self.groups()
 
@@ -311,8 +310,7 @@ class Explorer:
         return strips(x, canonical, out.reconstruction, self.gallery.colours)[0]
 
     def _pixels(self, image: int) -> Tensor:
-        if not 0 <= image < len(self.gallery):
-            raise IndexError(f"there is no image {image}; there are 0 to {len(self.gallery) - 1}")
+        self.gallery.check(image)
         return self.gallery.pixels[image : image + 1]
 
     def _look(self, pixels: Tensor, image: int | None = None) -> tuple[Tensor, Any]:

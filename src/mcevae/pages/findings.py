@@ -7,6 +7,7 @@ import numpy as np
 
 from mcevae.pages.collected import Gallery
 from mcevae.runs.trust.advice import advice
+from mcevae.runs.units import clusters_of
 from mcevae.training import health
 
 COLLAPSED = 0.9
@@ -30,7 +31,11 @@ def findings(gallery: Gallery, groups: Sequence[dict[str, Any]]) -> list[dict[st
         found.append({"text": text, "group": group})
 
     filled = [(i, one) for i, one in enumerate(groups) if one["size"]]
-    empty = len(groups) - len(filled)
+    held = {*gallery.cluster.tolist()}  # also those whose images were moved elsewhere by hand
+    empty = sum(
+        not one["size"] and not held & {*clusters_of(one["units"])} and not one["made"]
+        for one in groups
+    )
     largest = np.bincount(gallery.cluster).max() / len(gallery)
     if largest >= COLLAPSED and gallery.clusters > 1:
         more = gallery.advice or (
@@ -66,6 +71,6 @@ def homes(groups: Sequence[dict[str, Any]]) -> list[int]:
     """
     home: dict[int, int] = {}
     for i, one in enumerate(groups):
-        for unit in one["units"]:
-            home.setdefault(int(unit.partition(".")[0]), i)
+        for cluster in clusters_of(one["units"]):
+            home.setdefault(cluster, i)
     return [home[cluster] for cluster in range(len(home))]

@@ -27,6 +27,7 @@ from mcevae.runs.infer import outputs
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.trust.advice import in_words
 from mcevae.runs.trust.trust import Trust, word
+from mcevae.runs.units import clusters_of
 from mcevae.teaching.layout import plane
 from mcevae.training import health
 from mcevae.training.log import read_log
@@ -71,6 +72,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
     coordinates = run.coordinates
+    look = torch.cat([even(found["look"]), even(found["p"])], 1)
     return Gallery(
         pixels=pixels,
         names=known_names(images, keep),
@@ -91,7 +93,8 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         * np.array([one.factor for one in coordinates], np.float32),
         coordinates=coordinates,
         z=found["z"].numpy(),
-        where=plane(torch.cat([even(found["look"]), even(found["p"])], 1)),
+        where=plane(look),
+        look=look.half(),
         total=len(split),
         signs=health.stuck_at_last(read_log(run.folder))
         | health.at_border(
@@ -188,6 +191,7 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
         "names": gallery.names,
         "labels": None if gallery.labels is None else packed(gallery.labels.astype(np.uint16)),
         "label_names": gallery.label_names,
+        "trust": None if gallery.trust is None else packed(trust_in_images(gallery)),
         "splits": SPLITS,
         "split": packed(gallery.split.astype(np.uint8)),
         "confidence": packed((gallery.confidence * 255).astype(np.uint8)),
@@ -217,11 +221,12 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             "units": group.units,
             "size": len(mine),
             "junk": group.junk,
+            "made": not clusters_of(group.units),
         }
         one |= {"degrees": turn.degrees, "flipped": turn.flipped, "turned": turn.in_words()}
-        if gallery.trust is not None:
+        if gallery.trust is not None and not one["made"]:
             one["trust"], one["trusted"] = trust_of(gallery.trust, group.units)
-        if frames.symmetry is not None:
+        if frames.symmetry is not None and not one["made"]:
             one["order"], one["consistency"] = frames.symmetry.in_words(group.units)
         if len(mine):
             one |= members_of(gallery, mine)
@@ -237,10 +242,27 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         "of": packed(of.astype(np.uint16)),
         "turned": turned if collections.uprights else None,
         "groups": groups,
+        "junk": packed(collections.junk_in(of, gallery.names).astype(np.uint8)),
+        **said_of(gallery, collections),
         "outliers": outliers,
         "findings": findings(gallery, groups),
         "trust": told_trust(gallery.trust),
     }
+
+
+def said_of(gallery: Gallery, collections: Collections) -> dict[str, dict[str, list[int]]]:
+    """The images with each tag, and of each selection that was kept, by their numbers."""
+    said, names = collections.decisions, gallery.names or []
+    tags: dict[str, list[int]] = {}
+    selections: dict[str, list[int]] = {name: [] for name in said.selections}
+    if said.marks or said.selections:
+        place = {name: i for i, name in enumerate(names)}
+        for name, mark in said.marks.items():
+            for tag in mark.tags if name in place else ():
+                tags.setdefault(tag, []).append(place[name])
+        for name, own in said.selections.items():
+            selections[name] = sorted(place[one] for one in own if one in place)
+    return {"tags": dict(sorted(tags.items())), "selections": selections}
 
 
 def members_of(gallery: Gallery, mine: Int[np.ndarray, " m"]) -> dict[str, Any]:
@@ -263,10 +285,16 @@ def members_of(gallery: Gallery, mine: Int[np.ndarray, " m"]) -> dict[str, Any]:
 
 def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:
     """Trust in a group, the mean of its clusters weighted by their sizes, and the word for it."""
-    own = [int(unit.partition(".")[0]) for unit in units]
+    own = clusters_of(units)
     sizes = np.array([max(trust.sizes[k], 1e-9) for k in own])
     value = float(np.average([trust.clusters[k] for k in own], weights=sizes))
     return value, word(value)
+
+
+def trust_in_images(gallery: Gallery) -> UInt8[np.ndarray, " n"]:
+    """Trust in the cluster of each image, 0 to 255."""
+    assert gallery.trust is not None
+    return (np.asarray(gallery.trust.clusters)[gallery.cluster] * 255).astype(np.uint8)
 
 
 def told_trust(trust: Trust | None) -> dict[str, Any] | None:

@@ -32,9 +32,14 @@ from mcevae.runs.scores import Scores
 from mcevae.training.log import read_log
 
 ASSETS = files("mcevae") / "assets" / "page"
-SCRIPTS = ("store.js", "plots.js", "detail.js", "groups.js", "map.js", "report.js")
-"""Scripts of the report, in loading order."""
-LIVE_SCRIPTS = (*SCRIPTS[:-1], "live.js")
+SHARED = (
+    *("store.js", "picked.js", "focus.js", "say.js", "plots.js", "thumbs.js", "detail.js"),
+    *("members.js", "choose.js", "take.js", "bar.js", "groups.js", "lasso.js", "map.js"),
+)
+"""Scripts of both pages, in loading order."""
+SCRIPTS = (*SHARED, "report.js")
+"""Scripts of the report."""
+LIVE_SCRIPTS = (*SHARED, "change.js", "cards.js", "act.js", "bench.js", "drop.js", "live.js")
 """Scripts of the explorer's page, which needs a server."""
 FIGURES = ("reconstructions", "curves")
 TABLE, SKIPPED = "images.parquet", "skipped.csv"
@@ -127,6 +132,7 @@ def write_report(
         scores,
         total=first and first.total,
         live=False,
+        folder=as_text(folder.name),
         style=Markup((ASSETS / "page.css").read_text("utf-8")),
         scripts=[Markup((ASSETS / name).read_text("utf-8")) for name in SCRIPTS],
         given=embedded(given),
@@ -146,6 +152,7 @@ def live_page(run: TrainedRun, data: Splits, scores: Scores) -> str:
         data,
         scores,
         live=True,
+        folder=as_text(str(run.folder)),
         scripts=LIVE_SCRIPTS,
         pictures=pictures,
         particles=particle_ending(run),

@@ -6,17 +6,13 @@ Pages of other sites cannot use it. Host names are checked here, everything else
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
-from io import BytesIO
 from tempfile import TemporaryFile
 from typing import IO, Annotated, Any
 
-import pyarrow as pa
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pyarrow import csv, parquet
-from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
@@ -28,8 +24,19 @@ from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.particles import particle_ending, write_particles
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
+from mcevae.pages.requests import (
+    Change,
+    Judging,
+    Latents,
+    Merging,
+    Naming,
+    Refusal,
+    Turning,
+    Which,
+)
+from mcevae.pages.serve_selected import add_selected
 from mcevae.pages.stage import stage_of
-from mcevae.runs.infer import for_csv
+from mcevae.pages.tables import attached, table_in
 from mcevae.runs.scores import Scores
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -37,63 +44,6 @@ MOST_FIGURE = 2**25
 """Bytes of a figure, at most."""
 PIECE = 2**18
 """Number of bytes of a file that are sent at a time."""
-FORMS = {
-    "csv": ("text/csv", lambda rows, buffer: csv.write_csv(for_csv(rows), buffer)),
-    "parquet": ("application/vnd.apache.parquet", parquet.write_table),
-}
-
-
-Id = Annotated[str, Field(max_length=40)]
-
-
-class Change(BaseModel):
-    """A change of the groups, and the version of the groups that whoever asks has seen."""
-
-    version: Id
-
-
-class Which(Change):
-    """A group, by its id."""
-
-    group: Id
-
-
-class Naming(Which):
-    """A group and its new name."""
-
-    name: str = Field(max_length=200)
-
-
-class Merging(Change):
-    """Groups to merge, by their ids. The result has the name and the id of the first."""
-
-    groups: list[Id] = Field(max_length=10_000)
-
-
-class Refusal(BaseModel):
-    """Why a change was refused, and the groups as they are now."""
-
-    detail: str
-    now: dict[str, Any]
-
-
-class Turning(Which):
-    """A group, and how to turn its canonical image: flipped first, then clockwise."""
-
-    degrees: float = Field(0.0, ge=-360, le=360)
-    flip: bool = False
-
-
-class Latents(BaseModel):
-    """A point in the model's latent space. tau is in degrees, pixels and so on.
-
-    If mirrored, left and right are exchanged before the image is moved by exp(tau).
-    """
-
-    cluster: int
-    z: list[float] = Field(max_length=10_000)
-    tau: list[float] = Field(max_length=6)
-    mirrored: bool = False
 
 
 def application(
@@ -125,6 +75,7 @@ def application(
     add_pages(app, explorer, live_page(explorer.run, data, scores))
     add_groups(app, explorer)
     add_images(app, explorer)
+    add_selected(app, explorer)
     add_tables(app, explorer)
     return app
 
@@ -230,7 +181,19 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
     @app.post("/api/groups/undo", **posts)
     def undo(what: Change) -> dict[str, Any]:
         """Undo the last change."""
-        return explorer.undo(what.version)
+        return explorer.step(True, what.version)
+
+    @app.post("/api/groups/redo", **posts)
+    def redo(what: Change) -> dict[str, Any]:
+        """Make the last change again that was undone."""
+        return explorer.step(False, what.version)
+
+    @app.post("/api/groups/judge", **posts)
+    def judge(what: Judging) -> dict[str, Any]:
+        """Call a group junk, or keep it."""
+        return explorer.change(
+            lambda old: old.judged(old.identified(what.group), what.junk), what.version
+        )
 
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:
@@ -270,13 +233,7 @@ def add_tables(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/table.{form}", tags=["tables"], response_class=Response)
     def table(form: str) -> Response:
         """A table with a row for each image and its present group. form is csv or parquet."""
-        if form not in FORMS:
-            raise HTTPException(404, "tables are .csv or .parquet")
-        kind, write = FORMS[form]
-        rows: pa.Table = explorer.gallery.table(explorer.collections)
-        buffer = BytesIO()
-        write(rows, buffer)
-        return Response(buffer.getvalue(), headers=attached(f"images.{form}"), media_type=kind)
+        return table_in(form, explorer.gallery.table(explorer.collections), "images")
 
     @app.get("/api/canonical.zip", tags=["tables"], response_class=Response)
     def canonical() -> Response:
@@ -314,8 +271,3 @@ def pieces(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         while piece := file.read(PIECE):
             yield piece
-
-
-def attached(name: str) -> dict[str, str]:
-    """Headers that make a browser save the answer as a file."""
-    return {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -117,17 +117,18 @@ def averages_of(
 
     Returns:
         The average of each group, in their order. None: a unit of it has no sum, because a group
-        was split after the sums were made.
+        was split, or made by hand, after the sums were made.
     """
     made: list[Average | None] = []
     for entry in collections.entries:
-        if not set(entry.units) <= set(sums.units):
+        units = [one for one in entry.units if one in sums.units or one not in collections.made]
+        if not units or not set(units) <= set(sums.units):
             made.append(None)
             continue
-        largest = max(entry.units, key=lambda unit: sum(sums.units[unit].counts))
+        largest = max(units, key=lambda unit: sum(sums.units[unit].counts))
         turn = collections.uprights.get(largest, AS_FOUND)
         if (entry.units, turn) not in sums.averages:
-            own = joined([sums.units[unit] for unit in entry.units], sums, reach, mirror)
+            own = joined([sums.units[unit] for unit in units], sums, reach, mirror)
             sums.averages[entry.units, turn] = average(entry, turned(own, turn), sums)
         made.append(replace(sums.averages[entry.units, turn], name=entry.name))
     return made

@@ -1,7 +1,7 @@
 """Decide on images of a run that were chosen, and keep it in the run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from mcevae.base.errors import UserError
@@ -19,6 +19,7 @@ class Decision:
     Attributes:
         mark: junk, kept, or as-group: nothing of their own.
         move: name of the group they are moved to.
+        new: name of a new group that is made for them. Not with `move`.
         tag: a tag to give.
         untag: a tag to take away.
         save: name of a selection that holds them.
@@ -26,6 +27,7 @@ class Decision:
 
     mark: Judgement | None = None
     move: str | None = None
+    new: str | None = None
     tag: str | None = None
     untag: str | None = None
     save: str | None = None
@@ -41,17 +43,22 @@ class Decision:
             ValueError: there is no such group, or a name is not allowed.
         """
         said = old.decisions
+        if self.move is not None and self.new is not None:
+            raise ValueError("images go to one group: give one that is there, or a new one")
         if self.mark is not None:
             said = said.judged(images, JUNK[self.mark])
         if self.move is not None:
             said = said.moved(images, old.entries[old.named(self.move)].id)
+        if self.new is not None:
+            old = old.added(self.new)
+            said = said.moved(images, old.entries[-1].id)
         if self.tag is not None:
             said = said.tagged(images, self.tag)
         if self.untag is not None:
             said = said.tagged(images, self.untag, on=False)
         if self.save is not None:
             said = said.selected(self.save, images)
-        return replace(old, decisions=said)
+        return old.said(said)
 
 
 def decide(run: TrainedRun, images: Sequence[str], decision: Decision) -> None:

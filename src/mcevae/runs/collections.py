@@ -24,7 +24,7 @@ from mcevae.base.files import MOST_TEXT, read_text, write_text
 from mcevae.base.lock import locked
 from mcevae.runs.decisions import Decisions
 from mcevae.runs.members import Collection, Members
-from mcevae.runs.units import check_name
+from mcevae.runs.units import HAND, check_made, check_name
 from mcevae.runs.upright import AS_FOUND, Upright
 
 FILE = "groups.json"
@@ -40,7 +40,7 @@ class Collections(Members):
     """All collections of a run. Every cluster is in them.
 
     Attributes:
-        clusters, centres: see `Units`.
+        clusters, centres, made: see `Units`.
         entries, decisions: see `Members`.
         uprights: how people turned the frames of units; of others nobody did.
     """
@@ -54,6 +54,7 @@ class Collections(Members):
                 f"groups have {len(units)} units, too few for {self.clusters} clusters"
             )
         self.check_centres()
+        check_made(self.made)
         if sorted(units) != sorted(self.units):
             raise ValueError(f"groups hold the units {', '.join(units)}; each must be in one group")
         names = [collection.name for collection in self.entries]
@@ -99,6 +100,33 @@ class Collections(Members):
         changed = replace(self._at(index), name=name.strip())
         return replace(self, entries=(*self.entries[:index], changed, *self.entries[index + 1 :]))
 
+    def added(self, name: str) -> "Collections":
+        """Make a collection by hand, the last one. It holds the images that are moved to it.
+
+        Raises:
+            ValueError: the name is not allowed or in use.
+        """
+        unit = f"{HAND}{1 + max((int(made) for made in self.made), default=0)}"
+        new = Collection(name=name.strip(), units=(unit,))
+        return replace(self, entries=(*self.entries, new), made=(*self.made, unit))
+
+    def said(self, decisions: Decisions) -> "Collections":
+        """Say something else about single images. Collections made by hand go with their last one.
+
+        Raises:
+            ValueError: images are moved to a unit that does not exist.
+        """
+        held = {mark.unit for mark in decisions.marks.values()}
+        empty = [one for one in self.entries if {*one.units} <= {*self.made} - held]
+        units = {unit for one in empty for unit in one.units}
+        return replace(
+            self,
+            entries=tuple(one for one in self.entries if one not in empty),
+            made=tuple(unit for unit in self.made if unit not in units),
+            uprights={unit: turn for unit, turn in self.uprights.items() if unit not in units},
+            decisions=decisions,
+        )
+
     def merged(self, indices: Sequence[int]) -> "Collections":
         """Merge collections into one, with the name and place of the first. Returns all.
 
@@ -132,7 +160,8 @@ class Collections(Members):
             z: variation of each image.
 
         Raises:
-            ValueError: there is no such collection, or its images do not differ in z.
+            ValueError: there is no such collection, or its images do not differ in z, or people
+                moved all of them there.
         """
         old = self._at(index)
         before, after = self.entries[:index], self.entries[index + 1 :]
@@ -142,6 +171,10 @@ class Collections(Members):
             )
             return replace(self, entries=before + parts + after)
         unit = "".join(old.units)  # the only one
+        if unit in self.made:
+            raise ValueError(
+                f"group {old.name} was made by hand; choose some of its images, and move them"
+            )
         mine = z[self.assign(cluster, z) == index]
         if len(np.unique(mine, axis=0)) < 2:
             raise ValueError(f"group {old.name} cannot be split: no two of its images differ in z")
@@ -197,7 +230,13 @@ class Collections(Members):
 
     def _set(self, index: int, how: Callable[[Upright], Upright]) -> "Collections":
         """Change the turns of all units of a collection; those that turn nothing are left out."""
-        own = {unit: how(self.uprights.get(unit, AS_FOUND)) for unit in self._at(index).units}
+        old = self._at(index)
+        if {*old.units} <= {*self.made}:
+            raise ValueError(
+                f"group {old.name} was made by hand, and has no frame of its own: its images keep "
+                "the frames of their clusters"
+            )
+        own = {unit: how(self.uprights.get(unit, AS_FOUND)) for unit in old.units}
         turns = {**self.uprights, **own}
         return replace(self, uprights={unit: g for unit, g in turns.items() if g != AS_FOUND})
 
@@ -211,9 +250,11 @@ class Collections(Members):
         content = {
             "format": FORMAT,
             "clusters": self.clusters,
-            "groups": [as_dict(entry) for entry in self.entries],
+            "groups": [entry.to_dict() for entry in self.entries],
             "centres": self.centres,
         }
+        if self.made:
+            content["made"] = self.made
         if self.uprights:
             content["uprights"] = {unit: asdict(turn) for unit, turn in self.uprights.items()}
         if self.decisions != Decisions():
@@ -290,26 +331,15 @@ class Collections(Members):
             raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
         return cls(
             clusters=int(values["clusters"]),
-            entries=tuple(
-                Collection(
-                    name=str(one["name"]),
-                    units=tuple(map(str, one["units"])),
-                    junk=one.get("junk", False) is True,
-                )
-                for one in values["groups"]
-            ),
+            entries=tuple(Collection.from_dict(one) for one in values["groups"]),
             centres={
                 int(k): [[float(value) for value in centre] for centre in parts]
                 for k, parts in values["centres"].items()
             },
+            made=tuple(map(str, values.get("made", ()))),
             uprights={
                 str(unit): Upright.from_dict(turn)
                 for unit, turn in values.get("uprights", {}).items()
             },
             decisions=Decisions.from_dict(values.get("decisions", {})),
         )
-
-
-def as_dict(entry: Collection) -> dict[str, Any]:
-    """JSON values of a collection; junk only if it is."""
-    return {k: v for k, v in asdict(entry).items() if k != "junk" or v}

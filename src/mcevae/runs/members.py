@@ -1,7 +1,8 @@
 """Members: which images a run's collections hold, and which images are junk."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,13 +24,27 @@ class Collection:
         """Its first unit. It stays when the collection is renamed, or others are merged into it."""
         return self.units[0]
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; junk only if it is."""
+        return {k: v for k, v in asdict(self).items() if k != "junk" or v}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Collection":
+        """Read JSON values, as `to_dict` makes them.
+
+        Raises:
+            Exception: one of the types in `DAMAGE`: the values are no collection.
+        """
+        units = tuple(map(str, values["units"]))
+        return cls(name=str(values["name"]), units=units, junk=values.get("junk", False) is True)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Members(Units):
     """Collections of the units of a run, and what people said about single images.
 
     Attributes:
-        clusters, centres: see `Units`.
+        clusters, centres, made: see `Units`.
         entries: the collections; every unit is in exactly one of them.
         decisions: what people said about single images.
     """

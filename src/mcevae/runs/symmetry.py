@@ -19,6 +19,7 @@ from mcevae.images.arrays import to_float
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import embed
+from mcevae.runs.units import clusters_of
 from mcevae.teaching.graph import describe, invariant_graph, reach_of
 from mcevae.teaching.synchronise import ORDERS
 from mcevae.teaching.upright import orient
@@ -75,7 +76,7 @@ class Symmetry:
 
     def in_words(self, units: Sequence[str]) -> tuple[str, str]:
         """Orders and consistencies of the clusters of some units, as they are shown."""
-        own = [int(unit.partition(".")[0]) for unit in units]
+        own = clusters_of(units)
         known = (self.consistency[k] for k in own)
         return (
             ", ".join(str(self.order[k]) for k in own),

@@ -1,5 +1,6 @@
 """Units: the clusters of a run, and the parts of those that people have split; names for them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 NAME_LENGTH = 80
+HAND = "+"
+"""What names of units begin with that people made by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +19,13 @@ class Units:
     Attributes:
         clusters: number of clusters, K.
         centres: for each split cluster, the z of the centre of each part.
+        made: units that people made by hand, "+1" and so on. They have no cluster: they hold only
+            the images that people move to them.
     """
 
     clusters: int
     centres: Mapping[int, Sequence[Sequence[float]]] = field(default_factory=dict)
+    made: tuple[str, ...] = ()
 
     def check_centres(self) -> None:
         """Refuse centres that do not belong to clusters, or cannot be compared with z.
@@ -38,14 +44,15 @@ class Units:
 
     @property
     def units(self) -> list[str]:
-        """All units, ordered by cluster."""
-        return [
+        """All units, ordered by cluster, and then those made by hand."""
+        own = [
             unit
             for k in range(self.clusters)
             for unit in (
                 [f"{k}.{i}" for i in range(len(self.centres[k]))] if k in self.centres else [str(k)]
             )
         ]
+        return [*own, *self.made]
 
     def units_of(
         self, cluster: Int[np.ndarray, " n"], z: Float[np.ndarray, "n V"]
@@ -85,6 +92,21 @@ class Units:
         else:
             own = [first, second]
         return names, {**self.centres, int(k): own}
+
+
+def clusters_of(units: Sequence[str]) -> list[int]:
+    """The clusters of units, in their order. Units that people made by hand have none."""
+    return [int(unit.partition(".")[0]) for unit in units if not unit.startswith(HAND)]
+
+
+def check_made(units: Sequence[str]) -> None:
+    """Refuse names that are not those of units made by hand.
+
+    Raises:
+        ValueError: there are such names, or one is there twice.
+    """
+    if len(set(units)) < len(units) or not all(re.fullmatch(r"\+[1-9]\d{0,8}", u) for u in units):
+        raise ValueError("units made by hand have the names +1, +2 and so on")
 
 
 def check_name(name: str) -> None:

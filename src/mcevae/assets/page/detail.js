@@ -1,23 +1,8 @@
 "use strict";
-// One image in a dialog, and all members of a group in another.
+// One image in a dialog, and the average of a group.
 
 const PARTS = ["image", "canonical image", "reconstruction", "residual"];
-const PAGE = 120;
 let shown = { list: [], at: 0 };
-
-// A thumbnail that opens its image. The arrow keys then go through `list`.
-function thumb(id, list, size = 36) {
-  const label = `${nameOf(id)}, group ${groupName(state.of[id])}`;
-  return el("button", {
-    class: "thumb", type: "button", "aria-label": label, title: nameOf(id),
-    style: pictureStyle(state.images.thumbs, id, size),
-    click: () => showImage(list, list.indexOf(id)),
-  });
-}
-
-function thumbs(list, size) {
-  return el("div", { class: "thumbs" }, ...list.map((id) => thumb(id, list, size)));
-}
 
 function stripOf(id) {
   const box = el("div", { class: "strip" });
@@ -44,13 +29,16 @@ function partFigure(sheets, at, part, side, name) {
 function factsOf(id) {
   const { images } = state;
   const rows = [
+    ...(isOutlier(id) ? [["outlier", `yes: the model draws it badly (score ${(images.outlier[id] / 1000).toFixed(3)})`]] : []),
     ["group", groupName(state.of[id])],
     ["confidence", percent(images.confidence[id] / 255)],
-    ["outlier score", (images.outlier[id] / 1000).toFixed(3)],
+    ...(isOutlier(id) ? [] : [["outlier score", (images.outlier[id] / 1000).toFixed(3)]]),
     ...images.coordinates.map((_, t) => poseText(id, t)),
   ];
   if (images.mirrored) rows.push(["mirrored", yesNo(images.mirrored[id])]);
   if (images.labels) rows.push(["label", images.label_names[images.labels[id]]]);
+  if (state.junk[id]) rows.push(["junk", "yes"]);
+  if (tagsOf(id).length) rows.push(["tags", tagsOf(id).join(", ")]);
   rows.push(["part of the data", images.splits[images.split[id]]]);
   return el("table", {}, ...rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value))));
 }
@@ -60,70 +48,36 @@ function showImage(list, at) {
   const id = list[at];
   const dialog = document.getElementById("image");
   const step = (by, text) => el("button", {
-    type: "button", click: () => walk(by), disabled: !(at + by in list), "aria-label": text,
+    type: "button", "data-key": text, click: () => walk(by), disabled: !(at + by in list), "aria-label": text,
   }, by < 0 ? "←" : "→");
-  dialog.replaceChildren(
-    el("div", { class: "row" }, el("h3", { style: { flex: "1" } }, nameOf(id)),
-      el("span", { class: "soft small" }, `${at + 1} of ${list.length}`),
-      step(-1, "previous image"), step(1, "next image"),
-      el("button", { type: "button", click: () => dialog.close() }, "Close")),
-    stripOf(id), factsOf(id),
-    ...(state.live ? [el("button", { type: "button", click: () => state.live.benchOf(id) }, "Move its latents")] : []),
-  );
-  if (!dialog.open) dialog.showModal();
+  const tick = el("input", { type: "checkbox", "data-id": id, "data-key": "tick of the image", checked: picked.ids.has(id), change: () => startRange(list, id) });
+  const head = dialogHead(dialog, nameOf(id), el("span", { class: "soft small" }, `${at + 1} of ${list.length}`),
+    el("label", { class: "small" }, tick, " select"), step(-1, "previous image"), step(1, "next image"));
+  const more = state.live ? el("div", { class: "row" },
+    el("button", { type: "button", click: () => state.live.showAlike(id) }, "More like this"),
+    el("button", { type: "button", click: () => state.live.benchOf(id) }, "Move its latents")) : null;
+  keepingFocus(() => {
+    fillDialog(dialog, head, stripOf(id), factsOf(id), ...(more ? [more] : []));
+  }, () => head.querySelector("[data-key^=close]"));
+  openDialog(dialog);
 }
 
 function walk(by) {
   if (shown.at + by in shown.list) showImage(shown.list, shown.at + by);
 }
 
-function showMembers(group) {
-  const { images } = state;
-  const orders = {
-    "lowest confidence first": (a, b) => images.confidence[a] - images.confidence[b],
-    "highest confidence first": (a, b) => images.confidence[b] - images.confidence[a],
-    "highest outlier score first": (a, b) => images.outlier[b] - images.outlier[a],
-    [`by ${images.coordinates[0].name.replaceAll("_", " ")}`]: (a, b) => images.pose[0][a] - images.pose[0][b],
-  };
-  const dialog = document.getElementById("members");
-  const grid = el("div", { class: "thumbs" });
-  const more = el("button", { type: "button", click: () => fill(false) }, "Show more");
-  const order = el("select", { "aria-label": "order", change: () => fill(true) },
-    ...Object.keys(orders).map((name) => el("option", {}, name)));
-  let members = [];
-  function fill(anew) {
-    if (anew) {
-      members = membersOf(group).sort(orders[order.value]);
-      grid.replaceChildren();
-    }
-    const from = grid.childElementCount;
-    grid.append(...members.slice(from, from + PAGE).map((id) => thumb(id, members, 56)));
-    more.hidden = grid.childElementCount >= members.length;
-  }
-  dialog.replaceChildren(
-    el("div", { class: "row" }, el("h3", { style: { flex: "1" } }, `Group ${groupName(group)}`), order,
-      el("button", { type: "button", click: () => dialog.close() }, "Close")),
-    el("p", { class: "soft small" }, `${state.groups[group].size} images`), grid, more,
-  );
-  fill(true);
-  dialog.showModal();
-}
-
 function showAverage(group) {
   const { name, average } = state.groups[group];
-  const dialog = document.getElementById("members");
-  dialog.replaceChildren(
-    el("div", { class: "row" }, el("h3", { style: { flex: "1" } }, `Group ${name}: average`),
-      el("button", { type: "button", click: () => dialog.close() }, "Close")),
-    el("p", { class: "small" }, average.words),
+  const dialog = document.getElementById("average");
+  fillDialog(dialog,
+    dialogHead(dialog, `Group ${name}: average`), el("p", { class: "small" }, average.words),
     el("div", { class: "row" }, el("img", { class: "full", src: average.picture, alt: `average of group ${name}` }),
       ...(average.frequency.length ? [agreement(average)] : [])),
   );
-  dialog.showModal();
+  openDialog(dialog);
 }
 
-document.addEventListener("keydown", (event) => {
-  if (!document.getElementById("image").open) return;
+document.getElementById("image").addEventListener("keydown", (event) => {
   if (event.key === "ArrowRight") walk(1);
   if (event.key === "ArrowLeft") walk(-1);
 });

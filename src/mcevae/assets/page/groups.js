@@ -34,7 +34,7 @@ function averageFigure(group, index) {
   const picture = el("img", { class: "average", src: group.average.picture, alt: `average of group ${group.name}` });
   const label = `average of group ${group.name}, at full size`;
   return el("figure", {},
-    el("button", { type: "button", class: "picture", "aria-label": label, click: () => showAverage(index) }, picture),
+    el("button", { type: "button", class: "picture", "aria-label": label, "data-key": `average ${group.id}`, click: () => showAverage(index) }, picture),
     el("figcaption", {}, "average"));
 }
 
@@ -57,6 +57,7 @@ function symmetryText(order) {
 
 function groupCard(group, index) {
   const members = membersOf(index);
+  const odd = members.filter(isOutlier).length;
   const label = group.label ? `, ${percent(group.label_share)} labelled ${group.label}` : "";
   return el("article", { class: "group", id: `group-${index}` },
     el("header", {},
@@ -64,26 +65,62 @@ function groupCard(group, index) {
         el("img", { class: "canonical", src: group.canonical, alt: `canonical image of group ${group.name}` }),
         el("figcaption", {}, "canonical")),
       averageFigure(group, index),
-      el("div", {}, el("h3", {}, `Group ${group.name}`),
+      el("div", {}, el("div", { class: "row" }, el("h3", {}, `Group ${group.name}`), groupTick(group, index)),
         group.trusted ? el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted)) : null,
-        el("div", { class: "soft small" }, `${group.size} images, ${percent(group.sure)} sure${label}`),
+        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images, ${percent(group.sure)} sure${label}`),
+        group.made ? el("div", { class: "soft small" }, "made by hand: no cluster, only the images that were moved here") : null,
         group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
         group.turned && !state.live ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,
-        el("button", { type: "button", class: "small", click: () => showMembers(index) }, "All members"))),
+        el("button", { type: "button", class: "small", "data-key": `members ${group.id}`, click: () => showMembers(index) }, "All members"))),
     state.live && state.live.groupTools(index),
-    el("h4", {}, "Most typical"), thumbs(group.typical),
-    el("h4", {}, "Most doubtful"), thumbs(group.doubtful),
+    el("h4", {}, "Most typical"), thumbs(group.typical, `most typical of group ${group.name}`, { key: `typical ${group.id}` }),
+    el("h4", {}, "Most doubtful"), thumbs(group.doubtful, `most doubtful of group ${group.name}`, { key: `doubtful ${group.id}` }),
     ...averageFacts(group),
     el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members, group.degrees)),
   );
 }
 
+// The tick of a group selects all of its images.
+function groupTick(group, index) {
+  const tick = el("input", {
+    type: "checkbox", "data-group": index, "data-key": `tick ${group.id}`, "aria-label": `select group ${group.name}`,
+    change: () => pickGroup(index, tick.checked),
+  });
+  return el("label", { class: "small" }, tick, " select");
+}
+
+// Ways to sort the groups: a number of each, the largest first.
+const SORTS = {
+  "largest first": (group) => group.size,
+  "smallest first": (group) => -group.size,
+  "least trust first": (group) => -(group.trust ?? 2),
+  "most trust first": (group) => group.trust ?? -1,
+  "lowest confidence first": (group) => -group.confidence,
+  "highest confidence first": (group) => group.confidence,
+  "most outliers first": (group, index) => membersOf(index).filter(isOutlier).length / group.size,
+};
+
+function sortedGroups() {
+  const value = SORTS[document.getElementById("sort").value];
+  const filled = state.groups.map((group, index) => [index, group]).filter(([, group]) => group.size);
+  const keyed = filled.map(([index, group]) => [index, value(group, index)]);
+  return keyed.sort((a, b) => b[1] - a[1]).map(([index]) => index);
+}
+
+function startGroups() {
+  const trusted = state.groups.some((group) => group.trust !== undefined);
+  const names = Object.keys(SORTS).filter((name) => trusted || !name.includes("trust"));
+  const sort = document.getElementById("sort");
+  sort.replaceChildren(...names.map((name) => el("option", {}, name)));
+  sort.addEventListener("change", drawGroups);
+}
+
 function drawGroups() {
-  const order = state.groups.map((_, index) => index).filter((index) => state.groups[index].size)
-    .sort((a, b) => state.groups[b].size - state.groups[a].size);
+  const order = sortedGroups();
   document.getElementById("groups").replaceChildren(
     ...order.map((index) => groupCard(state.groups[index], index)));
   const empty = state.groups.filter((group) => !group.size).map((group) => group.name);
   document.getElementById("empty").textContent = empty.length ? `Without images: ${empty.join(", ")}.` : "";
-  document.getElementById("outliers").replaceChildren(thumbs(state.outliers, 56));
+  document.getElementById("outliers").replaceChildren(thumbs(state.outliers, "outliers"));
+  showPicked();
 }

@@ -40,6 +40,31 @@ function place(id) {
   ];
 }
 
+// Selected images are drawn last, larger and with a border; then all others are pale.
+function drawDots(pen) {
+  const { count } = state.images;
+  const size = Math.max(1.5, Math.min(6, (count > 20000 ? 1.5 : 3) * Math.sqrt(view.zoom)));
+  const ink = getComputedStyle(canvas).color;
+  const dot = (id, side) => {
+    const [x, y] = place(id);
+    if (x < -9 || y < -9 || x > canvas.clientWidth + 9 || y > canvas.clientHeight + 9) return;
+    if (side > size) {
+      pen.fillStyle = ink;
+      pen.fillRect(x - side / 2 - 1, y - side / 2 - 1, side + 2, side + 2);
+    }
+    pen.fillStyle = colours[id];
+    pen.fillRect(x - side / 2, y - side / 2, side, side);
+  };
+  const usual = count > 5000 ? 0.7 : 0.9;
+  for (let id = 0; id < count; id += 1) {
+    if (picked.ids.has(id)) continue;
+    pen.globalAlpha = usual * (picked.ids.size ? 0.35 : state.junk[id] ? 0.3 : 1);
+    dot(id, size);
+  }
+  pen.globalAlpha = 1;
+  for (const id of picked.ids) dot(id, size + 2);
+}
+
 let asked = false;
 function drawMap() {
   if (asked) return;
@@ -51,14 +76,8 @@ function drawMap() {
     canvas.height = canvas.clientHeight * ratio;
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const size = Math.max(1.5, Math.min(6, (state.images.count > 20000 ? 1.5 : 3) * Math.sqrt(view.zoom)));
-    pen.globalAlpha = state.images.count > 5000 ? 0.7 : 0.9;
-    for (let id = 0; id < state.images.count; id += 1) {
-      const [x, y] = place(id);
-      if (x < -9 || y < -9 || x > canvas.clientWidth + 9 || y > canvas.clientHeight + 9) continue;
-      pen.fillStyle = colours[id];
-      pen.fillRect(x - size / 2, y - size / 2, size, size);
-    }
+    drawDots(pen);
+    drawLasso(pen);
     if (view.under !== null) {
       const [x, y] = place(view.under);
       pen.globalAlpha = 1;
@@ -104,7 +123,7 @@ function point(id) {
   tip.hidden = id === null;
   if (id !== null) {
     const [x, y] = place(id);
-    const sure = percent(state.images.confidence[id] / 255);
+    const sure = `${isOutlier(id) ? "outlier, " : ""}${percent(state.images.confidence[id] / 255)} sure`;
     tip.replaceChildren(
       el("div", { class: "thumb", style: pictureStyle(state.images.thumbs, id, 56) }),
       el("div", {}, nameOf(id), el("br"), `group ${groupName(state.of[id])}, ${sure}`));
@@ -135,13 +154,26 @@ function stepTo(dx, dy) {
     const across = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
     if (along > 3 && across <= along && along + across < least) [best, least] = [id, along + across];
   }
-  if (best !== null) point(best);
+  if (best === null) return;
+  bringIntoSight(best);
+  point(best);
+}
+
+function bringIntoSight(id) {
+  const [x, y] = place(id);
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (x < 0 || x > width) view.x += (x - width / 2) / view.zoom;
+  if (y < 0 || y > height) view.y += (y - height / 2) / view.zoom;
 }
 
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function onKey(event) {
-  if (event.key in KEYS) stepTo(...KEYS[event.key]);
+  if (event.key in KEYS) {
+    stepTo(...KEYS[event.key]);
+    if (event.shiftKey && view.under !== null) pick([view.under], "add");
+  } else if (event.key === " " && view.under !== null) togglePicked(view.under);
+  else if (event.key === "a" && (event.ctrlKey || event.metaKey)) pick(inSight(), "add");
   else if (event.key === "+" || event.key === "=") zoomBy(1.5);
   else if (event.key === "-") zoomBy(1 / 1.5);
   else if (event.key === "Enter" && view.under !== null) showImage([view.under], 0);
@@ -165,24 +197,36 @@ function startMap() {
   fillBuckets();
   let from = null;
   let moved = 0;
-  canvas.addEventListener("pointerdown", (event) => { from = [event.offsetX, event.offsetY]; moved = 0; });
+  canvas.addEventListener("pointerdown", (event) => {
+    from = [event.offsetX, event.offsetY];
+    moved = 0;
+    lassoBegins(event);
+  });
   canvas.addEventListener("pointermove", (event) => {
     if (from && event.buttons) {
       moved += Math.abs(event.offsetX - from[0]) + Math.abs(event.offsetY - from[1]);
-      view.x -= (event.offsetX - from[0]) / view.zoom;
-      view.y -= (event.offsetY - from[1]) / view.zoom;
+      if (drawn.points) lassoMoves(event);
+      else {
+        view.x -= (event.offsetX - from[0]) / view.zoom;
+        view.y -= (event.offsetY - from[1]) / view.zoom;
+      }
       from = [event.offsetX, event.offsetY];
       drawMap();
     } else point(nearest(event.offsetX, event.offsetY));
   });
   canvas.addEventListener("pointerup", (event) => {
     from = null;
+    const selecting = drawn.points !== null || event.ctrlKey || event.metaKey;
+    if (drawn.points && moved > 6) return lassoEnds();
+    drawn.points = null;
     if (moved > 6) return;
     const id = nearest(event.offsetX, event.offsetY, 24);
     point(id);
-    if (id !== null) showImage([id], 0);
+    if (id !== null && selecting) togglePicked(id);
+    else if (id !== null) showImage([id], 0);
   });
-  canvas.addEventListener("pointerleave", () => { from = null; point(null); });
+  canvas.addEventListener("pointercancel", () => { from = drawn.points = null; drawMap(); });
+  canvas.addEventListener("pointerleave", () => { if (!drawn.points) { from = null; point(null); } });
   canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && document.activeElement !== canvas) return; // then the page scrolls
     event.preventDefault();
@@ -191,6 +235,7 @@ function startMap() {
   canvas.addEventListener("keydown", onKey);
   document.getElementById("nearer").addEventListener("click", () => zoomBy(1.5));
   document.getElementById("farther").addEventListener("click", () => zoomBy(1 / 1.5));
+  startLasso();
   new ResizeObserver(drawMap).observe(canvas);
   recolour();
 }

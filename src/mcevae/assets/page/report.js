@@ -5,6 +5,8 @@ const given = JSON.parse(document.getElementById("given").textContent);
 readImages(given.images);
 readGroups(given.groups);
 state.strips = given.strips;
+startGroups();
+startBar();
 drawOverview();
 drawGroups();
 startMap();

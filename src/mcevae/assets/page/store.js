@@ -1,7 +1,7 @@
 "use strict";
 // The data of the page, and how they are read. All pages load this first.
 
-const state = { images: null, groups: [], outliers: [], findings: [], trust: null, of: null, strips: null, live: null };
+const state = { images: null, groups: [], junk: null, tags: {}, selections: {}, outliers: [], findings: [], trust: null, of: null, strips: null, live: null };
 
 const KINDS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 
@@ -14,6 +14,7 @@ function unpacked(array) {
 }
 
 function readImages(images) {
+  if (images.trust) images.trust = unpacked(images.trust);
   for (const name of ["split", "confidence", "outlier", "x", "y"]) images[name] = unpacked(images[name]);
   images.pose = images.pose.map(unpacked);
   images.labels = images.labels && unpacked(images.labels);
@@ -24,7 +25,7 @@ function readImages(images) {
 
 // The groups, and the poses in their frames, if somebody has turned one.
 function readGroups(groups) {
-  Object.assign(state, groups, { of: unpacked(groups.of) });
+  Object.assign(state, groups, { of: unpacked(groups.of), junk: unpacked(groups.junk) });
   const { turned } = groups;
   const poses = turned ? { pose: turned.pose.map(unpacked), mirrored: turned.mirrored && unpacked(turned.mirrored) } : state.images.asFound;
   Object.assign(state.images, poses);
@@ -99,7 +100,9 @@ function yesNo(value) {
   return value ? "yes" : "no";
 }
 
-// Colours that differ as much as possible.
+// Colours that differ as much as possible, all of them as bright, so that none is lost on the ground.
 function hue(index) {
-  return `hsl(${(index * 137.508) % 360} 70% ${index % 2 ? 45 : 58}%)`;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const light = (dark ? 0.74 : 0.55) + (index % 2 ? 0.06 : -0.02);
+  return `oklch(${light} 0.15 ${(index * 137.508 + 20) % 360})`;
 }
