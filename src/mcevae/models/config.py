@@ -42,7 +42,7 @@ P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
 FILTERS = (32, 64, 128, 128)
 MOST_BYTES = 2**20  # of a file of settings
-MOST_ASKED = 10_000  # clusters
+MOST_ASKED = 4096  # clusters
 WIDEST = 2**24  # units of a layer; its weights are counted before they are made (`limit`)
 MOST_CLUSTERS = 30  # the most that `--clusters auto` can find
 

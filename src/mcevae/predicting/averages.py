@@ -120,9 +120,10 @@ def averages_of(
         was split, or made by hand, after the sums were made.
     """
     made: list[Average | None] = []
+    known = set(sums.units)
     for entry in collections.entries:
         units = [one for one in entry.units if one in sums.units or one not in collections.made]
-        if not units or not set(units) <= set(sums.units):
+        if not units or not known.issuperset(units):
             made.append(None)
             continue
         largest = max(units, key=lambda unit: sum(sums.units[unit].counts))

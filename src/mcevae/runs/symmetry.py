@@ -132,10 +132,11 @@ def measure(model: Model, config: Config, pixels: Tensor) -> Symmetry | None:
         return None
     pixels = pixels[:SAMPLE]
     found = embed(model, pixels)
+    label = found.cluster
     half_width = config.support.half_widths(group)[0]
     order, consistency = [], []
     for cluster in range(found.responsibilities.shape[1]):
-        own = (found.cluster == cluster).nonzero()[:EACH, 0]
+        own = (label == cluster).nonzero()[:EACH, 0]
         if len(own) < LEAST:
             order.append(1)
             consistency.append(None)
