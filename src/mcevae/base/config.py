@@ -212,6 +212,8 @@ class DataConfig(FilesConfig):
     window: int | None = None
     """Number of images of a pack (`mcevae pack`) to hold in memory at one time; this many make an
     epoch. If not given: 100,000, or as many as 512 MiB hold."""
+    kept: Annotated[str | None, tyro.conf.Suppress] = None
+    """Which images of the source the run is made from, packed, as a run of --from recorded it."""
     features: str | None = None
     """A .npy file with one row of numbers for each image of the source, in its order, such as
     features of a pretrained network (preset default). They join the neighbour graph."""

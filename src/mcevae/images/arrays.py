@@ -34,7 +34,8 @@ class Images:
     features: Float[Tensor, "n f"] | None = None
     """Numbers that somebody else computed for each image; see `images.features`."""
     places: np.ndarray | None = None
-    """(n,) number of each image in its part of the source, from 0, if some could not be used."""
+    """(n,) number of each image in the source, from 0, with those that could not be used; of
+    images that `Source.load` gives, in their part of the source. None: they are counted."""
 
     def __len__(self) -> int:
         """Count the images."""

@@ -15,6 +15,7 @@ from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
 from mcevae.base.names import as_path, path_of
+from mcevae.images.kept import are_kept
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.contract import START
 from mcevae.predicting.choice import check, chosen_in
@@ -39,11 +40,13 @@ class Selected:
     Attributes:
         rows: one row for each, as `mcevae predict` writes them.
         total: of how many images.
+        places: of the chosen images in the source, from 0.
         faults: files that could not be used.
     """
 
     rows: pa.Table
     total: int
+    places: np.ndarray
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -62,7 +65,7 @@ class Selected:
 
 
 class Selector:
-    """Chooses among all images of a run's own source."""
+    """Chooses among the images of a run: all of its source, or those that it was made from."""
 
     def __init__(self, run: TrainedRun, out: Path | None = None) -> None:
         """Open the images of a run.
@@ -105,11 +108,17 @@ class Selector:
             if choice.names_images and not source.named:
                 raise ValueError("images have no names; choose by groups and ranges")
             end, faults, parts = START, [*source.passed], list[pa.Table]()
+            places, total = [np.zeros(0, np.int64)], 0
             for part in predictor.batches(source, "all", None):
                 faults += part.faults
                 if len(part.pixels):
                     rows = self.judged(predictor.rows(part, end.images, source.name))
-                    parts.append(rows.filter(pa.array(chosen_in(choice, rows, self.collections))))
+                    at = part.places_from(end.images)
+                    mine = are_kept(self.run.settings.data.kept, at)
+                    chosen = mine & chosen_in(choice, rows, self.collections)
+                    parts.append(rows.filter(pa.array(chosen)))
+                    places.append(at[chosen])
+                    total += int(mine.sum())
                 end = part.end
                 if tell:
                     tell(part.done, end.images)
@@ -117,7 +126,8 @@ class Selector:
             raise UserError(f"{self.run.folder}: {error}.") from error
         if not parts:
             raise UserError(f"{source.name}: no image can be used.")
-        return Selected(rows=pa.concat_tables(parts), total=end.images, faults=faults)
+        rows, at = pa.concat_tables(parts), np.concatenate(places)
+        return Selected(rows=rows, total=total, places=at, faults=faults)
 
     def judged(self, rows: pa.Table) -> pa.Table:
         """Add to a table what it lacks of the columns group, kept, tags and trust."""

@@ -1,0 +1,86 @@
+"""`mcevae fit --from`: which images of another run a new run is made from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress
+
+from mcevae.base.choosing import Keeping
+from mcevae.base.errors import UserError
+from mcevae.cli.shared import screen
+from mcevae.models.config import PRESETS, Config
+
+if TYPE_CHECKING:
+    from mcevae.predicting.family import Family
+
+
+def parent_in(named: dict[str, str]) -> Path | None:
+    """The run that the flag --from names; None: there is none.
+
+    Args:
+        named: what follows each flag.
+
+    Raises:
+        UserError: there is a settings file as well.
+    """
+    if "--from" in named and "--settings" in named:
+        raise UserError("--from takes the settings of a run; leave out --settings, or --from.")
+    return Path(named["--from"]) if "--from" in named else None
+
+
+def defaults_from(run: Path, preset: str) -> Config:
+    """The defaults of `fit --from RUN`: settings of the run, epochs chosen anew.
+
+    Args:
+        run: the run.
+        preset: preset to train with; "": that of the run.
+
+    Raises:
+        UserError: the run has no settings that can be read.
+    """
+    config = Config.read(run / "settings.toml")
+    if preset in PRESETS and preset != config.preset:
+        model = {name: getattr(config.model, name) for name in ("group", "mirror", "clusters")}
+        changed = PRESETS[preset]().changed(model=model, data=vars(config.data))
+        return changed.changed(support=vars(config.support))
+    return config.changed(train={"epochs": "auto", "batch_size": "auto"})
+
+
+def gives(arguments: Sequence[str], flag: str) -> bool:
+    """Return whether a flag is among the arguments."""
+    return any(one == flag or one.startswith(f"{flag}=") for one in arguments)
+
+
+def family_for(run: Path | None, keeping: Keeping, source: str) -> "Family | None":
+    """Choose the images of a new run; None: it is made from all images of its source.
+
+    Args:
+        run: the run that it is made from, or None.
+        keeping: which images of it are kept.
+        source: of the new run's images.
+
+    Raises:
+        UserError: it does not fit the run, or something is to be kept without any run.
+    """
+    if run is None:
+        if keeping != Keeping():
+            raise UserError(
+                f"to keep some images only ({keeping.in_words()}) needs the run that knows them; "
+                "give it with --from."
+            )
+        return None
+    from mcevae.predicting.family import family_of
+    from mcevae.runs.run import TrainedRun
+
+    parent = TrainedRun.open(run)
+    if parent.settings.data.source != source:
+        raise UserError(
+            f"{source}: --from {run} takes the images of that run, which are those of "
+            f"{parent.settings.data.source}; leave out the source."
+        )
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task("choosing", total=1.0)
+        found = family_of(parent, keeping, lambda done, _: bar.update(task, completed=done))
+    screen.print(f"Made from {found.parents[-1].in_words()}.", highlight=False)
+    return found
