@@ -113,13 +113,11 @@ def test_built_in_sets_are_kept_by_their_places(tmp_path: Path) -> None:
     main(["fit", "digits", "--quick", *small, "--out", str(run)])
     main(["fit", "--from", str(run), "--keep", "1", "--clusters", "2", "--out", str(child)])
     data, old = open_run(child).data(), open_run(run).data()
-    places = data.train.images.places
-    assert places is not None and old.train.images.places is not None
-    same = old.train.subset(
-        torch.from_numpy(np.flatnonzero(np.isin(old.train.images.places, places)))
-    )
+    places, before, test = (one.images.places for one in (data.train, old.train, data.test))
+    assert places is not None and before is not None and test is not None
+    same = old.train.subset(torch.from_numpy(np.flatnonzero(np.isin(before, places))))
     assert (same.images.pixels == data.train.images.pixels).all()  # moved as they were
-    assert len(data.test) < len(old.test) and (data.test.images.places >= 1437).all()
+    assert len(data.test) < len(old.test) and (test >= 1437).all()
 
 
 @pytest.mark.parametrize(
@@ -207,3 +205,33 @@ def test_images_without_a_place_in_a_parent_have_no_group(run: Path) -> None:
     (parent,) = family_of(open_run(run), Keeping()).parents
     column = parent.column(np.array([0, 7, 10**6]))
     assert column.type == pa.string() and column.null_count == 2
+
+
+def test_rounds_throw_away_what_looks_like_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = load("mnist-mini").train.pixels[:300, 0].numpy()
+    noise = np.random.default_rng(0).integers(0, 255, (6, 28, 28)).astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    for i, image in enumerate(np.concatenate([digits, noise])):
+        Image.fromarray(image).save(tmp_path / "images" / f"{i:03}.png")
+    out = tmp_path / "rounds"
+    fit = ["fit", str(tmp_path / "images"), "--clusters", "4", "--rounds", "3", "--out", str(out)]
+    main([*fit, *QUICK])
+    first, second = out / "round-1", out / "round-2"
+    junk = set(open_run(first).select(Choice(junk="only")).names)
+    assert {f"{i}.png" for i in range(300, 306)} <= junk and len(junk) < 20
+    left = set(open_run(second).select(Choice(junk="too")).names)
+    assert left == {path.name for path in (tmp_path / "images").iterdir()} - junk
+    said = capsys.readouterr().out
+    assert f"{len(junk)} images look like nothing else, and are junk now" in said
+    assert "Round 2 of 3" in said
+    assert "Round 3 of 3" in said or "is junk, so there are no more rounds" in said
+
+
+def test_numbers_of_rounds_that_cannot_be_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rounds in ("0", "21"):
+        said = fails(capsys, "fit", "digits", "--rounds", rounds, "--out", str(tmp_path / "run"))
+        assert f"--rounds is {rounds}; use 1 to 20" in said

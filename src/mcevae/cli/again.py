@@ -8,11 +8,14 @@ from rich.progress import Progress
 
 from mcevae.base.choosing import Keeping
 from mcevae.base.errors import UserError
+from mcevae.base.processes import place
 from mcevae.cli.shared import screen
 from mcevae.models.config import PRESETS, Config
 
 if TYPE_CHECKING:
     from mcevae.predicting.family import Family
+
+MOST_ROUNDS = 20
 
 
 def parent_in(named: dict[str, str]) -> Path | None:
@@ -84,3 +87,44 @@ def family_for(run: Path | None, keeping: Keeping, source: str) -> "Family | Non
         found = family_of(parent, keeping, lambda done, _: bar.update(task, completed=done))
     screen.print(f"Made from {found.parents[-1].in_words()}.", highlight=False)
     return found
+
+
+def check_rounds(rounds: int) -> None:
+    """Refuse a number of rounds that cannot be.
+
+    Raises:
+        UserError: it is below 1, or too large, or several processes share the work.
+    """
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise UserError(f"--rounds is {rounds}; use 1 to {MOST_ROUNDS}.")
+    if rounds > 1 and place()[1] > 1:
+        raise UserError(
+            "--rounds needs a single process, since each round waits for the whole of the one "
+            "before; leave it out, and use --from for the next round."
+        )
+
+
+def clean(run: Path) -> "Family | None":
+    """Call junk what looks like nothing else in a run; return the family of the next round.
+
+    Args:
+        run: the run of a round.
+
+    Returns:
+        The family. None: there is no junk, so the next round would be the same.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    from mcevae.predicting.rounds import cleaned
+    from mcevae.runs.run import TrainedRun
+
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task("looking for junk", total=1.0)
+        opened = TrainedRun.open(run)
+        found = cleaned(opened, lambda done, _: bar.update(task, completed=done))
+    if not found.images:
+        screen.print(f"No image of {run} is junk, so there are no more rounds.", highlight=False)
+        return None
+    screen.print(f"{run}: {found.in_words()}.", highlight=False)
+    return found.family

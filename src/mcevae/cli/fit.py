@@ -12,7 +12,7 @@ import tyro
 from mcevae.base.choosing import Keeping
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.again import defaults_from, family_for, gives, parent_in
+from mcevae.cli.again import check_rounds, clean, defaults_from, family_for, gives, parent_in
 from mcevae.cli.evaluate import show_and_report, show_first
 from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
@@ -85,6 +85,7 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
         out: Path,
         parent: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
         keeping: tyro.conf.OmitArgPrefixes[Keeping] = Keeping(),  # noqa: B008
+        rounds: int = 1,
         settings: Path | None = None,  # both are read by `starting_point`, before the flags
         quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     ) -> None:
@@ -100,14 +101,28 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
                 flags say which of its images to keep. There are as many clusters as groups are
                 kept, unless you say how many; one group is split into a number that is found.
             keeping: Which images of --from to keep.
+            rounds: How many times to train, 1 to 20. After each round, images that look like
+                nothing else are junk, and the next round is made from the others. Each round is a
+                run, in the folders round-1, round-2 and so on of --out.
             settings: TOML file to read settings from, such as a run's settings.toml. A flag on the
                 command line replaces the file's value.
             quick: Train no network: find clusters, poses and averages by comparing the images, and
                 end there. The same as --preset quick.
         """
         refuse_begun(out)
+        check_rounds(rounds)
         family = family_for(parent, keeping, config.data.source)
-        begin(family.settled(config, clusters=clusters) if family else config, out, family)
+        first = family.settled(config, clusters=clusters) if family else config
+        if rounds == 1:
+            begin(first, out, family)
+            return
+        for number in range(1, rounds + 1):
+            folder = out / f"round-{number}"
+            screen.print(f"Round {number} of {rounds}: {folder}", highlight=False)
+            begin(first, folder, family)
+            if number == rounds or (family := clean(folder)) is None:
+                break
+            first = family.settled(first, clusters=False)
 
     return fit
 
