@@ -268,6 +268,7 @@ def train(
         limited: Limit the memory, since the run can be a stranger's.
     """
     from mcevae.base.machine import keep_memory
+    from mcevae.runs.naming import name_by
     from mcevae.runs.run import TrainedRun
     from mcevae.training.loop import fit
     from mcevae.training.schedule import advice
@@ -284,4 +285,6 @@ def train(
         # Of the other ranks, any code but 0 makes the launcher end rank 0 too early.
         sys.exit(0 if place()[0] else code)
     if place()[0] == 0:
-        show_and_report(TrainedRun.open(run), data)
+        opened = TrainedRun.open(run)
+        name_by(run, opened.clusters, data.train.images.hints)
+        show_and_report(opened, data)

@@ -124,7 +124,9 @@ def within(splits: Splits, text: str | None) -> Splits:
             f"{name}: {len(rows)} of the images that are kept are for {called}, too few; keep more "
             "images.",
         )
-        return posed.subset(rows)
+        kept = posed.subset(rows)
+        hints = kept.images.hints and kept.images.hints.present()
+        return replace(kept, images=replace(kept.images, hints=hints))
 
     parts = {called: part(getattr(splits, called), called) for called in LEAST}
     return replace(splits, **parts, known=None)

@@ -8,8 +8,10 @@ Their number is given or chosen (`teaching.counting`). No label is read.
 import math
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -17,9 +19,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from mcevae.images.arrays import require
+from mcevae.images.arrays import Hints, require
 from mcevae.teaching.counting import best_count, mixture
 from mcevae.teaching.graph import Graph
+from mcevae.teaching.hinted import guided
 from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import laid_out, umap_edges
 from mcevae.teaching.rings import Track
@@ -52,6 +55,7 @@ def start_clusters(
     most: int = 30,
     restarts: int = 3,
     seed: int = 0,
+    hints: Hints | None = None,
     track: Track = iter,
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
@@ -75,6 +79,8 @@ def start_clusters(
         most: largest K to try, at least 2; never more than N.
         restarts: number of restarts, at least 1.
         seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
+        hints: what a person said of some images. Cluster k then has label k, and pieces are not
+            joined; a K that is chosen is at least the number of labels.
         track: wraps the restarts, to show progress and to stop in between.
 
     Raises:
@@ -92,10 +98,13 @@ def start_clusters(
     if K is None:
         assert graph is not None  # it was required above
         K = best_count(layouts, graph.index, min(most, n), starts)
+        K = max(K, len(hints.names) if hints else 0)
     split = _k_means if graph is None else mixture
+    if graph is not None and hints is not None:
+        split = partial(guided_by, umap_edges(*_neighbours(graph)), hints)
     parts = track([*zip(layouts, starts, strict=True)])
     labels = [split(points, K, start) for points, start in parts]
-    if graph is not None:
+    if graph is not None and hints is None:
         labels = steadier(labels, layouts, _neighbours(graph), K, starts)
     agreement = _agreement(labels)
     filled = [len(np.unique(label)) for label in labels]
@@ -120,6 +129,13 @@ def start_clusters(
         agreement=agreement[best],
         duplicates=duplicates[best],
     )
+
+
+def guided_by(
+    edges: sp.csr_matrix, hints: Hints, points: np.ndarray, clusters: int, seed: int
+) -> np.ndarray:
+    """Call `guided` with the arguments in the order of other ways to split points, (N,)."""
+    return guided(points, edges, clusters, hints, seed)
 
 
 def check_counts(images: int, clusters: int | None, most: int, restarts: int) -> None:

@@ -118,6 +118,7 @@ class Trainer:
         self.support = settings.support.half_widths(model.group)
         self.teacher = model.teacher(settings, self.learned.images.pixels)
         self.teacher.features = data.train.images.features
+        self.teacher.hints = data.train.images.hints
         self.size = min(settings.train.batch_size, len(data.train.images) // self.ranks.count)
         require(
             self.size > 0,

@@ -1,4 +1,4 @@
-"""What belongs to the images of a source, by their places in it: features that others computed."""
+"""What belongs to the images of a source, by their places in it: features and hints."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -7,6 +7,7 @@ import numpy as np
 
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.features import Features
+from mcevae.images.hints import read_hints
 from mcevae.images.reckoning import unused
 
 if TYPE_CHECKING:
@@ -55,3 +56,20 @@ def with_features(source: "Source", loaded: ImageSet) -> ImageSet:
 
     test = None if loaded.test is None else featured(loaded.test)
     return replace(loaded, train=featured(loaded.train), test=test)
+
+
+def with_hints(source: "Source", loaded: ImageSet) -> ImageSet:
+    """Add to images, which have places, the hints that settings name, if any.
+
+    Args:
+        source: the source.
+        loaded: its images.
+
+    Raises:
+        UserError: as for `read_hints`.
+    """
+    if source.settings.hints is None:
+        return loaded
+    parts = [loaded.train] if loaded.test is None else [loaded.train, loaded.test]
+    train, *test = read_hints(source.settings.hints, parts)
+    return replace(loaded, train=train, test=test[0] if test else None)

@@ -20,11 +20,12 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.names import as_setting, path_of
 from mcevae.images.arrays import Images, ImageSet
+from mcevae.images.hints import to_front
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
 from mcevae.images.reckoning import reckon
-from mcevae.images.sources.beside import placed, with_features
+from mcevae.images.sources.beside import placed, with_features, with_hints
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
 from mcevae.images.survey import Survey
@@ -313,8 +314,9 @@ class Source(ABC):
         Raises:
             UserError: as `load` and `split_images`.
         """
-        loaded = with_features(self, placed(self, self.load(track)))
-        train, validation, test = split_images(loaded.train, loaded.test, split)
+        loaded = with_hints(self, with_features(self, placed(self, self.load(track))))
+        parts = split_images(loaded.train, loaded.test, split)
+        train, validation, test = to_front(*parts)
         return Splits(
             train=place(train.subset(slice(limit)), "train"),
             validation=place(validation, "validation"),
