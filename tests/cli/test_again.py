@@ -229,6 +229,20 @@ def test_rounds_throw_away_what_looks_like_nothing_else(
     assert "Round 3 of 3" in said or "is junk, so there are no more rounds" in said
 
 
+def test_another_preset_takes_images_poses_and_clusters(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mcevae.cli.again import defaults_from
+
+    old, new = Config.read(run / "settings.toml"), defaults_from(run, "paper")
+    assert new.preset == "paper" and new.data == old.data and new.support == old.support
+    assert new.model.clusters == 4 and new.train.epochs == 60
+    (run / "settings.toml").write_text(old.changed(model={"clusters": "auto"}).to_toml())
+    out = ["--out", str(tmp_path / "child")]
+    said = fails(capsys, "fit", "--from", str(run), "--preset", "vae", *out)
+    assert "--preset vae does not fit" in said and "lacks --clusters auto" in said
+
+
 def test_numbers_of_rounds_that_cannot_be_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,14 +40,17 @@ def defaults_from(run: Path, preset: str) -> Config:
         preset: preset to train with; "": that of the run.
 
     Raises:
-        UserError: the run has no settings that can be read.
+        UserError: the run has no settings that can be read, or the preset cannot have them.
     """
     config = Config.read(run / "settings.toml")
-    if preset in PRESETS and preset != config.preset:
-        model = {name: getattr(config.model, name) for name in ("group", "mirror", "clusters")}
-        changed = PRESETS[preset]().changed(model=model, data=vars(config.data))
-        return changed.changed(support=vars(config.support))
-    return config.changed(train={"epochs": "auto", "batch_size": "auto"})
+    if preset not in PRESETS or preset == config.preset:
+        return config.changed(train={"epochs": "auto", "batch_size": "auto"})
+    parts = {name: vars(getattr(config, name)) for name in ("data", "support")}
+    model = {name: getattr(config.model, name) for name in ("group", "mirror", "clusters")}
+    try:
+        return PRESETS[preset]().changed(model=model, **parts)
+    except ValueError as error:
+        raise UserError(f"--preset {preset} does not fit {run}: {error}.") from error
 
 
 def gives(arguments: Sequence[str], flag: str) -> bool:

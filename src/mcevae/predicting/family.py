@@ -45,7 +45,10 @@ class Family:
             if self.groups == 1 and not spec_of(config.model.kind).finds_clusters:
                 raise UserError("the kept images are of one group; say how many with --clusters.")
             model = {"clusters": self.groups if self.groups > 1 else "auto"}
-        return config.changed(data={"kept": self.kept}, model=model)
+        try:
+            return config.changed(data={"kept": self.kept}, model=model)
+        except ValueError as error:
+            raise UserError(f"{error}; give --clusters, too.") from error
 
 
 def family_of(

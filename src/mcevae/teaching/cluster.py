@@ -7,11 +7,10 @@ Their number is given or chosen (`teaching.counting`). No label is read.
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -99,9 +98,7 @@ def start_clusters(
         assert graph is not None  # it was required above
         K = best_count(layouts, graph.index, min(most, n), starts)
         K = max(K, len(hints.names) if hints else 0)
-    split = _k_means if graph is None else mixture
-    if graph is not None and hints is not None:
-        split = partial(guided_by, umap_edges(*_neighbours(graph)), hints)
+    split = _way_to_split(graph, hints)
     parts = track([*zip(layouts, starts, strict=True)])
     labels = [split(points, K, start) for points, start in parts]
     if graph is not None and hints is None:
@@ -112,17 +109,7 @@ def start_clusters(
         _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
     ]
     best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
-    if clusters is None and most == K:
-        more = "if there are more kinds, give their number"
-        warnings.warn(f"{K} clusters are the most that are tried; {more}.", stacklevel=2)
-    if (empty := K - filled[best]) > 0:
-        remedy = "; ask for fewer" if clusters is not None else ""
-        warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
-    if duplicates[best]:
-        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
-        # In strong noise, things that differ can look like this too.
-        remedy = "; if they show the same, ask for fewer" if clusters is not None else ""
-        warnings.warn(f"Clusters {pairs} can hardly be told apart{remedy}.", stacklevel=2)
+    _warn(K, K - filled[best], duplicates[best], most=most, asked=clusters is not None)
     return Grouping(
         clusters=K,
         labels=torch.from_numpy(labels[best].astype(np.int64)),
@@ -131,11 +118,41 @@ def start_clusters(
     )
 
 
-def guided_by(
-    edges: sp.csr_matrix, hints: Hints, points: np.ndarray, clusters: int, seed: int
-) -> np.ndarray:
-    """Call `guided` with the arguments in the order of other ways to split points, (N,)."""
-    return guided(points, edges, clusters, hints, seed)
+def _way_to_split(
+    graph: Graph | None, hints: Hints | None
+) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    """What sorts points (N, D) into K clusters, with a seed: by hints, if there are any."""
+    if graph is None:
+        return _k_means
+    if hints is None:
+        return mixture
+    edges = umap_edges(*_neighbours(graph))
+    return lambda points, clusters, seed: guided(points, edges, clusters, hints, seed)
+
+
+def _warn(
+    clusters: int, empty: int, duplicates: list[tuple[int, int]], *, most: int, asked: bool
+) -> None:
+    """Warn of too few, empty and duplicate clusters.
+
+    Args:
+        clusters: K.
+        empty: number of empty ones.
+        duplicates: pairs that can hardly be told apart.
+        most: the largest K that was tried.
+        asked: whether somebody asked for K.
+    """
+    if not asked and most == clusters:
+        more = "if there are more kinds, give their number"
+        warnings.warn(f"{clusters} clusters are the most that are tried; {more}.", stacklevel=3)
+    if empty > 0:
+        remedy = "; ask for fewer" if asked else ""
+        warnings.warn(f"{empty} of {clusters} clusters are empty{remedy}.", stacklevel=3)
+    if duplicates:
+        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates)
+        # In strong noise, things that differ can look like this too.
+        remedy = "; if they show the same, ask for fewer" if asked else ""
+        warnings.warn(f"Clusters {pairs} can hardly be told apart{remedy}.", stacklevel=3)
 
 
 def check_counts(images: int, clusters: int | None, most: int, restarts: int) -> None:

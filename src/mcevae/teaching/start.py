@@ -1,7 +1,7 @@
 """First clusters and first poses of all images, from the invariant graph."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -79,18 +79,11 @@ def invariant_start(
     rows, rest = order[:subset], order[subset:]
     reach = reach_of(half_width)
     own = None if features is None else features[rows]
+    said = None if hints is None else hints.subset(rows)
+    how: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "track": track}
     graph, grouping = steadiest(
         graphs_of(rings[rows], own, neighbours, reach=reach, mirror=mirror, by=by, track=track),
-        lambda graph: start_clusters(
-            rings[rows].flatten(1),
-            graph,
-            clusters,
-            most=most,
-            restarts=restarts,
-            seed=seed,
-            hints=None if hints is None else hints.subset(rows),
-            track=track,
-        ),
+        lambda graph: start_clusters(rings[rows].flatten(1), graph, clusters, hints=said, **how),
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
     labels = torch.empty(len(rings), dtype=torch.long)
