@@ -1,4 +1,7 @@
-"""`Choice`: which images of a run are meant, as people say it in numbers and words."""
+"""`Choice`: which images of a run are meant, as people say it in numbers and words.
+
+`Keeping` is the part of it that `mcevae fit --from` has as well.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +13,8 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which images to choose. Whatever is given must all be true of an image."""
+class Keeping:
+    """Which images of a run to keep. Whatever is given must all be true of an image."""
 
     keep: tuple[str, ...] = ()
     """Names of groups: only images of these. If not given: of all groups."""
@@ -35,8 +38,6 @@ class Choice:
     """COLUMN=LOW:HIGH, once or more: only images with numbers in this range, in any column of
     numbers that `mcevae predict` writes, such as rotation_deg=-20:20. LOW or HIGH may be left
     out."""
-    invert: bool = False
-    """Choose all other images instead."""
 
     @property
     def names_images(self) -> bool:
@@ -60,6 +61,24 @@ class Choice:
             before = found.get(name, (-math.inf, math.inf))
             found[name] = max(low, before[0]), min(high, before[1])
         return found
+
+    def in_words(self) -> str:
+        """Say what is chosen, such as "no junk, groups anchor, 3"."""
+        said = {"no": ["no junk"], "only": ["junk only"], "too": ["junk too"]}[self.junk]
+        for what, names in (("groups", self.keep), ("not", self.without), ("tags", self.tags)):
+            said += [f"{what} {', '.join(names)}"] if names else []
+        for what, word in (("selection", self.selection), ("text", self.text)):
+            said += [f"{what} {word}"] if word is not None else []
+        said += [f"{name} {low:g} to {high:g}" for name, (low, high) in self.ranges.items()]
+        return ", ".join(said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Keeping):
+    """Which images to choose. Whatever is given must all be true of an image."""
+
+    invert: bool = False
+    """Choose all other images instead."""
 
 
 def range_in(told: str) -> tuple[str, Range]:

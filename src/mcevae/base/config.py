@@ -151,7 +151,7 @@ class FilesConfig(CuttingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("source", "labels", "features", "mask"):  # as text, to be written and shown
+        for name in ("source", "labels", "features", "hints", "mask"):  # as text, to be shown
             if value := getattr(self, name, None):
                 object.__setattr__(self, name, as_setting(value))
         level = self.background_level
@@ -212,9 +212,14 @@ class DataConfig(FilesConfig):
     window: int | None = None
     """Number of images of a pack (`mcevae pack`) to hold in memory at one time; this many make an
     epoch. If not given: 100,000, or as many as 512 MiB hold."""
+    kept: Annotated[str | None, tyro.conf.Suppress] = None
+    """Which images of the source the run is made from, packed, as a run of --from recorded it."""
     features: str | None = None
     """A .npy file with one row of numbers for each image of the source, in its order, such as
     features of a pretrained network (preset default). They join the neighbour graph."""
+    hints: str | None = None
+    """A table of what you know of a few images (preset default or quick): columns file and label,
+    or file and same or different with another file. Clusters follow it and are named by it."""
     data_seed: int = 0
     """Seed of the random poses of built-in sets."""
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from mcevae.base.errors import Terminated, TrainingError, UserError, as_flag, naming
 from mcevae.base.processes import place
+from mcevae.cli.again import gives
 from mcevae.cli.averages import averages
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
@@ -103,7 +104,7 @@ def run_or_say_why(arguments: list[str]) -> None:
 def run(arguments: list[str]) -> None:
     """Find the command that the arguments name, and run it with the rest of them."""
     commands: dict[str, Callable[..., Any]] = {
-        "fit": fit_from(starting_point(arguments)),
+        "fit": fit_from(starting_point(arguments), clusters=gives(arguments, "--clusters")),
         "resume": resume,
         "pack": pack,
         "evaluate": evaluate,

@@ -132,10 +132,12 @@ def show_first(folder: Path, data: "Splits", total: int) -> str:
     from mcevae.pages.closing import found_in
     from mcevae.pages.report import TABLE, write_report
     from mcevae.pages.stage import FirstAnswer
+    from mcevae.runs.naming import name_by
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.trust.advice import in_words
 
     opened = TrainedRun.open(folder)
+    name_by(folder, opened.clusters, data.train.images.hints)
     opened.calibrate(data)
     scores = opened.scores(data)
     opened.keep(scores)

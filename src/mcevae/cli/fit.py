@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from mcevae.base.choosing import Keeping
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
+from mcevae.cli.again import check_rounds, clean, defaults_from, family_for, gives, parent_in
 from mcevae.cli.evaluate import show_and_report, show_first
 from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
@@ -20,6 +22,7 @@ from mcevae.models.registry import readers
 if TYPE_CHECKING:
     from mcevae.images.sources.contract import Source
     from mcevae.images.splits import Splits
+    from mcevae.predicting.family import Family
 
 
 def starting_point(arguments: Sequence[str]) -> Config:
@@ -29,11 +32,11 @@ def starting_point(arguments: Sequence[str]) -> Config:
         if argument.startswith("--") and "=" in argument:
             name, value = argument.split("=", 1)
             named[name] = value
-    quick = asks_quick(arguments)
+    quick, parent = asks_quick(arguments), parent_in(named)
     if "--settings" in named:
         return Config.read(Path(named["--settings"]).resolve())
     name = named.get("--preset", named.get("--model", "quick" if quick else ""))
-    config = PRESETS.get(name, Config)()
+    config = PRESETS.get(name, Config)() if parent is None else defaults_from(parent, name)
     if arguments[:1] == ["fit"]:
         refuse_flags_of_other_models(arguments, config)
     return config
@@ -48,7 +51,7 @@ def asks_quick(arguments: Sequence[str]) -> bool:
     if "--quick" not in arguments:
         return False
     for flag in ("--preset", "--model", "--settings"):
-        if any(one == flag or one.startswith(f"{flag}=") for one in arguments):
+        if gives(arguments, flag):
             raise UserError(f"--quick is a preset of its own; leave {flag} out, or --quick.")
     return True
 
@@ -68,13 +71,21 @@ def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> No
             raise UserError(f"{unread(config.model.kind, f'peer.{name}')}.")
 
 
-def fit_from(start: Config) -> Callable[..., None]:
-    """Make the command `fit`. `start` gives the defaults of its flags."""
+def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
+    """Make the command `fit`.
+
+    Args:
+        start: the defaults of its flags.
+        clusters: whether the number of clusters is among its arguments.
+    """
 
     def fit(
         config: tyro.conf.OmitArgPrefixes[Config] = start,
         *,
         out: Path,
+        parent: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+        keeping: tyro.conf.OmitArgPrefixes[Keeping] = Keeping(),  # noqa: B008
+        rounds: int = 1,
         settings: Path | None = None,  # both are read by `starting_point`, before the flags
         quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     ) -> None:
@@ -86,31 +97,68 @@ def fit_from(start: Config) -> Callable[..., None]:
 
         Args:
             out: Folder to create for the run. It must be new or empty.
+            parent: Run whose images to train on again, without junk and with its settings. Other
+                flags say which of its images to keep. There are as many clusters as groups are
+                kept, unless you say how many; one group is split into a number that is found.
+            keeping: Which images of --from to keep.
+            rounds: How many times to train, 1 to 20. After each round, images that look like
+                nothing else are junk, and the next round is made from the others. Each round is a
+                run, in the folders round-1, round-2 and so on of --out.
             settings: TOML file to read settings from, such as a run's settings.toml. A flag on the
                 command line replaces the file's value.
             quick: Train no network: find clusters, poses and averages by comparing the images, and
                 end there. The same as --preset quick.
         """
-        from mcevae.images.sources.registry import open_source
-        from mcevae.runs.data import settle
-        from mcevae.training.loop import training_alone
-
         refuse_begun(out)
-        with training_alone(out):
-            refuse_begun(out)  # again, now that nobody else can begin it
-            with screen.status("listing the images"):
-                source = open_source(config.data.source, config.data)
-                settled = settle(config, source)
-            if source.survey:
-                screen.print(source.survey.in_words(), highlight=False)
-            settled, data = with_images(settled, source)
-            tell_notes(source.notes)
-            if data.reckoned:
-                screen.print(data.reckoned, highlight=False)
-            del source  # it may hold all images as they are in their file
-            train(settled, data, out, resume=False)
+        check_rounds(rounds)
+        family = family_for(parent, keeping, config.data.source)
+        first = family.settled(config, clusters=clusters) if family else config
+        if rounds == 1:
+            begin(first, out, family)
+            return
+        for number in range(1, rounds + 1):
+            folder = out / f"round-{number}"
+            screen.print(f"Round {number} of {rounds}: {folder}", highlight=False)
+            begin(first, folder, family)
+            if number == rounds or (family := clean(folder)) is None:
+                break
+            first = family.settled(first, clusters=False)
 
     return fit
+
+
+def begin(config: Config, out: Path, family: "Family | None" = None) -> None:
+    """Begin a run, train it and write its report.
+
+    Args:
+        config: its settings.
+        out: its folder, new or empty.
+        family: the runs before it; None: there are none.
+
+    Raises:
+        UserError: the folder is not empty, or the images cannot be used.
+    """
+    from mcevae.images.sources.registry import open_source
+    from mcevae.runs.data import settle
+    from mcevae.runs.parents import write_parents
+    from mcevae.training.loop import training_alone
+
+    refuse_begun(out)
+    with training_alone(out):
+        refuse_begun(out)  # again, now that nobody else can begin it
+        with screen.status("listing the images"):
+            source = open_source(config.data.source, config.data)
+            settled = settle(config, source)
+        if source.survey:
+            screen.print(source.survey.in_words(), highlight=False)
+        settled, data = with_images(settled, source)
+        tell_notes(source.notes)
+        if data.reckoned:
+            screen.print(data.reckoned, highlight=False)
+        del source  # it may hold all images as they are in their file
+        if family and place()[0] == 0:
+            write_parents(out, family.parents)
+        train(settled, data, out, resume=False)
 
 
 def refuse_begun(out: Path) -> None:
@@ -220,6 +268,7 @@ def train(
         limited: Limit the memory, since the run can be a stranger's.
     """
     from mcevae.base.machine import keep_memory
+    from mcevae.runs.naming import name_by
     from mcevae.runs.run import TrainedRun
     from mcevae.training.loop import fit
     from mcevae.training.schedule import advice
@@ -236,4 +285,6 @@ def train(
         # Of the other ranks, any code but 0 makes the launcher end rank 0 too early.
         sys.exit(0 if place()[0] else code)
     if place()[0] == 0:
-        show_and_report(TrainedRun.open(run), data)
+        opened = TrainedRun.open(run)
+        name_by(run, opened.clusters, data.train.images.hints)
+        show_and_report(opened, data)

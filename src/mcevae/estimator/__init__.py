@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from mcevae.estimator.answering import Answering
 from mcevae.exporting.pretrained import value_errors
 from mcevae.images.features import Features
+from mcevae.images.hints import of_labels, to_front
 from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
@@ -22,6 +23,7 @@ from mcevae.models.own_group import chosen
 from mcevae.runs.checkpoint import filled
 from mcevae.runs.data import decide_mirror
 from mcevae.runs.infer import default_device
+from mcevae.runs.naming import check_names, name_by
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
@@ -128,7 +130,7 @@ class MCEVAE(Answering):
         self.run = run
         self.verbose = verbose
 
-    def fit(self, X: Any, y: object = None, *, features: Any = None) -> "MCEVAE":
+    def fit(self, X: Any, y: object = None, *, features: Any = None, hints: Any = None) -> "MCEVAE":
         """Learn clusters and poses.
 
         Args:
@@ -136,6 +138,8 @@ class MCEVAE(Answering):
             y: ignored.
             features: (n, D) numbers that describe each image as well, such as features of a
                 pretrained network; they join the neighbour graph. Default None: none.
+            hints: (n,) labels of the images of which you know them, and None for all others.
+                Clusters follow them: cluster k is that of the k-th label in order. Default None.
 
         Returns:
             The estimator itself.
@@ -157,7 +161,10 @@ class MCEVAE(Answering):
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")
                 images = replace(images, features=known.rows(range(len(images)), "X"))
-            train, held, _ = split_images(images, images)
+            if hints is not None:
+                images = of_labels(list(hints), images)
+                check_names(images.hints)
+            train, held = to_front(*split_images(images, images)[:2])
             held_out = Posed(images=held)  # nothing is scored: it stands in for test images
             splits = Splits(train=Posed(images=train), validation=held_out, test=held_out)
             console = Console(quiet=not self.verbose)
@@ -169,9 +176,10 @@ class MCEVAE(Answering):
                 if not fit(config, splits, folder, console=console):
                     raise KeyboardInterrupt
                 run = TrainedRun.open(folder)
+                name_by(folder, run.clusters, images.hints)
                 run.calibrate(splits)
+                self.collections_ = run.collections
         self.model_, self.config_, self.calibration_ = run.model, run.settings, run.calibration
-        self.collections_ = run.collections
         self.evidence_ = run.evidence if features is not None else None
         self.labels_ = run.answers(images.pixels, images.features).cluster
         return self

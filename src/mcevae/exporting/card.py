@@ -15,8 +15,9 @@ tags:
 
 # Clusters and poses of images
 
-An mcevae model, trained without labels. For each image it finds the cluster ({clusters}), the pose
-in the group {group} ({reach}), and the canonical image: what the image looks like without its pose.
+An mcevae model, trained without labels, or with hints of a few images only. For each image it finds
+the cluster ({clusters}), the pose in the group {group} ({reach}), and the canonical image: what the
+image looks like without its pose.
 
 ```python
 from mcevae import MCEVAE  # pip install 'mcevae[hub]'

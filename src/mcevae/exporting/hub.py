@@ -102,7 +102,7 @@ def write(
     # The group itself, not the path of its file.
     parameters = {**parameters, "group": config.model.group}
     source = "X" if config.data.is_file else config.data.source
-    gone = dict.fromkeys(("labels", "label_column", "file_column", "features"))
+    gone = dict.fromkeys(("labels", "label_column", "file_column", "features", "hints", "kept"))
     config = config.changed(data={"source": source, **gone})
     tensors = fitted.model.state_dict()
     if fitted.evidence is not None:

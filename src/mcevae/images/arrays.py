@@ -17,6 +17,50 @@ from mcevae.images.readers.frames import Fault
 MIN_SIDE, MAX_SIDE = 16, 256  # sides that the networks can take
 MISSING = -1
 """Number of an image's label if it has none."""
+NO_HINT = -1
+"""Stands for the component of an image of which nothing was said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What a person said of N images; see `images.hints`.
+
+    Attributes:
+        names: the labels.
+        of: (N,) the component of each image, or `NO_HINT`. Components 0 to L - 1 have the L labels;
+            others are alike, but nobody said what they are.
+        apart: pairs of components that show different kinds, besides those with labels.
+    """
+
+    names: tuple[str, ...]
+    of: Int64[Tensor, " n"]
+    apart: tuple[tuple[int, int], ...]
+
+    def rows(self) -> Int64[Tensor, " m"]:
+        """Images with a hint."""
+        return (self.of != NO_HINT).nonzero()[:, 0]
+
+    def labelled(self) -> Int64[Tensor, " m"]:
+        """Images with a label."""
+        return ((self.of != NO_HINT) & (self.of < len(self.names))).nonzero()[:, 0]
+
+    def subset(self, indices: Tensor | slice) -> "Hints":
+        """Return the hints of some images, in that order."""
+        return replace(self, of=self.of[indices])
+
+    def present(self) -> "Hints | None":
+        """The same without labels that no image has; None if nothing is left."""
+        left = sorted(set(self.of[self.rows()].tolist()))
+        if not left:
+            return None
+        number = {old: new for new, old in enumerate(left)}
+        return Hints(
+            names=tuple(name for i, name in enumerate(self.names) if i in number),
+            of=torch.tensor([number.get(one, NO_HINT) for one in self.of.tolist()]),
+            apart=tuple(
+                (number[a], number[b]) for a, b in self.apart if a in number and b in number
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +77,11 @@ class Images:
     """(n,) name of each image, if the images come from files."""
     features: Float[Tensor, "n f"] | None = None
     """Numbers that somebody else computed for each image; see `images.features`."""
+    hints: Hints | None = None
+    """What a person said of some of them."""
     places: np.ndarray | None = None
-    """(n,) number of each image in its part of the source, from 0, if some could not be used."""
+    """(n,) number of each image in the source, from 0, with those that could not be used; of
+    images that `Source.load` gives, in their part of the source. None: they are counted."""
 
     def __len__(self) -> int:
         """Count the images."""
@@ -55,6 +102,7 @@ class Images:
             labels=pick(self.labels, indices),
             names=None if self.names is None else self.names[positions],
             features=pick(self.features, indices),
+            hints=None if self.hints is None else self.hints.subset(indices),
             places=None if self.places is None else self.places[positions],
         )
 

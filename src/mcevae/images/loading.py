@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mcevae.base.config import DataConfig
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.arrays import Images, ImageSet, require
+from mcevae.images.kept import within
 from mcevae.images.posing import pose, pose_seed
 from mcevae.images.sources.contract import Source, Track
 from mcevae.images.sources.registry import open_source
@@ -66,4 +67,5 @@ def prepare(
         own = pose_seed(seed + window, stream)
         return pose(images, group, support, own, background=background)
 
-    return source.splits(place, split=split, limit=limit, track=track)
+    splits = source.splits(place, split=split, limit=limit, track=track)
+    return within(splits, source.settings.kept)

@@ -62,7 +62,10 @@ class Pack:
         channels, height, width = self.shape
         held = np.load(self.folder / PIXELS, mmap_mode="r")[start:stop]
         pixels = torch.from_numpy(np.array(held)).view(-1, height, width, channels)
-        images = Images(name=str(self.folder), pixels=pixels.movedim(-1, 1).contiguous())
+        places = np.arange(start, start + len(pixels))
+        images = Images(
+            name=str(self.folder), pixels=pixels.movedim(-1, 1).contiguous(), places=places
+        )
         if not labelled:
             return images
         with in_utf8(self.folder / INDEX) as known:

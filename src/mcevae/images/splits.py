@@ -95,7 +95,12 @@ def _pool(a: Images, b: Images) -> Images:
     if a.features is not None and b.features is not None:
         features = torch.cat((a.features, b.features))
     pixels = torch.cat((a.pixels, b.pixels))
-    return replace(a, pixels=pixels, labels=labels, features=features, places=None)
+    places = None if a.places is None or b.places is None else np.append(a.places, b.places)
+    hints = None
+    if a.hints is not None and b.hints is not None:
+        hints = replace(a.hints, of=torch.cat((a.hints.of, b.hints.of)))
+    own = {"labels": labels, "features": features, "places": places, "hints": hints}
+    return replace(a, pixels=pixels, **own)
 
 
 def split_images(

@@ -226,8 +226,7 @@ class Config:
 
     def _refuse_what_is_not_read(self) -> None:
         """Refuse settings that this model does not read, instead of ignoring them."""
-        kind = self.model.kind
-        spec = spec_of(kind)
+        kind, spec = self.model.kind, spec_of(self.model.kind)
         for part in ("model", "objective", "start"):
             usual = PART_TYPES[part](**spec.preset.get(part, {}))
             for name in (one.name for one in dataclasses.fields(usual)):
@@ -239,7 +238,8 @@ class Config:
             f"preset {entry_of(kind).preset} lacks --clusters auto; use --preset default",
         )
         graph = spec.knows("start.grouping") and self.start.grouping != "kmeans"
-        ensure(self.data.features is None or graph, "--features need the graph of preset default")
+        given = [name for name in ("features", "hints") if getattr(self.data, name) is not None]
+        ensure(graph or not given, f"--{''.join(given[:1])} need the graph of preset default")
 
     def changed(self: C, **parts: dict[str, Any]) -> C:
         """Return a copy with some settings changed, such as `changed(train={"epochs": 3})`."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
+from mcevae.images.arrays import Hints
 from mcevae.models.config import PlannedConfig
 
 T = TypeVar("T")
@@ -238,6 +239,7 @@ class Teacher:
         warmup: number of epochs of the first stage; 0: there is no first stage.
         stop: gets an entry when somebody asks to stop; long tasks must look at it.
         features: (N, D), numbers that describe each image as well, if somebody gave some.
+        hints: what a person said of some of the images, if anything.
         told: wraps the list of parts of each long task, to show progress.
         known: (N,) clusters and (N, 3, 3) poses of the images, if they were found before. Models
             that are not trained then need not look for them.
@@ -250,6 +252,7 @@ class Teacher:
         self.model, self.pixels = model, pixels
         self.stop: Sequence[int] = ()
         self.features: Float[Tensor, "N D"] | None = None
+        self.hints: Hints | None = None
         self.told: Callable[[Iterable[Any]], Iterable[Any]] = iter
         self.known: tuple[Int[Tensor, " N"], Float[Tensor, "N 3 3"]] | None = None
 

@@ -9,12 +9,7 @@ from jaxtyping import Bool, Float, Int
 from pyarrow import parquet
 
 from mcevae.base.names import in_utf8
-
-ODD = 3.5
-"""An image is like no group if its modified z-score in its group is larger than this (Iglewicz and
-Hoaglin, "How to detect and handle outliers", 1993)."""
-MAD = 1.4826
-"""Median absolute deviations in a standard deviation of a normal distribution."""
+from mcevae.predicting.rounds import MAD, ODD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +42,8 @@ class Found:
 
 def unlike(misfit: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Tell which images are like no group: they are drawn far worse than others of their group.
+
+    Their modified z-score in their group is larger than `ODD`, see `predicting.rounds`.
 
     The logarithm of the misfit is compared with its median in the group, in median absolute
     deviations.

@@ -1,6 +1,7 @@
 """`Gallery`: images of a run, and what the model found in them, for pages and exports."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class Gallery:
         advice: advice if there were too few steps, see `schedule`.
         trust: in the clusters; None: it is not known.
         colours: of the channels, for people to look at; (): images are grey or have colours.
+        levels: (N,) groups in the runs before, by the names of their columns.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -77,6 +79,7 @@ class Gallery:
     advice: str | None
     trust: Trust | None = None
     colours: tuple[str, ...] = ()
+    levels: Mapping[str, pa.Array] = field(default_factory=dict)
 
     @property
     def pictures(self) -> UInt8[Tensor, "n shown h w"]:
@@ -117,6 +120,7 @@ class Gallery:
             columns["file"] = self.names
         columns |= {
             "split": [SPLITS[i] for i in self.split],
+            **self.levels,
             "cluster": self.cluster.astype(np.int32),
             **grouped(collections, of, self.names),
             "confidence": self.confidence.astype(np.float32),

@@ -3,11 +3,12 @@
 If there are labels, they are only shown and counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -24,6 +25,7 @@ from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import outputs
+from mcevae.runs.parents import columns, parents_of
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.trust.advice import in_words
 from mcevae.runs.trust.trust import Trust, word
@@ -103,7 +105,17 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         advice=advice(config, len(data.train)),
         trust=calibration.trust,
         colours=run.colours,
+        levels=levels_of(run, images, keep),
     )
+
+
+def levels_of(
+    run: TrainedRun, images: Sequence[Images], keep: Int[np.ndarray, " n"]
+) -> Mapping[str, pa.Array]:
+    """The groups of the kept images in the runs before; see `parents.columns`."""
+    parents = parents_of(run.folder)
+    places = [one.places for one in images if one.places is not None]
+    return columns(parents, np.concatenate(places)[keep]) if parents else {}
 
 
 def looked_at(

@@ -27,6 +27,7 @@ from mcevae.pages.stage import FirstAnswer, is_first, stage_of, trained
 from mcevae.predicting.kept_sums import page_sums
 from mcevae.predicting.sums import Tell
 from mcevae.runs.infer import write_tables
+from mcevae.runs.parents import FILE, parents_of
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
 from mcevae.training.log import read_log
@@ -123,7 +124,7 @@ def write_report(
         for name, figure in draw(run, data).items()
     }
     own = (run.file(name).name for name in (TABLE, "metrics.json"))
-    tables = (*own, "settings.toml", "metrics.jsonl", SKIPPED, "groups.json")
+    tables = (*own, "settings.toml", "metrics.jsonl", SKIPPED, "groups.json", FILE)
     path = run.file("report.html") if first is None else first.page
     beside = folder.relative_to(path.parent)
     text = page(
@@ -186,6 +187,7 @@ def page(
             scores=scores,
             log=[row for row in read_log(run.folder) if row["split"] == "train"],
             known=data.test.elements is not None,
+            parents=parents_of(run.folder),
             version=version("mcevae"),
             settings=run.settings.to_toml(),
             **given,

@@ -22,13 +22,14 @@ from mcevae.images.features import Features
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.particles import STAR
 from mcevae.images.sources.registry import open_particles, open_source
-from mcevae.predicting.grouped import for_source
+from mcevae.predicting.grouped import for_source, is_own
 from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.parts import parts_folder
 from mcevae.predicting.predictor import Described, Predictor, skipped
 from mcevae.predicting.shards import Shard, listed_by
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import check_table_path
+from mcevae.runs.parents import parents_of
 from mcevae.runs.run import TrainedRun
 
 
@@ -119,6 +120,7 @@ class Maker:
             collections=for_source(Collections.kept(run.folder), order.source, run.settings.data),
             pictures=order.canonical,
             features=self.features(run),
+            parents=parents_of(run.folder) if is_own(order.source, run.settings.data) else (),
         )
 
     def features(self, run: TrainedRun) -> Described | None:
@@ -154,6 +156,10 @@ class Maker:
                 f"{order.features}: rows of features cannot be found for shards of files; leave "
                 "out --shard and --ray, and give a path of a table as --out."
             )
+        notes = []
+        if shard and self.predictor.parents and not self.source.counted:
+            self.predictor.parents = ()
+            notes = ["Shards of files have no columns of the runs before; leave out --shard."]
         if shard:
             shard.check(order.out, overwrite=order.overwrite)
         if out.exists() and not order.overwrite:
@@ -175,7 +181,7 @@ class Maker:
             rows=images,
             checkpoint=self.checkpoint,
             faults=faults,
-            notes=self.source.notes,
+            notes=[*self.source.notes, *notes],
             reckoned="" if shard else self.source.in_words(faults),
             unlike=novelty.in_words(),
             strange=novelty.nearly_all,

@@ -1,6 +1,9 @@
-"""Columns of a table that people decide: the group of each image, whether it is kept, tags."""
+"""Columns of a table that people decide: the group of each image, whether it is kept, tags.
 
-from collections.abc import Sequence
+And those beside them: of the runs before, and of the source.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Int
 
 from mcevae.base.config import DataConfig
+from mcevae.images.sources.contract import Part
 from mcevae.runs.collections import Collections
+from mcevae.runs.parents import Parent, columns
 
 
 def grouped(
@@ -21,13 +26,13 @@ def grouped(
         of: collection of each image, as `Collections.assign` finds it.
         names: of each image. None: they have none.
     """
-    columns = {"group": pa.array([collections.entries[i].name for i in of], pa.string())}
+    made = {"group": pa.array([collections.entries[i].name for i in of], pa.string())}
     if collections.judges:
         junk: Bool[np.ndarray, " n"] = collections.junk_in(of, names)
-        columns["kept"] = pa.array(~junk)
+        made["kept"] = pa.array(~junk)
         told = ["; ".join(collections.decisions.of(name).tags) for name in names or [""] * len(of)]
-        columns["tags"] = pa.array(told, pa.string())
-    return columns
+        made["tags"] = pa.array(told, pa.string())
+    return made
 
 
 def for_source(
@@ -40,7 +45,29 @@ def for_source(
         source: path or name of the source.
         data: data settings of the run.
     """
-    own = source == data.source or Path(source).resolve() == Path(data.source or "").resolve()
-    if collections is None or own:
+    if collections is None or is_own(source, data):
         return collections
     return collections.of_other_images()
+
+
+def is_own(source: str, data: DataConfig) -> bool:
+    """Whether a source is that of a run, whose data settings are given."""
+    return source == data.source or Path(source).resolve() == Path(data.source or "").resolve()
+
+
+def levelled(parents: Sequence[Parent], part: Part, first: int) -> Mapping[str, pa.Array]:
+    """Columns with the groups that the images of a part had in the runs before.
+
+    Args:
+        parents: of the run.
+        part: the images.
+        first: number of the first image.
+    """
+    return columns(parents, part.places_from(first)) if parents else {}
+
+
+def with_columns(rows: pa.Table, more: Mapping[str, np.ndarray | pa.Array]) -> pa.Table:
+    """Add columns to a table, behind the number and the name of the image."""
+    for place, (name, values) in enumerate(more.items(), 2):
+        rows = rows.add_column(place, name, pa.array(values))
+    return rows

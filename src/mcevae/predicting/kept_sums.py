@@ -56,6 +56,11 @@ def originals_of(run: TrainedRun, data: Splits | None = None) -> tuple[Source, R
     return MemorySource(frames, settings.data, settings.data.source), recipe
 
 
+def kept_in(run: TrainedRun) -> str | None:
+    """Which images of its source `originals_of` a run leaves in, as `sum_up` takes it."""
+    return run.settings.data.kept if run.settings.data_group is None else None
+
+
 def averages_for(
     run: TrainedRun,
     source: str | None = None,
@@ -81,13 +86,15 @@ def averages_for(
     Raises:
         UserError: the images are missing or cannot be used.
     """
+    kept = kept_in(run) if source is None else None
     if source is None:
         images, recipe = originals_of(run)
     else:
         own = (cutting or CuttingConfig()).cutting()
         images, recipe = open_source(source, replace(run.settings.data, **own)), run.recipe
     groups = run.collections
-    sums = sum_up(run.model, images, recipe, groups, part=part, one_size=one_size, tell=tell)
+    given = {"part": part, "one_size": one_size, "tell": tell, "kept": kept}
+    sums = sum_up(run.model, images, recipe, groups, **given)
     return [one for one in averages_in(sums, run, groups) if one is not None], sums
 
 
@@ -134,6 +141,7 @@ def page_sums(run: TrainedRun, data: Splits, tell: Tell | None = None) -> Sums:
         most_bytes=PAGE_BYTES,
         most_images=most,
         tell=tell,
+        kept=kept_in(run),
     )
     with suppress(UserError):  # a run that cannot be written to is summed up anew each time
         write_sums(run, sums, known)

@@ -8,7 +8,7 @@ each write one shard (`shards`), a separate table.
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import torch
 from pyarrow import ArrowInvalid, parquet
@@ -34,7 +33,7 @@ from mcevae.images.recipe import recipe_for
 from mcevae.images.sources.contract import START, Part, Source, no_image
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.models.contract import Model, Output
-from mcevae.predicting.grouped import grouped
+from mcevae.predicting.grouped import grouped, levelled, with_columns
 from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.particle_tables import particle_table
 from mcevae.predicting.parts import (
@@ -53,6 +52,7 @@ from mcevae.runs.confidence import Calibration, embed_with_misfits
 from mcevae.runs.evidence import Evidence
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import check_table_path, table, write_tables
+from mcevae.runs.parents import Parent
 
 
 def ahead(parts: Iterator[Part]) -> Iterator[Part]:
@@ -88,13 +88,6 @@ class Contents:
         return self.known.hexdigest()
 
 
-def with_columns(rows: pa.Table, columns: dict[str, np.ndarray]) -> pa.Table:
-    """Add columns of a source to a table, behind the number and the name of the image."""
-    for place, (name, values) in enumerate(columns.items(), 2):
-        rows = rows.add_column(place, name, pa.array(values))
-    return rows
-
-
 @dataclass(frozen=True, kw_only=True)
 class Described:
     """Features of the images of a source, and what they say about clusters."""
@@ -108,8 +101,7 @@ class Described:
         Raises:
             UserError: there are too few rows.
         """
-        places = part.places or part.ids or range(first, first + len(part.pixels))
-        return self.evidence(self.features.rows(places, source))
+        return self.evidence(self.features.rows(part.places_from(first), source))
 
 
 class Predictor:
@@ -127,6 +119,7 @@ class Predictor:
         collections: Collections | None = None,
         pictures: Path | None = None,
         features: Described | None = None,
+        parents: Sequence[Parent] = (),
     ) -> None:
         """Prepare a prediction.
 
@@ -140,7 +133,9 @@ class Predictor:
             collections: groups that people made of the clusters. None: the table has no group.
             pictures: folder for canonical and upright images. None: do not write them.
             features: features of the images. None: clusters come from the images alone.
+            parents: runs before this one; tables say in which of their groups images were.
         """
+        self.parents = parents
         self.model, self.settings, self.shape = model, settings, shape
         self.calibration, self.collections, self.pictures = calibration, collections, pictures
         self.checkpoint, self.features = checkpoint, features
@@ -198,7 +193,7 @@ class Predictor:
             rows = rows.set_column(0, "id", pa.array(part.ids, pa.int64()))
         if part.names is not None:
             rows = rows.add_column(1, "file", pa.array(part.names))
-        return with_columns(rows, part.columns)
+        return with_columns(rows, {**levelled(self.parents, part, first), **part.columns})
 
     def draw(self, x: Tensor, out: Output, names: list[str], folder: Path) -> None:
         """Write canonical and upright images, see `pictures.encoded`.

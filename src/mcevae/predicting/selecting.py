@@ -8,13 +8,14 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool
+from jaxtyping import Int
 
 from mcevae.base.choosing import Choice
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
 from mcevae.base.names import as_path, path_of
+from mcevae.images.kept import are_kept
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.contract import START
 from mcevae.predicting.choice import check, chosen_in
@@ -41,18 +42,15 @@ class Selected:
 
     Attributes:
         rows: one row for each, as `mcevae predict` writes them.
-        mask: (N,) of each image of the source that can be used, whether it was chosen.
+        total: of how many images.
+        places: of the chosen images in the source, from 0.
         faults: files that could not be used.
     """
 
     rows: pa.Table
-    mask: Bool[np.ndarray, " n"]
+    total: int
+    places: Int[np.ndarray, " n"]
     faults: list[Fault] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        """Number of images among which was chosen."""
-        return len(self.mask)
 
     @property
     def names(self) -> list[str]:
@@ -70,7 +68,7 @@ class Selected:
 
 
 class Selector:
-    """Chooses among all images of a run's own source."""
+    """Chooses among the images of a run: all of its source, or those that it was made from."""
 
     def __init__(self, run: TrainedRun, out: Path | None = None) -> None:
         """Open the images of a run.
@@ -112,14 +110,18 @@ class Selector:
             check(choice, self.collections)
             if choice.names_images and not source.named:
                 raise ValueError("images have no names; choose by groups and ranges")
-            end, faults = START, [*source.passed]
-            parts, masks = list[pa.Table](), list[np.ndarray]()
+            end, faults, parts = START, [*source.passed], list[pa.Table]()
+            places, total = [np.zeros(0, np.int64)], 0
             for part in predictor.batches(source, "all", None):
                 faults += part.faults
                 if len(part.pixels):
                     rows = self.judged(predictor.rows(part, end.images, source.name))
-                    masks.append(chosen_in(choice, rows, self.collections))
-                    parts.append(rows.filter(pa.array(masks[-1])))
+                    at = part.places_from(end.images)
+                    mine = are_kept(self.run.settings.data.kept, at)
+                    chosen = mine & chosen_in(choice, rows, self.collections)
+                    parts.append(rows.filter(pa.array(chosen)))
+                    places.append(at[chosen])
+                    total += int(mine.sum())
                 end = part.end
                 if tell:
                     tell(part.done, end.images)
@@ -127,7 +129,8 @@ class Selector:
             raise UserError(f"{self.run.folder}: {error}.") from error
         if not parts:
             raise UserError(f"{source.name}: no image can be used.")
-        return Selected(rows=pa.concat_tables(parts), mask=np.concatenate(masks), faults=faults)
+        rows, at = pa.concat_tables(parts), np.concatenate(places)
+        return Selected(rows=rows, total=total, places=at, faults=faults)
 
     def judged(self, rows: pa.Table) -> pa.Table:
         """Add to a table what it lacks of the columns group, kept, tags and trust."""
@@ -172,7 +175,7 @@ class Selector:
         elif out.suffix in TABLE_WRITERS:
             write_tables([chosen.rows], out)
         elif is_stack(out):
-            write_upright(self.run, chosen.mask, out, tell)
+            write_upright(self.run, chosen.places, out, tell)
             write_tables([chosen.rows], beside(out))
         elif out.suffix == LIST:
             write_text(out, "".join(f"{path}\n" for path in self.paths(chosen)))

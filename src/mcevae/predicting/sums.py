@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mcevae.geometry.groups import Aff2
 from mcevae.geometry.warp import warp
+from mcevae.images.kept import only_kept
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Original, Source, no_image
@@ -121,6 +122,7 @@ def sum_up(
     most_bytes: int = MOST_BYTES,
     most_images: int | None = None,
     tell: Tell | None = None,
+    kept: str | None = None,
 ) -> Sums:
     """Add up the images of a source, unit by unit.
 
@@ -137,6 +139,7 @@ def sum_up(
         most_bytes: most bytes of all sums together.
         most_images: stop after so many images. None: add up all of them.
         tell: is told after each batch how far the pass is.
+        kept: which images of the source to add up, as settings have it; None: all.
 
     Raises:
         UserError: the source cannot be read or was changed meanwhile, or no image can be used.
@@ -159,7 +162,8 @@ def sum_up(
         apart=bool(recipe.names),
     )
     count = 0
-    for batch in batched(islice(source.originals(recipe, part), most_images), sums.faults):
+    each = only_kept(kept, source.originals(recipe, part))
+    for batch in batched(islice(each, most_images), sums.faults):
         units, elements = finder([one.image for one in batch])
         for unit in set(units):
             mine = [i for i, own in enumerate(units) if own == unit]

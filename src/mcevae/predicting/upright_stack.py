@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from mcevae.base.errors import UserError
@@ -26,7 +26,7 @@ SEEN = 0.5
 
 
 def write_upright(
-    run: TrainedRun, chosen: Bool[np.ndarray, " n"], out: Path, tell: Tell | None = None
+    run: TrainedRun, places: Int[np.ndarray, " n"], out: Path, tell: Tell | None = None
 ) -> None:
     """Write a stack of images of a run's source, in their order there.
 
@@ -36,7 +36,7 @@ def write_upright(
 
     Args:
         run: an open run.
-        chosen: of each image of its source that can be used, whether it is written.
+        places: of the images in its source, from 0, in ascending order.
         out: .mrcs, .tif or .npy.
         tell: is told how far the pass over the source is.
 
@@ -56,18 +56,17 @@ def write_upright(
     shape = next(iter(plan.shapes.values()))
     channels = (plan.channels,) if plan.channels > 1 else ()
     faults: list[Fault] = []
-    passed = written = 0
-    with stack_at(out, (int(chosen.sum()), *shape, *channels)) as stack:
-        for batch in batched(source.originals(recipe, "all"), faults):
-            mine = list(compress(batch, chosen[passed : passed + len(batch)].tolist()))
-            passed += len(batch)
-            if mine:
-                stack[written : written + len(mine)] = upright(run, finder, plan, mine)
-                written += len(mine)
+    chosen = compress(source.originals(recipe, "all"), np.isin(np.arange(places[-1] + 1), places))
+    written = 0
+    with stack_at(out, (len(places), *shape, *channels)) as stack:
+        for batch in batched(chosen, faults):
+            after = written + len(batch)
+            stack[written:after] = upright(run, finder, plan, batch)
+            written = after
             if tell:
-                tell(batch[-1].done, passed)
+                tell(batch[-1].done, written)
         before.check_unchanged()
-        if passed != len(chosen):
+        if written != len(places):
             raise UserError(f"{source.name}: has changed while it was read; run it again.")
 
 

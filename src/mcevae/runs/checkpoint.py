@@ -153,7 +153,9 @@ def check_source(run: Path, config: Config) -> None:
     """
     data = config.data
     tables = [data.labels] if data.labels not in (None, "folders") else []
-    tables += [one for one in (data.features, data.boxes, data.objects) if one is not None]
+    tables += [
+        one for one in (data.features, data.hints, data.boxes, data.objects) if one is not None
+    ]
     missing = [] if is_there(data.source) else [data.source]
     # os.path.exists returns False for names that are too long
     missing += [table for table in tables if not os.path.exists(path_of(table))]

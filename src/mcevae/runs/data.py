@@ -6,6 +6,7 @@ from mcevae.images.sources.registry import open_source
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.own_group import group_of
+from mcevae.runs.naming import check_names
 from mcevae.teaching.graph import describe_pixels, reach_of
 from mcevae.teaching.handedness import handedness
 
@@ -63,7 +64,7 @@ def prepare_for(config: Config, track: Track = iter, source: Source | None = Non
         UserError: as for `prepare`.
     """
     group = group_of(config.data_group or config.model.group, mirror=config.model.mirror is True)
-    return prepare(
+    splits = prepare(
         source or open_source(config.data.source, config.data),
         group=group,
         support=config.support.half_widths(group),
@@ -74,3 +75,5 @@ def prepare_for(config: Config, track: Track = iter, source: Source | None = Non
         background=config.data.background_level,
         track=track,
     )
+    check_names(splits.train.images.hints)
+    return splits

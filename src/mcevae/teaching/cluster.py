@@ -7,6 +7,7 @@ Their number is given or chosen (`teaching.counting`). No label is read.
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from mcevae.images.arrays import require
+from mcevae.images.arrays import Hints, require
 from mcevae.teaching.counting import best_count, mixture
 from mcevae.teaching.graph import Graph
+from mcevae.teaching.hinted import guided
 from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import laid_out, umap_edges
 from mcevae.teaching.rings import Track
@@ -52,6 +54,7 @@ def start_clusters(
     most: int = 30,
     restarts: int = 3,
     seed: int = 0,
+    hints: Hints | None = None,
     track: Track = iter,
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
@@ -75,6 +78,8 @@ def start_clusters(
         most: largest K to try, at least 2; never more than N.
         restarts: number of restarts, at least 1.
         seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
+        hints: what a person said of some images. Cluster k then has label k, and pieces are not
+            joined; a K that is chosen is at least the number of labels.
         track: wraps the restarts, to show progress and to stop in between.
 
     Raises:
@@ -92,10 +97,11 @@ def start_clusters(
     if K is None:
         assert graph is not None  # it was required above
         K = best_count(layouts, graph.index, min(most, n), starts)
-    split = _k_means if graph is None else mixture
+        K = max(K, len(hints.names) if hints else 0)
+    split = _way_to_split(graph, hints)
     parts = track([*zip(layouts, starts, strict=True)])
     labels = [split(points, K, start) for points, start in parts]
-    if graph is not None:
+    if graph is not None and hints is None:
         labels = steadier(labels, layouts, _neighbours(graph), K, starts)
     agreement = _agreement(labels)
     filled = [len(np.unique(label)) for label in labels]
@@ -103,23 +109,50 @@ def start_clusters(
         _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
     ]
     best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
-    if clusters is None and most == K:
-        more = "if there are more kinds, give their number"
-        warnings.warn(f"{K} clusters are the most that are tried; {more}.", stacklevel=2)
-    if (empty := K - filled[best]) > 0:
-        remedy = "; ask for fewer" if clusters is not None else ""
-        warnings.warn(f"{empty} of {K} clusters are empty{remedy}.", stacklevel=2)
-    if duplicates[best]:
-        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates[best])
-        # In strong noise, things that differ can look like this too.
-        remedy = "; if they show the same, ask for fewer" if clusters is not None else ""
-        warnings.warn(f"Clusters {pairs} can hardly be told apart{remedy}.", stacklevel=2)
+    _warn(K, K - filled[best], duplicates[best], most=most, asked=clusters is not None)
     return Grouping(
         clusters=K,
         labels=torch.from_numpy(labels[best].astype(np.int64)),
         agreement=agreement[best],
         duplicates=duplicates[best],
     )
+
+
+def _way_to_split(
+    graph: Graph | None, hints: Hints | None
+) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    """What sorts points (N, D) into K clusters, with a seed: by hints, if there are any."""
+    if graph is None:
+        return _k_means
+    if hints is None:
+        return mixture
+    edges = umap_edges(*_neighbours(graph))
+    return lambda points, clusters, seed: guided(points, edges, clusters, hints, seed)
+
+
+def _warn(
+    clusters: int, empty: int, duplicates: list[tuple[int, int]], *, most: int, asked: bool
+) -> None:
+    """Warn of too few, empty and duplicate clusters.
+
+    Args:
+        clusters: K.
+        empty: number of empty ones.
+        duplicates: pairs that can hardly be told apart.
+        most: the largest K that was tried.
+        asked: whether somebody asked for K.
+    """
+    if not asked and most == clusters:
+        more = "if there are more kinds, give their number"
+        warnings.warn(f"{clusters} clusters are the most that are tried; {more}.", stacklevel=3)
+    if empty > 0:
+        remedy = "; ask for fewer" if asked else ""
+        warnings.warn(f"{empty} of {clusters} clusters are empty{remedy}.", stacklevel=3)
+    if duplicates:
+        pairs = ", ".join(f"{a} and {b}" for a, b in duplicates)
+        # In strong noise, things that differ can look like this too.
+        remedy = "; if they show the same, ask for fewer" if asked else ""
+        warnings.warn(f"Clusters {pairs} can hardly be told apart{remedy}.", stacklevel=3)
 
 
 def check_counts(images: int, clusters: int | None, most: int, restarts: int) -> None:

@@ -1,16 +1,17 @@
 """First clusters and first poses of all images, from the invariant graph."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mcevae.images.arrays import Hints
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.described import graphs_of, steadiest
 from mcevae.teaching.graph import reach_of
+from mcevae.teaching.hinted import first_with_hints
 from mcevae.teaching.rings import Track, most_alike, turns
 from mcevae.teaching.upright import Oriented, moved, orient
 
@@ -50,6 +51,7 @@ def invariant_start(
     subset: int = 20_000,
     seed: int = 0,
     features: Float[Tensor, "n f"] | None = None,
+    hints: Hints | None = None,
     track: Track = iter,
 ) -> InvariantStart:
     """Sort images by what they show, however they lie, and find how each lies.
@@ -66,20 +68,22 @@ def invariant_start(
         subset: number of random images in the graph. The others are compared with some of them.
         seed: seed of the subset, the clusters and the synchronisation.
         features: numbers that describe each image as well; see `teaching.described`.
+        hints: what a person said of some images.
         track: wraps the list of parts of the graph, to show progress.
 
     Raises:
         UserError: there are too few images for the clusters or neighbours.
     """
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(rings), generator=generator)
+    order = first_with_hints(torch.randperm(len(rings), generator=generator), hints)
     rows, rest = order[:subset], order[subset:]
     reach = reach_of(half_width)
     own = None if features is None else features[rows]
+    said = None if hints is None else hints.subset(rows)
     how: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "track": track}
     graph, grouping = steadiest(
         graphs_of(rings[rows], own, neighbours, reach=reach, mirror=mirror, by=by, track=track),
-        partial(start_clusters, rings[rows].flatten(1), clusters=clusters, **how),
+        lambda graph: start_clusters(rings[rows].flatten(1), graph, clusters, hints=said, **how),
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
     labels = torch.empty(len(rings), dtype=torch.long)

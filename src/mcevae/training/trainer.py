@@ -108,7 +108,7 @@ class Trainer:
         self.told = settings.train.epochs  # the number of epochs that people know of
         self.accelerator = accelerator_for(settings, run)
         self.ranks = Ranks(self.accelerator)
-        self.shape = data.train.images.shape
+        self.shape, images = data.train.images.shape, data.train.images
         self.learned = data.train if data.window is None else data.train.own()
         self.digest = data.digest()  # once: every checkpoint records it
         model = build(settings, self.shape, most)
@@ -117,7 +117,7 @@ class Trainer:
         self.ranks.seed(settings.train.seed)  # after the weights, which are alike
         self.support = settings.support.half_widths(model.group)
         self.teacher = model.teacher(settings, self.learned.images.pixels)
-        self.teacher.features = data.train.images.features
+        self.teacher.features, self.teacher.hints = images.features, images.hints
         self.size = min(settings.train.batch_size, len(data.train.images) // self.ranks.count)
         require(
             self.size > 0,

@@ -108,6 +108,7 @@ def filled(
     images = data.train.images
     teacher = build(settings, images.shape).teacher(settings, images.pixels)
     teacher.stop, teacher.features, teacher.known = stop, images.features, known
+    teacher.hints = images.hints
     teacher.told = waiting.told
     return teacher, teacher.before(0, 1)
 

@@ -6,7 +6,7 @@ A kind of source is a class with this interface in a file of this folder, and a 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -20,11 +20,12 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.base.names import as_setting, path_of
 from mcevae.images.arrays import Images, ImageSet
-from mcevae.images.features import Features
+from mcevae.images.hints import to_front
 from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
-from mcevae.images.reckoning import reckon, unused
+from mcevae.images.reckoning import reckon
+from mcevae.images.sources.beside import placed, with_features, with_hints
 from mcevae.images.sources.snapshot import Snapshot
 from mcevae.images.splits import Place, Splits, split_images
 from mcevae.images.survey import Survey
@@ -89,6 +90,10 @@ class Part:
     ids: list[int] | None = None
     places: list[int] | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def places_from(self, first: int) -> np.ndarray:
+        """Number of each image in the source; `first` is how many images came before the part."""
+        return np.asarray(self.places or self.ids or range(first, first + len(self.pixels)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,29 +278,6 @@ class Source(ABC):
         """
         return None
 
-    def with_features(self, loaded: ImageSet) -> ImageSet:
-        """Add to images their rows of the features that the settings name, if any.
-
-        Raises:
-            UserError: there is not one row for each image.
-        """
-        if self.settings.features is None:
-            return loaded
-        features = Features.read(self.settings.features)
-        total = self.total()
-        known = len(loaded.train) + len(unused(loaded.faults)) if total is None else total
-        features.check_count(known, self.name)
-        first, sets = 0, []
-        for part, images in (("train", loaded.train), ("test", loaded.test)):
-            if images is None:
-                sets.append(None)
-                continue
-            places = np.arange(len(images)) if images.places is None else images.places
-            rows = features.rows(first + places, self.name)
-            sets.append(replace(images, features=rows, places=None))
-            first += self.total(part) or 0
-        return replace(loaded, train=sets[0], test=sets[1])
-
     def files(self) -> list[Path]:
         """The files that hold the images; none if they are in memory or belong to the package."""
         return []
@@ -332,8 +314,9 @@ class Source(ABC):
         Raises:
             UserError: as `load` and `split_images`.
         """
-        loaded = self.with_features(self.load(track))
-        train, validation, test = split_images(loaded.train, loaded.test, split)
+        loaded = with_hints(self, with_features(self, placed(self, self.load(track))))
+        parts = split_images(loaded.train, loaded.test, split)
+        train, validation, test = to_front(*parts)
         return Splits(
             train=place(train.subset(slice(limit)), "train"),
             validation=place(validation, "validation"),

@@ -113,4 +113,9 @@ class PackSource(RowSource):
             f"{self.name}: a pack has its images in random order, so rows of --features do not "
             "fit; train on the images that it was made from.",
         )
+        require(
+            self.settings.hints is None,
+            f"{self.name}: a pack may not fit into memory, so it takes no --hints; train on the "
+            "images that it was made from.",
+        )
         return split_pack(self.pack, place, limit, self.settings.window)

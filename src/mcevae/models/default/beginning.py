@@ -12,12 +12,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
-from mcevae.images.arrays import require, to_float
+from mcevae.images.arrays import Hints, require, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.described import graphs_of, steadiest
 from mcevae.teaching.graph import CHUNK, Described, Graph, describe, describe_pixels
+from mcevae.teaching.hinted import renumbered
 from mcevae.teaching.noisy import noisy_start
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
@@ -61,6 +62,7 @@ def begin(
     support: tuple[float, ...],
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
+    hints: Hints | None = None,
 ) -> Beginning:
     """Find first poses, and first clusters if there is a graph.
 
@@ -76,6 +78,7 @@ def begin(
         support: half-widths of the group's parameters.
         track: wraps lists of parts of the work, to stop in between.
         features: numbers that describe each image as well, for the graph.
+        hints: what a person said of some images.
     """
     start, n = config.start, len(pixels)
     require(
@@ -84,12 +87,12 @@ def begin(
         "or leave --poses out.",
     )
     if start.poses == "averages" or (start.poses == "auto" and hidden(config, pixels, group)):
-        return begin_with_averages(config, pixels, group, support, track)
+        return begin_with_averages(config, pixels, group, support, track, hints=hints)
     if group.polar and (
         start.poses == "graph"
         or (start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors))
     ):
-        return begin_with_graph(config, pixels, group, support, track, features)
+        return begin_with_graph(config, pixels, group, support, track, features, hints)
     element = group.identity(n)
     if not group.polar:
         message = "all poses start at the identity"
@@ -119,10 +122,12 @@ def begin_with_graph(
     support: tuple[float, ...],
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
+    hints: Hints | None = None,
 ) -> Beginning:
     """Find first poses and clusters from the invariant graph; see `begin`."""
     known = described(config, pixels, group, track)
-    found, told = warned(lambda: graph_start(config, known.rings, group, support, track, features))
+    given = known.rings, group, support, track, features, hints
+    found, told = warned(lambda: graph_start(config, *given))
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
     return Beginning(
         element=reflect(proper, found.mirrored),
@@ -151,10 +156,13 @@ def begin_with_averages(
     group: MatrixGroup,
     support: tuple[float, ...],
     track: Track,
+    *,
+    hints: Hints | None = None,
 ) -> Beginning:
     """Find first poses and clusters from class averages; see `begin`.
 
-    The averages begin with pieces of the invariant graph of the first images.
+    The averages begin with pieces of the invariant graph of the first images. Hints give clusters
+    their numbers, but do not change them.
     """
     start, background = config.start, config.data.background_level
     known = described(config, pixels[:EXAMPLES], group, track)
@@ -175,7 +183,7 @@ def begin_with_averages(
     proper = group.from_parameters(
         torch.cat([placed.angle[:, None], placed.shift], 1)[:, : group.dim]
     )
-    labels = placed.cluster
+    labels = renumbered(placed.cluster, clusters, hints)
     return Beginning(
         element=reflect(proper, placed.mirrored),
         grouping=Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[]),
@@ -209,6 +217,7 @@ def graph_start(
     support: tuple[float, ...],
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
+    hints: Hints | None = None,
 ) -> InvariantStart:
     """Find clusters and poses from the invariant graph.
 
@@ -219,6 +228,7 @@ def graph_start(
         support: half-widths of the group's parameters.
         track: wraps lists of parts of the work.
         features: numbers that describe each image as well.
+        hints: what a person said of some images.
     """
     start = config.start
     return invariant_start(
@@ -233,6 +243,7 @@ def graph_start(
         subset=start.subset,
         seed=config.train.seed,
         features=features,
+        hints=hints,
         track=track,
     )
 
@@ -243,6 +254,7 @@ def group_canonical(
     group: MatrixGroup,
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
+    hints: Hints | None = None,
 ) -> tuple[Grouping, str]:
     """Sort canonical images into clusters; return them and a message about them.
 
@@ -252,6 +264,7 @@ def group_canonical(
         group: of the poses.
         track: wraps lists of parts of the work.
         features: numbers that describe each image as well.
+        hints: what a person said of some images.
     """
     start = config.start
     rings = describe(canonical, group, config.data.background_level).rings
@@ -264,6 +277,7 @@ def group_canonical(
             restarts=start.restarts,
             seed=config.train.seed,
             most=MOST_CLUSTERS,
+            hints=hints,
             track=track,
         )
 

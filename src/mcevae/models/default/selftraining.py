@@ -35,12 +35,14 @@ from mcevae.models.default.targets import (
     Targets,
     drawn,
     moved_back,
+    pinned,
     put,
     same_way,
     swallowed,
 )
 from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.frames import frame_offsets
+from mcevae.teaching.hinted import first_with_hints
 
 Rows = slice | Int[Tensor, " rows"]
 
@@ -171,7 +173,8 @@ class SelfTraining(Teacher):
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
-        return find(self.config, self.pixels, self.group, self.support, self.watched, self.features)
+        given = self.pixels, self.group, self.support, self.watched, self.features, self.hints
+        return find(self.config, *given)
 
     def take(self, first: Beginning) -> str:
         """Take first targets; return a message about them."""
@@ -193,7 +196,7 @@ class SelfTraining(Teacher):
     def use_clusters(self, grouping: Grouping, labels: Int[Tensor, " n"]) -> None:
         """Take clusters as targets; `UNKNOWN` is the label of images that have none."""
         self.model.use(grouping.clusters)
-        self.agreement = grouping.agreement
+        self.agreement, labels = grouping.agreement, pinned(labels, self.hints)
         self.targets = replace(self.targets, cluster=labels, first=labels.clone())
 
     def posterior(
@@ -267,10 +270,12 @@ class SelfTraining(Teacher):
         """
         seed, start = self.config.train.seed, self.config.start
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
-        rows = order[: start.subset]
+        rows = first_with_hints(order, self.hints)[: start.subset]
         canonical = self.canonical(rows).split(self.chunk)
         features = None if self.features is None else self.features[rows]
-        found, message = group_canonical(self.config, canonical, self.group, self.watched, features)
+        hints = None if self.hints is None else self.hints.subset(rows)
+        given = self.group, self.watched, features, hints
+        found, message = group_canonical(self.config, canonical, *given)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
@@ -318,7 +323,7 @@ class SelfTraining(Teacher):
     def draw(
         self, rows: Rows = slice(None), *, within: bool = False
     ) -> tuple[Targets, Int[Tensor, " rows"]]:
-        """Return new targets, and the most probable cluster of each image.
+        """Return new targets, and the most probable cluster of each image; labels are kept.
 
         (`--draw mode` takes the most probable hypothesis instead of drawing one.)
 
@@ -327,15 +332,18 @@ class SelfTraining(Teacher):
             within: draw only from hypotheses with the image's first cluster.
         """
         parts, first, model = [], self.targets.first[rows], self.model
-        for own, posterior in zip(first.split(self.chunk), self.posterior(rows), strict=True):
+        said = pinned(torch.full_like(self.targets.first, UNKNOWN), self.hints)[rows]
+        must = first if within else said
+        for own, posterior in zip(must.split(self.chunk), self.posterior(rows), strict=True):
             joint, element, mass, rest = posterior
             cluster = likeliest = joint.sum(-1).argmax(-1)
             if within or self.config.start.draw == "posterior":
-                cluster, turn = drawn(joint, model.allowed.cpu(), own if within else None)
+                cluster, turn = drawn(joint, model.allowed.cpu(), own)
                 jitter = (torch.rand(len(turn)) - 0.5) * (2 * torch.pi / model.rotations)
                 angle = wrapped(model.angles.cpu()[turn] + jitter)
                 element = model.element(angle, rest, model.mirrored.cpu()[turn])
             parts.append((cluster, element, mass, likeliest))
         cluster, element, weight, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
+        cluster = torch.where(must == UNKNOWN, cluster, must)
         first = torch.where(first == UNKNOWN, cluster, first)
         return Targets(cluster=cluster, first=first, element=element, weight=weight), likeliest

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.geometry.warp import warp
-from mcevae.images.arrays import to_float
+from mcevae.images.arrays import Hints, to_float
 
 TAUGHT = ("cluster", "element", "weight")
 """The parts of `Targets` that the objective reads. The others help to make new targets."""
@@ -69,17 +69,18 @@ def moved_back(
 
 
 def drawn(
-    joint: Float[Tensor, "n k r"], allowed: Float[Tensor, " r"], cluster: Int[Tensor, " n"] | None
+    joint: Float[Tensor, "n k r"], allowed: Float[Tensor, " r"], cluster: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
     """Draw a cluster and a rotation for each image from the squared posterior.
 
     Args:
         joint: probability of each cluster and rotation.
         allowed: 1 for rotations inside the support, 0 outside.
-        cluster: draw only from this cluster of each image; None: from all.
+        cluster: draw only from this cluster of each image; `UNKNOWN`: from all.
     """
-    if cluster is not None:
-        joint = (joint + TINY * allowed) * F.one_hot(cluster, joint.shape[1])[..., None]
+    if (known := cluster != UNKNOWN).any():
+        own = F.one_hot(cluster.clamp_min(0), joint.shape[1])[..., None]
+        joint = torch.where(known[:, None, None], (joint + TINY * allowed) * own, joint)
     found = torch.multinomial(joint.flatten(1).square(), 1)[:, 0]
     return found // joint.shape[2], found % joint.shape[2]
 
@@ -90,6 +91,19 @@ def put(targets: Targets, rows: Int[Tensor, " rows"], others: Targets) -> Target
     for name, column in whole.items():
         column[rows] = getattr(others, name)
     return Targets(**whole)
+
+
+def pinned(cluster: Int[Tensor, " n"], hints: Hints | None) -> Int[Tensor, " n"]:
+    """Return clusters in which images with a label have its cluster.
+
+    Args:
+        cluster: of each image, or `UNKNOWN`.
+        hints: what a person said of some images; None: nothing.
+    """
+    if hints is None:
+        return cluster
+    rows = hints.labelled()
+    return cluster.index_put((rows,), hints.of[rows])
 
 
 def swallowed(

@@ -52,9 +52,9 @@ class Kept(Teacher):
         else:
             given = config, self.pixels, group, config.support.half_widths(group), self.watched
             if hidden(config, self.pixels, group):
-                first = begin_with_averages(*given)
+                first = begin_with_averages(*given, hints=self.hints)
             else:
-                first = begin_with_graph(*given, self.features)
+                first = begin_with_graph(*given, self.features, self.hints)
             assert first.grouping is not None  # both ways give clusters
             clusters, labels, element = first.grouping.clusters, first.labels, first.element
             message = first.message
