@@ -13,8 +13,10 @@ from sklearn.utils import check_random_state
 
 from mcevae.estimator.answering import Answering
 from mcevae.exporting.pretrained import value_errors
+from mcevae.images.arrays import Images
 from mcevae.images.features import Features
-from mcevae.images.sources.memory import MemorySource
+from mcevae.images.recipe import Recipe, recipe_for
+from mcevae.images.sources.contract import Source
 from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
 from mcevae.models.mirror import chosen_mirror
@@ -25,19 +27,19 @@ from mcevae.runs.infer import default_device
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
-CHOSEN = ("background", "flatten", "isolate", "channels", "mask", "mask_bits")
-"""What is chosen for X and becomes part of the settings."""
-
 
 class MCEVAE(Answering):
     """Sorts images into clusters, however they are turned, shifted or scaled, and finds poses.
 
-    X has shape (n, H, W), or (n, H, W, C), or (n, features). A row of features is a square image
-    with one channel, unless `image_shape` gives another shape. C is 1 for grey, 3 for colours, 4
-    with opacity; of 2 to 16 other channels, or those that `settings={"data": {"channels": "a,b"}}`
-    names or picks, each is normalised by itself. Images may hold
-    8-bit or 16-bit integers, or floats. All of them are brought to one form, as `mcevae fit` does
-    (`recipe_`).
+    X has shape (n, H, W), (n, H, W, C), (n, C, H, W), or (n, features). A row of features is a
+    square image with one channel, unless `image_shape` gives another shape. C is 1 for grey, 3 for
+    colours, 4 with opacity; of 2 to 16 other channels, or those that
+    `settings={"data": {"channels": "a,b"}}` names or picks, each is normalised by itself. Images
+    may hold 8-bit or 16-bit integers, or floats. X may be an array, a tensor on any device, what
+    `load` gives, or a list of arrays or Pillow images of any sizes. It may also be a path that
+    `mcevae fit` takes, such as a folder, or a list of paths of image files: then images of any
+    size are taken from there on, and one that cannot be read is an error that names its file.
+    All images are brought to one form, as `mcevae fit` does (`recipe_`).
 
     Args:
         n_clusters: K, or "auto" to find it, from 2 to 30. Default 10.
@@ -146,13 +148,10 @@ class MCEVAE(Answering):
         """
         with value_errors():
             config = self._config()
-        frames = self._frames(X, config.data, reset=True)
-        with value_errors():
-            read_by = replace(config.data, background=self.background, on_error="stop")
-            source = MemorySource(frames, read_by, name="X")
-            self.recipe_, images = source.survey.recipe, source.load().train
-            found = source.settled()
-            config = config.changed(data={name: found[name] for name in CHOSEN if name in found})
+            read_by = replace(config.data, background=self.background)
+            source = self._source(X, read_by, reset=True)
+            config = config.changed(data=source.settled())
+            self.recipe_, images = prepared(source, config)
             if features is not None:
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")
@@ -222,3 +221,21 @@ class MCEVAE(Answering):
         if isinstance(self.__dict__.get("model_"), bytes):
             tensors = safetensors.torch.load(self.__dict__["model_"])
             self.model_ = filled(self.config_, self._shape(), tensors, default_device())
+
+
+def prepared(source: Source, config: Config) -> tuple[Recipe, Images]:
+    """Return how the images of a source are brought to one form, and all of them in this form.
+
+    Args:
+        source: of X.
+        config: settings, with what was chosen for this source.
+
+    Raises:
+        UserError: an image cannot be used.
+    """
+    if source.survey is not None:
+        recipe = source.survey.recipe
+        return recipe, source.images(recipe)[0]
+    shape = source.load().train.shape  # of a source whose images have one form already
+    recipe = recipe_for(config.data, shape)
+    return recipe, source.images(recipe)[0]
