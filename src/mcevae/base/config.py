@@ -204,9 +204,10 @@ class DataConfig(FilesConfig):
     """For tests only: move every image at random before training, so that the true poses are
     known. Leave it alone for your own images. auto: moves built-in sets only, in the model's
     group. With --mirror, half of the images are mirrored as well."""
-    split: Literal["standard", "paper"] = "standard"
+    split: Literal["standard", "paper", "all"] = "standard"
     """standard: use the set's own test images. paper: put all images together and split them
-    6:1."""
+    6:1. all: keep no test images, so that all but one in twelve are learned from; those that
+    choose the model are also scored."""
     limit: int | None = None
     """Number of training images to use, from the first on. If not given: all."""
     window: int | None = None

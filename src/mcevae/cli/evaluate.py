@@ -45,17 +45,23 @@ def evaluate(
     score(opened, images_of(opened), split)
 
 
-def report(run: RunFolder, /, *, checkpoint: Checkpoint = "best") -> None:
+def report(
+    run: RunFolder, /, *, checkpoint: Checkpoint = "best", images: str | None = None
+) -> None:
     """Score a run and write its report.html again (report-last.html for the last checkpoint).
 
     Example: mcevae report runs/first
 
     Args:
-        run: Folder that `mcevae fit` made.
+        run: Folder that `mcevae fit` made, or an estimator.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
+        images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.
     """
+    from mcevae.estimator.as_run import saved_as_run
     from mcevae.runs.run import TrainedRun
+
+    saved_as_run(run, images)
 
     opened = TrainedRun.open(run, checkpoint)
     show_and_report(opened, images_of(opened))

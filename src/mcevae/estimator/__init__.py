@@ -11,13 +11,14 @@ import safetensors.torch
 from rich.console import Console
 from sklearn.utils import check_random_state
 
-from mcevae.estimator.answering import Answering
+from mcevae.estimator.as_run import kept, split_of
+from mcevae.estimator.progress import shows
+from mcevae.estimator.showing import Seen, Showing
 from mcevae.exporting.pretrained import value_errors
 from mcevae.images.arrays import Images
 from mcevae.images.features import Features
 from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.contract import Source
-from mcevae.images.splits import Posed, Splits, split_images
 from mcevae.models.config import Config
 from mcevae.models.mirror import chosen_mirror
 from mcevae.models.own_group import chosen
@@ -28,7 +29,7 @@ from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
 
-class MCEVAE(Answering):
+class MCEVAE(Showing):
     """Sorts images into clusters, however they are turned, shifted or scaled, and finds poses.
 
     X has shape (n, H, W), (n, H, W, C), (n, C, H, W), or (n, features). A row of features is a
@@ -63,7 +64,7 @@ class MCEVAE(Answering):
         settings: more settings by part, such as {"start": {"templates": 64}}; see `Config`.
             Default None.
         run: folder for checkpoints, logs and settings. Default None: nothing is kept.
-        verbose: show progress. Default False.
+        verbose: show progress. "auto": in a notebook or a terminal. Default "auto".
 
     Attributes:
         labels_: (n,) clusters of the images that `fit` was given; `save_pretrained` leaves them
@@ -113,7 +114,7 @@ class MCEVAE(Answering):
         random_state: Any = 0,
         settings: dict[str, dict[str, Any]] | None = None,
         run: str | Path | None = None,
-        verbose: bool = False,
+        verbose: bool | str = "auto",
     ) -> None:
         self.n_clusters = n_clusters
         self.group = group
@@ -152,14 +153,15 @@ class MCEVAE(Answering):
             source = self._source(X, read_by, reset=True)
             config = config.changed(data=source.settled())
             self.recipe_, images = prepared(source, config)
+            known = None
             if features is not None:
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")
-                images = replace(images, features=known.rows(range(len(images)), "X"))
-            train, held, _ = split_images(images, images)
-            held_out = Posed(images=held)  # nothing is scored: it stands in for test images
-            splits = Splits(train=Posed(images=train), validation=held_out, test=held_out)
-            console = Console(quiet=not self.verbose)
+            self._seen = Seen(source=source, features=known)
+            if self.run is not None:
+                config = config.changed(data=kept(source, Path(self.run), known))
+            splits = split_of(images, known)
+            console = Console(quiet=not shows(self.verbose))
             config, told = decide_mirror(config, splits)
             if told:
                 console.print(told, highlight=False)
@@ -172,7 +174,8 @@ class MCEVAE(Answering):
         self.model_, self.config_, self.calibration_ = run.model, run.settings, run.calibration
         self.collections_ = run.collections
         self.evidence_ = run.evidence if features is not None else None
-        self.labels_ = run.answers(images.pixels, images.features).cluster
+        rows = None if known is None else known.rows(range(len(images)), "X")
+        self.labels_ = run.answers(images.pixels, rows).cluster
         return self
 
     def _config(self) -> Config:
@@ -210,6 +213,7 @@ class MCEVAE(Answering):
     def __getstate__(self) -> dict[str, Any]:
         """Keep the network as safetensors, so that loading the file cannot run code."""
         state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
+        state.pop("_seen", None)  # images stay with whoever has them
         if "model_" in state:
             tensors = {k: v.cpu().contiguous() for k, v in state["model_"].state_dict().items()}
             state["model_"] = safetensors.torch.save(tensors)

@@ -17,6 +17,7 @@ from mcevae.geometry.groups import reflect
 from mcevae.images.arrays import Images
 from mcevae.images.features import Features
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.contract import Source
 from mcevae.images.sources.memory import MemorySource
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
@@ -180,7 +181,7 @@ class Answering(TransformerMixin, ClusterMixin, Taking):  # pyright: ignore[repo
         """Return what the network finds for X, and what features of X add to it."""
         check_is_fitted(self)
         with value_errors():
-            pixels = self._images(X).pixels
+            pixels = self._images_of(self._source(X, self.config_.data, reset=False)).pixels
             told = None if features is None else self._told(np.asarray(features), len(pixels))
         frames = self._frames_of(self.collections_)
         return answers_of(self.model_, self.calibration_, frames, pixels, told)
@@ -198,13 +199,12 @@ class Answering(TransformerMixin, ClusterMixin, Taking):  # pyright: ignore[repo
         known.check_count(count, "X")
         return self.evidence_(known.rows(range(count), "X"))
 
-    def _images(self, X: Any) -> Images:
-        """Return the images of X in the form that the network takes.
+    def _images_of(self, source: Source) -> Images:
+        """Return the images of a source in the form that the network takes.
 
         Raises:
             UserError: an image cannot be used.
         """
-        source = self._source(X, self.config_.data, reset=False)
         if not isinstance(source, MemorySource):
             return source.images(self.recipe_)[0]
         return Images(name="X", pixels=pixels_by(self.recipe_, source.frames()))

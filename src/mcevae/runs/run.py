@@ -92,6 +92,8 @@ class TrainedRun:
         """Which checkpoint this is, such as "last checkpoint, epoch 24"."""
         if not spec_of(self.settings.model.kind).trained:
             return "without a network"
+        if self.epoch == 0:
+            return "model as it was given"
         return f"{self.checkpoint} checkpoint, epoch {self.epoch}"
 
     def file(self, name: str) -> Path:

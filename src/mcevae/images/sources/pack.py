@@ -113,4 +113,8 @@ class PackSource(RowSource):
             f"{self.name}: a pack has its images in random order, so rows of --features do not "
             "fit; train on the images that it was made from.",
         )
+        require(
+            split != "all",
+            f"{self.name}: a pack keeps test images apart; leave out --split all.",
+        )
         return split_pack(self.pack, place, limit, self.settings.window)
