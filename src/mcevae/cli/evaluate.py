@@ -69,15 +69,18 @@ def report(
 
 def score(run: "TrainedRun", data: "Splits", split: str = "test") -> "Scores":
     """Score a run, print the scores as a table and write metrics.json."""
+    from mcevae.runs.scores import for_people
+
     with screen.status("scoring"):
         scores = run.scores(data, split)
-    run.keep(scores, split)
+    kept = run.keep(scores, split)
     shown = Table(title=f"{run.folder}: {split} images, {run.in_words}")
     for column in ("score", "value", "unit", "images"):
         shown.add_column(column, justify="right" if column in ("value", "images") else "left")
-    for name, figure in scores.items():
-        shown.add_row(name, f"{figure.value:.4g}", figure.unit, str(figure.n))
+    for words, figure in for_people(scores):
+        shown.add_row(words, f"{figure.value:.4g}", figure.unit, str(figure.n))
     screen.print(shown)
+    screen.print(f"All {len(scores)} scores are in {kept}.", highlight=False)
     return scores
 
 
