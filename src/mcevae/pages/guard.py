@@ -18,7 +18,8 @@ MOST_HELD = 16 * MOST_BYTES
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; base-uri 'none'"
+        "img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -40,7 +41,7 @@ class Guard:
         self.held = 0
         policy = HEADERS["Content-Security-Policy"]
         around = " ".join(embedders) or "'none'"
-        policy = f"{policy}; frame-ancestors {around}"
+        policy = policy.replace("frame-ancestors 'none'", f"frame-ancestors {around}")
         self.headers = HEADERS | {"Content-Security-Policy": policy}
 
     async def __call__(
