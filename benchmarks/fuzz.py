@@ -42,7 +42,7 @@ MEMORY = 4 * 2**30
 """Bytes that reading may take."""
 PATIENCE = 20
 """Seconds that a file may take."""
-FIT = """fit mnist-mini --limit 400 --epochs 4 --batch-size 50 --clusters 3 --rotations 24
+FIT = """fit mnist-mini --limit 400 --epochs 4 --batch-size 50 --clusters 3 --angles 24
 --variation 4 --hidden 32 --templates 8 --subset 300"""
 """A run that is trained in seconds."""
 

@@ -67,7 +67,7 @@ FEW = 200
 """Images that trainings learn from, and are scored on. The time of a life is that of its start."""
 TINY = "--batch-size 20 --checkpoint-minutes 0.0002"
 PAPER = "--preset paper --filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
-DEFAULT = """--rotations 8 --hidden 32 --templates 8 --subset 100 --neighbours 8 --restarts 2
+DEFAULT = """--angles 8 --hidden 32 --templates 8 --subset 100 --neighbours 8 --restarts 2
 --redraws 2"""
 
 

@@ -28,7 +28,7 @@ from large import watched
 from mcevae.images.loading import load
 
 DISTINCT, SIDE = 10_000, 20
-FIT = """--normalise image --limit 400 --epochs 4 --batch-size 50 --clusters 3 --rotations 24
+FIT = """--normalise image --limit 400 --epochs 4 --batch-size 50 --clusters 3 --angles 24
 --variation 4 --hidden 32 --templates 8 --subset 300"""
 """A model that is trained in seconds."""
 

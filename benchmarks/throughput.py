@@ -11,7 +11,7 @@ turn by turn.
 
     published       the published step (`published.py`): 25 draws one after another
     looped          the paper preset, its 25 targets encoded one after another
-    paper           the paper preset with 25 draws, as `mcevae fit --preset paper --draws 25`
+    paper           the paper preset with 25 draws, as `mcevae fit --preset paper --pose-draws 25`
     default         the default preset once it has clusters
     ...-bf16        the same with --precision bf16
     ...-400         the same with batches of 400

@@ -13,6 +13,7 @@ from mcevae.base.choosing import Choice
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.images.features import Features
+from mcevae.images.forms import Pictures
 from mcevae.images.readers.reading import Reading
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
@@ -21,7 +22,7 @@ from mcevae.predicting.deciding import Decision, decide
 from mcevae.predicting.engines import Made, Order, make_here
 from mcevae.predicting.kept_sums import averages_for
 from mcevae.predicting.selecting import Files, Selected, Selector
-from mcevae.runs.answers import Answers, Pictures, frames_in, pixels_by
+from mcevae.runs.answers import Answers, frames_in, pixels_by
 from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
@@ -71,8 +72,9 @@ class Run(TrainedRun):
 
         Args:
             images: a path or a built-in set, as for `mcevae predict`; or images in memory: an array
-                (n, H, W) or (n, H, W, C) of any kind of number, a list of images (H, W) or
-                (H, W, C) of any sizes, or a tensor (n, C, H, W).
+                (n, H, W), (n, H, W, C) or (n, C, H, W) of any kind of number, a tensor
+                (n, C, H, W), `Images` of `load`, or a list of images of any sizes: arrays (H, W) or
+                (H, W, C), or Pillow images.
             part: which images to take from a source that has training and test images: all, train
                 or test.
             features: (n, D) features of the images, or a .npy with them, one row for each image of

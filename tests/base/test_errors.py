@@ -46,7 +46,7 @@ def test_python_hears_of_parameters() -> None:
     [
         (["--epochs", "0"], "--epochs is 0"),
         (["--checkpoint-minutes", "0"], "--checkpoint-minutes is 0"),
-        (["--preset", "paper", "--rotations", "9"], "--rotations"),
+        (["--preset", "paper", "--rotations", "9"], "--angles"),
         (["--limit", "20", "--epochs", "1"], "give --epochs 2"),
     ],
 )

@@ -71,7 +71,7 @@ def test_it_cannot_become_a_graph(
         (["--preset", "paper"], "--quick is a preset of its own; leave --preset out"),
         (["--settings", "a.toml"], "leave --settings out"),
         (["--epochs", "3"], "--epochs: preset quick trains no network"),
-        (["--rotations", "36"], "preset quick does not use this --rotations"),
+        (["--rotations", "36"], "preset quick does not use this --angles"),
     ],
 )
 def test_what_does_not_go_with_it_is_refused(

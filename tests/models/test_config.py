@@ -1,12 +1,16 @@
 """Settings: presets, files old and new, and what a model does not read."""
 
 import dataclasses
+import re
 import tomllib
+from itertools import combinations
 from typing import Any
 
 import pytest
 
 from mcevae.base.errors import UserError
+from mcevae.base.flags import flag_of, present_flags, setting_of
+from mcevae.cli import main
 from mcevae.models.config import PRESETS, Config, PlannedConfig
 from mcevae.models.peers.common import CodeConfig
 from mcevae.models.peers.vade import VaDEConfig
@@ -133,3 +137,38 @@ def test_planned_settings_are_numbers() -> None:
     assert planned(config, 10**6) == config
     changed = config.changed(train={"lr": 1e-3})
     assert isinstance(changed, PlannedConfig) and changed.train.epochs == 38
+
+
+def edits(a: str, b: str) -> int:
+    """How many letters have to be added, left out or changed to make one word of the other."""
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        before, row = row, [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(row[-1] + 1, before[j] + 1, before[j - 1] + (letter != other)))
+    return row[-1]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_two_flags_differ_by_a_letter(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--preset", preset, "--help"])
+    flags = sorted(set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)) - ALIASES)
+    assert len(flags) > 20
+    close = [(a, b) for a, b in combinations(flags, 2) if edits(a, b) < 2]
+    assert not close
+
+
+ALIASES = {"--channel"}
+"""A second name of `--channels`."""
+
+
+def test_flags_that_were_renamed_have_their_old_names_too() -> None:
+    old = ["fit", "x", "--rotations", "24", "--poses=graph", "--rotation", "30", "--colours", "red"]
+    expected = ["--angles", "24", "--first-poses=graph", "--rotation", "30", "--channel-colours"]
+    assert present_flags(old) == ["fit", "x", *expected, "red"]
+    assert {setting_of(flag_of(name)) for name in ("rotations", "batch_size", "code")} == {
+        "rotations",
+        "batch_size",
+        "code",
+    }

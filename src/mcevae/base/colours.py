@@ -49,7 +49,9 @@ def rgb_of(word: str) -> Colour:
     if word in NAMED:
         return NAMED[word]
     if not re.fullmatch(r"#[0-9a-f]{6}", word):
-        raise ValueError(f"--colours has {word!r}; use {', '.join(NAMED)}, or such as #ff8800")
+        raise ValueError(
+            f"--channel-colours has {word!r}; use {', '.join(NAMED)}, or such as #ff8800"
+        )
     red, green, blue = (int(word[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return red, green, blue
 
@@ -58,7 +60,7 @@ def palette(text: str | None, count: int) -> tuple[str, ...]:
     """The colour of each of `count` channels: those that are asked for, then others.
 
     Args:
-        text: what `--colours` says; None: nothing.
+        text: what `--channel-colours` says; None: nothing.
         count: number of channels.
     """
     given = asked_colours(text)[:count] if text else ()

@@ -14,6 +14,7 @@ from mcevae.base.channels import asked_channels
 from mcevae.base.colours import asked_colours
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import SettingError
+from mcevae.base.flags import FLAGS, flag_of
 from mcevae.base.names import as_setting
 
 MOST_IMAGES = 10**9
@@ -49,8 +50,11 @@ def ensure_range(settings: Any, **ranges: tuple[float, float]) -> None:
         value = getattr(settings, name)
         ensure(
             value in (None, "auto") or least <= value <= most,
-            f"--{name} is {value}; use {least} to {most}",
+            f"--{flag_of(name)} is {value}; use {least} to {most}",
         )
+
+
+Mode = Literal["unsupervised", "supervised"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ class FilesConfig(CuttingConfig):
     both (0=DAPI,3=GFP), or names for all channels in their order. Each is normalised by itself. If
     not given: three channels are colours, unless the file has names for them, and of two, or of
     four to 16, all are taken."""
-    colours: str | None = None
+    colours: Annotated[str | None, tyro.conf.arg(name=FLAGS["colours"])] = None
     """Colours in which pages and pictures show channels, with commas between: names such as cyan,
     or #ff8800. If not given: colours that are easy to tell apart."""
     sections: Literal["auto", "each", "middle", "sum"] = "auto"
@@ -204,9 +208,10 @@ class DataConfig(FilesConfig):
     """For tests only: move every image at random before training, so that the true poses are
     known. Leave it alone for your own images. auto: moves built-in sets only, in the model's
     group. With --mirror, half of the images are mirrored as well."""
-    split: Literal["standard", "paper"] = "standard"
+    split: Literal["standard", "paper", "all"] = "standard"
     """standard: use the set's own test images. paper: put all images together and split them
-    6:1."""
+    6:1. all: keep no test images, so that all but one in twelve are learned from; those that
+    choose the model are also scored."""
     limit: int | None = None
     """Number of training images to use, from the first on. If not given: all."""
     window: int | None = None
@@ -264,7 +269,9 @@ class SupportConfig:
 class ObjectiveConfig:
     """What is minimised: the negative ELBO of eq. (7) plus alpha times the invariance term."""
 
-    mode: Literal["unsupervised", "supervised"] = "unsupervised"
+    mode: Annotated[Literal["unsupervised", "supervised"], tyro.conf.arg(name=FLAGS["mode"])] = (
+        "unsupervised"
+    )
     """unsupervised: eq. (8), from the images alone. supervised: canonical images are compared with
     the upright images, which must be known."""
     alpha: float = 1.0
@@ -272,7 +279,7 @@ class ObjectiveConfig:
     beta: float = 1.0
     """Weight of the KL terms of the ELBO; the paper has 1. For beta-tcvae: weight of the total
     correlation only."""
-    draws: int = 1
+    draws: Annotated[int, tyro.conf.arg(name=FLAGS["draws"])] = 1
     """Number of random elements M for each image and step, eq. (6)."""
     invariance_noise: Literal["shared", "own"] = "shared"
     """Noise of the canonical images that eq. (8) compares. shared: the same noise for x and Mx.
@@ -284,7 +291,7 @@ class ObjectiveConfig:
         ensure_range(self, alpha=(0, MOST_WEIGHT), beta=(0, MOST_WEIGHT), draws=(1, 100))
         ensure(
             self.mode == "unsupervised" or self.draws == 1,
-            f"--draws is {self.draws}, but supervised mode draws no M; leave it out",
+            f"--pose-draws is {self.draws}, but supervised mode draws no M; leave it out",
         )
 
 
@@ -325,7 +332,7 @@ class TrainConfig:
         )
         for name in ("minutes", "lr", "checkpoint_minutes"):
             value = getattr(self, name)
-            flag = "--" + name.replace("_", "-")
+            flag = f"--{flag_of(name)}"
             ensure(value is None or value > 0, f"{flag} is {value}; use more than 0")
         ensure_range(
             self,

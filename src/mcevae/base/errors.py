@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from mcevae.base.flags import flag_of, setting_of
+
 DAMAGE = (
     *(ArithmeticError, AttributeError, LookupError, OSError),
     *(RecursionError, TypeError, ValueError),
@@ -26,8 +28,8 @@ def as_parameter(setting: str) -> str:
 
 
 def as_flag(setting: str) -> str:
-    """The name on the command line: --batch-size."""
-    return f"--{setting.replace('_', '-')}"
+    """The name on the command line: --batch-size for batch_size."""
+    return f"--{flag_of(setting)}"
 
 
 _name_of: ContextVar[Naming] = ContextVar("name_of", default=as_parameter)
@@ -46,7 +48,7 @@ def naming(name_of: Naming) -> Iterator[None]:
 def in_words(sentence: str) -> str:
     """A sentence with its settings named as whoever asked knows them."""
     name_of = _name_of.get()
-    return SETTING.sub(lambda found: name_of(found[1].replace("-", "_")), sentence)
+    return SETTING.sub(lambda found: name_of(setting_of(found[1])), sentence)
 
 
 class Worded(Exception):

@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 
 from mcevae.base.errors import Terminated, TrainingError, UserError, as_flag, naming
+from mcevae.base.flags import present_flags
 from mcevae.base.processes import place
 from mcevae.cli.again import gives
 from mcevae.cli.averages import averages
@@ -119,7 +120,7 @@ def run(arguments: list[str]) -> None:
         "data": data,
     }
     if arguments[:1] == ["fit"]:
-        arguments = spelled_out(arguments)
+        arguments = spelled_out(present_flags(arguments))
     if arguments[:1] == ["--version"]:
         from importlib.metadata import version
 

@@ -45,17 +45,23 @@ def evaluate(
     score(opened, images_of(opened), split)
 
 
-def report(run: RunFolder, /, *, checkpoint: Checkpoint = "best") -> None:
+def report(
+    run: RunFolder, /, *, checkpoint: Checkpoint = "best", images: str | None = None
+) -> None:
     """Score a run and write its report.html again (report-last.html for the last checkpoint).
 
     Example: mcevae report runs/first
 
     Args:
-        run: Folder that `mcevae fit` made.
+        run: Folder that `mcevae fit` made, or an estimator.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
+        images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.
     """
+    from mcevae.estimator.as_run import saved_as_run
     from mcevae.runs.run import TrainedRun
+
+    saved_as_run(run, images)
 
     opened = TrainedRun.open(run, checkpoint)
     show_and_report(opened, images_of(opened))
@@ -63,15 +69,18 @@ def report(run: RunFolder, /, *, checkpoint: Checkpoint = "best") -> None:
 
 def score(run: "TrainedRun", data: "Splits", split: str = "test") -> "Scores":
     """Score a run, print the scores as a table and write metrics.json."""
+    from mcevae.runs.scores import for_people
+
     with screen.status("scoring"):
         scores = run.scores(data, split)
-    run.keep(scores, split)
+    kept = run.keep(scores, split)
     shown = Table(title=f"{run.folder}: {split} images, {run.in_words}")
     for column in ("score", "value", "unit", "images"):
         shown.add_column(column, justify="right" if column in ("value", "images") else "left")
-    for name, figure in scores.items():
-        shown.add_row(name, f"{figure.value:.4g}", figure.unit, str(figure.n))
+    for words, figure in for_people(scores):
+        shown.add_row(words, f"{figure.value:.4g}", figure.unit, str(figure.n))
     screen.print(shown)
+    screen.print(f"All {len(scores)} scores are in {kept}.", highlight=False)
     return scores
 
 

@@ -11,6 +11,7 @@ import tyro
 
 from mcevae.base.choosing import Keeping
 from mcevae.base.errors import UserError
+from mcevae.base.flags import setting_of
 from mcevae.base.processes import place
 from mcevae.cli.again import check_rounds, clean, defaults_from, family_for, gives, parent_in
 from mcevae.cli.evaluate import show_and_report, show_first
@@ -66,7 +67,7 @@ def refuse_flags_of_other_models(arguments: Sequence[str], config: Config) -> No
     for part in PART_TYPES:
         known |= {field.name for field in dataclasses.fields(getattr(config, part))}
     for argument in arguments:
-        name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        name = setting_of(argument.partition("=")[0].removeprefix("--"))
         if argument.startswith("--") and name not in known and readers(f"peer.{name}"):
             raise UserError(f"{unread(config.model.kind, f'peer.{name}')}.")
 

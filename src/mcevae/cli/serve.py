@@ -11,6 +11,10 @@ from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, scree
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from mcevae.images.splits import Splits
+    from mcevae.runs.run import TrainedRun
+    from mcevae.runs.scores import Scores
+
 
 def serve(
     run: RunFolder,
@@ -21,6 +25,7 @@ def serve(
     port: int = 8765,
     open_browser: bool = False,
     checkpoint: Checkpoint = "best",
+    images: str | None = None,
 ) -> None:
     """Explore a run in a browser, and name, merge or split its groups.
 
@@ -31,7 +36,7 @@ def serve(
     changes to the last one by itself. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
 
     Args:
-        run: Folder that `mcevae fit` made.
+        run: Folder that `mcevae fit` made, or an estimator.
         host: Network address to listen on. With the default only this machine can open the page.
             With any other address everybody who can reach this machine can: there is no password.
         allow_host: Names by which browsers may reach this machine, such as lab.example.org. Needed
@@ -41,6 +46,7 @@ def serve(
         open_browser: Open the page in the default browser.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
+        images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.
 
     Raises:
         UserError: a package is missing, the port is in use, or the run cannot be read.
@@ -52,6 +58,7 @@ def serve(
         raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
     import webbrowser
 
+    from mcevae.estimator.as_run import saved_as_run
     from mcevae.pages.latest import Latest
     from mcevae.pages.listen import bind, bracketed, server
     from mcevae.pages.stage import latest
@@ -59,6 +66,7 @@ def serve(
 
     hosts, warning = who_may_ask(host, allow_host)
 
+    saved_as_run(run, images)
     TrainedRun.open(latest(run), checkpoint)  # refuses a run that cannot be read at once
     with bind(host, port) as listening:  # first, because the next steps are slow
         app = Latest(lambda folder: explored(folder, checkpoint, hosts), run)
@@ -86,7 +94,6 @@ def explored(folder: Path, checkpoint: Checkpoint, hosts: tuple[str, ...]) -> "F
     from mcevae.pages.serve import application
     from mcevae.predicting.kept_sums import page_sums
     from mcevae.runs.run import TrainedRun
-    from mcevae.runs.scores import read_scores
 
     opened = TrainedRun.open(folder, checkpoint)
     data = images_of(opened)
@@ -95,7 +102,16 @@ def explored(folder: Path, checkpoint: Checkpoint, hosts: tuple[str, ...]) -> "F
     with averaging() as tell:
         sums = page_sums(opened, data, tell)
     explorer = Explorer(run=opened, gallery=gallery, sums=sums)
-    return application(explorer, data, read_scores(folder, checkpoint), hosts)
+    return application(explorer, data, scores_of(opened, data), hosts)
+
+
+def scores_of(run: "TrainedRun", data: "Splits") -> "Scores":
+    """The scores of a run; those of an estimator, which has none yet, are computed and kept."""
+    from mcevae.runs.scores import read_scores
+
+    if run.epoch == 0 and not run.file("metrics.json").exists():
+        run.keep(run.scores(data))
+    return read_scores(run.folder, run.checkpoint)
 
 
 def who_may_ask(host: str, allowed: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:

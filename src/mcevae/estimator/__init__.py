@@ -11,12 +11,15 @@ import safetensors.torch
 from rich.console import Console
 from sklearn.utils import check_random_state
 
-from mcevae.estimator.answering import Answering
+from mcevae.estimator.as_run import kept, split_of
+from mcevae.estimator.progress import shows
+from mcevae.estimator.showing import Seen, Showing
 from mcevae.exporting.pretrained import value_errors
+from mcevae.images.arrays import Images
 from mcevae.images.features import Features
-from mcevae.images.hints import of_labels, to_front
-from mcevae.images.sources.memory import MemorySource
-from mcevae.images.splits import Posed, Splits, split_images
+from mcevae.images.hints import of_labels
+from mcevae.images.recipe import Recipe, recipe_for
+from mcevae.images.sources.contract import Source
 from mcevae.models.config import Config
 from mcevae.models.mirror import chosen_mirror
 from mcevae.models.own_group import chosen
@@ -27,19 +30,19 @@ from mcevae.runs.naming import check_names, name_by
 from mcevae.runs.run import TrainedRun
 from mcevae.training.loop import fit
 
-CHOSEN = ("background", "flatten", "isolate", "channels", "mask", "mask_bits")
-"""What is chosen for X and becomes part of the settings."""
 
-
-class MCEVAE(Answering):
+class MCEVAE(Showing):
     """Sorts images into clusters, however they are turned, shifted or scaled, and finds poses.
 
-    X has shape (n, H, W), or (n, H, W, C), or (n, features). A row of features is a square image
-    with one channel, unless `image_shape` gives another shape. C is 1 for grey, 3 for colours, 4
-    with opacity; of 2 to 16 other channels, or those that `settings={"data": {"channels": "a,b"}}`
-    names or picks, each is normalised by itself. Images may hold
-    8-bit or 16-bit integers, or floats. All of them are brought to one form, as `mcevae fit` does
-    (`recipe_`).
+    X has shape (n, H, W), (n, H, W, C), (n, C, H, W), or (n, features). A row of features is a
+    square image with one channel, unless `image_shape` gives another shape. C is 1 for grey, 3 for
+    colours, 4 with opacity; of 2 to 16 other channels, or those that
+    `settings={"data": {"channels": "a,b"}}` names or picks, each is normalised by itself. Images
+    may hold 8-bit or 16-bit integers, or floats. X may be an array, a tensor on any device, what
+    `load` gives, or a list of arrays or Pillow images of any sizes. It may also be a path that
+    `mcevae fit` takes, such as a folder, or a list of paths of image files: then images of any
+    size are taken from there on, and one that cannot be read is an error that names its file.
+    All images are brought to one form, as `mcevae fit` does (`recipe_`).
 
     Args:
         n_clusters: K, or "auto" to find it, from 2 to 30. Default 10.
@@ -63,7 +66,7 @@ class MCEVAE(Answering):
         settings: more settings by part, such as {"start": {"templates": 64}}; see `Config`.
             Default None.
         run: folder for checkpoints, logs and settings. Default None: nothing is kept.
-        verbose: show progress. Default False.
+        verbose: show progress. "auto": in a notebook or a terminal. Default "auto".
 
     Attributes:
         labels_: (n,) clusters of the images that `fit` was given; `save_pretrained` leaves them
@@ -113,7 +116,7 @@ class MCEVAE(Answering):
         random_state: Any = 0,
         settings: dict[str, dict[str, Any]] | None = None,
         run: str | Path | None = None,
-        verbose: bool = False,
+        verbose: bool | str = "auto",
     ) -> None:
         self.n_clusters = n_clusters
         self.group = group
@@ -150,24 +153,22 @@ class MCEVAE(Answering):
         """
         with value_errors():
             config = self._config()
-        frames = self._frames(X, config.data, reset=True)
-        with value_errors():
-            read_by = replace(config.data, background=self.background, on_error="stop")
-            source = MemorySource(frames, read_by, name="X")
-            self.recipe_, images = source.survey.recipe, source.load().train
-            found = source.settled()
-            config = config.changed(data={name: found[name] for name in CHOSEN if name in found})
+            read_by = replace(config.data, background=self.background)
+            source = self._source(X, read_by, reset=True)
+            config = config.changed(data=source.settled())
+            self.recipe_, images = prepared(source, config)
+            known = None
             if features is not None:
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")
-                images = replace(images, features=known.rows(range(len(images)), "X"))
             if hints is not None:
                 images = of_labels(list(hints), images)
                 check_names(images.hints)
-            train, held = to_front(*split_images(images, images)[:2])
-            held_out = Posed(images=held)  # nothing is scored: it stands in for test images
-            splits = Splits(train=Posed(images=train), validation=held_out, test=held_out)
-            console = Console(quiet=not self.verbose)
+            self._seen = Seen(source=source, features=known)
+            if self.run is not None:
+                config = config.changed(data=kept(source, Path(self.run), known))
+            splits = split_of(images, known)
+            console = Console(quiet=not shows(self.verbose))
             config, told = decide_mirror(config, splits)
             if told:
                 console.print(told, highlight=False)
@@ -181,7 +182,8 @@ class MCEVAE(Answering):
                 self.collections_ = run.collections
         self.model_, self.config_, self.calibration_ = run.model, run.settings, run.calibration
         self.evidence_ = run.evidence if features is not None else None
-        self.labels_ = run.answers(images.pixels, images.features).cluster
+        rows = None if known is None else known.rows(range(len(images)), "X")
+        self.labels_ = run.answers(images.pixels, rows).cluster
         return self
 
     def _config(self) -> Config:
@@ -219,6 +221,7 @@ class MCEVAE(Answering):
     def __getstate__(self) -> dict[str, Any]:
         """Keep the network as safetensors, so that loading the file cannot run code."""
         state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
+        state.pop("_seen", None)  # images stay with whoever has them
         if "model_" in state:
             tensors = {k: v.cpu().contiguous() for k, v in state["model_"].state_dict().items()}
             state["model_"] = safetensors.torch.save(tensors)
@@ -230,3 +233,21 @@ class MCEVAE(Answering):
         if isinstance(self.__dict__.get("model_"), bytes):
             tensors = safetensors.torch.load(self.__dict__["model_"])
             self.model_ = filled(self.config_, self._shape(), tensors, default_device())
+
+
+def prepared(source: Source, config: Config) -> tuple[Recipe, Images]:
+    """Return how the images of a source are brought to one form, and all of them in this form.
+
+    Args:
+        source: of X.
+        config: settings, with what was chosen for this source.
+
+    Raises:
+        UserError: an image cannot be used.
+    """
+    if source.survey is not None:
+        recipe = source.survey.recipe
+        return recipe, source.images(recipe)[0]
+    shape = source.load().train.shape  # of a source whose images have one form already
+    recipe = recipe_for(config.data, shape)
+    return recipe, source.images(recipe)[0]

@@ -1,6 +1,5 @@
 """What a fitted estimator says about images."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -8,19 +7,17 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from sklearn.base import ClusterMixin, TransformerMixin
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.exporting.pretrained import Pretrained, value_errors
+from mcevae.estimator.taking import Taking
+from mcevae.exporting.pretrained import value_errors
 from mcevae.geometry.groups import reflect
+from mcevae.images.arrays import Images
 from mcevae.images.features import Features
-from mcevae.images.readers.channels import framed, held
-from mcevae.images.readers.frames import Frame, Unreadable
-from mcevae.images.readers.reading import Reading
 from mcevae.images.recipe import Recipe
+from mcevae.images.sources.contract import Source
 from mcevae.images.sources.memory import MemorySource
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
@@ -35,33 +32,26 @@ from mcevae.runs.symmetry import Symmetry
 
 A = TypeVar("A", bound="Answering")
 
-LEAST = 4
-"""Smallest number of images that `fit` accepts."""
 LATENTS = ("z_c", "tau", "z")
 """The latents that `transform` returns, in this order; the last column may be `mirrored`."""
 
 
-class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[reportIncompatibleMethodOverride]
+class Answering(TransformerMixin, ClusterMixin, Taking):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Methods that answer for images, once the estimator is fitted.
 
     If it was fitted with `features`, give those of X as well, (n, D), in the same order; without
     them clusters come from the images alone.
 
     Attributes:
-        image_shape: as `MCEVAE` was given it.
         model_, config_, recipe_, calibration_, collections_, evidence_: see `MCEVAE`.
-        image_shape_, n_features_in_: see `MCEVAE`.
     """
 
-    image_shape: Sequence[int] | None
     model_: Model
     config_: Config
     recipe_: Recipe
     calibration_: Calibration
     collections_: Collections
     evidence_: Evidence | None = None
-    image_shape_: tuple[int, ...] | None
-    n_features_in_: int
 
     def predict(self, X: Any, *, features: Any = None) -> NDArray[np.int64]:
         """Return the most probable cluster of each image, (n,)."""
@@ -172,9 +162,7 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         """
         check_is_fitted(self)
         with value_errors():
-            source = MemorySource(
-                self._frames(X, self.config_.data, reset=False), self.config_.data
-            )
+            source = self._source(X, self.config_.data, reset=False)
             return cluster_averages(self.model_, source, self.recipe_, self.collections_)
 
     def confidence(self, X: Any, *, features: Any = None) -> NDArray[np.float32]:
@@ -193,7 +181,7 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         """Return what the network finds for X, and what features of X add to it."""
         check_is_fitted(self)
         with value_errors():
-            pixels = pixels_by(self.recipe_, self._frames(X, self.config_.data, reset=False))
+            pixels = self._images_of(self._source(X, self.config_.data, reset=False)).pixels
             told = None if features is None else self._told(np.asarray(features), len(pixels))
         frames = self._frames_of(self.collections_)
         return answers_of(self.model_, self.calibration_, frames, pixels, told)
@@ -210,6 +198,16 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
         known.check_columns(self.evidence_.columns)
         known.check_count(count, "X")
         return self.evidence_(known.rows(range(count), "X"))
+
+    def _images_of(self, source: Source) -> Images:
+        """Return the images of a source in the form that the network takes.
+
+        Raises:
+            UserError: an image cannot be used.
+        """
+        if not isinstance(source, MemorySource):
+            return source.images(self.recipe_)[0]
+        return Images(name="X", pixels=pixels_by(self.recipe_, source.frames()))
 
     def _frames_of(self, collections: Collections) -> Frames:
         """Return canonical frames as they are turned by hand.
@@ -233,60 +231,3 @@ class Answering(TransformerMixin, ClusterMixin, Pretrained):  # pyright: ignore[
     def _shape(self) -> tuple[int, int, int]:
         """Return the shape (C, H, W) of the images that the network takes."""
         return (self.recipe_.channels, *self.recipe_.shape)
-
-    def _frames(self, X: Any, settings: DataConfig, *, reset: bool) -> list[Frame]:
-        """Return the images of X one by one, after the checks that scikit-learn asks for.
-
-        Args:
-            X: the images.
-            settings: say which channels are taken.
-            reset: whether the shape of the images becomes that of the estimator.
-
-        Raises:
-            ValueError: X has a wrong shape, too few images or values that are not numbers.
-        """
-        array: Any = check_array(
-            X,
-            dtype=None,  # pyright: ignore[reportArgumentType]
-            allow_nd=True,
-            ensure_min_samples=LEAST if reset else 1,
-            estimator=self,
-            input_name="X",
-        )
-        if array.ndim == 2:
-            validate_data(self, X, reset=reset, skip_check_array=True)  # counts and names features
-            array = self._laid_out(array)
-        elif reset:
-            self.n_features_in_ = int(np.prod(array.shape[1:]))
-        if array.dtype.kind not in "buif":
-            array = array.astype(np.float64)
-        if array.ndim not in (3, 4):
-            raise ValueError(
-                f"X has shape {array.shape}; use (n, H, W), (n, H, W, C) or (n, features)"
-            )
-        if reset:
-            self.image_shape_ = tuple(array.shape[1:])
-        elif self.image_shape_ is not None and array.shape[1:] != self.image_shape_:
-            raise ValueError(
-                f"X has images of shape {array.shape[1:]}; use {self.image_shape_}, as for `fit`"
-            )
-        reading = Reading.by(settings)
-        try:
-            each = (held(image, pictured=True) for image in array)
-            return [framed(f"X[{i}]", image, reading) for i, image in enumerate(each)]
-        except Unreadable as error:
-            raise ValueError(f"X {error}") from error
-
-    def _laid_out(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """Reshape flat rows to images.
-
-        Raises:
-            ValueError: the number of features does not fit the shape.
-        """
-        side = round(flat.shape[1] ** 0.5)
-        shape = tuple(self.image_shape) if self.image_shape is not None else (side, side)
-        if int(np.prod(shape)) != flat.shape[1]:
-            raise ValueError(
-                f"X has {flat.shape[1]} features, which do not make an image; give the image_shape"
-            )
-        return flat.reshape(len(flat), *shape)

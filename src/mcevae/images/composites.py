@@ -17,7 +17,7 @@ def colours_for(recipe: Recipe, asked: str | None) -> tuple[str, ...]:
 
     Args:
         recipe: of the run.
-        asked: what `--colours` says; None: nothing.
+        asked: what `--channel-colours` says; None: nothing.
     """
     return palette(asked, recipe.channels) if recipe.names else ()
 

@@ -15,6 +15,7 @@ from mcevae.images.packs import Pack
 from mcevae.images.readers.frames import Fault
 
 SPLIT_SEED = 0
+SPLITS = ("standard", "paper", "all")
 WINDOW, WINDOW_BYTES = 100_000, 2**29  # images of a pack that are in memory at once
 HELD_OUT = 10_000  # most test images of a pack; at most half as many are for validation
 
@@ -111,6 +112,7 @@ def split_images(
     "standard" scores on `test`. "paper" pools all images and splits them 6:1 into training and
     test (MCE-VAE paper, section 4). Images without a `test` are always split 6:1. Then one in
     twelve training images (5,000 of 60,000) becomes validation, only used to choose a model.
+    "all" pools all images and holds out only these, which stand in for test images as well.
 
     Returns:
         Training, validation and test images.
@@ -118,9 +120,13 @@ def split_images(
     Raises:
         UserError: `kind` is unknown, or there are too few images for three parts.
     """
-    require(kind in ("standard", "paper"), f"split is {kind}; use standard or paper.")
-    if kind == "paper" and test is not None:
+    require(kind in SPLITS, f"split is {kind}; use {', '.join(SPLITS)}.")
+    if kind != "standard" and test is not None:
         train, test = _pool(train, test), None
+    if kind == "all":
+        require(len(train) > 2, f"{train.name}: has too few images to split; give at least 4.")
+        train, held = _hold_out(train, 12)
+        return train, held, held
     if test is None:
         train, test = _hold_out(train, 7)
     require(len(train) > 2, f"{train.name}: has too few images to split; give at least 4.")

@@ -28,6 +28,7 @@ from mcevae.base.config import (
 from mcevae.base.errors import DAMAGE, SettingError, UserError
 from mcevae.base.fields import checked, plain
 from mcevae.base.files import read_text
+from mcevae.base.flags import FLAGS
 from mcevae.models.mirror import MIRROR_FLAG, Mirror
 from mcevae.models.own import own_settings, renamed, unread, without_former
 from mcevae.models.own_group import FLAG, GroupName, OwnGroup
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     PresetName: TypeAlias = str
 else:
     Kind, PresetName = Literal[KINDS], Literal[PRESET_NAMES]
+Poses = Literal["auto", "averages", "graph", "templates", "moments"]
 P = TypeVar("P", bound=PeerConfig)
 C = TypeVar("C", bound="Config")
 FILTERS = (32, 64, 128, 128)
@@ -60,9 +62,8 @@ class ModelConfig:
     kind: Annotated[Kind, tyro.conf.arg(name="model")] = "hypotheses"
     """Kind of model. hypotheses: the model of preset default; neighbours: that of preset quick,
     which is not trained; mce-vae: the paper's model; or a peer, whose preset has the same name."""
-    rotations: int = 72
-    """Number of rotations that the model compares, over the whole circle. (Not the largest
-    rotation, which is --rotation.)"""
+    rotations: Annotated[int, tyro.conf.arg(name=FLAGS["rotations"])] = 72
+    """Number of rotations that the model compares, over the whole circle."""
     clusters: int | Literal["auto"] = 10
     """Number of clusters, K; it is also the size of z_c. auto (preset default only): find the
     number, 2 to 30, from the neighbour graph of the images."""
@@ -135,12 +136,11 @@ class StartConfig:
     """Number of templates that are fitted to the images to get the first poses."""
     subset: int = 20_000
     """Number of images from which templates and neighbour graphs are made."""
-    poses: Literal["auto", "averages", "graph", "templates", "moments"] = "auto"
+    poses: Annotated[Poses, tyro.conf.arg(name=FLAGS["poses"])] = "auto"
     """How to find the first poses. averages: from class averages, with the first clusters; graph:
     from how neighbours are turned, with the first clusters; templates: compare each image with
     templates at every angle; auto: averages if the images are mostly noise, otherwise graph over
-    the whole circle and with mirror images, otherwise templates; moments: start upright, shifted to
-    the centre of the content."""
+    the whole circle and with mirror images, otherwise templates; moments: upright, centred."""
     grouping: Literal["tangent", "euclidean", "kmeans"] = "tangent"
     """How to find the first clusters. tangent: a neighbour graph with the tangent distance;
     euclidean: a neighbour graph with the plain distance; kmeans: k-means on the pixels of the
@@ -215,8 +215,8 @@ class Config:
         self.own(own)
         ensure(
             self.objective.mode == "unsupervised" or self.data_group is not None,
-            "--mode supervised needs upright images: use a built-in set, or upright images with "
-            "--pose",
+            "--supervision supervised needs upright images: use a built-in set, or upright images "
+            "with --pose",
         )
         ensure(
             self.model.clusters != "auto" or self.start.grouping != "kmeans",

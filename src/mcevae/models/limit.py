@@ -49,7 +49,7 @@ class AtMost(TorchFunctionMode):
             if self.left < 0:
                 raise UserError(
                     f"with these settings the model has more than {self.most:,} weights; use "
-                    "smaller --hidden, --clusters, --rotations or --filters."
+                    "smaller --hidden, --clusters, --angles or --filters."
                 )
         return func(*args, **kwargs)
 

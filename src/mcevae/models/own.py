@@ -3,12 +3,13 @@
 from typing import Any
 
 from mcevae.base.errors import SettingError
+from mcevae.base.flags import flag_of
 from mcevae.models.registry import entry_of, readers, spec_of
 
 
 def unread(kind: str, setting: str) -> str:
     """Write the error for a setting, such as "peer.gamma", that only other models read."""
-    flag = setting.split(".")[1].replace("_", "-")
+    flag = flag_of(setting.split(".")[1])
     others = " or ".join(readers(setting))
     return f"preset {entry_of(kind).preset} does not use this --{flag}; use --preset {others}"
 

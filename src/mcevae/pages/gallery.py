@@ -61,8 +61,10 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         UserError: the run has no calibration.
     """
     model, config, calibration = run.model, run.settings, run.calibration
-    parts = (data.train, data.validation, data.test)
-    split = np.repeat(np.arange(3), [len(part) for part in parts])
+    parts = [data.train, data.validation, data.test]
+    if config.data.split == "all":  # those for validation stand in for test images
+        parts.pop()
+    split = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     keep = np.unique(np.linspace(0, len(split) - 1, min(len(split), most)).round().astype(int))
     images = [part.images for part in parts]
     pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]

@@ -1,6 +1,6 @@
 """Refuse requests that come from other sites or are too large, before the explorer reads them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
@@ -27,14 +27,22 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Headers of every answer. The page may not use other sites, and they may not embed it."""
+"""Headers of every answer. The page may not use other sites. See `Guard` for who embeds it."""
 
 
 class Guard:
-    """Stands before the application: refuses requests, limits memory and sets headers."""
+    """Stands before the application: refuses requests, limits memory and sets headers.
 
-    def __init__(self) -> None:
+    Args:
+        embedders: sites that may embed the pages, as a Content-Security-Policy names them.
+    """
+
+    def __init__(self, embedders: Sequence[str] = ()) -> None:
         self.held = 0
+        policy = HEADERS["Content-Security-Policy"]
+        around = " ".join(embedders) or "'none'"
+        policy = policy.replace("frame-ancestors 'none'", f"frame-ancestors {around}")
+        self.headers = HEADERS | {"Content-Security-Policy": policy}
 
     async def __call__(
         self, request: Request, call_next: Callable[[Request], Awaitable[Response]]
@@ -52,7 +60,7 @@ class Guard:
                 response = await call_next(request)
             finally:
                 self.held -= size
-        response.headers.update(HEADERS)
+        response.headers.update(self.headers)
         return response
 
 

@@ -103,7 +103,7 @@ def write_report(
         UserError: the run has no calibration or no log, or a file cannot be written.
     """
     folder = run.folder
-    if trained(run) and not read_log(folder):
+    if trained(run) and run.epoch and not read_log(folder):  # an estimator's has no epochs
         raise UserError(
             f"{folder}: has no metrics.jsonl, so there are no learning curves; train it again."
         )
@@ -172,7 +172,9 @@ def page(
         total: number of images of the run; None: all are shown.
         given: what differs between report and explorer.
     """
-    shown = len(data.train) + len(data.validation) + len(data.test)
+    shown = len(data.train) + len(data.validation)
+    if run.settings.data.split != "all":  # else those for validation stand in for test images
+        shown += len(data.test)
     name = run.folder.parent.name if is_first(run) else run.folder.name
     return (
         environment()

@@ -47,7 +47,11 @@ PIECE = 2**18
 
 
 def application(
-    explorer: Explorer, data: Splits, scores: Scores, hosts: tuple[str, ...] = LOOPBACK
+    explorer: Explorer,
+    data: Splits,
+    scores: Scores,
+    hosts: tuple[str, ...] = LOOPBACK,
+    embedders: tuple[str, ...] = (),
 ) -> FastAPI:
     """Make the web application of an explorer.
 
@@ -56,6 +60,7 @@ def application(
         data: images of the run. The page shows how many there are.
         scores: scores of the test images.
         hosts: host names under which this server answers.
+        embedders: sites whose pages may show it in a frame; see `Guard`.
     """
     app = FastAPI(
         title="mcevae explorer",
@@ -64,7 +69,7 @@ def application(
         docs_url=None,  # it loads scripts from other sites
         redoc_url=None,
     )
-    app.middleware("http")(Guard())
+    app.middleware("http")(Guard(embedders))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(unfit)
     app.exception_handler(ClientDisconnect)(gone)

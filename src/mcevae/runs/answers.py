@@ -1,6 +1,6 @@
 """What a trained model finds in images, as NumPy arrays, for runs and for the estimator."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import mirrored
+from mcevae.images.forms import Pictures, as_numbers
 from mcevae.images.readers.arrays import of_stack
 from mcevae.images.readers.channels import framed, held
 from mcevae.images.readers.frames import Channels, Fault, Frame, Unreadable
@@ -20,9 +21,6 @@ from mcevae.images.suiting import suited
 from mcevae.models.contract import Model
 from mcevae.runs.confidence import Calibration, embed_with_misfits
 from mcevae.runs.frames import Frames
-
-Pictures = np.ndarray | Tensor | Sequence[np.ndarray]
-"""Images in memory, in one of the forms that `frames_in` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,19 +120,16 @@ def frames_in(images: Pictures, reading: Reading | None = None) -> list[Frame]:
 
     Args:
         images: an array (n, H, W) or (n, H, W, C), as in a .npy; a list of images (H, W) or
-            (H, W, C), which may differ in size; or a tensor (n, C, H, W).
+            (H, W, C), which may differ in size; a tensor (n, C, H, W); and what `as_numbers` takes.
         reading: which channels are taken; None: all of them.
 
     Raises:
         UserError: the array has another shape, an image has not these channels, or there is none.
     """
     reading = (reading or Reading()).of("images")
-    if isinstance(images, Tensor):
-        images = (
-            images.detach().cpu().movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
-        )
     try:
-        each = stacked(images) if isinstance(images, np.ndarray) else map(one_of, images)
+        given = as_numbers(images)
+        each = stacked(given) if isinstance(given, np.ndarray) else map(one_of, given)
         frames = [framed(f"images[{i}]", image, reading) for i, image in enumerate(each)]
     except Unreadable as error:
         raise UserError(f"images: {error}.") from error

@@ -92,6 +92,8 @@ class TrainedRun:
         """Which checkpoint this is, such as "last checkpoint, epoch 24"."""
         if not spec_of(self.settings.model.kind).trained:
             return "without a network"
+        if self.epoch == 0:
+            return "model as it was given"
         return f"{self.checkpoint} checkpoint, epoch {self.epoch}"
 
     def file(self, name: str) -> Path:
@@ -293,10 +295,13 @@ class TrainedRun:
         evidence = self.told(part.images.features)
         return evaluate(self.model, self.settings, data, split, evidence)
 
-    def keep(self, scores: Scores, split: str = "test") -> None:
-        """Write scores to metrics.json. Another split or checkpoint gets a file of its own."""
+    def keep(self, scores: Scores, split: str = "test") -> Path:
+        """Write scores to metrics.json, and return its path. Another split or checkpoint gets a
+        file of its own.
+        """
         path = self.file("metrics.json" if split == "test" else f"metrics-{split}.json")
         write_scores(scores, path, split=split, checkpoint=self.checkpoint, epoch=self.epoch)
+        return path
 
     def answers(
         self, pixels: UInt8[Tensor, "n C H W"], features: Float[Tensor, "n D"] | None = None

@@ -25,6 +25,26 @@ class Score:
 Scores = dict[str, Score]
 
 
+SHOWN = {
+    "accuracy": "images whose cluster is that of their label",
+    "nmi": "information that clusters share with labels (NMI), 0 to 1",
+    "clusters": "clusters",
+    "empty_clusters": "clusters without images",
+    "largest_cluster": "images in the largest cluster",
+    "same_cluster": "images that keep their cluster when they are moved",
+    "bce": "error of the reconstructions (BCE)",
+    "rotation_error_median": "error of the rotation, median",
+    "shift_error_median": "error of the shift, median",
+    "mirror_right": "images that are rightly taken for mirrored or not",
+}
+"""The scores that people read first, and what a screen calls them."""
+
+
+def for_people(scores: Scores) -> list[tuple[str, Score]]:
+    """The scores that people read first, in words. A file has all of them (`write_scores`)."""
+    return [(words, scores[name]) for name, words in SHOWN.items() if name in scores]
+
+
 def effective_number(sizes: Sequence[int] | Int[np.ndarray, " k"]) -> float:
     """The number of equally large clusters with the same entropy as clusters of these sizes."""
     share = np.asarray(sizes) / sum(sizes)

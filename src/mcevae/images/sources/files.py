@@ -17,7 +17,7 @@ from mcevae.images.readers.pictures import PICTURES
 from mcevae.images.readers.registry import ending_of, frames_of
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
-from mcevae.images.sources.listing import LISTS, files_of
+from mcevae.images.sources.listing import LISTS, Listing, files_of
 from mcevae.images.survey import SIDE
 
 
@@ -36,7 +36,7 @@ class FileSource(FrameSource):
         """
         super().__init__(name, settings)
         self.path = self.location
-        listing = files_of(self.path, links=settings.links)
+        listing = self.listed()
         self.paths, self.passed = listing.paths, tuple(listing.passed)
         arrays = sum(ending_of(path) in ARRAYS for path in self.paths)
         self.reading = replace(self.reading, many=arrays > 1)
@@ -47,6 +47,18 @@ class FileSource(FrameSource):
         """Takes every name that no other kind takes. `files_of` refuses wrong names."""
         return True
 
+    def listed(self) -> Listing:
+        """The files, and what is passed over.
+
+        Raises:
+            UserError: as `files_of`.
+        """
+        return files_of(self.path, links=self.settings.links)
+
+    def called(self, path: Path) -> str:
+        """The name of a file's images."""
+        return name_of(path, self.path)
+
     def files(self) -> list[Path]:
         """See `Source.files`."""
         return [parted(path)[0] for path in self.paths]
@@ -56,7 +68,7 @@ class FileSource(FrameSource):
         chosen = self.paths[:: max(1, len(self.paths) // SAMPLE)]
         share = max(1, SAMPLE // len(chosen))
         for path in chosen:
-            yield from islice(frames_of(path, name_of(path, self.path), self.reading), share)
+            yield from islice(frames_of(path, self.called(path), self.reading), share)
 
     def numbered(
         self, begin: Position, share: Share | None, part: str, track: Track
@@ -66,7 +78,7 @@ class FileSource(FrameSource):
         for i, path in track(list(enumerate(self.paths))[begin.file :]):
             stack = ending_of(path) not in PICTURES
             if share is None or stack or share.has(i, 0):
-                frames = enumerate(frames_of(path, name_of(path, self.path), self.reading))
+                frames = enumerate(frames_of(path, self.called(path), self.reading))
                 for j, frame in islice(frames, skip, None):
                     if share is None or not stack or share.has(i, j):
                         number = (i << FILE_BITS) + j

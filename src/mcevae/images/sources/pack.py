@@ -118,4 +118,8 @@ class PackSource(RowSource):
             f"{self.name}: a pack may not fit into memory, so it takes no --hints; train on the "
             "images that it was made from.",
         )
+        require(
+            split != "all",
+            f"{self.name}: a pack keeps test images apart; leave out --split all.",
+        )
         return split_pack(self.pack, place, limit, self.settings.window)

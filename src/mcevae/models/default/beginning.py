@@ -84,7 +84,7 @@ def begin(
     require(
         start.poses != "averages" or AVERAGED.issuperset(group.coordinates),
         f"Class averages know rotations and shifts only, not group {group.name}; use --group se2, "
-        "or leave --poses out.",
+        "or leave --first-poses out.",
     )
     if start.poses == "averages" or (start.poses == "auto" and hidden(config, pixels, group)):
         return begin_with_averages(config, pixels, group, support, track, hints=hints)

@@ -1,13 +1,15 @@
 """Code that several peers share: settings of their latent code, and outputs without poses."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+import tyro
 from jaxtyping import Float
 from torch import Tensor
 
 from mcevae.base.config import ensure_range
+from mcevae.base.flags import FLAGS
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.models.config import WIDEST
 from mcevae.models.contract import Output
@@ -26,7 +28,7 @@ CONVOLVED = frozenset(
 class CodeConfig(PeerConfig):
     """Settings of a peer that has a single latent code instead of z_c and z."""
 
-    code: int = 16
+    code: Annotated[int, tyro.conf.arg(name=FLAGS["code"])] = 16
     """Size of the latent code, for peers that have a single code instead of z_c and z."""
 
     def __post_init__(self) -> None:

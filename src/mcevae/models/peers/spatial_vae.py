@@ -7,7 +7,7 @@ N(0, (pi/4)^2) for the rotation and N(0, 0.1^2) for the shift in half-sides, whi
 image side. For images moved uniformly within 90 degrees and a quarter of
 the side, priors of the same spread are --rotation-prior 52 (0.91 rad) and --shift-prior 0.144 (0.29
 half-sides). Their content code has 2 numbers on MNIST; here it is as large as every peer's
-(--code 2 gives theirs).
+(--code-size 2 gives theirs).
 
 Theirs rotates and then shifts the coordinates; here the content is moved by an element that rotates
 and then shifts. One is the inverse of the other, and a round prior of the shift is the same for
