@@ -43,6 +43,7 @@ expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
 LONGEST = (
     *("training/test_devices", "runs/test_kills", "cli/test_channels", "runs/test_run"),
     *("exporting/test_export", "models/test_targets", "cli/test_cli", "test_estimator"),
+    *("pages/test_selecting", "cli/test_hints", "cli/test_again", "test_estimator_shows"),
     *("models/test_precision", "training/test_own_group", "training/test_loop"),
     *("images/test_hostile", "models/test_paper_model", "images/test_packs", "test_examples"),
     *("predicting/test_shards", "reproduce/test_reproduce", "images/test_masks"),
