@@ -114,7 +114,7 @@ def test_a_run_takes_the_same_forms(trained: Path, images: Images, calibration: 
         ([np.zeros((20, 20))] * 4 + [np.zeros((2, 2, 21, 20))], r"X\[4\] has shape \(2, 2, 21"),
         (torch.zeros(2, 1, 20, 20), "minimum of 4"),
     ],
-    ids=str,
+    ids=range(9),
 )
 def test_what_is_no_set_of_images_is_refused(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
