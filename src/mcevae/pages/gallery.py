@@ -216,7 +216,6 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
         "x": packed(grid[:, 0]),
         "y": packed(grid[:, 1]),
         "thumbs": sheets_of(thumbnails(gallery.pictures)).to_dict(),
-        "sure": SURE,
         "odd": OUTLIER,
     }
 

@@ -5,7 +5,7 @@ function drawOverview() {
   const { images, groups } = state;
   const filled = groups.filter((group) => group.size).length;
   const count = (array, from) => array.reduce((sum, value) => sum + (value >= from), 0);
-  const sure = count(images.confidence, 255 * images.sure);
+  const confidence = images.confidence.reduce((sum, value) => sum + value, 0) / (255 * Math.max(images.count, 1));
   const odd = count(images.outlier, 1000 * images.odd);
   const card = (value, text) => el("div", { class: "card" }, el("b", {}, value), el("span", {}, text));
   const { trust } = state;
@@ -15,7 +15,7 @@ function drawOverview() {
     ...believed,
     card(String(filled), "groups with images"),
     card(images.count.toLocaleString("en"), images.count < images.total ? `of ${images.total.toLocaleString("en")} images shown` : "images"),
-    card(percent(sure / images.count), `of the images are sure of their group (confidence ${images.sure} or more)`),
+    card(percent(confidence), "mean confidence of an image"),
     card(String(odd), `outliers (score ${images.odd} or more)`),
   );
   document.getElementById("findings").replaceChildren(...state.findings.map(({ text, group }) =>
@@ -67,7 +67,7 @@ function groupCard(group, index) {
       averageFigure(group, index),
       el("div", {}, el("div", { class: "row" }, el("h3", {}, `Group ${group.name}`), groupTick(group, index)),
         group.trusted ? el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted)) : null,
-        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images, ${percent(group.sure)} sure${label}`),
+        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images, ${percent(group.confidence)} sure${label}`),
         group.made ? el("div", { class: "soft small" }, "made by hand: no cluster, only the images that were moved here") : null,
         group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
         group.turned && !state.live ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,
