@@ -366,7 +366,7 @@ def test_pooling_keeps_labels_only_when_both_parts_have_them():
 
 
 def test_unfit_splits_are_refused():
-    with pytest.raises(UserError, match="split is half; use standard or paper"):
+    with pytest.raises(UserError, match="split is half; use standard, paper, all"):
         split_images(numbered(9), None, "half")
     for count, test in [(3, None), (1, None), (2, numbered(5))]:
         with pytest.raises(UserError, match="numbered: has too few images to split"):

@@ -288,7 +288,7 @@ def edited(path: Path, change: Callable[[Any], Any]) -> None:
         ({"clusters": 0, "groups": [], "centres": {}}, "clusters"),
         ({"centres": {"99": [[0.0], [1.0]]}}, "clusters that do not exist|units"),
         ({"centres": {"1": [[0.0], [float("nan")]]}}, "not finite"),
-        ({"groups": {"name": 3}}, "indices"),
+        ({"groups": {"name": 3}}, "does not fit this run"),
     ],
 )
 def test_groups_that_cannot_be_are_refused(
@@ -465,7 +465,7 @@ def test_names_with_markup_are_shown_as_they_are(
             expect(page.locator("h1")).to_have_text(run.name)
             page.locator(".group .thumb").first.focus()
             page.keyboard.press("Enter")
-            expect(page.locator("dialog#image h3")).to_contain_text(f"{bad}[bold].png")
+            expect(page.locator("dialog#image h2")).to_contain_text(f"{bad}[bold].png")
             assert not dialogs and page.locator("img[src=x]").count() == 0
         page.locator("dialog#image").press("Escape")
         page.set_input_files("#file", source / f"0{bad}[bold].png")

@@ -334,15 +334,10 @@ class TrainConfig:
             value = getattr(self, name)
             flag = f"--{flag_of(name)}"
             ensure(value is None or value > 0, f"{flag} is {value}; use more than 0")
-        ensure_range(
-            self,
-            epochs=(1, 1_000_000),
-            minutes=(0, MOST_MINUTES),
-            batch_size=(2, 2**16),  # batch norm needs 2
-            lr=(0, 1e38),  # of a float32
-            seed=(0, 2**32 - 1),
-            checkpoint_minutes=(0, MOST_MINUTES),
-        )
+        ensure_range(self, epochs=(1, 1_000_000), seed=(0, 2**32 - 1))
+        ensure_range(self, minutes=(0, MOST_MINUTES), checkpoint_minutes=(0, MOST_MINUTES))
+        ensure_range(self, batch_size=(2, 2**16))  # batch norm needs 2
+        ensure_range(self, lr=(0, 1e38))  # of a float32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from mcevae.base.config import MOST_IMAGES
 from mcevae.base.errors import UserError
 from mcevae.images.arrays import require
 from mcevae.images.splits import Posed, Splits
@@ -26,6 +25,8 @@ from mcevae.images.splits import Posed, Splits
 T = TypeVar("T")
 MOST_TEXT = 2**19
 """Characters that the settings of a run may spend on it; enough for some millions of images."""
+MOST_PLACES = 2 * 10**7
+"""Images of a source of which some are kept: few characters can say much, and fill memory."""
 LEAST = {"train": 2, "validation": 1, "test": 1}
 """Images that each part needs."""
 
@@ -39,8 +40,8 @@ def as_text(kept: Bool[np.ndarray, " n"]) -> str:
     bits = base64.b64encode(zlib.compress(np.packbits(kept).tobytes(), 9)).decode("ascii")
     text = f"{len(kept)}:{bits}"
     require(
-        len(text) <= MOST_TEXT,
-        f"which of {len(kept):,} images are kept fills more than {MOST_TEXT:,} characters; write "
+        len(text) <= MOST_TEXT and len(kept) <= MOST_PLACES,
+        f"which of {len(kept):,} images are kept is more than settings hold; write "
         "them as a list with `mcevae select`, and train on that list.",
     )
     return text
@@ -56,7 +57,7 @@ def from_text(text: str) -> Bool[np.ndarray, " n"]:
     try:
         count, _, bits = text[:MOST_TEXT].partition(":")
         n = int(count)
-        if not 1 <= n <= MOST_IMAGES:
+        if not 1 <= n <= MOST_PLACES:
             raise ValueError(count)
         size = (n + 7) // 8
         packed = zlib.decompressobj().decompress(base64.b64decode(bits), size + 1)

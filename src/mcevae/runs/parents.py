@@ -24,6 +24,8 @@ from mcevae.runs.units import check_name
 FILE = "parents.json"
 FORMAT = 1
 MOST_LEVELS = 100
+MOST_ENTRIES = 2 * 10**7
+"""Groups of images that all parents together record: a short file can say many, and fill memory."""
 COLUMN = "parent_"
 """Columns of tables begin with it; the first run's is parent_1."""
 ABSENT = -1
@@ -90,7 +92,7 @@ class Parent:
             Exception: one of the types in `DAMAGE`: the values are something else.
         """
         count = int(values["count"])
-        if not 1 <= count <= MOST_IMAGES:
+        if not 1 <= count <= MOST_ENTRIES:
             raise ValueError(f"there are {count} images")
         try:
             unpack = zlib.decompressobj()
@@ -123,6 +125,8 @@ def parents_of(run: Path) -> tuple[Parent, ...]:
             raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
         if len(values["parents"]) > MOST_LEVELS:
             raise ValueError(f"more than {MOST_LEVELS} parents")
+        if sum(int(one["count"]) for one in values["parents"]) > MOST_ENTRIES:
+            raise ValueError(f"more than {MOST_ENTRIES:,} images")
         return tuple(map(Parent.from_dict, values["parents"]))
     except FileNotFoundError:
         return ()
@@ -140,7 +144,8 @@ def write_parents(run: Path, parents: Sequence[Parent]) -> None:
     """
     content = {"format": FORMAT, "parents": [one.to_dict() for one in parents]}
     text = json.dumps(content, indent=1) + "\n"
-    if len(parents) > MOST_LEVELS or len(text) > MOST_TEXT:
+    entries = sum(len(one.of) for one in parents)
+    if len(parents) > MOST_LEVELS or entries > MOST_ENTRIES or len(text) > MOST_TEXT:
         raise UserError(
             f"{run / FILE}: would be too long; write the images with `mcevae select`, and train on "
             "what it wrote."
