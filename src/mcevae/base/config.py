@@ -269,9 +269,7 @@ class SupportConfig:
 class ObjectiveConfig:
     """What is minimised: the negative ELBO of eq. (7) plus alpha times the invariance term."""
 
-    mode: Annotated[Literal["unsupervised", "supervised"], tyro.conf.arg(name=FLAGS["mode"])] = (
-        "unsupervised"
-    )
+    mode: Annotated[Mode, tyro.conf.arg(name=FLAGS["mode"])] = "unsupervised"
     """unsupervised: eq. (8), from the images alone. supervised: canonical images are compared with
     the upright images, which must be known."""
     alpha: float = 1.0

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress
-
 from mcevae.base.choosing import Keeping
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.shared import screen
+from mcevae.cli.shared import screen, telling
 from mcevae.models.config import PRESETS, Config
 
 if TYPE_CHECKING:
@@ -85,9 +83,8 @@ def family_for(run: Path | None, keeping: Keeping, source: str) -> "Family | Non
             f"{source}: --from {run} takes the images of that run, which are those of "
             f"{parent.settings.data.source}; leave out the source."
         )
-    with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task("choosing", total=1.0)
-        found = family_of(parent, keeping, lambda done, _: bar.update(task, completed=done))
+    with telling("choosing") as tell:
+        found = family_of(parent, keeping, tell)
     screen.print(f"Made from {found.parents[-1].in_words()}.", highlight=False)
     return found
 
@@ -122,10 +119,8 @@ def clean(run: Path) -> "Family | None":
     from mcevae.predicting.rounds import cleaned
     from mcevae.runs.run import TrainedRun
 
-    with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task("looking for junk", total=1.0)
-        opened = TrainedRun.open(run)
-        found = cleaned(opened, lambda done, _: bar.update(task, completed=done))
+    with telling("looking for junk") as tell:
+        found = cleaned(TrainedRun.open(run), tell)
     if not found.images:
         screen.print(f"No image of {run} is junk, so there are no more rounds.", highlight=False)
         return None

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rich.progress import Progress
 
 from mcevae.base.choosing import Choice
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Checkpoint, RunFolder, screen
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, telling
 
 
 def select(
@@ -88,16 +87,14 @@ def select(
         check_out(out, overwrite=overwrite)
     opened = TrainedRun.open(run, checkpoint)
     selector = Selector(opened, out)
-    with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task("choosing", total=1.0)
-        chosen = selector.select(choice, lambda done, _: bar.update(task, completed=done))
+    with telling("choosing") as tell:
+        chosen = selector.select(choice, tell)
     screen.print(f"{len(chosen.rows):,} of {chosen.total:,} images are chosen.", highlight=False)
     if unused := sum(not fault.passed for fault in chosen.faults):
         screen.print(f"{unused:,} files could not be used, and are not counted.", highlight=False)
     if out is not None:
-        with Progress(console=screen, transient=True) as bar:
-            task = bar.add_task("writing", total=1.0)
-            selector.write(chosen, out, files, lambda done, _: bar.update(task, completed=done))
+        with telling("writing") as tell:
+            selector.write(chosen, out, files, tell)
         screen.print(f"Written: {out}", highlight=False)
     if decision != Decision():
         if not len(chosen.rows):

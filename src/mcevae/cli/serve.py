@@ -51,11 +51,9 @@ def serve(
     Raises:
         UserError: a package is missing, the port is in use, or the run cannot be read.
     """
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error
+    from mcevae.pages.needed import check_installed
+
+    check_installed()
     import webbrowser
 
     from mcevae.estimator.as_run import saved_as_run

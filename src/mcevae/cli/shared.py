@@ -42,6 +42,18 @@ def averaging() -> Iterator[Callable[[float, int], None]]:
         yield tell
 
 
+@contextmanager
+def telling(what: str) -> Iterator[Callable[[float, int], None]]:
+    """A progress bar for a pass over images, and what moves it. It disappears at the end.
+
+    Args:
+        what: is done with the images.
+    """
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda done, _: bar.update(task, completed=done)
+
+
 def images_of(run: "TrainedRun") -> "Splits":
     """Read the images that a run was trained on, and show a progress bar meanwhile."""
     with reading() as bar:

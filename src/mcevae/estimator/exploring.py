@@ -5,10 +5,8 @@ import threading
 from collections.abc import Callable
 from html import escape
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any
 
-from mcevae.base.errors import UserError
 from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
 
@@ -69,12 +67,7 @@ class Explored:
         """Return the running explorer."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop it."""
         self.stop()
 
@@ -112,9 +105,8 @@ def explored(
         port, height: as for `Explored`.
 
     Raises:
-        UserError: a package is missing, or the port is in use.
+        UserError: the port is in use.
     """
-    needed()
     from mcevae.pages.explorer import Explorer
     from mcevae.pages.gallery import hang
     from mcevae.pages.serve import LOOPBACK, application
@@ -132,16 +124,3 @@ def explored(
             temporary.cleanup()
 
     return Explored(app, port, height, ended)
-
-
-def needed() -> None:
-    """Check that the packages of the explorer are installed.
-
-    Raises:
-        UserError: one is not.
-    """
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"{error.name} is not installed; pip install 'mcevae[serve]'.") from error

@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from mcevae.base.errors import UserError
 from mcevae.estimator.answering import Answering
 from mcevae.estimator.as_run import UNTRAINED_HERE, split_of, write_run
-from mcevae.estimator.exploring import Explored, explored, needed
+from mcevae.estimator.exploring import Explored, explored
 from mcevae.exporting.pretrained import value_errors
 from mcevae.images.features import Features
 from mcevae.images.sources.contract import START, Part, Source
 from mcevae.images.splits import Splits
 from mcevae.pages.gallery import Gallery, hang
+from mcevae.pages.needed import check_installed
 from mcevae.pages.plots import Plots
 from mcevae.pages.report import write_report
 from mcevae.predicting.predictor import Described, Predictor
@@ -170,7 +171,7 @@ class Showing(Answering):
         """
         check_is_fitted(self)
         with value_errors():
-            needed()
+            check_installed()
             temporary = TemporaryDirectory()
             run = self._as_run(self._shown(X, features), Path(temporary.name))
             return explored(run, temporary, self._keep, port=port, height=height)

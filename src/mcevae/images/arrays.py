@@ -3,7 +3,9 @@
 Pixels are uint8, (N, C, H, W), 0 to 255. Labels are used for scores only.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,6 +107,25 @@ class Images:
             hints=None if self.hints is None else self.hints.subset(indices),
             places=None if self.places is None else self.places[positions],
         )
+
+
+def joined(parts: Sequence[Images]) -> Images:
+    """Put images of one source together. What one part does not know, the whole does not.
+
+    Args:
+        parts: at least one.
+    """
+
+    def whole(name: str, join: Callable[[list[Any]], Any]) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if any(value is None for value in values) else join(values)
+
+    tensors, arrays = ("pixels", "labels", "features"), ("names", "places")
+    known = {name: whole(name, torch.cat) for name in tensors}
+    known |= {name: whole(name, np.concatenate) for name in arrays}
+    of = whole("hints", lambda hints: torch.cat([one.of for one in hints]))
+    hints = None if of is None or parts[0].hints is None else replace(parts[0].hints, of=of)
+    return replace(parts[0], **known, hints=hints)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from jaxtyping import Int, Int64
 from torch import Tensor
 
 from mcevae.base.names import path_of
-from mcevae.images.arrays import NO_HINT, Hints, Images, require
+from mcevae.images.arrays import NO_HINT, Hints, Images, joined, require
 from mcevae.images.label_tables import paths_of, plain, rows_of, unended
 from mcevae.images.labels import kinds_of, word_of
 
@@ -288,30 +288,6 @@ def to_front(train: Images, *others: Images) -> tuple[Images, ...]:
         left.append(replace(part.subset(rest), hints=None))
     own = (train.hints.of == NO_HINT).nonzero()[:, 0]
     return (joined([*moved, train.subset(own)]), *left)
-
-
-def joined(parts: Sequence[Images]) -> Images:
-    """Images of one source, put together."""
-    first = parts[0]
-
-    def cat(name: str) -> Tensor | None:
-        values = [getattr(part, name) for part in parts]
-        return None if any(value is None for value in values) else torch.cat(values)
-
-    def append(name: str) -> np.ndarray | None:
-        values = [getattr(part, name) for part in parts]
-        return None if any(value is None for value in values) else np.concatenate(values)
-
-    hints = [part.hints for part in parts if part.hints is not None]
-    return replace(
-        first,
-        pixels=torch.cat([part.pixels for part in parts]),
-        labels=cat("labels"),
-        features=cat("features"),
-        names=append("names"),
-        places=append("places"),
-        hints=replace(hints[0], of=torch.cat([one.of for one in hints])) if hints else None,
-    )
 
 
 def of_labels(labels: Sequence[object], images: Images) -> Images:

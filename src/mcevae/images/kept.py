@@ -5,9 +5,6 @@ images are split as those of the whole source are, so what one run is tested on,
 is made from it is trained on.
 """
 
-import base64
-import binascii
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -19,6 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from mcevae.base.errors import UserError
+from mcevae.base.packing import packed, unpacked
 from mcevae.images.arrays import require
 from mcevae.images.splits import Posed, Splits
 
@@ -37,8 +35,7 @@ def as_text(kept: Bool[np.ndarray, " n"]) -> str:
     Raises:
         UserError: it would be too long.
     """
-    bits = base64.b64encode(zlib.compress(np.packbits(kept).tobytes(), 9)).decode("ascii")
-    text = f"{len(kept)}:{bits}"
+    text = f"{len(kept)}:{packed(np.packbits(kept).tobytes())}"
     require(
         len(text) <= MOST_TEXT and len(kept) <= MOST_PLACES,
         f"which of {len(kept):,} images are kept is more than settings hold; write "
@@ -59,13 +56,10 @@ def from_text(text: str) -> Bool[np.ndarray, " n"]:
         n = int(count)
         if not 1 <= n <= MOST_PLACES:
             raise ValueError(count)
-        size = (n + 7) // 8
-        packed = zlib.decompressobj().decompress(base64.b64decode(bits), size + 1)
-        if len(packed) != size:
-            raise ValueError(count)
-    except (ValueError, binascii.Error, zlib.error) as error:
+        content = unpacked(bits, (n + 7) // 8)
+    except ValueError as error:
         raise UserError("the setting data.kept of this run is damaged; train it again.") from error
-    kept = np.unpackbits(np.frombuffer(packed, np.uint8), count=n).astype(bool)
+    kept = np.unpackbits(np.frombuffer(content, np.uint8), count=n).astype(bool)
     kept.flags.writeable = False
     return kept
 

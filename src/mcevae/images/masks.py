@@ -4,9 +4,6 @@ A mask is a circle, a picture for all images (light pixels count), or the opacit
 run records it in the frame of its images, at most `MOST` pixels a side.
 """
 
-import base64
-import binascii
-import zlib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mcevae.base.errors import UserError
+from mcevae.base.packing import packed, unpacked
 from mcevae.images.arrays import MAX_SIDE
 from mcevae.images.readers.frames import Fault, Frame, Unreadable
 
@@ -50,8 +48,7 @@ def as_text(mask: Bool[np.ndarray, "h w"]) -> str:
         ratio = MAX_SIDE / max(mask.shape)
         height, width = (max(1, round(side * ratio)) for side in mask.shape)
         mask = scaled(mask, (height, width))
-    bits = base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode("ascii")
-    return f"{mask.shape[0]}x{mask.shape[1]}:{bits}"
+    return f"{mask.shape[0]}x{mask.shape[1]}:{packed(np.packbits(mask).tobytes())}"
 
 
 @cache
@@ -66,13 +63,10 @@ def from_text(text: str) -> Bool[np.ndarray, "h w"]:
         height, width = map(int, size.split("x"))
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise ValueError(size)
-        most = (height * width + 7) // 8
-        packed = zlib.decompressobj().decompress(base64.b64decode(bits), most)
-        if len(packed) != most:
-            raise ValueError(size)
-        flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=height * width)
-    except (ValueError, binascii.Error, zlib.error) as error:
+        content = unpacked(bits, (height * width + 7) // 8)
+    except ValueError as error:
         raise ValueError("the mask is damaged") from error
+    flat = np.unpackbits(np.frombuffer(content, np.uint8), count=height * width)
     mask = flat.reshape(height, width).astype(bool)
     mask.flags.writeable = False
     return mask

@@ -3,14 +3,14 @@
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mcevae.images.arrays import Images, pick, require
+from mcevae.images.arrays import Images, joined, pick, require
 from mcevae.images.packs import Pack
 from mcevae.images.readers.frames import Fault
 
@@ -90,20 +90,6 @@ def _hold_out(images: Images, share: int) -> tuple[Images, Images]:
     return images.subset(order[held:]), images.subset(order[:held])
 
 
-def _pool(a: Images, b: Images) -> Images:
-    labels = None if a.labels is None or b.labels is None else torch.cat((a.labels, b.labels))
-    features = None
-    if a.features is not None and b.features is not None:
-        features = torch.cat((a.features, b.features))
-    pixels = torch.cat((a.pixels, b.pixels))
-    places = None if a.places is None or b.places is None else np.append(a.places, b.places)
-    hints = None
-    if a.hints is not None and b.hints is not None:
-        hints = replace(a.hints, of=torch.cat((a.hints.of, b.hints.of)))
-    own = {"labels": labels, "features": features, "places": places, "hints": hints}
-    return replace(a, pixels=pixels, **own)
-
-
 def split_images(
     train: Images, test: Images | None, kind: str = "standard"
 ) -> tuple[Images, Images, Images]:
@@ -122,7 +108,7 @@ def split_images(
     """
     require(kind in SPLITS, f"split is {kind}; use {', '.join(SPLITS)}.")
     if kind != "standard" and test is not None:
-        train, test = _pool(train, test), None
+        train, test = joined([train, test]), None
     if kind == "all":
         require(len(train) > 2, f"{train.name}: has too few images to split; give at least 4.")
         train, held = _hold_out(train, 12)

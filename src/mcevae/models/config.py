@@ -238,8 +238,8 @@ class Config:
             f"preset {entry_of(kind).preset} lacks --clusters auto; use --preset default",
         )
         graph = spec.knows("start.grouping") and self.start.grouping != "kmeans"
-        given = [name for name in ("features", "hints") if getattr(self.data, name) is not None]
-        ensure(graph or not given, f"--{''.join(given[:1])} need the graph of preset default")
+        given = next((n for n in ("features", "hints") if getattr(self.data, n) is not None), "")
+        ensure(graph or not given, f"--{given} need the graph of preset default")
 
     def changed(self: C, **parts: dict[str, Any]) -> C:
         """Return a copy with some settings changed, such as `changed(train={"epochs": 3})`."""

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
 from mcevae.images.composites import composite_bytes
 from mcevae.pages.closing import unlike
 from mcevae.predicting.grouped import grouped
@@ -89,6 +91,18 @@ class Gallery:
     def __len__(self) -> int:
         """Count the images."""
         return len(self.pixels)
+
+    def upright(self, ids: Int[Tensor, " m"], frames: Frames) -> Float[Tensor, "m c h w"]:
+        """Move images back by their poses, so that all lie as their canonical image; 0 to 1.
+
+        Args:
+            ids: numbers of the images.
+            frames: of the groups, as people have turned them.
+        """
+        cluster, z = (torch.from_numpy(of)[ids] for of in (self.cluster, self.z))
+        back = frames.group.inverse(frames.poses(self.element[ids], cluster, z))
+        moved = warp(to_float(self.pixels[ids]), back, background=frames.background)
+        return moved.clamp(0, 1)
 
     def check(self, image: int) -> None:
         """Refuse the number of an image that is not here.

@@ -11,7 +11,6 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.composites import composite
 from mcevae.models.contract import Model
@@ -136,12 +135,10 @@ class Plots:
     def _members(self, ids: Int[np.ndarray, " m"], upright: bool) -> Float[Tensor, "m c h w"]:
         """Images as people look at them, from 0 to 1; as they lie, or moved back by their poses."""
         gallery, chosen = self.gallery, torch.from_numpy(ids)
-        images = to_float(gallery.pixels[chosen])
         if upright:
-            cluster, z = torch.from_numpy(gallery.cluster)[chosen], torch.from_numpy(gallery.z)
-            pose = self.frames.poses(gallery.element[chosen], cluster, z[chosen])
-            back = self.frames.group.inverse(pose)
-            images = warp(images, back, background=self.frames.background)
+            images = gallery.upright(chosen, self.frames)
+        else:
+            images = to_float(gallery.pixels[chosen])
         return composite(images, gallery.colours)
 
 

@@ -8,10 +8,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Int
-from torch import Tensor
 
-from mcevae.geometry.warp import warp
-from mcevae.images.arrays import to_bytes, to_float
+from mcevae.images.arrays import to_bytes
 from mcevae.images.composites import composite
 from mcevae.pages.collected import Gallery
 from mcevae.pages.explorer import Explorer
@@ -91,12 +89,9 @@ def upright(explorer: Explorer, images: Sequence[int]) -> dict[str, Any]:
     Raises:
         IndexError: there is no such image.
     """
-    gallery, frames = explorer.gallery, explorer.frames
+    gallery = explorer.gallery
     ids = torch.from_numpy(checked(gallery, images))
-    cluster, z = (torch.from_numpy(of)[ids] for of in (gallery.cluster, gallery.z))
-    back = frames.group.inverse(frames.poses(gallery.element[ids], cluster, z))
-    moved: Tensor = warp(to_float(gallery.pixels[ids]), back, background=frames.background)
-    shown = to_bytes(composite(moved.clamp(0, 1), gallery.colours))
+    shown = to_bytes(composite(gallery.upright(ids, explorer.frames), gallery.colours))
     return sheets_of(thumbnails(shown)).to_dict()
 
 

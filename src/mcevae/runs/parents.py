@@ -4,9 +4,7 @@
 one first, it says which group each image had there. So tables can show all levels.
 """
 
-import base64
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from jaxtyping import Int
 from mcevae.base.config import MOST_IMAGES
 from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import MOST_TEXT, read_text, write_text
+from mcevae.base.packing import packed, unpacked
 from mcevae.runs.units import check_name
 
 FILE = "parents.json"
@@ -76,12 +75,11 @@ class Parent:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the inverse of `from_dict`."""
-        packed = zlib.compress((self.of + 1).astype("<u4").tobytes(), 9)
         return {
             **{name: getattr(self, name) for name in ("run", "checkpoint", "chosen")},
             **{name: getattr(self, name) for name in ("images", "taken", "groups")},
             "count": len(self.of),
-            "of": base64.b64encode(packed).decode("ascii"),
+            "of": packed((self.of + 1).astype("<u4").tobytes()),
         }
 
     @classmethod
@@ -94,13 +92,6 @@ class Parent:
         count = int(values["count"])
         if not 1 <= count <= MOST_ENTRIES:
             raise ValueError(f"there are {count} images")
-        try:
-            unpack = zlib.decompressobj()
-            packed = unpack.decompress(base64.b64decode(values["of"]), 4 * count + 1)
-        except zlib.error as error:
-            raise ValueError(str(error)) from error
-        if len(packed) != 4 * count:
-            raise ValueError(f"it does not hold the groups of {count} images")
         return cls(
             run=str(values["run"]),
             checkpoint=str(values["checkpoint"]),
@@ -108,7 +99,7 @@ class Parent:
             images=int(values["images"]),
             taken=int(values["taken"]),
             groups=tuple(map(str, values["groups"])),
-            of=np.frombuffer(packed, "<u4").astype(np.int64) - 1,
+            of=np.frombuffer(unpacked(values["of"], 4 * count), "<u4").astype(np.int64) - 1,
         )
 
 

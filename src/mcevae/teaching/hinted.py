@@ -95,10 +95,7 @@ def begun(
         clusters: K.
     """
     n, memberships = len(of), np.zeros((len(of), clusters))
-    counts = np.zeros((labels, clusters))
-    np.add.at(counts, (of[rows], alone[rows]), 1)
-    _, taken = linear_sum_assignment(-counts)
-    others = [k for k in range(clusters) if k not in set(taken.tolist())]
+    others = by_label(of[rows], alone[rows], labels, clusters)[labels:]
     number = {k: labels + i for i, k in enumerate(others)}
     first = np.array([number.get(int(k), NO_HINT) for k in alone])
     if labels:
@@ -111,6 +108,23 @@ def begun(
         first = np.where(first == NO_HINT, reached.argmax(1), first)
     memberships[np.arange(n), first] = 1
     return memberships
+
+
+def by_label(
+    of: Int[np.ndarray, " m"], found: Int[np.ndarray, " m"], labels: int, clusters: int
+) -> list[int]:
+    """Order clusters: the one that fits each label best (no two share one), then the others.
+
+    Args:
+        of: label of each image that has one.
+        found: its cluster.
+        labels: L, number of labels.
+        clusters: K, at least L.
+    """
+    counts = np.zeros((labels, clusters))
+    np.add.at(counts, (of, found), 1)
+    taken = linear_sum_assignment(-counts)[1].tolist()
+    return [*taken, *(k for k in range(clusters) if k not in taken)]
 
 
 def spread(
@@ -246,10 +260,8 @@ def renumbered(labels: Int[Tensor, " n"], clusters: int, hints: Hints | None) ->
     if hints is None:
         return labels
     check(hints, clusters)
-    counts, rows = np.zeros((len(hints.names), clusters)), hints.labelled()
-    np.add.at(counts, (hints.of[rows].numpy(), labels[rows].numpy()), 1)
-    _, taken = linear_sum_assignment(-counts)
-    order = [*taken.tolist(), *(k for k in range(clusters) if k not in set(taken.tolist()))]
+    rows = hints.labelled()
+    order = by_label(hints.of[rows].numpy(), labels[rows].numpy(), len(hints.names), clusters)
     number = torch.empty(clusters, dtype=torch.long)
     number[order] = torch.arange(clusters)
     return number[labels]

@@ -1,8 +1,6 @@
 "use strict";
 // What is decided on the selected images: group, junk, tags, and a name for the selection.
 
-const SAID = { junk: "junk", kept: "kept" };
-
 // Decide on the selected images. What puts them in order ends their selection.
 async function decide(content, text, ends) {
   const said = `${pickedText()} ${picked.ids.size === 1 ? "is" : "are"} ${text}.`;
@@ -26,7 +24,7 @@ function step(name, text, disabled) {
 function actions(size) {
   if (answer === "first") return []; // its groups cannot be changed: training replaces them
   const hidden = !size || !state.images.names;
-  const mark = (word, text) => barButton(text, () => decide({ mark: word }, SAID[word], true), { hidden, label: `${text} the selected images` });
+  const mark = (word, text) => barButton(text, () => decide({ mark: word }, word, true), { hidden, label: `${text} the selected images` });
   const nameless = size && !state.images.names
     ? [el("span", { class: "soft small" }, "These images have no names, so only whole groups can be changed.")] : [];
   return [
