@@ -18,7 +18,7 @@ from typing import Any  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
-from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
 
 from mcevae.images.splits import Splits  # noqa: E402
 from mcevae.models.paper import PaperModel  # noqa: E402
@@ -181,17 +181,25 @@ def errors() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(errors: list[str]) -> Iterator[Page]:
-    """A page in Chromium; whatever it reports as an error fails the test."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once for a file of tests."""
     if CHROMIUM is None:
         pytest.skip("there is no chromium; install your system's package of it")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: line.type == "error" and errors.append(line.text))
-        yield page
-        found = list(errors)  # closing breaks off what is being asked for, which is none
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, errors: list[str]) -> Iterator[Page]:
+    """A page that shares nothing with others; whatever it reports as an error fails the test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and errors.append(line.text))
+    yield page
+    found = list(errors)  # closing breaks off what is being asked for, which is none
+    context.close()
     assert not found

@@ -111,6 +111,7 @@ def unchecked() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("trained", [5], indirect=True)
 def test_graphs_and_the_example_take_all_channels(trained: Path, files: Path) -> None:
     run = open_run(trained)
     count = run.shape[0]

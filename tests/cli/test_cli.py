@@ -208,6 +208,24 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert f"Example: mcevae {command}" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
+def test_help_has_the_flags_of_every_day_and_help_all_has_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = {}
+    for preset in ("default", "paper"):
+        for flag in ("--help", "--help-all"):
+            with pytest.raises(SystemExit):
+                main(["fit", "--preset", preset, flag])
+            said[preset, flag] = capsys.readouterr().out
+    for preset in ("default", "paper"):
+        short, long = said[preset, "--help"], said[preset, "--help-all"]
+        flags, all_flags = (set(re.findall(r"(?<!`)--[a-z][a-z-]*", one)) for one in (short, long))
+        assert {"--clusters", "--rotation", "--quick", "--out", "--epochs"} < flags
+        assert flags < all_flags and len(short) < len(long) / 3
+        assert "Folder to create for the run." in short and "Number of clusters" in short
+    assert "fit --preset paper --help-all" in said["paper", "--help"]
+
+
 def test_bad_values_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     for flags, message in [

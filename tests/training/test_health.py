@@ -90,7 +90,7 @@ def test_saturated_units_are_named(tmp_path: Path, small_data: Splits, part: str
 
 def test_a_healthy_run_says_nothing(tmp_path: Path) -> None:
     """The default preset on three digits of mnist-mini with the sizes of the tests."""
-    config = taught(limit=4000, epochs=8, redraws=1, batch_size=25, subset=1000)
+    config = taught(limit=2500, epochs=8, redraws=1, batch_size=25, subset=1000)
     data = prepare_for(config)
     wanted = {
         part: torch.isin(getattr(data, part).images.labels, torch.tensor([0, 1, 4])).nonzero()[:, 0]

@@ -26,6 +26,7 @@ from mcevae.cli.evaluate import evaluate, report
 from mcevae.cli.export import export
 from mcevae.cli.fit import fit_from, resume, starting_point
 from mcevae.cli.groups import groups
+from mcevae.cli.helping import show_everyday
 from mcevae.cli.pack import pack
 from mcevae.cli.predict import predict
 from mcevae.cli.reproduce import reproduce
@@ -133,6 +134,11 @@ def run(arguments: list[str]) -> None:
                 f"{count} processes cannot share this work; start mcevae {name} without torchrun."
             )
         screen.quiet = rank > 0 and name != "predict"
+        if name == "fit" and {"-h", "--help"} & set(arguments):
+            show_everyday(commands["fit"], starting_point(arguments))
+            sys.exit(0)
+        if name == "fit":
+            arguments = ["--help" if one == "--help-all" else one for one in arguments]
         tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
     else:
         tyro.extras.subcommand_cli_from_dict(

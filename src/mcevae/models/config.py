@@ -178,7 +178,7 @@ class Config:
     """All settings of a run. The defaults are those of preset `default`."""
 
     preset: PresetName = "default"
-    """A model with all its settings; other flags change them. `mcevae fit --preset NAME --help`
+    """A model with all its settings; other flags change them. `mcevae fit --preset NAME --help-all`
     shows the settings of a preset."""
     data: DataConfig = field(default_factory=DataConfig)
     support: SupportConfig = field(default_factory=SupportConfig)

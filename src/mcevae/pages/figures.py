@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure, FigureBase
 from sklearn.manifold import TSNE
 from torch import Tensor
@@ -24,17 +25,6 @@ TERM_TITLES = {
 }
 
 
-def show(axes: Any, image: Tensor) -> None:
-    """Draw one image (C, H, W), from 0 to 1, without ticks."""
-    pixels = image.permute(1, 2, 0).clamp(0, 1).numpy()
-    grey = pixels.shape[-1] == 1
-    axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
 def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
     """Make a figure of rows of images. Each row is a title and images (n, C, H, W)."""
     columns = max(len(images) for _, images in rows)
@@ -43,16 +33,38 @@ def image_grid(rows: Sequence[tuple[str, Tensor]]) -> Figure:
     return figure
 
 
-def fill_grid(figure: FigureBase, rows: Sequence[tuple[str, Tensor]]) -> None:
-    """Draw rows of images on a figure or a part of one."""
-    columns = max(len(images) for _, images in rows)
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for row, (title, images) in zip(axes, rows, strict=True):
-        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
-        for cell in row[len(images) :]:
-            cell.set_visible(False)
-        for cell, image in zip(row, images, strict=False):
-            show(cell, image)
+def fill_grid(figure: FigureBase, rows: Sequence[tuple[str, Tensor]]) -> Any:
+    """Draw rows of images, all of one shape, on a figure or a part of one; return its axes."""
+    axes = figure.subplots()
+    canvas = tiled([images for _, images in rows])
+    axes.imshow(canvas.numpy(), interpolation="nearest")
+    places = (torch.arange(len(rows)) + 0.5) * len(canvas) / len(rows) - 0.5
+    axes.set_yticks(places.tolist(), [title for title, _ in rows], fontsize=9)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.set_anchor("E")  # in the middle, long titles would be cut off
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def tiled(rows: Sequence[Tensor]) -> Tensor:
+    """Put rows of images on a white ground. One picture of all is drawn ten times as fast as many.
+
+    Args:
+        rows: (n, C, H, W) each, from 0 to 1, with one or three channels; n may differ.
+
+    Returns:
+        (rows * (H + gap), columns * (W + gap), 3), from 0 to 1.
+    """
+    columns = max(len(images) for images in rows)
+    height, width = rows[0].shape[-2:]
+    gap = max(1, round(0.1 * max(height, width)))
+    at = gap // 2
+    drawn = torch.ones(len(rows), columns, 3, height + gap, width + gap)
+    for row, images in zip(drawn, rows, strict=True):
+        row[: len(images), :, at : at + height, at : at + width] = images.clamp(0, 1)
+    return drawn.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
 
 
 def reconstructions(

@@ -15,7 +15,7 @@ from mcevae.images.arrays import to_float
 from mcevae.images.composites import composite
 from mcevae.models.contract import Model
 from mcevae.pages.collected import Gallery
-from mcevae.pages.figures import show
+from mcevae.pages.figures import fill_grid
 from mcevae.pages.gallery import drawn, members_of
 from mcevae.runs.collections import Collections
 
@@ -116,20 +116,17 @@ class Plots:
         """A row for each group: its canonical image, then members as they lie or upright."""
         shown = self.order[:MOST_GROUPS]
         figure = Plot(figsize=(1.6 + 0.8 * (COLUMNS + 1), 0.85 * len(shown)), layout="constrained")
-        cells = figure.subplots(len(shown), COLUMNS + 1, squeeze=False)
-        for group, row in zip(shown, cells, strict=True):
+        rows = []
+        for group in shown:
             mine = np.flatnonzero(self.of == group)
-            canonical = drawn(self.model, self.gallery, mine, self.frames)
-            show(row[0], to_float(canonical))
-            told = {"rotation": 0, "ha": "right", "va": "center"}
-            row[0].set_ylabel(self._name(group), fontsize=8, **told)
-            members = self._members(np.asarray(members_of(self.gallery, mine)["typical"]), upright)
-            for cell, image in zip(row[1:], members, strict=False):
-                show(cell, image)
-            for cell in row[1 + len(members) :]:
-                cell.set_visible(False)
-        cells[0][0].set_title("canonical", fontsize=8)
-        cells[0][1].set_title("upright" if upright else "as they lie", fontsize=8, loc="left")
+            canonical = to_float(drawn(self.model, self.gallery, mine, self.frames))[None]
+            typical = np.asarray(members_of(self.gallery, mine)["typical"])[:COLUMNS]
+            both = [canonical, self._members(typical, upright)]
+            rows.append((self._name(group), torch.cat([one.expand(-1, 3, -1, -1) for one in both])))
+        axes = fill_grid(figure, rows)
+        step = axes.get_xlim()[1] / (COLUMNS + 1)
+        for column, told in ((0.5, "canonical"), (1.5, "upright" if upright else "as they lie")):
+            axes.text(column * step, 0, told, fontsize=8, ha="center", va="bottom")
         return figure
 
     def _members(self, ids: Int[np.ndarray, " m"], upright: bool) -> Float[Tensor, "m c h w"]:
