@@ -77,7 +77,8 @@ def test_figures_show_all_groups(kind: Any, fitted: MCEVAE) -> None:
     figure: Any = fitted.plot(kind)
     assert figure._repr_png_().startswith(b"\x89PNG")
     sizes = np.bincount(fitted.labels_)
-    told = [text.get_text() for axes in figure.axes for text in (axes.yaxis.label,)]
+    own = [[axes.yaxis.label, *axes.get_yticklabels()] for axes in figure.axes]
+    told = [text.get_text() for texts in own for text in texts]
     told += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     for size in sizes[sizes > 0]:
         assert any(f"{size} images" in text for text in told)
