@@ -19,8 +19,10 @@ from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images.sources.listing import files_of
 from mcevae.predicting.deciding import Decision
+from mcevae.predicting.kept_sums import averages_for, page_sums
 from mcevae.predicting.selecting import folders_for
 from mcevae.run import open_run
+from mcevae.runs.run import TrainedRun
 
 TINY = [
     "--filters",
@@ -219,3 +221,26 @@ def test_particles_are_read_back_with_their_columns(tmp_path: Path) -> None:
     assert read["rlnVoltage"].tolist() == ids
     with pytest.raises(UserError, match="not a file of one image"):
         opened.select(Choice(), tmp_path / "good.txt")
+
+
+def test_averages_leave_out_junk_and_what_was_moved(run: Path) -> None:
+    opened = TrainedRun.open(run)
+    before, sums = averages_for(opened)
+    shown = page_sums(opened, opened.data())
+    group = max(before, key=lambda one: one.images)
+    other = next(one for one in before if one.name != group.name)
+    rows = open_run(run).select().rows.to_pandas()
+    junk, moved, *stay = rows["file"][rows["group"] == group.name].tolist()
+    open_run(run).decide([junk], Decision(mark="junk"))
+    open_run(run).decide([moved], Decision(move=other.name))
+    opened = TrainedRun.open(run)
+    after = {one.name: one for one in averages_for(opened)[0]}
+    assert after[group.name].images == len(stay) == group.images - 2
+    assert after[other.name].images == other.images
+    assert not np.array_equal(after[group.name].picture, group.picture)
+    assert np.array_equal(after[other.name].picture, other.picture)
+    kept = page_sums(opened, opened.data())
+    (unit,) = group.units
+    assert sum(kept.units[unit].counts) == sum(shown.units[unit].counts) - 2
+    source = opened.settings.data.source
+    assert sum(averages_for(opened, source)[1].units[unit].counts) == sum(sums.units[unit].counts)

@@ -4,6 +4,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from mcevae.base.cutting import CuttingConfig
@@ -92,7 +93,7 @@ def averages_for(
     else:
         own = (cutting or CuttingConfig()).cutting()
         images, recipe = open_source(source, replace(run.settings.data, **own)), run.recipe
-    groups = run.collections
+    groups = run.collections if source is None else run.collections.of_other_images()
     given = {"part": part, "one_size": one_size, "tell": tell, "kept": kept}
     sums = sum_up(run.model, images, recipe, groups, **given)
     return [one for one in averages_in(sums, run, groups) if one is not None], sums
@@ -126,10 +127,9 @@ def page_sums(run: TrainedRun, data: Splits, tell: Tell | None = None) -> Sums:
     """
     source, recipe = originals_of(run, data)
     collections = run.collections
-    known = json.dumps(
-        [run.identity, source.snapshot().fingerprint("all"), collections.centres, PAGE_BYTES],
-        default=list,
-    )
+    taken = sha256(json.dumps(collections.decisions.taken()).encode()).hexdigest()
+    files = source.snapshot().fingerprint("all")
+    known = json.dumps([run.identity, files, collections.centres, PAGE_BYTES, taken], default=list)
     if (kept := read_sums(run, known)) is not None:
         return kept
     most = PAGE_IMAGES if data.window else None

@@ -5,6 +5,9 @@ frame of that cluster only, so a share of it in another average would lie there 
 All images of a group count alike, so that an average is of a number of images that people can
 check, and so that both halves have the same noise.
 
+Images that people called junk, or moved to another group, count for none: the pose of an image is
+not known in the frame of a group it was moved to.
+
 Sums are kept for each unit of the groups (a cluster, or a part of one): groups that are merged
 later need no second pass. The images of a unit go to two halves in turn.
 """
@@ -133,7 +136,8 @@ def sum_up(
         model: model in evaluation mode.
         source: source of the images.
         recipe: brings frames to the form that the model takes.
-        collections: the groups, whose units are summed up.
+        collections: the groups, whose units are summed up. What people said about single images
+            holds for those of the source with their names.
         part: all, train or test, if the source has training and test images.
         one_size: give all units the same size, so that they fit into one stack.
         most_bytes: most bytes of all sums together.
@@ -166,7 +170,11 @@ def sum_up(
     for batch in batched(islice(each, most_images), sums.faults):
         units, elements = finder([one.image for one in batch])
         for unit in set(units):
-            mine = [i for i, own in enumerate(units) if own == unit]
+            own = [i for i, one in enumerate(units) if one == unit]
+            taken = collections.decisions.taken_from
+            mine = [i for i in own if not taken(batch[i].frame.name, unit)]
+            if not mine:
+                continue
             add(sums, plan, unit, [batch[i].frame for i in mine], elements[mine])
         count += len(batch)
         if tell:

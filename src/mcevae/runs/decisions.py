@@ -99,6 +99,16 @@ class Decisions:
         """What was said about an image."""
         return self.marks.get(image, NOTHING)
 
+    def taken_from(self, image: str, unit: str) -> bool:
+        """Whether people took an image of a unit away from it: it is junk, or in another unit."""
+        mark = self.of(image)
+        return mark.junk is True or mark.unit not in (None, unit)
+
+    def taken(self) -> list[list[Any]]:
+        """All that `taken_from` depends on, as JSON values: names, units and junk, sorted."""
+        marks = sorted(self.marks.items())
+        return [[k, one.unit, one.junk] for k, one in marks if one.unit is not None or one.junk]
+
     def split(self, unit: str, first: str) -> "Decisions":
         """After a unit was split, images that were moved to it are in its first half."""
         own = {name: mark for name, mark in self.marks.items() if mark.unit == unit}
