@@ -1,6 +1,7 @@
 """`mcevae fit --hints`: clusters follow what a person knows of a few images."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,12 +106,38 @@ def test_hints_that_cannot_be_are_refused(
     assert message in fails(capsys, "fit", str(folder / "images"), *hints, *rest)
 
 
-def test_the_estimator_takes_labels_of_some_images() -> None:
-    X, kind = DIGITS.pixels[ROWS, 0].numpy(), KIND[ROWS]
-    hints = [None] * len(X)
+def some(kind: np.ndarray) -> list[str | None]:
+    """Labels of the first five images of each kind."""
+    hints: list[str | None] = [None] * len(kind)
     for k in WORD:
         for i in np.flatnonzero(kind == k)[:5]:
             hints[i] = WORD[k]
+    return hints
+
+
+@pytest.mark.parametrize("form", ["array", "sizes", "files"])
+def test_a_run_of_an_estimator_keeps_the_hints(form: str, tmp_path: Path) -> None:
+    pixels = DIGITS.pixels[ROWS[:60], 0].numpy()
+    X: Any = pixels
+    if form == "sizes":
+        X = [np.pad(one, i % 2) for i, one in enumerate(pixels)]
+    if form == "files":
+        X = [tmp_path / f"{i}.png" for i in range(60)]
+        for path, one in zip(X, pixels, strict=True):
+            Image.fromarray(one).save(path)
+    hints = some(KIND[ROWS[:60]])
+    settings = {"start": {"restarts": 1, "subset": 60}}
+    MCEVAE(3, quick=True, run=tmp_path / "run", settings=settings).fit(X, hints=hints)
+    opened = open_run(tmp_path / "run")
+    found = opened.data().train.images.hints
+    assert found is not None and list(found.names) == sorted(WORD.values())
+    assert len(found.labelled()) == sum(one is not None for one in hints)
+    main(["report", str(tmp_path / "run")])
+
+
+def test_the_estimator_takes_labels_of_some_images() -> None:
+    X, kind = DIGITS.pixels[ROWS, 0].numpy(), KIND[ROWS]
+    hints = some(kind)
     model = MCEVAE(3, quick=True, settings={"start": {"restarts": 1}}).fit(X, hints=hints)
     assert [entry.name for entry in model.collections_.entries] == sorted(WORD.values())
     wanted = np.array([sorted(WORD.values()).index(WORD[k]) for k in kind])

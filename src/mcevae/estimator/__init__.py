@@ -166,7 +166,7 @@ class MCEVAE(Showing):
                 check_names(images.hints)
             self._seen = Seen(source=source, features=known)
             if self.run is not None:
-                config = config.changed(data=kept(source, Path(self.run), known))
+                config = config.changed(data=kept(source, Path(self.run), known, images))
             splits = split_of(images, known)
             console = Console(quiet=not shows(self.verbose))
             config, told = decide_mirror(config, splits)

@@ -1,6 +1,8 @@
 """A fitted estimator and images as a run's folder, which reports and the explorer can open."""
 
+import csv
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, real_folder, write_text
 from mcevae.exporting import hub
-from mcevae.images.arrays import Images
+from mcevae.images.arrays import Hints, Images
 from mcevae.images.features import Features
 from mcevae.images.hints import to_front
 from mcevae.images.sources.contract import Source
@@ -26,13 +28,15 @@ from mcevae.runs.data import prepare_for
 from mcevae.runs.evidence import Evidence
 from mcevae.runs.run import TrainedRun
 
-IMAGES, FEATURES = "images", "features.npy"
+IMAGES, FEATURES, HINTS = "images", "features.npy", "hints.csv"
 """Names, in a run's folder, of what was in memory."""
 UNTRAINED_HERE = {"epoch": 0, "step": 0}
 """Position of a checkpoint that did not come from a training in its folder."""
 
 
-def kept(source: Source, folder: Path, features: Features | None = None) -> dict[str, Any]:
+def kept(
+    source: Source, folder: Path, features: Features | None = None, hints: Images | None = None
+) -> dict[str, Any]:
     """Write what is in memory into a run's folder; return the data settings that find it there.
 
     Arrays of one shape become images.npz, images that differ a folder of .npy, and a list of paths
@@ -42,12 +46,13 @@ def kept(source: Source, folder: Path, features: Features | None = None) -> dict
         source: the images.
         folder: of the run.
         features: of the images; None: there are none.
+        hints: the images with what a person said of them; None: nothing.
 
     Raises:
         UserError: a file cannot be written.
     """
     real_folder(folder)
-    found: dict[str, Any] = {"source": source.name, "split": "all"}
+    found: dict[str, Any] = {"source": source.name, "split": "all", "hints": None}
     if isinstance(source, PathsSource):
         found["source"] = str(folder / f"{IMAGES}.txt")
         lines = (f"{path.absolute()}\n" for path in source.paths)
@@ -58,7 +63,29 @@ def kept(source: Source, folder: Path, features: Features | None = None) -> dict
         found["features"] = str(folder / FEATURES)
         with atomic(folder / FEATURES) as temporary, temporary.open("wb") as file:
             np.save(file, features.rows(range(len(features.values)), source.name).numpy())
+    if hints is not None and hints.hints is not None:
+        found["hints"] = str(folder / HINTS)
+        write_text(folder / HINTS, as_table(hints, hints.hints, Path(found["source"])))
     return found
+
+
+def as_table(images: Images, hints: Hints, source: Path) -> str:
+    """Labels of some images as a table of hints, which knows the images as their source does.
+
+    Args:
+        images: all of them, in the order of the source.
+        hints: their labels.
+        source: the file or folder that the images are kept in.
+    """
+    form = f"{source.name}#{{}}" if source.suffix == ".npz" else "{:08}.npy"
+    names = images.names if source.suffix == ".txt" else None
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("file", "label"))
+    for i in hints.rows().tolist():
+        known = form.format(i) if names is None else names[i]
+        table.writerow((known, hints.names[int(hints.of[i])]))
+    return text.getvalue()
 
 
 def written(frames: Any, folder: Path) -> dict[str, Any]:

@@ -276,7 +276,7 @@ def to_front(train: Images, *others: Images) -> tuple[Images, ...]:
     if train.hints is None:
         return (train, *others)
     moved, left = [train.subset(train.hints.rows())], list[Images]()
-    for part in others:
+    for place, part in enumerate(others):
         assert part.hints is not None
         rest = (part.hints.of == NO_HINT).nonzero()[:, 0]
         require(
@@ -284,7 +284,8 @@ def to_front(train: Images, *others: Images) -> tuple[Images, ...]:
             f"{train.name}: has no images without hints left for validation and test; give more "
             "images, or fewer hints.",
         )
-        moved.append(part.subset(part.hints.rows()))
+        if not any(part is other for other in others[:place]):  # as with split "all"
+            moved.append(part.subset(part.hints.rows()))
         left.append(replace(part.subset(rest), hints=None))
     own = (train.hints.of == NO_HINT).nonzero()[:, 0]
     return (joined([*moved, train.subset(own)]), *left)
