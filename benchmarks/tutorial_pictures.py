@@ -14,12 +14,14 @@ from mcevae.cli import main as mcevae
 
 Stack = tuple[np.ndarray, list[dict[str, Any]]]
 """Images, and the rows of the table beside them."""
-SHOWN = 8
+TILE, GAP, WORDS = 0.78, 0.03, 0.22
+"""Sizes in inches: of a member, between two, and of a line of words."""
+SHOWN = 7
 """Members of each group."""
-MOST = 6
+MOST = 3
 """Groups of a picture, the largest ones."""
 LARGEST = 200_000
-"""Bytes of a picture, at most."""
+"""Bytes of a picture, at most; it gets as many colours as they allow."""
 FIRST = ("tadpole", "slipper", "yeast")
 """Groups of the picture that heads the README."""
 
@@ -54,39 +56,45 @@ def stack(run: Path, work: Path, command: str, *arguments: str) -> Stack:
 
 def limits(pixels: np.ndarray) -> tuple[float, float]:
     """What is shown as black and as white: colours as they are, numbers from end to end."""
-    if pixels.dtype == np.uint8 and pixels.max() > 2:
-        return 0, 255
+    if pixels.ndim == 3:
+        return 0, 255 if pixels.max() > 2 else 1
     low, high = np.percentile(pixels, (0.5, 99.5))
     return float(low), float(max(high, low + 1e-6))
 
 
-def shown(axes: Any, pixels: np.ndarray, title: str = "") -> None:
-    """Show one image without axes."""
+def shown(figure: Figure, pixels: np.ndarray, left: float, top: float, side: float) -> None:
+    """Show one image without axes; places are inches from the left and the top."""
+    width, height = figure.get_size_inches()
+    axes: Any = figure.add_axes(
+        (left / width, 1 - (top + side) / height, side / width, side / height)
+    )
     low, high = limits(pixels)
     if pixels.ndim == 3:
-        axes.imshow(((pixels - low) / (high - low)).clip(0, 1))
+        axes.imshow(((pixels - low) / (high - low)).clip(0, 1), interpolation="lanczos")
     else:
         axes.imshow(pixels, cmap="gray", vmin=low, vmax=high)
-    axes.set_title(title, fontsize=9, loc="left")
     axes.axis("off")
 
 
 def groups_drawn(folder: Path, names: list[str], made: dict[str, Stack]) -> Figure:
     """Some groups: on the left their averages; on the right members, and below them upright."""
     (averages, known), (upright, rows) = made["averages"], made["select"]
-    figure = Figure(figsize=(8, 1.62 * len(names) + 0.25), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.0, hspace=0.0)  # pyright: ignore
-    grid = figure.add_gridspec(2 * len(names), SHOWN + 2)
+    block = 2 * TILE + 3 * GAP + WORDS
+    figure = Figure(figsize=((2 + SHOWN) * (TILE + GAP) + GAP, block * len(names)))
     for i, name in enumerate(names):
+        top = i * block + WORDS
         place = next(k for k, row in enumerate(known) if row["group"] == name)
-        shown(figure.add_subplot(grid[2 * i : 2 * i + 2, :2]), averages[place], f"{name}: average")
-        members = [k for k, row in enumerate(rows) if row["group"] == name]
-        for j, member in enumerate(members[:SHOWN]):
-            lies = as_given(folder, rows[member]["file"])
-            first = i == 0 and j == 0
-            shown(figure.add_subplot(grid[2 * i, j + 2]), lies, "as they lie" if first else "")
-            turned = figure.add_subplot(grid[2 * i + 1, j + 2])
-            shown(turned, upright[member], "the same, upright" if first else "")
+        shown(figure, averages[place], 0, top, 2 * TILE + GAP)
+        members = [k for k, row in enumerate(rows) if row["group"] == name][:SHOWN]
+        for j, member in enumerate(members):
+            left = (2 + j) * (TILE + GAP) + GAP
+            shown(figure, as_given(folder, rows[member]["file"]), left, top, TILE)
+            shown(figure, upright[member], left, top + TILE + GAP, TILE)
+        say: dict[str, Any] = dict(fontsize=9, va="bottom")
+        height = 1 - (top - 0.04) / (block * len(names))
+        figure.text(0.004, height, f"{name}: average", **say)
+        if i == 0:
+            figure.text(2 / (2 + SHOWN), height, "members as they lie; below, the same upright", **say)
     return figure
 
 
@@ -111,7 +119,9 @@ def draw(name: str, folder: Path, run: Path, out: Path) -> None:
     for file, some in wanted.items():
         groups_drawn(folder, some, made).savefig(out / file, dpi=100)
         with Image.open(out / file) as picture:
-            picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=255).save(
-                out / file, optimize=True
-            )
+            full = picture.convert("RGB")
+        for colours in (128, 64, 32, 16):
+            full.quantize(colours, kmeans=2).save(out / file, optimize=True)
+            if (out / file).stat().st_size < LARGEST:
+                break
         assert (out / file).stat().st_size < LARGEST, file

@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from mcevae.cli import main as mcevae
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 FENCES = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMAND = "python benchmarks/tutorials.py --folder FOLDER"
 JUNK = "junk"
 Truth = dict[str, str]
 
@@ -46,13 +48,25 @@ def commands(page: Path) -> list[list[str]]:
     return [words for words in found if words and words[:2] != ["mcevae", "serve"]]
 
 
-def truth_in(folder: Path) -> Truth:
-    """What each file shows, as the script that drew it wrote."""
-    found = {}
-    for path in folder.glob("truth*.csv"):
-        with path.open(newline="") as file:
-            found |= {row["file"]: row.get("kind", row.get("label", "")) for row in csv.DictReader(file)}
-    return found
+@dataclass(frozen=True)
+class Followed:
+    """A tutorial that was followed.
+
+    Attributes:
+        run: folder of its first run.
+        rows: what that run says of each of its images, from `mcevae predict`.
+        truth: what each of them shows, as the script that drew it wrote, by the name of its file.
+    """
+
+    run: Path
+    rows: list[dict[str, str]]
+    truth: Truth
+
+
+def truth_of(source: Path) -> Truth:
+    """What each file of a source shows, as the script that drew it wrote beside the source."""
+    rows = table(source.with_name(f"truth-{source.stem}.csv"))
+    return {row["file"]: row.get("kind", row.get("label", "")) for row in rows}
 
 
 def told(row: dict[str, Any], truth: Truth) -> str:
@@ -89,6 +103,8 @@ def looked_up(words: list[str], kinds: dict[str, str]) -> list[str]:
             are those of the page.
         kinds: what the groups of this run show.
     """
+    if words[0] != "mcevae" or not kinds:
+        return words
     if "--rename" in words and words[-1] in kinds.values():
         return [*words[:-2], next(g for g, kind in kinds.items() if kind == words[-1]), words[-1]]
     for flag in ("--junk", "--without"):
@@ -120,7 +136,7 @@ def do(words: list[str], images: int | None) -> None:
             sys.argv = before
 
 
-def follow(page: Path, folder: Path, images: int | None = None) -> Path:
+def follow(page: Path, folder: Path, images: int | None = None) -> Followed:
     """Do what a page says, in a new folder.
 
     Args:
@@ -129,7 +145,7 @@ def follow(page: Path, folder: Path, images: int | None = None) -> Path:
         images: how many the scripts draw; None: as many as the page says.
 
     Returns:
-        The folder of the first run.
+        Its first run, and what it says.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first, kinds = None, dict[str, str]()
@@ -137,23 +153,24 @@ def follow(page: Path, folder: Path, images: int | None = None) -> Path:
         for words in commands(page):
             do(looked_up(words, kinds), images)
             if words[:2] == ["mcevae", "fit"] and first is None:
-                first = folder / words[words.index("--out") + 1]
-                mcevae(["predict", str(first), words[2], "--out", "first.csv"])
-                kinds = kinds_of(table(Path("first.csv")), truth_in(folder))
+                run = words[words.index("--out") + 1]
+                mcevae(["predict", run, words[2], "--out", "first.csv"])
+                truth = truth_of(Path(words[2]))
+                first = Followed(folder / run, table(Path("first.csv")), truth)
+                kinds = kinds_of(first.rows, truth)
     assert first is not None, f"{page} trains nothing"
     return first
 
 
-def figures(folder: Path, run: Path) -> dict[str, Any]:
+def figures(first: Followed) -> dict[str, Any]:
     """Trust in the first run of a tutorial, and its accuracy by what the script knows."""
-    trust = open_run(run).trust
-    rows = table(folder / "first.csv")
-    kinds = kinds_of(rows, truth_in(folder))
+    trust = open_run(first.run).trust
+    assert trust is not None
     return {
-        "images": len(rows),
-        "groups": kinds,
-        "trust": None if trust is None else round(trust.run, 2),
-        "accuracy": round(accuracy(rows, truth_in(folder)), 3),
+        "images": len(first.rows),
+        "groups": kinds_of(first.rows, first.truth),
+        "trust": round(trust.run, 2),
+        "accuracy": round(accuracy(first.rows, first.truth), 3),
     }
 
 
@@ -168,12 +185,12 @@ def main() -> None:
     for page in PAGES:
         folder = given.folder.resolve() / page.stem
         if page.stem in given.pages:
-            run = follow(page, folder)
-            results[page.stem] = figures(folder, run)
+            first = follow(page, folder)
+            results[page.stem] = figures(first)
             with chdir(folder):
-                draw(page.stem, folder, run, ROOT / "docs" / "images")
+                draw(page.stem, folder, first.run, ROOT / "docs" / "images")
             print(page.stem, results[page.stem])
-    write_results("tutorials", {"pages": results}, "python benchmarks/tutorials.py --folder FOLDER")
+            write_results("tutorials", {"pages": results}, COMMAND)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python make_cells.py
 
-Writes the folder cells, with a PNG of 72 x 72 pixels for each cell, and truth.csv, which says what
+Writes the folder cells, with a PNG of 72 x 72 pixels for each cell, and truth-cells.csv, which says what
 each file shows (nothing but this page's figures reads it). Needs numpy and Pillow alone.
 """
 
@@ -137,8 +137,8 @@ def main() -> None:
         junk(slide) if kind == "junk" else cell(slide, kind)
         slide.saved(given.out / f"cell{i:04}.png")
         rows.append(f"cell{i:04}.png,{kind}")
-    Path("truth.csv").write_text("\n".join(rows) + "\n", "utf-8")
-    print(f"{given.out}: {given.images} images; truth.csv says what they show")
+    Path(f"truth-{given.out.stem}.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    print(f"{given.out}: {given.images} images; truth-{given.out.stem}.csv says what they show")
 
 
 if __name__ == "__main__":

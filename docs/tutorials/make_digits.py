@@ -3,7 +3,7 @@
     python make_digits.py
 
 Writes the folder scans, with a PNG of 40 x 40 pixels for each digit, hints.csv, which names five
-digits of each kind, as a person would after a minute with the pictures, and truth.csv, which names
+digits of each kind, as a person would after a minute with the pictures, and truth-scans.csv, which names
 all (nothing but this page's figures reads it). The digits come with mcevae, and are a part of MNIST
 (CC BY-SA 3.0).
 """
@@ -26,7 +26,7 @@ def written(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
     ink = wide.rotate(
         rng.uniform(-30, 30), Image.Resampling.BICUBIC, translate=tuple(rng.uniform(-3, 3, 2))
     )
-    paper = np.array((246, 242, 230)) + rng.normal(0, 3, (40, 40, 3))
+    paper = np.array((246, 242, 230)) + rng.normal(0, 2, (40, 40, 3))
     page = Image.fromarray(paper.clip(0, 255).astype(np.uint8))
     page.paste((30, 45, 110), mask=ink)
     return page
@@ -49,7 +49,8 @@ def main() -> None:
         written(bundled.pixels[i, 0].numpy(), rng).save(given.out / f"scan{i:04}.png")
         truth.append((f"scan{i:04}.png", str(int(bundled.labels[i]))))
     few = [[row for row in truth if row[1] == str(kind)][: given.hints] for kind in range(10)]
-    for name, rows in (("truth.csv", truth), ("hints.csv", [truth[0], *sum(few, [])])):
+    named = [truth[0], *sum(few, [])]
+    for name, rows in ((f"truth-{given.out.stem}.csv", truth), ("hints.csv", named)):
         with Path(name).open("w", newline="") as file:
             csv.writer(file).writerows(rows)
     print(f"{given.out}: {given.images} digits; hints.csv names {sum(map(len, few))} of them")

@@ -3,7 +3,7 @@
     python make_particles.py --out particles.mrcs
 
 Writes 1,500 images of 160 x 160 pixels to one stack, particles.star that names them as RELION does,
-and truth.csv, which says what each shows (nothing but this page's figures reads it). Inside each
+and truth-particles.csv, which says what each shows (nothing but this page's figures reads it). Inside each
 kind are stripes, 8 to 12 pixels apart, which small copies hardly show. --junk adds picks without a
 particle. Needs mcevae with its extra cryoem.
 """
@@ -126,7 +126,7 @@ def main() -> None:
     names = [f"{i + 1:06}@{given.out.name}" for i in range(len(images))]
     rows = "".join(f"{name} 1\n" for name in names)
     given.out.with_suffix(".star").write_text(STAR + rows)
-    with Path("truth.csv").open("w", newline="") as file:
+    with Path(f"truth-{given.out.stem}.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "kind"), *zip(names, shown, strict=True)])
     print(f"{given.out}: {len(images)} particles; {given.out.with_suffix('.star')} names them")
 

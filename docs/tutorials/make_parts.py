@@ -2,7 +2,7 @@
 
     python make_parts.py
 
-Writes the folder parts, with a PNG of 80 x 80 pixels for each part, and truth.csv, which says what
+Writes the folder parts, with a PNG of 80 x 80 pixels for each part, and truth-parts.csv, which says what
 each file shows and how it is turned (nothing but this page's figures reads it). Needs numpy and
 Pillow alone.
 """
@@ -127,8 +127,8 @@ def main() -> None:
         pixels = part(KINDS[kind], degrees, given.darkest, rng).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(given.out / f"part{i:04}.png")
         rows.append(f"part{i:04}.png,{kind},{degrees:.1f}")
-    Path("truth.csv").write_text("\n".join(rows) + "\n", "utf-8")
-    print(f"{given.out}: {given.images} images; truth.csv says what they show")
+    Path(f"truth-{given.out.stem}.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    print(f"{given.out}: {given.images} images; truth-{given.out.stem}.csv says what they show")
 
 
 if __name__ == "__main__":
