@@ -23,7 +23,7 @@ from mcevae.cli import main
 from mcevae.models.config import PRESETS, Config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 FENCES = re.compile(r"^ *```\w*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SPANS = re.compile(r"`([^`]+)`")
 LINKS = re.compile(r"\]\(([^)#]+)")

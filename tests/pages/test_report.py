@@ -138,6 +138,15 @@ def test_pictures_lie_on_sheets_where_the_page_looks_for_them() -> None:
     assert np.array_equal(cell, pictures[COLUMNS * ROWS + at, 0].numpy())
 
 
+def test_sheets_of_large_pictures_are_no_larger_than_webp_can_be() -> None:
+    pictures = torch.randint(0, 256, (30, 1, 3, 1000)).byte()
+    told = sheets_of(pictures, quality=100).to_dict()
+    assert (told["columns"], told["each"]) == (16, 16 * ROWS)
+    (file,) = sheets_of(pictures, quality=100).files
+    sheet = np.asarray(Image.open(BytesIO(file)).convert("L"))
+    assert np.array_equal(sheet[3:6, 1000:2000], pictures[17, 0].numpy())
+
+
 def test_thumbnails_are_small_and_keep_brightness() -> None:
     pixels = torch.full((3, 3, 100, 70), 200).byte()
     small = thumbnails(pixels)

@@ -19,6 +19,8 @@ from mcevae.predicting.pictures import encoded
 COLUMNS = 40
 """Number of pictures side by side on a sheet."""
 ROWS = 40
+LONGEST = 16383
+"""Most pixels a side that WebP has; sheets of large pictures have fewer columns and rows."""
 QUALITY = 60
 """Quality of WebP for sheets of thumbnails."""
 THUMB = 32
@@ -31,11 +33,14 @@ class Sheets:
 
     Attributes:
         width, height: size of a picture in pixels.
+        columns, rows: number of pictures side by side, and one below the other, on a full sheet.
         files: sheets, encoded as WebP.
     """
 
     width: int
     height: int
+    columns: int
+    rows: int
     files: list[bytes]
 
     def to_dict(self) -> dict[str, object]:
@@ -43,8 +48,8 @@ class Sheets:
         return {
             "width": self.width,
             "height": self.height,
-            "columns": COLUMNS,
-            "each": COLUMNS * ROWS,
+            "columns": self.columns,
+            "each": self.columns * self.rows,
             "files": [data_uri(file, "webp") for file in self.files],
         }
 
@@ -64,15 +69,16 @@ def thumbnails(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
 def sheets_of(pictures: UInt8[Tensor, "n c h w"], quality: int = QUALITY) -> Sheets:
     """Arrange pictures on sheets. The last sheet may be lower than the others."""
     _, channels, height, width = pictures.shape
+    columns, most = min(COLUMNS, LONGEST // width), min(ROWS, LONGEST // height)
     files = []
-    for part in pictures.split(COLUMNS * ROWS):
-        rows = math.ceil(len(part) / COLUMNS)
-        sheet = torch.zeros(rows * COLUMNS, channels, height, width, dtype=torch.uint8)
+    for part in pictures.split(columns * most):
+        rows = math.ceil(len(part) / columns)
+        sheet = torch.zeros(rows * columns, channels, height, width, dtype=torch.uint8)
         sheet[: len(part)] = part
-        # (rows COLUMNS, C, H, W) -> (rows H, COLUMNS W, C)
-        grid = sheet.view(rows, COLUMNS, channels, height, width).permute(0, 3, 1, 4, 2)
-        files.append(webp(grid.reshape(rows * height, COLUMNS * width, channels), quality))
-    return Sheets(width=width, height=height, files=files)
+        # (rows columns, C, H, W) -> (rows H, columns W, C)
+        grid = sheet.view(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+        files.append(webp(grid.reshape(rows * height, columns * width, channels), quality))
+    return Sheets(width=width, height=height, columns=columns, rows=most, files=files)
 
 
 def webp(pixels: UInt8[Tensor, "h w c"], quality: int) -> bytes:

@@ -1,12 +1,15 @@
 """Draw particles as an electron microscope shows them: four kinds, in any direction, in noise.
 
-    python scripts/make_particles.py --out particles.mrcs
+    python make_particles.py --out particles.mrcs
 
-Writes 1,500 images of 160 x 160 pixels to one stack. Inside each kind are stripes, 8 to 12 pixels
-apart, which small copies hardly show. No other data are needed.
+Writes 1,500 images of 160 x 160 pixels to one stack, particles.star that names them as RELION does,
+and truth-particles.csv, which says what each shows (nothing but this page's figures reads it). Inside each
+kind are stripes, 8 to 12 pixels apart, which small copies hardly show. --junk adds picks without a
+particle. Needs mcevae with its extra cryoem.
 """
 
 import argparse
+import csv
 from pathlib import Path
 
 import mrcfile
@@ -20,8 +23,23 @@ from mcevae.geometry.warp import warp
 SIDE, FINE = 160, 4
 """Pixels of an image, and how much finer it is drawn."""
 KINDS = 4
+JUNK = "junk"
 TOGETHER = 200
 """Images that are moved together."""
+STAR = """data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnImagePixelSize #2
+_rlnImageSize #3
+1 1.5 160
+
+data_particles
+
+loop_
+_rlnImageName #1
+_rlnOpticsGroup #2
+"""
 
 
 def drawn(kind: int) -> np.ndarray:
@@ -57,13 +75,16 @@ def drawn(kind: int) -> np.ndarray:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), np.float32) / 255
 
 
-def particles(count: int, noise: float, seed: int) -> np.ndarray:
-    """Particles in random poses and noise, (n, H, W) as floats of any size.
+def particles(
+    count: int, noise: float, seed: int, junk: float = 0.0
+) -> tuple[np.ndarray, list[str]]:
+    """Particles in random poses and noise, (n, H, W) as floats of any size, and what each shows.
 
     Args:
         count: number of images.
         noise: its standard deviation; the particles reach from 0.2 to 0.8.
         seed: of kinds, poses and noise.
+        junk: share of images that show the edge of a hole and no particle.
     """
     generator = torch.Generator().manual_seed(seed)
     group = get_group("se2")
@@ -73,20 +94,41 @@ def particles(count: int, noise: float, seed: int) -> np.ndarray:
     poses = group.sample(count, support, generator=generator)
     parts = zip(kind.split(TOGETHER), poses.split(TOGETHER), strict=True)
     moved = torch.cat([warp(plain[own], by, mode="bicubic") for own, by in parts])
-    images = 0.2 + 0.6 * moved + noise * torch.randn(moved.shape, generator=generator)
-    return (37 * images[:, 0] - 5).numpy()
+    noisy = noise * torch.randn(moved.shape, generator=generator)
+    bad = torch.rand(count, generator=generator) < junk
+    moved[bad] = edges(int(bad.sum()), generator)
+    images = 0.2 + 0.6 * moved + noisy
+    shown = [JUNK if b else f"kind {k}" for b, k in zip(bad.tolist(), kind.tolist(), strict=True)]
+    return (37 * images[:, 0] - 5).numpy(), shown
+
+
+def edges(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Edges of the carbon film in any place and direction, (n, 1, H, W), from 0 to 1."""
+    line = torch.arange(SIDE) / SIDE - 0.5
+    angle, place = torch.rand(2, count, 1, 1, generator=generator)
+    across = torch.cos(2 * torch.pi * angle) * line + torch.sin(2 * torch.pi * angle) * line[:, None]
+    return torch.sigmoid(60 * (across - 0.4 * place))[:, None]
 
 
 def main() -> None:
     """Read the arguments and write the stack."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="stack to write, .mrcs")
-    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--out", type=Path, default=Path("particles.mrcs"), help="stack to write")
+    parser.add_argument("--images", type=int, default=1500)
+    parser.add_argument("--junk", type=float, default=0.0, help="share of picks without a particle")
     parser.add_argument("--noise", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    with mrcfile.new(given.out, particles(given.count, given.noise, given.seed)) as file:
+    images, shown = particles(given.images, given.noise, given.seed, given.junk)
+    with mrcfile.new(given.out, images) as file:
         file.set_image_stack()
+        file.voxel_size = 1.5
+    names = [f"{i + 1:06}@{given.out.name}" for i in range(len(images))]
+    rows = "".join(f"{name} 1\n" for name in names)
+    given.out.with_suffix(".star").write_text(STAR + rows)
+    with Path(f"truth-{given.out.stem}.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "kind"), *zip(names, shown, strict=True)])
+    print(f"{given.out}: {len(images)} particles; {given.out.with_suffix('.star')} names them")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Pictures of the tutorials: of each group its average, members as they lie, and the same upright."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mcevae.cli import main as mcevae
+
+Stack = tuple[np.ndarray, list[dict[str, Any]]]
+"""Images, and the rows of the table beside them."""
+TILE, GAP, WORDS = 0.78, 0.03, 0.22
+"""Sizes in inches: of a member, between two, and of a line of words."""
+SHOWN = 7
+"""Members of each group."""
+MOST = 3
+"""Groups of a picture, the largest ones."""
+LARGEST = 200_000
+"""Bytes of a picture, at most; it gets as many colours as they allow."""
+FIRST = ("tadpole", "slipper", "yeast")
+"""Groups of the picture that heads the README."""
+
+
+def as_given(folder: Path, name: str) -> np.ndarray:
+    """An image as its file has it: a section of a stack (`7@stack`), of an array (`array#7`), or a
+    picture."""
+    if "@" in name:
+        section, stack = name.split("@")
+        with mrcfile.mmap(folder / stack) as file:
+            return np.asarray(file.data[int(section) - 1])
+    if "#" in name:
+        array, place = name.split("#")
+        with np.load(folder / array) as file:
+            return file["images"][int(place)]
+    (path,) = folder.glob(f"*/{Path(name).name}")
+    return np.asarray(Image.open(path))
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table, all as text."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stack(run: Path, work: Path, command: str, *arguments: str) -> Stack:
+    """The stack that a command of mcevae writes of a run, and the rows of the table beside it."""
+    out = work / f"{command}.npy"
+    mcevae([command, str(run), *arguments, "--out", str(out), "--overwrite"])
+    return np.load(out), rows_of(out.with_suffix(".csv"))
+
+
+def limits(pixels: np.ndarray) -> tuple[float, float]:
+    """What is shown as black and as white: colours as they are, numbers from end to end."""
+    if pixels.ndim == 3:
+        return 0, 255 if pixels.max() > 2 else 1
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    return float(low), float(max(high, low + 1e-6))
+
+
+def shown(figure: Figure, pixels: np.ndarray, left: float, top: float, side: float) -> None:
+    """Show one image without axes; places are inches from the left and the top."""
+    width, height = figure.get_size_inches()
+    axes: Any = figure.add_axes(
+        (left / width, 1 - (top + side) / height, side / width, side / height)
+    )
+    low, high = limits(pixels)
+    if pixels.ndim == 3:
+        axes.imshow(((pixels - low) / (high - low)).clip(0, 1), interpolation="lanczos")
+    else:
+        axes.imshow(pixels, cmap="gray", vmin=low, vmax=high)
+    axes.axis("off")
+
+
+def groups_drawn(folder: Path, names: list[str], made: dict[str, Stack]) -> Figure:
+    """Some groups: on the left their averages; on the right members, and below them upright."""
+    (averages, known), (upright, rows) = made["averages"], made["select"]
+    block = 2 * TILE + 3 * GAP + WORDS
+    figure = Figure(figsize=((2 + SHOWN) * (TILE + GAP) + GAP, block * len(names)))
+    for i, name in enumerate(names):
+        top = i * block + WORDS
+        place = next(k for k, row in enumerate(known) if row["group"] == name)
+        shown(figure, averages[place], 0, top, 2 * TILE + GAP)
+        members = [k for k, row in enumerate(rows) if row["group"] == name][:SHOWN]
+        for j, member in enumerate(members):
+            left = (2 + j) * (TILE + GAP) + GAP
+            shown(figure, as_given(folder, rows[member]["file"]), left, top, TILE)
+            shown(figure, upright[member], left, top + TILE + GAP, TILE)
+        say: dict[str, Any] = dict(fontsize=9, va="bottom")
+        height = 1 - (top - 0.04) / (block * len(names))
+        figure.text(0.004, height, f"{name}: average", **say)
+        if i == 0:
+            figure.text(2 / (2 + SHOWN), height, "members as they lie; below, the same upright", **say)
+    return figure
+
+
+def draw(name: str, folder: Path, run: Path, out: Path) -> None:
+    """Draw the picture of a tutorial, and that of the README if this is its tutorial.
+
+    Args:
+        name: of the tutorial.
+        folder: where it was followed.
+        run: its first run.
+        out: folder of the pictures.
+    """
+    made = {
+        "averages": stack(run, folder, "averages"),
+        "select": stack(run, folder, "select", "--outlier", "0", "0.99"),
+    }
+    sizes = Counter(row["group"] for row in made["select"][1])
+    names = [group for group, _ in sizes.most_common()]
+    wanted = {f"tutorial-{name}.png": names[:MOST]}
+    if set(FIRST) <= set(names):
+        wanted["upright.png"] = list(FIRST)
+    for file, some in wanted.items():
+        groups_drawn(folder, some, made).savefig(out / file, dpi=100)
+        with Image.open(out / file) as picture:
+            full = picture.convert("RGB")
+        for colours in (128, 64, 32, 16):
+            full.quantize(colours, kmeans=2).save(out / file, optimize=True)
+            if (out / file).stat().st_size < LARGEST:
+                break
+        assert (out / file).stat().st_size < LARGEST, file

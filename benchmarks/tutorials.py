@@ -1,0 +1,197 @@
+"""Run the commands of the tutorials, score their answers, and draw the pictures of the docs.
+
+    python benchmarks/tutorials.py --folder FOLDER
+
+Reads the commands from docs/tutorials/*.md, so that a page shows what was run. Each page runs in a
+new folder of its own. Writes results/tutorials.json and docs/images/tutorial-*.png.
+"""
+
+import argparse
+import csv
+import json
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+from common import RESULTS, write_results
+from tutorial_pictures import draw
+
+from mcevae import open_run
+from mcevae.cli import main as mcevae
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+FENCES = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMAND = "python benchmarks/tutorials.py --folder FOLDER"
+JUNK = "junk"
+Truth = dict[str, str]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of each command of a page, in order; of Python blocks: python, -c, the block."""
+    found = []
+    for kind, block in FENCES.findall(page.read_text()):
+        if kind == "python":
+            found.append(["python", "-c", block])
+        elif not kind:
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [shlex.split(line, comments=True) for line in lines]
+    return [words for words in found if words and words[:2] != ["mcevae", "serve"]]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A tutorial that was followed.
+
+    Attributes:
+        run: folder of its first run.
+        rows: what that run says of each of its images, from `mcevae predict`.
+        truth: what each of them shows, as the script that drew it wrote, by the name of its file.
+    """
+
+    run: Path
+    rows: list[dict[str, str]]
+    truth: Truth
+
+
+def truth_of(source: Path) -> Truth:
+    """What each file of a source shows, as the script that drew it wrote beside the source."""
+    rows = table(source.with_name(f"truth-{source.stem}.csv"))
+    return {row["file"]: row.get("kind", row.get("label", "")) for row in rows}
+
+
+def told(row: dict[str, Any], truth: Truth) -> str:
+    """What the image of a row of a table shows."""
+    return truth[row["file"]] if row["file"] in truth else truth[Path(row["file"]).name]
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table that mcevae wrote, all as text."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def kinds_of(rows: Iterable[dict[str, Any]], truth: Truth) -> dict[str, str]:
+    """The kind that most images of each group show, by the group's name or its number."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        counts.setdefault(row.get("group", row["cluster"]), Counter())[told(row, truth)] += 1
+    return {group: count.most_common(1)[0][0] for group, count in sorted(counts.items())}
+
+
+def accuracy(rows: list[dict[str, Any]], truth: Truth) -> float:
+    """Share of images that show what most images of their group show."""
+    kinds = kinds_of(rows, truth)
+    right = [kinds[row.get("group", row["cluster"])] == told(row, truth) for row in rows]
+    return sum(right) / len(right)
+
+
+def looked_up(words: list[str], kinds: dict[str, str]) -> list[str]:
+    """A command with the numbers of this run's groups, which a reader would look up on its page.
+
+    Args:
+        words: of the command. Where it names a group or says which groups are junk, its numbers
+            are those of the page.
+        kinds: what the groups of this run show.
+    """
+    if words[0] != "mcevae" or not kinds:
+        return words
+    if "--rename" in words and words[-1] in kinds.values():
+        return [*words[:-2], next(g for g, kind in kinds.items() if kind == words[-1]), words[-1]]
+    for flag in ("--junk", "--without"):
+        if flag in words:
+            at = words.index(flag) + 1
+            end = next((i for i in range(at, len(words)) if words[i].startswith("--")), len(words))
+            return [*words[:at], *(g for g, kind in kinds.items() if kind == JUNK), *words[end:]]
+    return words
+
+
+def do(words: list[str], images: int | None) -> None:
+    """Run one command in this process: importing torch for each would take longer than the rest.
+
+    Args:
+        words: of the command.
+        images: how many the scripts draw; None: as many as the page says.
+    """
+    if words[0] == "mcevae":
+        mcevae(words[1:])
+    elif words[1] == "-c":
+        exec(compile(words[2], "tutorial", "exec"), {"__name__": "tutorial"})
+    else:
+        shutil.copy(ROOT / "docs" / "tutorials" / words[1], ".")
+        before = sys.argv
+        sys.argv = [*words[1:], *(["--images", str(images)] if images else [])]
+        try:
+            runpy.run_path(words[1], run_name="__main__")
+        finally:
+            sys.argv = before
+
+
+def follow(page: Path, folder: Path, images: int | None = None) -> Followed:
+    """Do what a page says, in a new folder.
+
+    Args:
+        page: a tutorial.
+        folder: where; it must be empty or not be there.
+        images: how many the scripts draw; None: as many as the page says.
+
+    Returns:
+        Its first run, and what it says.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    first, kinds = None, dict[str, str]()
+    with chdir(folder):
+        for words in commands(page):
+            do(looked_up(words, kinds), images)
+            if words[:2] == ["mcevae", "fit"] and first is None:
+                run = words[words.index("--out") + 1]
+                mcevae(["predict", run, words[2], "--out", "first.csv"])
+                truth = truth_of(Path(words[2]))
+                first = Followed(folder / run, table(Path("first.csv")), truth)
+                kinds = kinds_of(first.rows, truth)
+    assert first is not None, f"{page} trains nothing"
+    return first
+
+
+def figures(first: Followed) -> dict[str, Any]:
+    """Trust in the first run of a tutorial, and its accuracy by what the script knows."""
+    trust = open_run(first.run).trust
+    assert trust is not None
+    return {
+        "images": len(first.rows),
+        "groups": kinds_of(first.rows, first.truth),
+        "trust": round(trust.run, 2),
+        "accuracy": round(accuracy(first.rows, first.truth), 3),
+    }
+
+
+def main() -> None:
+    """Follow all pages, draw their pictures, and store their figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where the pages are followed")
+    parser.add_argument("--pages", nargs="+", default=[page.stem for page in PAGES])
+    given = parser.parse_args()
+    kept = RESULTS / "tutorials.json"
+    results = json.loads(kept.read_text())["pages"] if kept.exists() else {}
+    for page in PAGES:
+        folder = given.folder.resolve() / page.stem
+        if page.stem in given.pages:
+            first = follow(page, folder)
+            results[page.stem] = figures(first)
+            with chdir(folder):
+                draw(page.stem, folder, first.run, ROOT / "docs" / "images")
+            print(page.stem, results[page.stem])
+            write_results("tutorials", {"pages": results}, COMMAND)
+
+
+if __name__ == "__main__":
+    main()
