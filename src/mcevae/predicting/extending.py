@@ -5,6 +5,7 @@ new kind (`teaching.novel`), the new run begins with the old run's clusters, pos
 with one more cluster for each new kind. If there is none, the model stays as it is.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from mcevae.teaching.novel import NONE, new_kinds
 from mcevae.teaching.rings import Track as Parts
 from mcevae.training.given import Given
 
+SHARE, LEAST_EPOCHS = 0.5, 4
+"""Of the epochs of the run before, those that it takes to learn new kinds; at least so many."""
 LIST = "images.txt"
 """The files of a run that was extended, in its folder."""
 
@@ -199,7 +202,9 @@ def with_kinds(config: Config, clusters: int, kinds: int) -> Config:
     if not kinds:
         return config
     asked = "auto" if config.model.clusters == "auto" and count <= MOST_CLUSTERS else count
-    train = {"epochs": "auto", "batch_size": "auto"} if spec_of(config.model.kind).trained else {}
+    train, epochs = {}, config.train.epochs
+    if spec_of(config.model.kind).trained and epochs != "auto":
+        train = {"epochs": max(LEAST_EPOCHS, math.ceil(SHARE * epochs))}
     try:
         return config.changed(model={"clusters": asked}, train=train)
     except ValueError as error:
