@@ -1,5 +1,6 @@
 """`mcevae extend`: new images for a run, in which old groups keep their numbers and names."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -17,16 +18,19 @@ from mcevae.images.loading import load
 from mcevae.images.splits import split_blocks, split_images
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.registry import build
+from mcevae.models.takeover import take_over
 from mcevae.predicting.deciding import Decision
 from mcevae.predicting.extended import in_words, with_new
 from mcevae.predicting.extending import Extension, extension_of
+from mcevae.predicting.family import Family
 from mcevae.run import Run, open_run
 from mcevae.runs import checkpoint
 from mcevae.runs.collections import Collections
 from mcevae.runs.data import prepare_for, settle
-from mcevae.runs.parents import parents_of
+from mcevae.runs.parents import Parent, parents_of
 from mcevae.training.given import FILE, Given
 from mcevae.training.loop import fit
+from mcevae.training.schedule import planned
 from tests.cli.test_cli import fails
 from tests.sizes import taught
 
@@ -65,14 +69,14 @@ def extended(run: Path, source: Path, out: Path) -> tuple[Run, Extension]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 160 digits of three kinds, and new images, of which 40 are of a fourth kind."""
+    """A run of 120 digits of three kinds, and new images, of which 40 are of a fourth kind."""
     folder = tmp_path_factory.mktemp("extend")
     digits = load("mnist-mini").train
     assert digits.labels is not None
     pixels, kind = digits.pixels[:, 0].numpy(), digits.labels.numpy()
     known = pixels[np.isin(kind, KNOWN)]
-    save(folder / "old", known[:160])
-    save(folder / "more", np.concatenate([known[160:190], pixels[kind == NEW][:40], known[:5]]))
+    save(folder / "old", known[:120])
+    save(folder / "more", np.concatenate([known[120:140], pixels[kind == NEW][:40], known[:5]]))
     (folder / "more" / "broken.png").write_bytes(b"no picture")
     config = PRESETS["quick"]().changed(
         data={"source": str(folder / "old")}, model={"clusters": 3}, start={"restarts": 1}
@@ -101,10 +105,10 @@ def test_new_kinds_are_new_groups_and_old_groups_keep_number_and_name(
     after["name"] = after["file"].str.rpartition("/")[2]
     is_new = after["file"].str.contains("/more/")
     known, fresh = after[~is_new].set_index("name"), after[is_new]
-    assert len(known) == 160 and len(fresh) == 70
+    assert len(known) == 120 and len(fresh) == 60
     assert (known["cluster"] == before["cluster"][known.index]).mean() > 0.95
-    # The first 30 of the new images show what is known, the others a new kind.
-    assert ((fresh["cluster"] == 3) == (fresh["name"] >= "030.png")).mean() > 0.9
+    # The first 20 of the new images show what is known, the others a new kind.
+    assert ((fresh["cluster"] == 3) == (fresh["name"] >= "020.png")).mean() > 0.9
 
 
 def test_what_the_run_before_said_is_kept(both: Path) -> None:
@@ -113,7 +117,7 @@ def test_what_the_run_before_said_is_kept(both: Path) -> None:
     assert sorted(name[-11:] for name in junk) == ["old/003.png", "old/004.png"]
     assert run.select(Choice(selection="odd", junk="too")).names == junk
     (parent,) = parents_of(both)
-    assert (parent.images, parent.taken) == (160, 160) and "with 70 new images" in parent.chosen
+    assert (parent.images, parent.taken) == (120, 120) and "with 60 new images" in parent.chosen
     table = parquet.read_table(both / "images.parquet").to_pandas()
     is_new = table["file"].str.contains("/more/")
     assert table["parent_1"].isna().tolist() == is_new.tolist()
@@ -127,7 +131,7 @@ def test_parts_stay_as_they_are_and_copies_are_left_out(made: Path, both: Path) 
         before, after = getattr(old, part).images, getattr(new, part).images
         assert torch.equal(after.pixels[: len(before)], before.pixels)
         assert len(after) > len(before)
-    assert sum(len(part) for part in (new.train, new.validation, new.test)) == 230
+    assert sum(len(part) for part in (new.train, new.validation, new.test)) == 180
     assert "broken.png" in (both / "skipped.csv").read_text()
 
 
@@ -144,16 +148,26 @@ def test_without_a_new_kind_the_model_stays_and_a_run_can_be_extended_twice(
     assert all(torch.equal(one, weights[name]) for name, one in run.model.state_dict().items())
     twice, extension = extended(both, more, tmp_path / "twice")
     assert extension.copies == 2 and extension.images == 1
-    assert twice.settings.data.blocks == (160, 236) and len(parents_of(twice.folder)) == 2
+    assert twice.settings.data.blocks == (120, 186) and len(parents_of(twice.folder)) == 2
     assert [one.name for one in twice.collections.entries] == ["0", "loops", "2", "3"]
+
+
+def test_from_python_it_is_one_call(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "report", lambda run: run.calibrate(run.data()))  # takes seconds
+    run = open_run(made / "run")
+    more = save(tmp_path / "more", load("mnist-mini").train.pixels[:1, 0].numpy() // 2)
+    larger = run.extend(more, tmp_path / "out")
+    assert len(larger.data().train) == len(run.data().train) + 1
     with pytest.raises(UserError, match="already exists; choose another folder"):
-        twice.extend(more, tmp_path / "once")
+        run.extend(more, tmp_path / "out")
 
 
 def test_lists_and_tables_name_the_files(both: Path, tmp_path: Path) -> None:
     run = open_run(both)
     rows = run.table(run.settings.data.source, tmp_path / "table.parquet")
-    assert rows.rows == 235 and rows.faults  # with the copies
+    assert rows.rows == 185 and rows.faults  # with the copies
     main(["select", str(both), "--keep", "3", "--out", str(tmp_path / "new.txt")])
     listed = (tmp_path / "new.txt").read_text().splitlines()
     assert sum("/more/" in line for line in listed) > 30
@@ -172,14 +186,15 @@ def test_what_cannot_be_added_is_refused(
     (tmp_path / "list.txt").write_text(f"{made / 'old' / '001.png'}\n")
     for source, message in (
         (made / "old", "is the source of"),
-        (copies, "its 1 images are copies of images that the run has"),
-        (tmp_path / "list.txt", "has all of its 1 files already"),
+        (copies, "all of its images (1) are copies of images that the run has"),
+        (tmp_path / "list.txt", "has all of its files (1) already"),
         (bad, "no image can be used; "),
         ("mnist-mini", "has no files of whole images"),
         (tmp_path / "none", "there is no such file"),
     ):
         assert message in fails(capsys, "extend", run, str(source), "--out", str(out))
         assert not list(out.glob("*.txt"))
+    out.mkdir(exist_ok=True)
     (out / "mine.txt").write_text("mine")
     said = fails(capsys, "extend", run, str(made / "more"), "--out", str(out))
     assert "already exists" in said
@@ -202,17 +217,55 @@ def test_runs_of_other_presets_are_refused(
 
 
 def test_trained_runs_learn_new_kinds_from_their_weights(made: Path, tmp_path: Path) -> None:
-    config = taught(source=str(made / "old"), limit=None, epochs=8)
+    config = taught(source=str(made / "old"), limit=None, epochs=2)
     old = trained(config, tmp_path / "run")
     new, extension = extended(tmp_path / "run", made / "more", tmp_path / "out")
     assert extension.kinds == 1 and new.clusters == 4 and not (new.folder / FILE).exists()
     assert extension.config.train.epochs == 4
     train = extension.data.train.images
     assert train.places is not None
-    before = torch.from_numpy(train.places < 160)
+    before = torch.from_numpy(train.places < 120)
     known = old.answers(train.pixels[before]).cluster
     same = np.asarray(new.answers(train.pixels[before]).cluster) == np.asarray(known)
     assert same.mean() > 0.8
+
+
+def test_weights_of_fewer_clusters_are_taken_over() -> None:
+    sizes = {"rotations": 8, "variation": 3, "hidden": 16}
+    config = taught().changed(model=sizes)
+    old, new = (build(config.changed(model={"clusters": k}), (1, 16, 16)) for k in (2, 3))
+    for one in old.parameters():
+        one.data.fill_(7.0)
+    weights = old.state_dict()
+    copied = take_over(new, weights)
+    grown = {name: one for name, one in new.named_parameters() if name in new.grows}
+    assert len(grown) == 4
+    for name, one in new.named_parameters():
+        if name in grown:
+            assert (one == 7).sum() == weights[name].numel() < one.numel()
+        else:
+            assert (one == 7).all()
+    last, first = grown["net.last.bias"], grown["decoder.0.weight"]
+    assert (last[:16] == 7).all() and (last[16:24] != 7).all() and (last[24:] == 7).all()
+    assert (first[:, :2] == 7).all() and (first[:, 2] != 7).all() and (first[:, 3:] == 7).all()
+    statistics = sum(weights[k].numel() for k in weights if "running" in k)
+    assert copied == sum(one.numel() for one in old.parameters()) + statistics
+    assert take_over(old, new.state_dict()) == copied  # of more clusters, as many as there are
+    assert take_over(new, {"net.last.bias": torch.zeros(3, 3), "other": torch.zeros(1)}) == 0
+
+
+def test_trainings_that_go_on_have_half_the_epochs() -> None:
+    known = {"groups": 2, "parents": (), "weights": {}}
+    of = np.zeros(100, int)
+    parent = Parent(
+        run="x", checkpoint="y", chosen="all", images=100, taken=100, groups=("0",), of=of
+    )
+    family = Family(kept="8:", kind="hypotheses", **{**known, "parents": (parent,)})
+    usual = planned(Config(), 79).train.epochs
+    assert family.settled(Config(), clusters=True).train.epochs == math.ceil(usual / 2)
+    given = Config().changed(train={"epochs": 9})
+    assert family.settled(given, clusters=True).train.epochs == 9
+    assert family.settled(PRESETS["quick"](), clusters=True).train.epochs == "auto"
 
 
 def test_blocks_are_split_by_themselves() -> None:
@@ -238,7 +291,7 @@ def test_a_start_that_belongs_to_other_images_is_refused(made: Path, tmp_path: P
     data = prepare_for(config)
     n = len(data.train)
     for cluster, element in (
-        (torch.zeros(n - 1).long(), torch.eye(3).repeat(n, 1, 1)),
+        (torch.zeros(n - 1).long(), torch.eye(3).repeat(n - 1, 1, 1)),
         (torch.zeros(n).long() - 1, torch.eye(3).repeat(n, 1, 1)),
         (torch.zeros(n).long(), torch.full((n, 3, 3), torch.nan)),
     ):

@@ -152,7 +152,6 @@ def begin(config: Config, out: Path, family: "Family | None" = None) -> None:
     """
     from mcevae.images.sources.registry import open_source
     from mcevae.runs.data import settle
-    from mcevae.runs.parents import write_parents
     from mcevae.training.loop import training_alone
 
     refuse_begun(out)
@@ -169,7 +168,7 @@ def begin(config: Config, out: Path, family: "Family | None" = None) -> None:
             screen.print(data.reckoned, highlight=False)
         del source  # it may hold all images as they are in their file
         if family and place()[0] == 0:
-            write_parents(out, family.parents)
+            family.begin(out, settled)
         train(settled, data, out, resume=False)
 
 

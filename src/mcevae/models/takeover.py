@@ -1,4 +1,4 @@
-"""Let a model begin with the weights of another one of its kind, which may have fewer clusters."""
+"""Let a model begin with the weights of another one of its kind, which may have other clusters."""
 
 from collections.abc import Mapping
 
@@ -15,8 +15,8 @@ BATCH_NORM = {"running_mean", "running_var"}
 def take_over(model: Model, weights: Mapping[str, Tensor]) -> int:
     """Copy weights whose names and shapes agree; return how many numbers were copied.
 
-    Of tensors that grow with the number of clusters (`Model.grows`) the entries of the old clusters
-    are copied. All others stay as they are, as does the number of clusters in use.
+    Of tensors that grow with the number of clusters (`Model.grows`) the entries of the clusters
+    that both have are copied. All others stay as they are, as does the number of clusters in use.
 
     Args:
         model: the model that is to be trained.
@@ -28,23 +28,31 @@ def take_over(model: Model, weights: Mapping[str, Tensor]) -> int:
         new = own.get(name)
         if new is None or new.dtype != old.dtype or new.dim() != old.dim():
             continue
-        if new.shape == old.shape:
+        differ = [
+            i
+            for i, sides in enumerate(zip(old.shape, new.shape, strict=True))
+            if len(set(sides)) > 1
+        ]
+        if not differ:
             new.copy_(old)
-        elif name in model.grows and (axis := grown_axis(old, new)) is not None:
-            tail = model.grows[name]
-            first = old.shape[axis] - tail
-            new.narrow(axis, 0, first).copy_(old.narrow(axis, 0, first))
-            if tail:
-                last = new.shape[axis] - tail
-                new.narrow(axis, last, tail).copy_(old.narrow(axis, first, tail))
-        else:
-            continue
-        copied += old.numel()
+            copied += old.numel()
+        elif len(differ) == 1 and name in model.grows:
+            copied += copy_ends(old, new, differ[0], model.grows[name])
     return copied
 
 
-def grown_axis(old: Tensor, new: Tensor) -> int | None:
-    """The only axis on which shapes differ, and on which the new one is larger; None: there is
-    no such axis."""
-    differ = [i for i, (a, b) in enumerate(zip(old.shape, new.shape, strict=True)) if a != b]
-    return differ[0] if len(differ) == 1 and old.shape[differ[0]] < new.shape[differ[0]] else None
+def copy_ends(old: Tensor, new: Tensor, axis: int, tail: int) -> int:
+    """Copy both ends of a tensor into one that is longer or shorter; return the copied numbers.
+
+    Args:
+        old, new: the tensors.
+        axis: where they differ.
+        tail: number of entries at the end that are copied to the end.
+    """
+    sides = old.shape[axis], new.shape[axis]
+    first = min(sides) - tail
+    if first < 0:
+        return 0
+    new.narrow(axis, 0, first).copy_(old.narrow(axis, 0, first))
+    new.narrow(axis, sides[1] - tail, tail).copy_(old.narrow(axis, sides[0] - tail, tail))
+    return old.numel() // sides[0] * (first + tail)

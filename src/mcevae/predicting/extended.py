@@ -60,11 +60,11 @@ def in_words(run: TrainedRun, data: Splits, first: int, kinds: int) -> str:
         count += np.bincount(home, minlength=len(count))
         odd += int((run.calibration.outlier(misfits) >= ODD).sum())
     before = len(groups.entries) - kinds
-    said = f"{count.sum():,} new images: {count[:before].sum():,} in the {before} groups there were"
+    total = int(count.sum())
+    said = f"{total:,} new image{'s' * (total != 1)}: "
+    said += f"{count[:before].sum():,} in the {before} groups there were"
     if kinds:
         names = ", ".join(entry.name for entry in groups.entries[before:])
-        many = "s" if kinds > 1 else ""
-        said += f", {count[before:].sum():,} in {kinds} new group{many} ({names})"
-    if odd:
-        said += f"; {odd:,} of them are drawn worse than 99 % of the validation images"
-    return f"{said}."
+        new = f"{kinds} new group{'s' * (kinds != 1)} ({names})"
+        said += f", {count[before:].sum():,} in {new}"
+    return f"{said}. Outliers among them: {odd:,}."

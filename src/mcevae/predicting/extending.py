@@ -24,6 +24,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.config import MOST_CLUSTERS, Config
 from mcevae.models.registry import spec_of
 from mcevae.predicting.extended import with_new
+from mcevae.predicting.family import LEAST_EPOCHS, SHARE
 from mcevae.runs import checkpoint
 from mcevae.runs.collections import Collections
 from mcevae.runs.data import prepare_for
@@ -35,8 +36,6 @@ from mcevae.teaching.novel import NONE, new_kinds
 from mcevae.teaching.rings import Track as Parts
 from mcevae.training.given import Given
 
-SHARE, LEAST_EPOCHS = 0.5, 4
-"""Of the epochs of the run before, those that it takes to learn new kinds; at least so many."""
 LIST = "images.txt"
 """The files of a run that was extended, in its folder."""
 
@@ -154,8 +153,9 @@ def extension_of(
     before = parent.data(track)
     files.write(out / LIST)
     try:
-        config = with_files(old, out / LIST, files)
+        config = with_files(parent, out / LIST, files)
         data = prepare_for(config, track)
+        check_shape(data, parent, source)
         config, data, copies = without_copies(config, data, before, files.first, source)
         kinds, given = learned(parent, data, files.first, parts)
     except BaseException:
@@ -174,17 +174,39 @@ def extension_of(
     )
 
 
-def with_files(old: Config, files: Path, grown: Grown) -> Config:
+def with_files(parent: TrainedRun, files: Path, grown: Grown) -> Config:
     """The settings of a run of more files. Labels and hints name files by their old names.
 
     Args:
-        old: settings of the run before.
+        parent: the run before.
         files: the list of all files.
         grown: which of them are new.
     """
     nothing = dict.fromkeys(("limit", "kept", "hints", "labels", "label_column", "file_column"))
-    blocks = (*old.data.blocks, grown.first)
-    return old.changed(data={"source": as_setting(str(files)), "blocks": blocks, **nothing})
+    old, (_, height, width) = parent.settings, parent.shape
+    changes = {"source": as_setting(str(files)), "blocks": (*old.data.blocks, grown.first)}
+    if height == width:  # new images of another size are brought to it
+        changes["size"] = height
+    return old.changed(data={**changes, **nothing})
+
+
+def check_shape(data: Splits, parent: TrainedRun, source: str) -> None:
+    """Refuse new images that are not brought to the form of the old ones.
+
+    Args:
+        data: both.
+        parent: the run before.
+        source: of the new images.
+
+    Raises:
+        UserError: it is so, because the old ones are no squares, and the new ones differ in size.
+    """
+    if data.train.images.shape != parent.shape:
+        _, height, width = parent.shape
+        raise UserError(
+            f"{source}: has images that are not {width} x {height} pixels, as those of "
+            f"{parent.folder} are; bring them to this size first."
+        )
 
 
 def with_kinds(config: Config, clusters: int, kinds: int) -> Config:
@@ -245,8 +267,8 @@ def without_copies(
         raise UserError(f"{source}: no image can be used; {fault.name} {fault.reason}.")
     if new == copies:
         raise UserError(
-            f"{source}: its {new:,} images are copies of images that the run has, so there is "
-            "nothing new; give other images."
+            f"{source}: all of its images ({new:,}) are copies of images that the run has, so "
+            "there is nothing new; give other images."
         )
     known = [place for images in images_in(data) for place in places_of(images).tolist()]
     if kept[known].all():

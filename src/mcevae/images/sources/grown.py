@@ -72,8 +72,8 @@ def grown(data: DataConfig, source: str, run: Path) -> Grown:
     fresh = [path for path in new.paths if key(path) not in have]
     if not fresh:
         raise UserError(
-            f"{source}: {run} has all of its {len(new.paths):,} files already, so there is nothing "
-            "new; give other images."
+            f"{source}: {run} has all of its files ({len(new.paths):,}) already, so there is "
+            "nothing new; give other images."
         )
     first = sum(1 for _ in own.numbered(START, None, "all", iter))
     return Grown(old=own.paths, new=fresh, known=len(new.paths) - len(fresh), first=first)
