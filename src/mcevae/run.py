@@ -20,12 +20,14 @@ from mcevae.pages.report import write_report
 from mcevae.predicting.averages import Average
 from mcevae.predicting.deciding import Decision, decide
 from mcevae.predicting.engines import Made, Order, make_here
+from mcevae.predicting.extending import extension_of
 from mcevae.predicting.kept_sums import averages_for
 from mcevae.predicting.selecting import Files, Selected, Selector
 from mcevae.runs.answers import Answers, frames_in, pixels_by
 from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
+from mcevae.training.loop import fit, training_alone
 
 
 def open_run(
@@ -244,6 +246,32 @@ class Run(TrainedRun):
             UserError: the images are missing, have changed or cannot be read.
         """
         made, _ = averages_for(self, None if source is None else str(source), part=part)
+        return made
+
+    def extend(self, source: str | Path, out: str | Path) -> "Run":
+        """Make a run that has new images as well, as `mcevae extend` does; return it.
+
+        Old groups keep their numbers, names and decisions. If 20 or more new images are alike, and
+        unlike all that this run has, they are a new group.
+
+        Args:
+            source: folder, file or list of new images.
+            out: folder of the new run, new or empty.
+
+        Raises:
+            UserError: the folder is not empty, there is nothing new, or this run cannot be
+                extended.
+        """
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder}: already exists; choose another folder.")
+        with training_alone(folder):
+            extension = extension_of(self, str(source), folder)
+            extension.begin(folder)
+            if extension.trains:
+                fit(extension.config, extension.data, folder)
+        made = Run.open(folder, device=next(self.model.parameters()).device)
+        made.report()
         return made
 
     def upright(self, group: str, degrees: float | None = None, *, flip: bool = False) -> None:

@@ -99,12 +99,21 @@ def test_tables_of_the_own_source_have_the_levels_and_others_do_not(
     assert "parent_1" not in (tmp_path / "other.csv").read_text().splitlines()[0]
 
 
-def test_one_group_is_split_into_a_number_that_is_found(run: Path, tmp_path: Path) -> None:
+def test_one_group_is_split_into_a_number_that_is_found(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     largest = rows_of(run / "images.parquet")["group"].mode()[0]
-    child = tmp_path / "child"
-    main(["fit", "--from", str(run), "--keep", largest, "--out", str(child), "--restarts", "1"])
+    child, split = tmp_path / "child", ["fit", "--from", str(run), "--split-group", largest]
+    main([*split, "--out", str(child), "--restarts", "1"])
     assert Config.read(child / "settings.toml").model.clusters == "auto"
     assert open_run(child).clusters >= 2
+    rows = open_run(child).select().rows.to_pandas()
+    assert set(rows["parent_1"]) == {largest} and rows["group"].nunique() >= 2
+    assert set(rows["file"]) == set(open_run(run).select(Choice(keep=(largest,))).names)
+    said = fails(capsys, *split, "--without", "0", "--out", str(tmp_path / "other"))
+    assert f"--split-group {largest} keeps this group alone; leave out --keep" in said
+    said = fails(capsys, "fit", "digits", "--split-group", "1", "--out", str(tmp_path / "x"))
+    assert "needs the run that knows them; give it with --from" in said
 
 
 def test_built_in_sets_are_kept_by_their_places(tmp_path: Path) -> None:

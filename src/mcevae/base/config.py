@@ -219,6 +219,8 @@ class DataConfig(FilesConfig):
     epoch. If not given: 100,000, or as many as 512 MiB hold."""
     kept: Annotated[str | None, tyro.conf.Suppress] = None
     """Which images of the source the run is made from, packed, as a run of --from recorded it."""
+    blocks: Annotated[tuple[int, ...], tyro.conf.Suppress] = ()
+    """Places in the source at which new images begin, as `mcevae extend` recorded them."""
     features: str | None = None
     """A .npy file with one row of numbers for each image of the source, in its order, such as
     features of a pretrained network (preset default). They join the neighbour graph."""

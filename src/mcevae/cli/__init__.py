@@ -24,6 +24,7 @@ from mcevae.cli.averages import averages
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
 from mcevae.cli.export import export
+from mcevae.cli.extend import extend
 from mcevae.cli.fit import fit_from, resume, starting_point
 from mcevae.cli.groups import groups
 from mcevae.cli.helping import show_everyday
@@ -108,6 +109,7 @@ def run(arguments: list[str]) -> None:
     commands: dict[str, Callable[..., Any]] = {
         "fit": fit_from(starting_point(arguments), clusters=gives(arguments, "--clusters")),
         "resume": resume,
+        "extend": extend,
         "pack": pack,
         "evaluate": evaluate,
         "predict": predict,

@@ -1,6 +1,7 @@
 """`mcevae fit --from`: which images of another run a new run is made from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,25 @@ def defaults_from(run: Path, preset: str) -> Config:
 def gives(arguments: Sequence[str], flag: str) -> bool:
     """Return whether a flag is among the arguments."""
     return any(one == flag or one.startswith(f"{flag}=") for one in arguments)
+
+
+def alone(keeping: Keeping, group: str | None) -> Keeping:
+    """What is kept if one group is to be split further.
+
+    Args:
+        keeping: what else people said of the images to keep.
+        group: name of the group; None: none is split.
+
+    Raises:
+        UserError: other groups are to be kept as well.
+    """
+    if group is None:
+        return keeping
+    if keeping.keep or keeping.without:
+        raise UserError(
+            f"--split-group {group} keeps this group alone; leave out --keep and --without."
+        )
+    return replace(keeping, keep=(group,))
 
 
 def family_for(run: Path | None, keeping: Keeping, source: str) -> "Family | None":

@@ -13,7 +13,15 @@ from mcevae.base.choosing import Keeping
 from mcevae.base.errors import UserError
 from mcevae.base.flags import setting_of
 from mcevae.base.processes import place
-from mcevae.cli.again import check_rounds, clean, defaults_from, family_for, gives, parent_in
+from mcevae.cli.again import (
+    alone,
+    check_rounds,
+    clean,
+    defaults_from,
+    family_for,
+    gives,
+    parent_in,
+)
 from mcevae.cli.evaluate import show_and_report, show_first
 from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
@@ -86,6 +94,7 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
         out: Path,
         parent: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
         keeping: tyro.conf.OmitArgPrefixes[Keeping] = Keeping(),  # noqa: B008
+        split_group: str | None = None,
         rounds: int = 1,
         settings: Path | None = None,  # both are read by `starting_point`, before the flags
         quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
@@ -102,6 +111,8 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
                 flags say which of its images to keep. There are as many clusters as groups are
                 kept, unless you say how many; one group is split into a number that is found.
             keeping: Which images of --from to keep.
+            split_group: Name of a group of --from to classify further: only its images are kept,
+                and sorted into a number of clusters that is found, unless you say how many.
             rounds: How many times to train, 1 to 20. After each round, images that look like
                 nothing else are junk, and the next round is made from the others. Each round is a
                 run, in the folders round-1, round-2 and so on of --out.
@@ -112,7 +123,7 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
         """
         refuse_begun(out)
         check_rounds(rounds)
-        family = family_for(parent, keeping, config.data.source)
+        family = family_for(parent, alone(keeping, split_group), config.data.source)
         first = family.settled(config, clusters=clusters) if family else config
         if rounds == 1:
             begin(first, out, family)
@@ -141,7 +152,6 @@ def begin(config: Config, out: Path, family: "Family | None" = None) -> None:
     """
     from mcevae.images.sources.registry import open_source
     from mcevae.runs.data import settle
-    from mcevae.runs.parents import write_parents
     from mcevae.training.loop import training_alone
 
     refuse_begun(out)
@@ -158,7 +168,7 @@ def begin(config: Config, out: Path, family: "Family | None" = None) -> None:
             screen.print(data.reckoned, highlight=False)
         del source  # it may hold all images as they are in their file
         if family and place()[0] == 0:
-            write_parents(out, family.parents)
+            family.begin(out, settled)
         train(settled, data, out, resume=False)
 
 

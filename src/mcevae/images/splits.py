@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from mcevae.images.packs import Pack
 from mcevae.images.readers.frames import Fault
 
 SPLIT_SEED = 0
+LEAST = 4
+"""Images that can be split into three parts."""
 SPLITS = ("standard", "paper", "all")
 WINDOW, WINDOW_BYTES = 100_000, 2**29  # images of a pack that are in memory at once
 HELD_OUT = 10_000  # most test images of a pack; at most half as many are for validation
@@ -117,6 +120,35 @@ def split_images(
         train, test = _hold_out(train, 7)
     require(len(train) > 2, f"{train.name}: has too few images to split; give at least 4.")
     return *_hold_out(train, 12), test
+
+
+def split_blocks(
+    train: Images, test: Images | None, kind: str, begins: Sequence[int]
+) -> tuple[Images, Images, Images]:
+    """Split each block of images by itself, so that those that come later change no part before.
+
+    A later block that is too small for three parts is for training.
+
+    Args:
+        train: images; with places in their source, if there are several blocks.
+        test: as for `split_images`.
+        kind: as for `split_images`.
+        begins: the places at which all blocks but the first begin; none: there is one block.
+
+    Raises:
+        UserError: as for `split_images`.
+    """
+    if not begins or train.places is None or test is not None:
+        return split_images(train, test, kind)
+    block = np.array([bisect_right(begins, place) for place in train.places.tolist()])
+    parts: tuple[list[Images], ...] = ([], [], [])
+    for one in np.unique(block):
+        images = train.subset(torch.from_numpy(np.flatnonzero(block == one)))
+        alone = one > 0 and len(images) < LEAST
+        split = (images,) if alone else split_images(images, None, kind)
+        for part, own in zip(parts, split, strict=False):
+            part.append(own)
+    return joined(parts[0]), joined(parts[1]), joined(parts[2])
 
 
 def split_pack(pack: Pack, place: Place, limit: int | None, window: int | None) -> Splits:

@@ -119,6 +119,8 @@ class Model(nn.Module, ABC, Generic[P]):
         quick: True if it infers images in one pass, False if it searches.
         rotations: R, number of rotations of its grid, if it gives their probabilities; else 0.
         at_once: most images that it infers at one time, see `limit`.
+        grows: tensors that are larger with more clusters, by name, and how many entries at the end
+            of the axis that grows are of no cluster, see `takeover`.
     """
 
     group: MatrixGroup
@@ -126,6 +128,11 @@ class Model(nn.Module, ABC, Generic[P]):
     quick: bool = True
     rotations: int = 0
     at_once: int = 500
+
+    @property
+    def grows(self) -> Mapping[str, int]:
+        """None, but for models that say otherwise; see above."""
+        return {}
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[P]:

@@ -56,6 +56,7 @@ DEFAULT = ModelSpec(
     ),
     finds_clusters=True,
     few_steps_hurt=True,
+    extends=True,
 )
 """The model that we recommend: it compares pairs of cluster and pose, and teaches itself."""
 
@@ -68,6 +69,7 @@ QUICK = ModelSpec(
     preset={"model": {"variation": 8}},
     finds_clusters=True,
     trained=False,
+    extends=True,
 )
 """The invariant graph alone: no network. New images are placed by their nearest neighbours."""
 

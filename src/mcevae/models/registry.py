@@ -33,6 +33,7 @@ class ModelSpec:
         finds_clusters: whether the model can find the number of clusters (`--clusters auto`).
         few_steps_hurt: whether to warn people if training has few steps.
         trained: whether training changes the model step by step; else its teacher fills it at once.
+        extends: whether it can begin with clusters and poses that were found before.
     """
 
     build: "Callable[..., Model]"
@@ -42,6 +43,7 @@ class ModelSpec:
     finds_clusters: bool = False
     few_steps_hurt: bool = False
     trained: bool = True
+    extends: bool = False
 
     def knows(self, setting: str) -> bool:
         """Return whether the model reads a setting, such as "peer.gamma"."""

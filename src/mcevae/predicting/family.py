@@ -1,9 +1,12 @@
 """Make a run from some images of another run, which it then knows as its parent."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from mcevae.base.choosing import Choice, Keeping
 from mcevae.base.errors import UserError
@@ -11,8 +14,16 @@ from mcevae.images.kept import as_text
 from mcevae.models.config import Config
 from mcevae.models.registry import spec_of
 from mcevae.predicting.selecting import Selected, Selector
-from mcevae.runs.parents import ABSENT, Parent, parents_of
+from mcevae.runs.parents import ABSENT, Parent, parents_of, write_parents
 from mcevae.runs.run import TrainedRun
+from mcevae.training.given import Given
+from mcevae.training.schedule import planned
+
+SHARE, LEAST_EPOCHS = 0.5, 4
+"""Of the epochs that a training has which begins anew, those that one with learned weights has; at
+least so many. See docs/rounds.md."""
+LEARNED = 0.79
+"""Share of the images of a source that are for training, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +34,33 @@ class Family:
         kept: which images of the source it is made from, as settings have it.
         groups: number of groups that these images had.
         parents: the runs before it, the first one first.
+        kind: kind of the model of the last of them.
+        weights: of that model.
     """
 
     kept: str
     groups: int
     parents: tuple[Parent, ...]
+    kind: str
+    weights: Mapping[str, Tensor]
+
+    def goes_on(self, config: Config) -> bool:
+        """Whether a run with these settings begins with the weights of the run before."""
+        return config.model.kind == self.kind and spec_of(self.kind).trained
+
+    def begin(self, run: Path, config: Config) -> None:
+        """Write into the folder of the new run what it takes over.
+
+        Args:
+            run: the folder.
+            config: its settings.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        write_parents(run, self.parents)
+        if self.goes_on(config):
+            Given(weights=dict(self.weights)).write(run)
 
     def settled(self, config: Config, *, clusters: bool) -> Config:
         """The settings of the new run.
@@ -45,8 +78,12 @@ class Family:
             if self.groups == 1 and not spec_of(config.model.kind).finds_clusters:
                 raise UserError("the kept images are of one group; say how many with --clusters.")
             model = {"clusters": self.groups if self.groups > 1 else "auto"}
+        train = {}
+        if self.goes_on(config) and config.train.epochs == "auto":
+            usual = planned(config, round(LEARNED * self.parents[-1].taken)).train.epochs
+            train = {"epochs": max(LEAST_EPOCHS, math.ceil(SHARE * usual))}
         try:
-            return config.changed(data={"kept": self.kept}, model=model)
+            return config.changed(data={"kept": self.kept}, model=model, train=train)
         except ValueError as error:
             raise UserError(f"{error}; give --clusters, too.") from error
 
@@ -102,4 +139,6 @@ def taken(run: TrainedRun, chosen: Selected, words: str) -> Family:
         kept=as_text(kept),
         groups=len(set(of[chosen.places].tolist())),
         parents=(*parents_of(run.folder), parent),
+        kind=run.settings.model.kind,
+        weights=run.model.state_dict(),
     )

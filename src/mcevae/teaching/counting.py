@@ -50,7 +50,7 @@ def best_count(
         seeds: seed of each restart.
     """
     edges = pairs(neighbours)
-    found = [communities(_symmetric(edges, len(neighbours)), seed) for seed in seeds]
+    found = [communities(symmetric(edges, len(neighbours)), seed) for seed in seeds]
     count = math.ceil(np.median([each.max() + 1 for each in found]))
     fit = np.mean([modularity(each, edges) for each in found])
     first, last = (min(most, max(2, round(share * count))) for share in (FEWER, MORE))
@@ -111,7 +111,7 @@ def modularity(labels: Int[np.ndarray, " n"], edges: Int[np.ndarray, "e 2"]) -> 
     return float(np.mean(a == b) - np.square(ends).sum())
 
 
-def _symmetric(edges: Int[np.ndarray, "e 2"], images: int) -> sp.csr_matrix:
+def symmetric(edges: Int[np.ndarray, "e 2"], images: int) -> sp.csr_matrix:
     """Weights (N, N): 1 for each pair."""
     one_way = sp.csr_matrix((np.ones(len(edges)), tuple(edges.T)), (images, images))
     return sp.csr_matrix(one_way + one_way.T)

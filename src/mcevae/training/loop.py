@@ -28,6 +28,7 @@ from mcevae.runs.checkpoint import run_file
 from mcevae.training.bar import Bar
 from mcevae.training.clock import Clock
 from mcevae.training.first import First, give_first_answer, has_first
+from mcevae.training.given import begin_with_given, end_given
 from mcevae.training.log import LOG, Log, read_log
 from mcevae.training.position import Position, check_finite, stacked
 from mcevae.training.ranks import told_of_losses
@@ -125,6 +126,7 @@ def train(
         limited=limited,
         clock=clock,
     )
+    begin_with_given(run, trainer.teacher)
     ranks = trainer.ranks
     console = console if ranks.first else Console(quiet=True)
     if kept:
@@ -145,6 +147,7 @@ def train(
     if not stopped and not trainer.anew:  # else nothing was done
         trainer.tick()
         save_weights(trainer, "last")
+        end_given(run)
         console.print(f"Trained {in_words(trainer.position)}.", highlight=False)
     trainer.close()
     return not stopped

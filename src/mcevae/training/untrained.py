@@ -16,6 +16,7 @@ from mcevae.models.contract import Stopped, Teacher
 from mcevae.models.registry import build
 from mcevae.runs import checkpoint
 from mcevae.training.bar import Waiting
+from mcevae.training.given import end_given, known_in
 from mcevae.training.position import Position
 from mcevae.training.schedule import planned
 from mcevae.training.signals import stop_signals
@@ -75,12 +76,14 @@ def fill(
     write_text(run / "settings.toml", config.to_toml())
     with stop_signals() as stop, Waiting(console, "1/2 comparing images") as waiting:
         try:
-            teacher, message = filled(config, data, stop, waiting)
+            known = known_in(run, len(data.train))
+            teacher, message = filled(config, data, stop, waiting, known)
         except Stopped:
             signals += stop
             return False
     console.print(f"2/2 groups and poses: {message}", highlight=False)
     save(run, config, data, teacher)
+    end_given(run)
     return True
 
 

@@ -27,7 +27,7 @@ from mcevae.images.recipe import Recipe
 from mcevae.images.reckoning import reckon
 from mcevae.images.sources.beside import placed, with_features, with_hints
 from mcevae.images.sources.snapshot import Snapshot
-from mcevae.images.splits import Place, Splits, split_images
+from mcevae.images.splits import Place, Splits, split_blocks
 from mcevae.images.survey import Survey
 
 Track = Callable[[list[Any]], Iterable[Any]]
@@ -315,7 +315,7 @@ class Source(ABC):
             UserError: as `load` and `split_images`.
         """
         loaded = with_hints(self, with_features(self, placed(self, self.load(track))))
-        parts = split_images(loaded.train, loaded.test, split)
+        parts = split_blocks(loaded.train, loaded.test, split, self.settings.blocks)
         train, validation, test = to_front(*parts)
         return Splits(
             train=place(train.subset(slice(limit)), "train"),

@@ -63,6 +63,7 @@ def begin(
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
     hints: Hints | None = None,
+    known: tuple[Int[Tensor, " n"], Float[Tensor, "n 3 3"]] | None = None,
 ) -> Beginning:
     """Find first poses, and first clusters if there is a graph.
 
@@ -79,6 +80,7 @@ def begin(
         track: wraps lists of parts of the work, to stop in between.
         features: numbers that describe each image as well, for the graph.
         hints: what a person said of some images.
+        known: clusters and poses, if they were found before.
     """
     start, n = config.start, len(pixels)
     require(
@@ -86,7 +88,10 @@ def begin(
         f"Class averages know rotations and shifts only, not group {group.name}; use --group se2, "
         "or leave --first-poses out.",
     )
-    if start.poses == "averages" or (start.poses == "auto" and hidden(config, pixels, group)):
+    noisy = start.poses == "averages" or (start.poses == "auto" and hidden(config, pixels, group))
+    if known is not None:
+        return as_known(*known, settled=noisy)
+    if noisy:
         return begin_with_averages(config, pixels, group, support, track, hints=hints)
     if group.polar and (
         start.poses == "graph"
@@ -113,6 +118,24 @@ def begin(
         message = "poses from templates"
     labels = torch.zeros(n, dtype=torch.long)
     return Beginning(element=element, grouping=None, labels=labels, message=message)
+
+
+def as_known(
+    labels: Int[Tensor, " n"], element: Float[Tensor, "n 3 3"], *, settled: bool
+) -> Beginning:
+    """Begin with clusters and poses that were found before; others do not replace them.
+
+    Args:
+        labels: cluster of each image, from 0.
+        element: their poses.
+        settled: as in `Beginning`.
+    """
+    clusters = int(labels.max()) + 1
+    grouping = Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[])
+    message = f"{clusters} clusters and poses as found before"
+    return Beginning(
+        element=element, grouping=grouping, labels=labels, message=message, settled=settled
+    )
 
 
 def begin_with_graph(

@@ -113,6 +113,13 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         self.room = self.clusters = net.shape[0]
         self.simulated: Simulated | None = None
 
+    @property
+    def grows(self) -> Mapping[str, int]:
+        """Logits come before the other parameters; cluster weights after pixels, and before z."""
+        rest = self.net.last.out_features - math.prod(self.net.shape)
+        logits = {f"net.last.{name}": rest for name in ("weight", "bias")}
+        return {**logits, "encoder.0.weight": 0, "decoder.0.weight": self.variation.dim}
+
     def logits(
         self, x: Float[Tensor, "B C H W"]
     ) -> tuple[Float[Tensor, "B K R"], Float[Tensor, "B rest"]]:

@@ -17,6 +17,7 @@ are not used. Images that are mostly noise keep what class averages gave (`simul
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -156,7 +157,7 @@ class SelfTraining(Teacher):
             Stopped: somebody asked to stop. Targets and images may be changed only in part.
         """
         if epoch == 0:
-            return self.take(self.beginning())
+            return self.take(self.beginning(partial(begin, known=self.known)))
         if epoch < self.warmup or self.settled:
             return ""
         if epoch == self.warmup:
@@ -181,7 +182,7 @@ class SelfTraining(Teacher):
         if first.grouping is not None:
             self.use_clusters(first.grouping, first.labels)
         self.targets = replace(self.targets, element=first.element)
-        if self.group.polar and not first.settled:
+        if self.group.polar and self.known is None and not first.settled:
             self.level()
         self.settle(first.settled)
         return first.message

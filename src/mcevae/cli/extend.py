@@ -1,0 +1,67 @@
+"""`mcevae extend`: add new images to a run, and new clusters for new kinds among them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcevae.cli.evaluate import show_and_report
+from mcevae.cli.fit import refuse_begun, train
+from mcevae.cli.shared import RunFolder, reading, screen
+
+if TYPE_CHECKING:
+    from mcevae.predicting.extending import Extension
+
+
+def extend(run: RunFolder, source: str, /, *, out: Path) -> None:
+    """Add new images to a run: a new run that has both, with new groups where they are needed.
+
+    Old groups keep their numbers, names and decisions. New images go to the group that RUN puts
+    them in. If 20 or more of them are alike, and unlike all that RUN has, they are a new group.
+
+    Example: mcevae extend runs/first more --out runs/both
+
+    Args:
+        run: Folder that `mcevae fit` made, with preset default or quick, from files of images.
+        source: Folder, file or list of new images. Images that RUN has already are left out.
+        out: Folder to create for the new run. It must be new or empty.
+
+    Raises:
+        UserError: there is nothing new, or RUN cannot be extended.
+    """
+    from mcevae.predicting.extended import in_words
+    from mcevae.predicting.extending import extension_of
+    from mcevae.runs.run import TrainedRun
+    from mcevae.training.loop import training_alone
+
+    refuse_begun(out)
+    parent = TrainedRun.open(run)
+    with training_alone(out):
+        refuse_begun(out)  # again, now that nobody else can begin it
+        with reading() as bar:
+            extension = extension_of(parent, source, out, bar.track)
+        tell_left_out(extension)
+        extension.begin(out)
+        if extension.trains:
+            many = "kinds" if extension.kinds > 1 else "kind"
+            screen.print(f"{extension.kinds} new {many} among them.", highlight=False)
+            train(extension.config, extension.data, out, resume=False)
+        else:
+            screen.print("No new kind among them, so the model stays as it is.", highlight=False)
+            show_and_report(TrainedRun.open(out), extension.data)
+    screen.print(
+        in_words(TrainedRun.open(out), extension.data, extension.first, extension.kinds),
+        highlight=False,
+    )
+
+
+def tell_left_out(extension: "Extension") -> None:
+    """Print how many images are new, and what is left out."""
+    screen.print(f"{extension.images:,} new images of {extension.source}.", highlight=False)
+    if extension.known:
+        screen.print(f"{extension.known:,} files are in the run already.", highlight=False)
+    if extension.copies:
+        told = f"{extension.copies:,} images are left out: they are copies of old ones."
+        screen.print(told, highlight=False)
+    data = extension.parent.settings.data
+    gone = [name for name in ("labels", "hints") if getattr(data, name) is not None]
+    if gone:
+        screen.print(f"The new run has no {' and no '.join(gone)}.", highlight=False)

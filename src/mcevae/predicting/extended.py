@@ -1,0 +1,70 @@
+"""Groups of a run that was extended, and where its new images are."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from mcevae.images.blocks import images_in, is_new
+from mcevae.images.splits import Splits
+from mcevae.predicting.novelty import ODD
+from mcevae.runs.collections import Collections
+from mcevae.runs.confidence import embed_with_misfits
+from mcevae.runs.members import Collection
+from mcevae.runs.run import TrainedRun
+
+
+def with_new(groups: Collections, kinds: int, names: Mapping[str, str]) -> Collections:
+    """The groups of a run with more clusters, each a group of its own.
+
+    Args:
+        groups: of the run before.
+        kinds: number of new clusters.
+        names: the new name of each image that has another one now.
+    """
+    taken, entries = {entry.name for entry in groups.entries}, list(groups.entries)
+    for cluster in range(groups.clusters, groups.clusters + kinds):
+        name = str(cluster)
+        while name in taken:
+            name = f"cluster {name}"
+        taken.add(name)
+        entries.append(Collection(name=name, units=(str(cluster),)))
+    return replace(
+        groups,
+        clusters=groups.clusters + kinds,
+        entries=tuple(entries),
+        decisions=groups.decisions.renamed(names),
+    )
+
+
+def in_words(run: TrainedRun, data: Splits, first: int, kinds: int) -> str:
+    """Say where the new images of a run are.
+
+    Args:
+        run: the new run, which has its calibration.
+        data: its images.
+        first: place of the first new one.
+        kinds: number of new kinds.
+    """
+    groups, parts = run.collections, images_in(data)
+    count, odd = np.zeros(len(groups.entries), int), 0
+    for images in parts:
+        new = is_new(images, first)
+        pixels = images.pixels[torch.from_numpy(new)]
+        if not len(pixels):
+            continue
+        found, misfits = embed_with_misfits(run.model, pixels)
+        names = None if images.names is None else images.names[new].tolist()
+        home = groups.assign(found.cluster.numpy(), found.z.numpy(), names)
+        count += np.bincount(home, minlength=len(count))
+        odd += int((run.calibration.outlier(misfits) >= ODD).sum())
+    before = len(groups.entries) - kinds
+    total = int(count.sum())
+    said = f"{total:,} new image{'s' * (total != 1)}: "
+    said += f"{count[:before].sum():,} in the {before} groups there were"
+    if kinds:
+        names = ", ".join(entry.name for entry in groups.entries[before:])
+        new = f"{kinds} new group{'s' * (kinds != 1)} ({names})"
+        said += f", {count[before:].sum():,} in {new}"
+    return f"{said}. Outliers among them: {odd:,}."
