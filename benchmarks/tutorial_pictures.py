@@ -1,4 +1,4 @@
-"""Pictures of the tutorials: of each group its average, members as they lie, and the same upright."""
+"""Pictures of the tutorials: the average of a group, members as they lie, and the same upright."""
 
 import csv
 from collections import Counter

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.csv
 from common import RESULTS, write_results
 from tutorial_pictures import draw
 

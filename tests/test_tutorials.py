@@ -13,7 +13,7 @@ from tutorials import PAGES, Followed, accuracy, follow, table, told, truth_of
 from mcevae import open_run
 
 ROOT = Path(__file__).parents[1]
-IMAGES = {"cells": 150, "handwriting": 300, "particles": 120, "parts": 150, "wafers": 120}
+IMAGES = {"cells": 120, "handwriting": 250, "particles": 80, "parts": 100, "wafers": 80}
 """Images that are drawn; as few as still have all kinds."""
 
 

@@ -3,9 +3,9 @@
     python make_digits.py
 
 Writes the folder scans, with a PNG of 40 x 40 pixels for each digit, hints.csv, which names five
-digits of each kind, as a person would after a minute with the pictures, and truth-scans.csv, which names
-all (nothing but this page's figures reads it). The digits come with mcevae, and are a part of MNIST
-(CC BY-SA 3.0).
+digits of each kind, as a person would after a minute with the pictures, and truth-scans.csv, which
+names all (nothing but this page's figures reads it). The digits come with mcevae, and are a part of
+MNIST (CC BY-SA 3.0).
 """
 
 import argparse
