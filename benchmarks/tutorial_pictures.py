@@ -1,4 +1,4 @@
-"""Pictures of the tutorials: of each group its average, members as they lie, and the same upright."""
+"""Pictures of the tutorials: the average of a group, members as they lie, and the same upright."""
 
 import csv
 from collections import Counter
@@ -26,19 +26,19 @@ FIRST = ("tadpole", "slipper", "yeast")
 """Groups of the picture that heads the README."""
 
 
-def as_given(folder: Path, name: str) -> np.ndarray:
+def as_given(source: Path, name: str) -> np.ndarray:
     """An image as its file has it: a section of a stack (`7@stack`), of an array (`array#7`), or a
     picture."""
     if "@" in name:
         section, stack = name.split("@")
-        with mrcfile.mmap(folder / stack) as file:
+        with mrcfile.mmap(source.with_name(stack)) as file:
+            assert file.data is not None
             return np.asarray(file.data[int(section) - 1])
     if "#" in name:
         array, place = name.split("#")
-        with np.load(folder / array) as file:
+        with np.load(source.with_name(array)) as file:
             return file["images"][int(place)]
-    (path,) = folder.glob(f"*/{Path(name).name}")
-    return np.asarray(Image.open(path))
+    return np.asarray(Image.open(source / name))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def shown(figure: Figure, pixels: np.ndarray, left: float, top: float, side: flo
     axes.axis("off")
 
 
-def groups_drawn(folder: Path, names: list[str], made: dict[str, Stack]) -> Figure:
+def groups_drawn(source: Path, names: list[str], made: dict[str, Stack]) -> Figure:
     """Some groups: on the left their averages; on the right members, and below them upright."""
     (averages, known), (upright, rows) = made["averages"], made["select"]
     block = 2 * TILE + 3 * GAP + WORDS
@@ -88,28 +88,30 @@ def groups_drawn(folder: Path, names: list[str], made: dict[str, Stack]) -> Figu
         members = [k for k, row in enumerate(rows) if row["group"] == name][:SHOWN]
         for j, member in enumerate(members):
             left = (2 + j) * (TILE + GAP) + GAP
-            shown(figure, as_given(folder, rows[member]["file"]), left, top, TILE)
+            shown(figure, as_given(source, rows[member]["file"]), left, top, TILE)
             shown(figure, upright[member], left, top + TILE + GAP, TILE)
         say: dict[str, Any] = dict(fontsize=9, va="bottom")
         height = 1 - (top - 0.04) / (block * len(names))
         figure.text(0.004, height, f"{name}: average", **say)
         if i == 0:
-            figure.text(2 / (2 + SHOWN), height, "members as they lie; below, the same upright", **say)
+            figure.text(
+                2 / (2 + SHOWN), height, "members as they lie; below, the same upright", **say
+            )
     return figure
 
 
-def draw(name: str, folder: Path, run: Path, out: Path) -> None:
+def draw(name: str, source: Path, run: Path, out: Path) -> None:
     """Draw the picture of a tutorial, and that of the README if this is its tutorial.
 
     Args:
         name: of the tutorial.
-        folder: where it was followed.
+        source: its images.
         run: its first run.
         out: folder of the pictures.
     """
     made = {
-        "averages": stack(run, folder, "averages"),
-        "select": stack(run, folder, "select", "--outlier", "0", "0.99"),
+        "averages": stack(run, source.parent, "averages"),
+        "select": stack(run, source.parent, "select", "--outlier", "0", "0.99"),
     }
     sizes = Counter(row["group"] for row in made["select"][1])
     names = [group for group, _ in sizes.most_common()]
@@ -117,7 +119,7 @@ def draw(name: str, folder: Path, run: Path, out: Path) -> None:
     if set(FIRST) <= set(names):
         wanted["upright.png"] = list(FIRST)
     for file, some in wanted.items():
-        groups_drawn(folder, some, made).savefig(out / file, dpi=100)
+        groups_drawn(source, some, made).savefig(out / file, dpi=100)
         with Image.open(out / file) as picture:
             full = picture.convert("RGB")
         for colours in (128, 64, 32, 16):

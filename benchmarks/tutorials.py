@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.csv
 from common import RESULTS, write_results
 from tutorial_pictures import draw
 
@@ -53,11 +52,13 @@ class Followed:
     """A tutorial that was followed.
 
     Attributes:
-        run: folder of its first run.
+        source: images of its first run.
+        run: folder of that run.
         rows: what that run says of each of its images, from `mcevae predict`.
         truth: what each of them shows, as the script that drew it wrote, by the name of its file.
     """
 
+    source: Path
     run: Path
     rows: list[dict[str, str]]
     truth: Truth
@@ -103,16 +104,24 @@ def looked_up(words: list[str], kinds: dict[str, str]) -> list[str]:
             are those of the page.
         kinds: what the groups of this run show.
     """
-    if words[0] != "mcevae" or not kinds:
+    if words[0] != "mcevae":
         return words
-    if "--rename" in words and words[-1] in kinds.values():
-        return [*words[:-2], next(g for g, kind in kinds.items() if kind == words[-1]), words[-1]]
-    for flag in ("--junk", "--without"):
-        if flag in words:
-            at = words.index(flag) + 1
-            end = next((i for i in range(at, len(words)) if words[i].startswith("--")), len(words))
-            return [*words[:at], *(g for g, kind in kinds.items() if kind == JUNK), *words[end:]]
-    return words
+    of: dict[str, list[str]] = {}
+    for group, kind in kinds.items():
+        of.setdefault(kind, []).append(group)
+
+    def first(kind: str) -> tuple[str, ...]:
+        return (of[kind][0], kind) if kind in of else ()
+
+    made = list(words)
+    for flag in ("--rename", "--junk", "--without"):
+        if flag in made:
+            at = made.index(flag) + 1
+            end = next((i for i in range(at, len(made)) if made[i].startswith("--")), len(made))
+            named = [part for kind in made[at + 1 : end : 2] for part in first(kind)]
+            found = named if flag == "--rename" else of.get(JUNK, [])
+            made[at - 1 : end] = [flag, *found] if found else []
+    return made
 
 
 def do(words: list[str], images: int | None) -> None:
@@ -156,7 +165,7 @@ def follow(page: Path, folder: Path, images: int | None = None) -> Followed:
                 run = words[words.index("--out") + 1]
                 mcevae(["predict", run, words[2], "--out", "first.csv"])
                 truth = truth_of(Path(words[2]))
-                first = Followed(folder / run, table(Path("first.csv")), truth)
+                first = Followed(folder / words[2], folder / run, table(Path("first.csv")), truth)
                 kinds = kinds_of(first.rows, truth)
     assert first is not None, f"{page} trains nothing"
     return first
@@ -188,7 +197,7 @@ def main() -> None:
             first = follow(page, folder)
             results[page.stem] = figures(first)
             with chdir(folder):
-                draw(page.stem, folder, first.run, ROOT / "docs" / "images")
+                draw(page.stem, first.source, first.run, ROOT / "docs" / "images")
             print(page.stem, results[page.stem])
             write_results("tutorials", {"pages": results}, COMMAND)
 

@@ -2,8 +2,8 @@
 
     python make_cells.py
 
-Writes the folder cells, with a PNG of 72 x 72 pixels for each cell, and truth-cells.csv, which says what
-each file shows (nothing but this page's figures reads it). Needs numpy and Pillow alone.
+Writes the folder cells, with a PNG of 72 x 72 pixels for each cell, and truth-cells.csv, which says
+what each file shows (nothing but this page's figures reads it). Needs numpy and Pillow alone.
 """
 
 import argparse
@@ -27,7 +27,9 @@ class Slide:
 
     def __init__(self, rng: Rng) -> None:
         ground = np.array((243, 232, 238)) + rng.normal(0, 3, 3)
-        slope = rng.normal(0, 4, 2) @ np.mgrid[-1 : 1 : SIDE * FINE * 1j, -1 : 1 : SIDE * FINE * 1j].reshape(2, -1)
+        slope = rng.normal(0, 4, 2) @ np.mgrid[
+            -1 : 1 : SIDE * FINE * 1j, -1 : 1 : SIDE * FINE * 1j
+        ].reshape(2, -1)
         pixels = ground + slope.reshape(SIDE * FINE, SIDE * FINE, 1)
         self.image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         self.rng = rng

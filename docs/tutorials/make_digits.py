@@ -3,9 +3,9 @@
     python make_digits.py
 
 Writes the folder scans, with a PNG of 40 x 40 pixels for each digit, hints.csv, which names five
-digits of each kind, as a person would after a minute with the pictures, and truth-scans.csv, which names
-all (nothing but this page's figures reads it). The digits come with mcevae, and are a part of MNIST
-(CC BY-SA 3.0).
+digits of each kind, as a person would after a minute with the pictures, and truth-scans.csv, which
+names all (nothing but this page's figures reads it). The digits come with mcevae, and are a part of
+MNIST (CC BY-SA 3.0).
 """
 
 import argparse
@@ -48,12 +48,13 @@ def main() -> None:
     for i in range(given.images):
         written(bundled.pixels[i, 0].numpy(), rng).save(given.out / f"scan{i:04}.png")
         truth.append((f"scan{i:04}.png", str(int(bundled.labels[i]))))
-    few = [[row for row in truth if row[1] == str(kind)][: given.hints] for kind in range(10)]
-    named = [truth[0], *sum(few, [])]
+    kinds = [[row for row in truth if row[1] == str(kind)] for kind in range(10)]
+    few = [row for own in kinds for row in own[: given.hints]]
+    named = [truth[0], *few]
     for name, rows in ((f"truth-{given.out.stem}.csv", truth), ("hints.csv", named)):
         with Path(name).open("w", newline="") as file:
             csv.writer(file).writerows(rows)
-    print(f"{given.out}: {given.images} digits; hints.csv names {sum(map(len, few))} of them")
+    print(f"{given.out}: {given.images} digits; hints.csv names {len(few)} of them")
 
 
 if __name__ == "__main__":

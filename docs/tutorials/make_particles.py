@@ -3,9 +3,9 @@
     python make_particles.py --out particles.mrcs
 
 Writes 1,500 images of 160 x 160 pixels to one stack, particles.star that names them as RELION does,
-and truth-particles.csv, which says what each shows (nothing but this page's figures reads it). Inside each
-kind are stripes, 8 to 12 pixels apart, which small copies hardly show. --junk adds picks without a
-particle. Needs mcevae with its extra cryoem.
+and truth-particles.csv, which says what each shows (nothing but this page's figures reads it).
+Inside each kind are stripes, 8 to 12 pixels apart, which small copies hardly show. --junk adds
+picks without a particle. Needs mcevae with its extra cryoem.
 """
 
 import argparse
@@ -106,7 +106,9 @@ def edges(count: int, generator: torch.Generator) -> torch.Tensor:
     """Edges of the carbon film in any place and direction, (n, 1, H, W), from 0 to 1."""
     line = torch.arange(SIDE) / SIDE - 0.5
     angle, place = torch.rand(2, count, 1, 1, generator=generator)
-    across = torch.cos(2 * torch.pi * angle) * line + torch.sin(2 * torch.pi * angle) * line[:, None]
+    across = (
+        torch.cos(2 * torch.pi * angle) * line + torch.sin(2 * torch.pi * angle) * line[:, None]
+    )
     return torch.sigmoid(60 * (across - 0.4 * place))[:, None]
 
 

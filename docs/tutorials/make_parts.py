@@ -2,9 +2,9 @@
 
     python make_parts.py
 
-Writes the folder parts, with a PNG of 80 x 80 pixels for each part, and truth-parts.csv, which says what
-each file shows and how it is turned (nothing but this page's figures reads it). Needs numpy and
-Pillow alone.
+Writes the folder parts, with a PNG of 80 x 80 pixels for each part, and truth-parts.csv, which says
+what each file shows and how it is turned (nothing but this page's figures reads it). Needs numpy
+and Pillow alone.
 """
 
 import argparse
@@ -73,7 +73,10 @@ KINDS: dict[str, Shape] = {
         ((200, 60, 50), box(-0.6, 0.55, 0.6, 0.8)),
     ],
     "clip": [
-        (BLACK, [(-0.9, 0.3), (-0.2, -0.95), (0.9, -0.6), (0.8, -0.3), (-0.05, -0.55), (-0.45, 0.2)]),
+        (
+            BLACK,
+            [(-0.9, 0.3), (-0.2, -0.95), (0.9, -0.6), (0.8, -0.3), (-0.05, -0.55), (-0.45, 0.2)],
+        ),
         (BLACK, [(-0.9, 0.3), (0.3, 0.95), (0.95, 0.4), (0.75, 0.2), (0.25, 0.6), (-0.45, 0.2)]),
     ],
 }

@@ -381,6 +381,9 @@ def test_groups_that_people_make_are_in_tables_and_undone(run: Path, tmp_path: P
     main(["groups", str(run), "--split", "[b]both"])
     kept = json.loads((run / "groups.json").read_text())["groups"]
     assert [one["units"] for one in kept] == [["0"], ["1"], ["2"], ["3"]]
+    main(["groups", str(run), "--rename", "3", "cup", "2", "pan"])
+    kept = json.loads((run / "groups.json").read_text())["groups"]
+    assert [one["name"] for one in kept][2:] == ["pan", "cup"]
     main(["groups", str(run), "--reset"])
     assert not (run / "groups.json").exists() and (run / "groups.json.old").exists()
 

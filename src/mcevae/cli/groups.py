@@ -19,7 +19,7 @@ def groups(
     run: RunFolder,
     /,
     *,
-    rename: tuple[str, str] | None = None,
+    rename: tuple[tuple[str, str], ...] = (),
     merge: tuple[str, ...] = (),
     split: str | None = None,
     flip: tuple[str, ...] = (),
@@ -41,7 +41,7 @@ def groups(
 
     Args:
         run: Folder that `mcevae fit` made.
-        rename: Name of a group, and its new name.
+        rename: Name of a group, and its new name; then, if you like, another group, and so on.
         merge: Names of two or more groups to merge. The result has the first name.
         split: Name of a group to split: a merged group into its parts, any other into two halves
             that differ in their variation z.
@@ -78,8 +78,8 @@ def groups(
             (run / FILE).replace(run / f"{FILE}.old")
         made = before = opened.collections
         try:
-            if rename:
-                made = made.renamed(made.named(rename[0]), rename[1])
+            for old, new in rename:
+                made = made.renamed(made.named(old), new)
             if merge:
                 made = made.merged([made.named(name) for name in merge])
             if split is not None:
