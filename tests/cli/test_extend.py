@@ -247,7 +247,7 @@ def test_trainings_that_go_on_have_half_the_epochs() -> None:
     parent = Parent(
         run="x", checkpoint="y", chosen="all", images=100, taken=100, groups=("0",), of=of
     )
-    family = Family(kept="8:", kind="hypotheses", **{**known, "parents": (parent,)})
+    family = Family(kept="8:", preset="default", **{**known, "parents": (parent,)})
     usual = planned(Config(), 79).train.epochs
     assert family.settled(Config(), clusters=True).train.epochs == math.ceil(usual / 2)
     given = Config().changed(train={"epochs": 9})

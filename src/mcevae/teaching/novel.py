@@ -42,13 +42,13 @@ class Kinds:
 
     Attributes:
         count: number of new kinds.
-        kind: (n,), 0 to count - 1, or `NONE`.
+        number: of the kind, (n,), 0 to count - 1, or `NONE`.
         angle: (n,), how each lies in the frame of its new kind, radians; 0 where it has none.
         mirrored: (n,), whether it is mirrored there.
     """
 
     count: int
-    kind: Int[Tensor, " n"]
+    number: Int[Tensor, " n"]
     angle: Float[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
 
@@ -81,7 +81,7 @@ def new_kinds(
     asked = torch.randperm(len(new), generator=generator)[:ASKED].sort().values
     known, group = known[chosen], group[chosen]
     n, nothing = len(new), new.new_zeros(len(new))
-    kinds = Kinds(count=0, kind=torch.full((n,), NONE), angle=nothing, mirrored=nothing > 0)
+    kinds = Kinds(count=0, number=torch.full((n,), NONE), angle=nothing, mirrored=nothing > 0)
     if len(asked) < LEAST or len(known) < 2:
         return kinds
     how = {"reach": reach_of(half_width), "mirror": mirror}
@@ -101,10 +101,10 @@ def new_kinds(
         if len(rows) >= LEAST and far[seen].float().mean() > MOST:
             inner = invariant_graph(new[rows], min(neighbours, len(rows) - 1), **how)
             lies = orient(new[rows], inner, torch.zeros(len(rows)).long(), half_width, seed=seed)
-            kinds.kind[rows], kinds.angle[rows] = count, lies.angle
+            kinds.number[rows], kinds.angle[rows] = count, lies.angle
             kinds.mirrored[rows] = lies.mirrored
             count += 1
-    return Kinds(count=count, kind=kinds.kind, angle=kinds.angle, mirrored=kinds.mirrored)
+    return Kinds(count=count, number=kinds.number, angle=kinds.angle, mirrored=kinds.mirrored)
 
 
 def are_far(
