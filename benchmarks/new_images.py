@@ -50,7 +50,7 @@ def of_kinds(name: str) -> list[dict[str, object]]:
         graph = invariant_graph(known, 15, reach=reach_of(half_width))
         cluster = start_clusters(known.flatten(1), graph, 9, restarts=1).labels
         found = new_kinds(known, cluster, rings[torch.cat([more, tenth])], half_width)
-        fresh = (found.kind != NONE).float()
+        fresh = (found.number != NONE).float()
         row: dict[str, object] = {"set": name, "kind": kind, "new_groups": found.count}
         row["of_the_kind"] = round(fresh[MORE:].mean().item(), 3)
         row["of_others"] = round(fresh[:MORE].mean().item(), 3)

@@ -125,18 +125,33 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
         check_rounds(rounds)
         family = family_for(parent, alone(keeping, split_group), config.data.source)
         first = family.settled(config, clusters=clusters) if family else config
-        if rounds == 1:
-            begin(first, out, family)
-            return
-        for number in range(1, rounds + 1):
-            folder = out / f"round-{number}"
-            screen.print(f"Round {number} of {rounds}: {folder}", highlight=False)
-            begin(first, folder, family)
-            if number == rounds or (family := clean(folder)) is None:
-                break
-            first = family.settled(first, clusters=False)
+        begin_rounds(first, out, family, rounds)
 
     return fit
+
+
+def begin_rounds(config: Config, out: Path, family: "Family | None", rounds: int) -> None:
+    """Begin a run, or several rounds of it, each without the junk of the one before.
+
+    Args:
+        config: settings of the first.
+        out: its folder, or that of all rounds.
+        family: the runs before it; None: there are none.
+        rounds: how many there are at most.
+
+    Raises:
+        UserError: as for `begin`.
+    """
+    if rounds == 1:
+        begin(config, out, family)
+        return
+    for number in range(1, rounds + 1):
+        folder = out / f"round-{number}"
+        screen.print(f"Round {number} of {rounds}: {folder}", highlight=False)
+        begin(config, folder, family)
+        if number == rounds or (family := clean(folder)) is None:
+            break
+        config = family.settled(config, clusters=False)
 
 
 def begin(config: Config, out: Path, family: "Family | None" = None) -> None:

@@ -305,9 +305,9 @@ def learned(parent: TrainedRun, data: Splits, first: int, parts: Parts = iter) -
         seed=settings.train.seed,
         track=parts,
     )
-    mine = kinds.kind != NONE
+    mine = kinds.number != NONE
     rows = new.nonzero()[:, 0][mine]
-    cluster[rows] = parent.clusters + kinds.kind[mine]
+    cluster[rows] = parent.clusters + kinds.number[mine]
     turned = torch.cat([kinds.angle[mine][:, None], described.rest[rows]], 1)
     element[rows] = reflect(group.from_parameters(turned), kinds.mirrored[mine])
     return kinds.count, Given(weights=weights, cluster=cluster, element=element)

@@ -34,19 +34,19 @@ class Family:
         kept: which images of the source it is made from, as settings have it.
         groups: number of groups that these images had.
         parents: the runs before it, the first one first.
-        kind: kind of the model of the last of them.
-        weights: of that model.
+        preset: of the last of them.
+        weights: of its model.
     """
 
     kept: str
     groups: int
     parents: tuple[Parent, ...]
-    kind: str
+    preset: str
     weights: Mapping[str, Tensor]
 
     def goes_on(self, config: Config) -> bool:
         """Whether a run with these settings begins with the weights of the run before."""
-        return config.model.kind == self.kind and spec_of(self.kind).trained
+        return config.preset == self.preset and spec_of(config.model.kind).trained
 
     def begin(self, run: Path, config: Config) -> None:
         """Write into the folder of the new run what it takes over.
@@ -139,6 +139,6 @@ def taken(run: TrainedRun, chosen: Selected, words: str) -> Family:
         kept=as_text(kept),
         groups=len(set(of[chosen.places].tolist())),
         parents=(*parents_of(run.folder), parent),
-        kind=run.settings.model.kind,
+        preset=run.settings.preset,
         weights=run.model.state_dict(),
     )

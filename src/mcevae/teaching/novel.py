@@ -1,33 +1,35 @@
 """New kinds of images: those that are like nothing among the images that are known.
 
-Known and new images are put into one invariant graph. One of its communities is a new kind if it is
-made nearly of new images alone, and if most of these are farther from every known image than known
-images are from each other. The first alone would not do: if many new images show a known kind, they
-are each other's neighbours, too. A distance is compared with those inside the group of the nearest
-known image, because some kinds vary more than others. No label is read.
+A new image is far if its nearest known image is farther than usual in that image's group, because
+some kinds vary more than others. Some images of known kinds are far as well, but their neighbours
+are known images. So far images are a new kind if they are more than chance gives, and most
+neighbours of each are far images, too. Those that neighbours connect are one kind. Other new images
+join it if their nearest image is in it. If then too few of its images are far, it is a known kind,
+of which there are many new images. No label is read.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from mcevae.teaching.communities import communities
 from mcevae.teaching.counting import pairs, symmetric
 from mcevae.teaching.graph import CANDIDATES, invariant_graph, reach_of
-from mcevae.teaching.rings import Track, most_alike, turns
+from mcevae.teaching.rings import Track, most_alike
 from mcevae.teaching.tangent import nearest_of, penalty_of
-from mcevae.teaching.upright import moved, orient
+from mcevae.teaching.upright import orient
 
 LEAST = 20
-"""Images that a new kind needs."""
-MOSTLY = 0.75
-"""Share of a community that new images must be."""
-FAR, MOST = 0.85, 0.5
-"""More than `MOST` of its new images must be farther from the nearest known image than the share
-`FAR` of that image's group are."""
+"""Images that a new kind needs, with those that join it."""
+FAR, EXCESS = 0.85, 3.0
+"""An image is far if it is farther than the share `FAR` of the known images of that group from each
+other. Far images must be more than chance gives by `EXCESS` standard deviations."""
+NEAR = 5
+"""Neighbours that are asked."""
+MOST = 0.75
+"""More than this share of the images of a new kind, with those that join it, are far."""
 KNOWN, ASKED = 2000, 4000
 """Known images that are compared, and new images in the graph, at most; drawn at random."""
 NONE = -1
@@ -40,13 +42,13 @@ class Kinds:
 
     Attributes:
         count: number of new kinds.
-        kind: (n,), 0 to count - 1, or `NONE`.
+        number: of the kind, (n,), 0 to count - 1, or `NONE`.
         angle: (n,), how each lies in the frame of its new kind, radians; 0 where it has none.
         mirrored: (n,), whether it is mirrored there.
     """
 
     count: int
-    kind: Int[Tensor, " n"]
+    number: Int[Tensor, " n"]
     angle: Float[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
 
@@ -71,7 +73,7 @@ def new_kinds(
         half_width: half-width of the support of rotations, radians.
         neighbours: number of neighbours of each image.
         mirror: whether images may be mirrored.
-        seed: seed of the choice of images, of the communities and of the frames.
+        seed: seed of the choice of images, and of the frames.
         track: wraps the list of parts of the graph, to show progress.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -79,29 +81,30 @@ def new_kinds(
     asked = torch.randperm(len(new), generator=generator)[:ASKED].sort().values
     known, group = known[chosen], group[chosen]
     n, nothing = len(new), new.new_zeros(len(new))
-    kinds = Kinds(count=0, kind=torch.full((n,), NONE), angle=nothing, mirrored=nothing > 0)
+    kinds = Kinds(count=0, number=torch.full((n,), NONE), angle=nothing, mirrored=nothing > 0)
     if len(asked) < LEAST or len(known) < 2:
         return kinds
     how = {"reach": reach_of(half_width), "mirror": mirror}
-    both = torch.cat([known, new[asked]])
-    graph = invariant_graph(both, min(neighbours, len(both) - 1), **how, track=track)
-    found = communities(symmetric(pairs(graph.index), len(both)), seed)
-    far = are_far(known, group, new[asked], **how)
-    own = found[len(known) :]
+    far = torch.zeros(n, dtype=torch.bool)
+    far[asked] = are_far(known, group, new[asked], **how, track=track)
+    chance = (1 - FAR) * len(asked) + EXCESS * (FAR * (1 - FAR) * len(asked)) ** 0.5
+    if far.sum() < max(LEAST, chance):
+        return kinds
+    apart = in_company(known, new, far.nonzero()[:, 0], **how)
+    if len(apart) <= NEAR:
+        return kinds
+    part = joined_by_nearest(known, new, apart, parts_of(new[apart], **how), **how)
     count = 0
-    for one in range(found.max() + 1):
-        mine = own == one
-        if mine.sum() < max(LEAST, MOSTLY * (found == one).sum()) or far[mine].mean() <= MOST:
-            continue
-        rows = asked[torch.from_numpy(np.flatnonzero(mine))]
-        inner = invariant_graph(new[rows], min(neighbours, len(rows) - 1), **how)
-        lies = orient(new[rows], inner, torch.zeros(len(rows)).long(), half_width, seed=seed)
-        kinds.kind[rows], kinds.angle[rows] = count, lies.angle
-        kinds.mirrored[rows] = lies.mirrored
-        count += 1
-    if count:
-        join_nearest(kinds, known, new, **how)
-    return Kinds(count=count, kind=kinds.kind, angle=kinds.angle, mirrored=kinds.mirrored)
+    for one in range(int(part.max()) + 1):
+        rows = (part == one).nonzero()[:, 0]
+        seen = rows[torch.isin(rows, asked)]
+        if len(rows) >= LEAST and far[seen].float().mean() > MOST:
+            inner = invariant_graph(new[rows], min(neighbours, len(rows) - 1), **how)
+            lies = orient(new[rows], inner, torch.zeros(len(rows)).long(), half_width, seed=seed)
+            kinds.number[rows], kinds.angle[rows] = count, lies.angle
+            kinds.mirrored[rows] = lies.mirrored
+            count += 1
+    return Kinds(count=count, number=kinds.number, angle=kinds.angle, mirrored=kinds.mirrored)
 
 
 def are_far(
@@ -111,54 +114,107 @@ def are_far(
     *,
     reach: float,
     mirror: bool,
-) -> Bool[np.ndarray, " n"]:
+    track: Track = iter,
+) -> Bool[Tensor, " n"]:
     """Tell which images are farther from every known image than most of that image's group are.
 
     Args:
-        known, group, new: as for `new_kinds`.
+        known, group, new, track: as for `new_kinds`.
         reach: how far two images may be turned from each other, radians.
         mirror: whether mirror images count as alike.
     """
-    usual = invariant_graph(known, 1, reach=reach, mirror=mirror).distance[:, 0]
-    near = most_alike(new, min(CANDIDATES, len(known)), among=known, reach=reach, mirror=mirror)
-    given = {"reach": reach, "mirror": mirror, "penalty": penalty_of(known)}
-    nearest, distance, _ = nearest_of(new, near, 1, among=known, **given)
+    how = {"reach": reach, "mirror": mirror}
+    usual = invariant_graph(known, 1, **how, track=track).distance[:, 0]
+    nearest, distance = nearest_in(known, new, 1, **how)
     bounds = torch.full((int(group.max()) + 1,), usual.quantile(FAR).item())
     for one in group.unique().tolist():
         inside = usual[group == one]
         if len(inside) >= LEAST:
             bounds[one] = inside.quantile(FAR)
-    return (distance[:, 0] > bounds[group[nearest[:, 0]]]).numpy()
+    return distance[:, 0] > bounds[group[nearest[:, 0]]]
 
 
-def join_nearest(
-    kinds: Kinds,
+def nearest_in(
     known: Float[Tensor, "m c rings angles"],
     new: Float[Tensor, "n c rings angles"],
+    count: int,
     *,
     reach: float,
     mirror: bool,
-) -> None:
-    """Give images whose nearest image is of a new kind that kind, too, and a pose in its frame.
+) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"]]:
+    """Find the nearest known images of each new one, and their distances.
 
     Args:
-        kinds: of the new images; they are changed.
         known, new: as for `new_kinds`.
+        count: number of images to find.
         reach, mirror: as for `are_far`.
     """
-    seeds, rest = ((kinds.kind != NONE).nonzero()[:, 0], (kinds.kind == NONE).nonzero()[:, 0])
-    if not len(rest):
-        return
-    among = torch.cat([known, new[seeds]])
     how = {"reach": reach, "mirror": mirror}
-    near = most_alike(new[rest], min(CANDIDATES, len(among)), among=among, **how)
-    found, _, _ = nearest_of(new[rest], near, 1, among=among, penalty=penalty_of(among), **how)
-    nearest = found[:, 0]
-    joins = nearest >= len(known)
-    rows, seed = rest[joins], seeds[nearest[joins] - len(known)]
-    if len(rows):
-        turn = turns(new[seed], new[rows], reach, mirror)
-        kinds.kind[rows] = kinds.kind[seed]
-        kinds.angle[rows], kinds.mirrored[rows] = moved(
-            turn.angle, turn.mirrored, kinds.angle[seed], kinds.mirrored[seed]
-        )
+    near = most_alike(new, min(CANDIDATES, len(known)), among=known, **how)
+    return nearest_of(new, near, count, among=known, penalty=penalty_of(known), **how)[:2]
+
+
+def in_company(
+    known: Float[Tensor, "m c rings angles"],
+    new: Float[Tensor, "n c rings angles"],
+    far: Int[Tensor, " far"],
+    *,
+    reach: float,
+    mirror: bool,
+) -> Int[Tensor, " some"]:
+    """Those of the far images most of whose `NEAR` neighbours are far images, too.
+
+    Args:
+        known, new: as for `new_kinds`.
+        far: rows of the far images.
+        reach, mirror: as for `are_far`.
+    """
+    among = torch.cat([known, new[far]])
+    # One more, because each is its own nearest.
+    nearest, _ = nearest_in(among, new[far], NEAR + 1, reach=reach, mirror=mirror)
+    own = (nearest >= len(known)).sum(1) - 1
+    return far[own > NEAR / 2]
+
+
+def parts_of(
+    new: Float[Tensor, "n c rings angles"], *, reach: float, mirror: bool
+) -> Int[Tensor, " n"]:
+    """Number the parts that the `NEAR` neighbours of images connect.
+
+    Args:
+        new: more than `NEAR` images on rings.
+        reach, mirror: as for `are_far`.
+    """
+    edges = pairs(invariant_graph(new, NEAR, reach=reach, mirror=mirror).index)
+    _, part = connected_components(symmetric(edges, len(new)), directed=False)
+    return torch.from_numpy(part).long()
+
+
+def joined_by_nearest(
+    known: Float[Tensor, "m c rings angles"],
+    new: Float[Tensor, "n c rings angles"],
+    seeds: Int[Tensor, " seeds"],
+    part: Int[Tensor, " seeds"],
+    *,
+    reach: float,
+    mirror: bool,
+) -> Int[Tensor, " n"]:
+    """The part of each new image: of a seed its own, of others that of the nearest seed.
+
+    It is `NONE` if a known image is nearer.
+
+    Args:
+        known, new: as for `new_kinds`.
+        seeds: rows of new images that have a part.
+        part: of each of them.
+        reach, mirror: as for `are_far`.
+    """
+    found = torch.full((len(new),), NONE)
+    found[seeds] = part
+    rest = (found == NONE).nonzero()[:, 0]
+    if len(rest):
+        among = torch.cat([known, new[seeds]])
+        nearest = nearest_in(among, new[rest], 1, reach=reach, mirror=mirror)[0][:, 0]
+        joins = nearest >= len(known)
+        found[rest[joins]] = part[nearest[joins] - len(known)]
+    return found
