@@ -439,3 +439,13 @@ def test_files_are_left_as_they_lie(tmp_path):
 def test_every_named_set_says_what_it_needs():
     for dataset in DATASETS.values():
         assert dataset.description and dataset.licence and dataset.needs
+
+
+def test_a_folder_of_the_same_name_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_source("digits").notes == []
+    (tmp_path / "digits").mkdir()
+    (said,) = open_source("digits").notes
+    assert "built-in set" in said and f".{os.sep}digits" in said

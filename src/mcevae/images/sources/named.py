@@ -1,6 +1,8 @@
 """Image sets that are known by name, such as mnist-mini."""
 
+import os
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
@@ -19,6 +21,16 @@ class NamedSource(RowSource):
     def takes(cls, name: str) -> bool:
         """Whether there is a set of this name."""
         return name in DATASETS
+
+    @property
+    def notes(self) -> list[str]:
+        """See `Source.notes`."""
+        if not Path(self.name).exists():
+            return []
+        return [
+            f"{self.name} is the built-in set; for the folder or file of this name here, write "
+            f".{os.sep}{self.name}."
+        ]
 
     @cached_property
     def loaded(self) -> ImageSet:

@@ -114,7 +114,8 @@ def about_all(trust: Trust) -> list[Advice]:
         found.append(
             Advice(
                 f"Only {mean('again'):.0%} of the images keep their group when they are moved: "
-                "train longer with --epochs, or check --group, --rotation and --shift."
+                "check --group, --rotation and --shift, or train longer (more --epochs, and no "
+                "--quick, which trains nothing)."
             )
         )
     return found
