@@ -55,7 +55,7 @@ def as_told(data: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let training start from the true poses and kinds of the training images."""
     kind = torch.searchsorted(torch.tensor(DIGITS), data.train.images.labels)
 
-    def beginning(self: SelfTraining) -> Beginning:
+    def beginning(self: SelfTraining, find: object) -> Beginning:
         elements = data.train.elements
         assert elements is not None
         return Beginning(element=elements, grouping=None, labels=kind, message="true poses")
