@@ -41,8 +41,8 @@ def as_given(source: Path, name: str) -> np.ndarray:
     return np.asarray(Image.open(source / name))
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """Rows of a table, all as text."""
+def table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table that mcevae wrote, all as text."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -51,7 +51,7 @@ def stack(run: Path, work: Path, command: str, *arguments: str) -> Stack:
     """The stack that a command of mcevae writes of a run, and the rows of the table beside it."""
     out = work / f"{command}.npy"
     mcevae([command, str(run), *arguments, "--out", str(out), "--overwrite"])
-    return np.load(out), rows_of(out.with_suffix(".csv"))
+    return np.load(out), table(out.with_suffix(".csv"))
 
 
 def limits(pixels: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,6 @@ new folder of its own. Writes results/tutorials.json and docs/images/tutorial-*.
 """
 
 import argparse
-import csv
 import json
 import re
 import runpy
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from common import RESULTS, write_results
-from tutorial_pictures import draw
+from tutorial_pictures import draw, table
 
 from mcevae import open_run
 from mcevae.cli import main as mcevae
@@ -73,12 +72,6 @@ def truth_of(source: Path) -> Truth:
 def told(row: dict[str, Any], truth: Truth) -> str:
     """What the image of a row of a table shows."""
     return truth[row["file"]] if row["file"] in truth else truth[Path(row["file"]).name]
-
-
-def table(path: Path) -> list[dict[str, Any]]:
-    """Rows of a table that mcevae wrote, all as text."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def kinds_of(rows: Iterable[dict[str, Any]], truth: Truth) -> dict[str, str]:

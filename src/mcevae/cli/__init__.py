@@ -106,8 +106,9 @@ def run_or_say_why(arguments: list[str]) -> None:
 
 def run(arguments: list[str]) -> None:
     """Find the command that the arguments name, and run it with the rest of them."""
+    start = starting_point(arguments)
     commands: dict[str, Callable[..., Any]] = {
-        "fit": fit_from(starting_point(arguments), clusters=gives(arguments, "--clusters")),
+        "fit": fit_from(start, clusters=gives(arguments, "--clusters")),
         "resume": resume,
         "extend": extend,
         "pack": pack,
@@ -137,7 +138,7 @@ def run(arguments: list[str]) -> None:
             )
         screen.quiet = rank > 0 and name != "predict"
         if name == "fit" and {"-h", "--help"} & set(arguments):
-            show_everyday(commands["fit"], starting_point(arguments))
+            show_everyday(commands["fit"], start)
             sys.exit(0)
         if name == "fit":
             arguments = ["--help" if one == "--help-all" else one for one in arguments]

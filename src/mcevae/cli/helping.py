@@ -42,9 +42,8 @@ def show_everyday(command: Callable[..., None], start: Config) -> None:
     told = parse(inspect.getdoc(command) or "")
     screen.print("usage: mcevae fit SOURCE --out RUN [FLAGS]\n", markup=False, highlight=False)
     screen.print(f"{told.short_description}\n\n{told.long_description}\n", markup=False)
-    source, *own = own_flags(command, start)
-    screen.print(boxed("the command", [source, *own]))
     settings = settings_of(start)
+    screen.print(boxed("the command", [("SOURCE", settings["source"][1]), *own_flags(command)]))
     for title, names in EVERYDAY.items():
         screen.print(boxed(title, [settings[name] for name in names if name in settings]))
     preset = "" if start.preset == "default" else f"--preset {start.preset} "
@@ -52,10 +51,8 @@ def show_everyday(command: Callable[..., None], start: Config) -> None:
     screen.print(last, markup=False, highlight=False)
 
 
-def own_flags(command: Callable[..., None], start: Config) -> Iterator[tuple[str, str]]:
-    """The source and the flags of the command itself, with what their texts say."""
-    settings = settings_of(start)
-    yield "SOURCE", settings["source"][1]
+def own_flags(command: Callable[..., None]) -> Iterator[tuple[str, str]]:
+    """The flags of the command itself, with what their texts say."""
     texts = {one.arg_name: one.description or "" for one in parse(command.__doc__ or "").params}
     texts |= {"from": texts["parent"], "preset": texts_of(Config)["preset"]}
     values = {"out": " RUN", "quick": "", "rounds": " INT", "preset": " NAME"}

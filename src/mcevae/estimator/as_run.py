@@ -80,7 +80,7 @@ def as_table(images: Images, hints: Hints, source: Path) -> str:
     form = f"{source.name}#{{}}" if source.suffix == ".npz" else "{:08}.npy"
     names = images.names if source.suffix == ".txt" else None
     text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text, lineterminator="\n")  # not `write_rows`: labels are read as they are
     table.writerow(("file", "label"))
     for i in hints.rows().tolist():
         known = form.format(i) if names is None else names[i]

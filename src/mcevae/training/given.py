@@ -82,8 +82,8 @@ class Given:
         return self.cluster, self.element
 
 
-def known_in(run: Path, images: int) -> Known | None:
-    """Clusters and poses that a run begins with; None: they are still to be found.
+def given_in(run: Path, images: int) -> Given:
+    """What a run begins with; nothing, if its folder has nothing.
 
     Args:
         run: folder of the run.
@@ -92,11 +92,12 @@ def known_in(run: Path, images: int) -> Known | None:
     Raises:
         UserError: the file is damaged, or belongs to other images.
     """
-    given = Given.of(run)
+    given = Given.of(run) or Given()
     try:
-        return given and given.known(images)
+        given.known(images)
     except ValueError as error:
         raise UserError(f"{run / FILE}: does not fit this run ({error}); train anew.") from error
+    return given
 
 
 def begin_with_given(run: Path, teacher: Teacher) -> None:
@@ -107,12 +108,12 @@ def begin_with_given(run: Path, teacher: Teacher) -> None:
         teacher: has the model and the training images.
 
     Raises:
-        UserError: as for `known_in`.
+        UserError: as for `given_in`.
     """
-    teacher.known = known_in(run, len(teacher.pixels))
-    given = Given.of(run)
-    if given is not None:
-        take_over(teacher.model, given.weights)
+    images = len(teacher.pixels)
+    given = given_in(run, images)
+    teacher.known = given.known(images)
+    take_over(teacher.model, given.weights)
 
 
 def end_given(run: Path) -> None:

@@ -16,7 +16,7 @@ from mcevae.models.contract import Stopped, Teacher
 from mcevae.models.registry import build
 from mcevae.runs import checkpoint
 from mcevae.training.bar import Waiting
-from mcevae.training.given import end_given, known_in
+from mcevae.training.given import end_given, given_in
 from mcevae.training.position import Position
 from mcevae.training.schedule import planned
 from mcevae.training.signals import stop_signals
@@ -76,7 +76,8 @@ def fill(
     write_text(run / "settings.toml", config.to_toml())
     with stop_signals() as stop, Waiting(console, "1/2 comparing images") as waiting:
         try:
-            known = known_in(run, len(data.train))
+            images = len(data.train)
+            known = given_in(run, images).known(images)
             teacher, message = filled(config, data, stop, waiting, known)
         except Stopped:
             signals += stop
