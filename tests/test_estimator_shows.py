@@ -22,6 +22,7 @@ from mcevae.estimator.progress import shows
 from mcevae.geometry.warp import warp
 from mcevae.images.loading import load
 from mcevae.pages.plots import Plots
+from mcevae.run import open_run
 
 COUNT = 60
 
@@ -51,6 +52,12 @@ def test_a_table_has_what_the_methods_say(fitted: MCEVAE, X: np.ndarray) -> None
     assert np.allclose(np.cos(np.radians(rows["rotation_deg"] - angles)), 1, atol=1e-4)
     other = fitted.table(X[:5], into="arrow")
     assert other.column_names == list(rows.columns) and other.num_rows == 5
+
+
+def test_trust_is_that_of_its_run(fitted: MCEVAE, run: Path) -> None:
+    kept = open_run(run)
+    assert fitted.trust_ is not None and 0 <= fitted.trust_.run <= 1
+    assert fitted.trust_ == kept.trust and fitted.advice_ == kept.advice
 
 
 def test_a_table_names_files(fitted: MCEVAE, X: np.ndarray, tmp_path: Path) -> None:

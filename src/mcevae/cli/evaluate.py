@@ -106,15 +106,14 @@ def show_and_report(run: "TrainedRun", data: "Splits") -> None:
 
 def tell_trust(run: "TrainedRun") -> None:
     """Print whether to believe the run, and what makes it doubtful."""
-    from mcevae.runs.trust.advice import advice, in_words
+    from mcevae.runs.trust.advice import in_words
 
-    trust = run.trust
-    if trust is None:
+    if run.trust is None:
         return
-    words = in_words(trust)
+    words = in_words(run.trust)
     screen.print(f"{words[0].upper()}{words[1:]}.", highlight=False)
-    for one in advice(trust, [f"cluster {k}" for k in range(len(trust.clusters))]):
-        screen.print(f"  {one.text[0].upper()}{one.text[1:]}", highlight=False)
+    for sentence in run.advice:
+        screen.print(f"  {sentence}", highlight=False)
 
 
 def tell_found(run: "TrainedRun", page: Path) -> None:

@@ -29,6 +29,8 @@ from mcevae.runs.evidence import Evidence
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import latent_sizes
 from mcevae.runs.symmetry import Symmetry
+from mcevae.runs.trust.advice import told
+from mcevae.runs.trust.trust import Trust
 
 A = TypeVar("A", bound="Answering")
 
@@ -119,6 +121,21 @@ class Answering(TransformerMixin, ClusterMixin, Taking):  # pyright: ignore[repo
         `pose` and `transform` give poses modulo it. None: it is not known, as in older models.
         """
         return self.calibration_.symmetry
+
+    @property
+    def trust_(self) -> Trust | None:
+        """Estimated share of images that are with their like: `trust_.run`, 0 to 1, of all
+        clusters, and `trust_.clusters` of each.
+
+        It comes from the images that `fit` was given, without labels. None: it is not known, as in
+        older models.
+        """
+        return self.calibration_.trust
+
+    @property
+    def advice_(self) -> tuple[str, ...]:
+        """What makes the clusters doubtful, and what mends it, the most important first."""
+        return told(self.trust_)
 
     def upright(self: A, cluster: int, degrees: float | None = None, *, flip: bool = False) -> A:
         """Set which way is up in a cluster's canonical frame.

@@ -33,6 +33,7 @@ from mcevae.runs.infer import default_device, embed, latent_sizes
 from mcevae.runs.metrics import evaluate
 from mcevae.runs.scores import Scores, write_scores
 from mcevae.runs.symmetry import Symmetry, measure
+from mcevae.runs.trust.advice import told
 from mcevae.runs.trust.trust import Trust, trust_in
 
 R = TypeVar("R", bound="TrainedRun")
@@ -179,6 +180,11 @@ class TrainedRun:
         """
         known = self._known_calibration()
         return None if known is None else known.trust
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What makes the run doubtful, and what mends it, the most important first."""
+        return told(self.trust)
 
     def _known_calibration(self) -> Calibration | None:
         """The calibration, if somebody has read or made it, or it can be read."""

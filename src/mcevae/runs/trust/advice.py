@@ -164,6 +164,14 @@ def joined_clusters(trust: Trust, names: Sequence[str], weak: Sequence[int]) -> 
     return found[:EACH]
 
 
+def told(trust: Trust | None) -> tuple[str, ...]:
+    """The sentences of `advice` about clusters that have only numbers; none without trust."""
+    if trust is None:
+        return ()
+    found = advice(trust, [f"cluster {k}" for k in range(len(trust.clusters))])
+    return tuple(f"{one.text[0].upper()}{one.text[1:]}" for one in found)
+
+
 def in_words(trust: Trust) -> str:
     """The trust of a run as a line: number, word and meaning."""
     return (
