@@ -115,19 +115,25 @@ def some(kind: np.ndarray) -> list[str | None]:
     return hints
 
 
-@pytest.mark.parametrize("form", ["array", "sizes", "files"])
+@pytest.mark.parametrize("form", ["array", "sizes", "files", "table"])
 def test_a_run_of_an_estimator_keeps_the_hints(form: str, tmp_path: Path) -> None:
     pixels = DIGITS.pixels[ROWS[:60], 0].numpy()
     X: Any = pixels
     if form == "sizes":
         X = [np.pad(one, i % 2) for i, one in enumerate(pixels)]
-    if form == "files":
-        X = [tmp_path / f"{i}.png" for i in range(60)]
+    if form in ("files", "table"):
+        (tmp_path / "images").mkdir()
+        X = [tmp_path / "images" / f"{i}.png" for i in range(60)]
         for path, one in zip(X, pixels, strict=True):
             Image.fromarray(one).save(path)
     hints = some(KIND[ROWS[:60]])
+    said: Any = hints
+    if form == "table":
+        said, lines = tmp_path / "hints.csv", [f"{i}.png,{one or ''}" for i, one in enumerate(hints)]
+        said.write_text("\n".join(["file,label", *lines]) + "\n")
+        X = tmp_path / "images"
     settings = {"start": {"restarts": 1, "subset": 60}}
-    MCEVAE(3, quick=True, run=tmp_path / "run", settings=settings).fit(X, hints=hints)
+    MCEVAE(3, quick=True, run=tmp_path / "run", settings=settings).fit(X, hints=said)
     opened = open_run(tmp_path / "run")
     found = opened.data().train.images.hints
     assert found is not None and list(found.names) == sorted(WORD.values())

@@ -17,7 +17,7 @@ from mcevae.estimator.showing import Seen, Showing
 from mcevae.exporting.pretrained import value_errors
 from mcevae.images.arrays import Images
 from mcevae.images.features import Features
-from mcevae.images.hints import of_labels
+from mcevae.images.hints import of_labels, read_hints
 from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.contract import Source
 from mcevae.models.config import Config
@@ -141,8 +141,9 @@ class MCEVAE(Showing):
             y: ignored.
             features: (n, D) numbers that describe each image as well, such as features of a
                 pretrained network; they join the neighbour graph. Default None: none.
-            hints: (n,) labels of the images of which you know them, and None for all others.
-                Clusters follow them: cluster k is that of the k-th label in order. Default None.
+            hints: (n,) labels of the images of which you know them, and None for all others; or
+                the path of a table of them, as for `mcevae fit --hints`. Clusters follow them:
+                cluster k is that of the k-th label in order. Default None.
 
         Returns:
             The estimator itself.
@@ -161,12 +162,15 @@ class MCEVAE(Showing):
             if features is not None:
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")
-            if hints is not None:
+            table = str(hints) if isinstance(hints, str | Path) else None
+            if table is not None:
+                images = read_hints(table, [images])[0]
+            elif hints is not None:
                 images = of_labels(list(hints), images)
-                check_names(images.hints)
+            check_names(images.hints)
             self._seen = Seen(source=source, features=known)
             if self.run is not None:
-                config = config.changed(data=kept(source, Path(self.run), known, images))
+                config = config.changed(data=kept(source, Path(self.run), known, table or images))
             splits = split_of(images, known)
             console = Console(quiet=not shows(self.verbose))
             config, told = decide_mirror(config, splits)

@@ -35,7 +35,10 @@ UNTRAINED_HERE = {"epoch": 0, "step": 0}
 
 
 def kept(
-    source: Source, folder: Path, features: Features | None = None, hints: Images | None = None
+    source: Source,
+    folder: Path,
+    features: Features | None = None,
+    hints: Images | str | None = None,
 ) -> dict[str, Any]:
     """Write what is in memory into a run's folder; return the data settings that find it there.
 
@@ -46,13 +49,15 @@ def kept(
         source: the images.
         folder: of the run.
         features: of the images; None: there are none.
-        hints: the images with what a person said of them; None: nothing.
+        hints: the images with what a person said of them, or the path of a table, which stays
+            where it is. None: nothing.
 
     Raises:
         UserError: a file cannot be written.
     """
     real_folder(folder)
-    found: dict[str, Any] = {"source": source.name, "split": "all", "hints": None}
+    table = hints if isinstance(hints, str) else None
+    found: dict[str, Any] = {"source": source.name, "split": "all", "hints": table}
     if isinstance(source, PathsSource):
         found["source"] = str(folder / f"{IMAGES}.txt")
         lines = (f"{path.absolute()}\n" for path in source.paths)
@@ -63,7 +68,7 @@ def kept(
         found["features"] = str(folder / FEATURES)
         with atomic(folder / FEATURES) as temporary, temporary.open("wb") as file:
             np.save(file, features.rows(range(len(features.values)), source.name).numpy())
-    if hints is not None and hints.hints is not None:
+    if isinstance(hints, Images) and hints.hints is not None:
         found["hints"] = str(folder / HINTS)
         write_text(folder / HINTS, as_table(hints, hints.hints, Path(found["source"])))
     return found
