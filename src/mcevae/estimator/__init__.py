@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
-from rich.console import Console
 from sklearn.utils import check_random_state
 
 from mcevae.estimator.as_run import kept, split_of
-from mcevae.estimator.progress import shows
+from mcevae.estimator.progress import console_for
 from mcevae.estimator.showing import Seen, Showing
 from mcevae.exporting.pretrained import value_errors
 from mcevae.images.arrays import Images
@@ -172,7 +171,7 @@ class MCEVAE(Showing):
             if self.run is not None:
                 config = config.changed(data=kept(source, Path(self.run), known, table or images))
             splits = split_of(images, known)
-            console = Console(quiet=not shows(self.verbose))
+            console = console_for(self.verbose)
             config, told = decide_mirror(config, splits)
             if told:
                 console.print(told, highlight=False)

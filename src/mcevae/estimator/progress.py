@@ -1,6 +1,25 @@
-"""Whether somebody sees the progress of a training in Python."""
+"""Whether somebody sees the progress of a training in Python, and where."""
 
 import sys
+from importlib.util import find_spec
+
+from rich.console import Console
+
+
+def console_for(verbose: object) -> Console:
+    """Where a training tells of its progress.
+
+    A notebook without ipywidgets gets plain lines: rich would warn in place of its bars.
+
+    Args:
+        verbose: as for `shows`.
+
+    Raises:
+        ValueError: as for `shows`.
+    """
+    plain = in_notebook() and find_spec("ipywidgets") is None
+    told = {"force_jupyter": False, "force_terminal": False} if plain else {}
+    return Console(quiet=not shows(verbose), **told)
 
 
 def shows(verbose: object) -> bool:
