@@ -14,6 +14,7 @@ Names are imported when they are first used, so that `import mcevae` is quick.
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 if TYPE_CHECKING:
     __version__: str
@@ -50,4 +51,7 @@ def __getattr__(name: str) -> Any:
         return version("mcevae")
     if name not in _HOME:
         raise AttributeError(f"module 'mcevae' has no attribute {name!r}")
-    return getattr(import_module(f"mcevae.{_HOME[name]}"), name)
+    with catch_warnings():
+        # tqdm, which others import and we do not use, warns in notebooks.
+        filterwarnings("ignore", "IProgress not found")
+        return getattr(import_module(f"mcevae.{_HOME[name]}"), name)

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pooch
 import torch
 import torch.nn.functional as F
 
@@ -63,8 +64,6 @@ def _download(url: str, sha256: str, *, instead: str) -> Path:
         UserError: the download failed, or the digest is wrong.
     """
     try:
-        import pooch  # where used: it warns of tqdm in notebooks
-
         cache = pooch.os_cache("mcevae")
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=cache))
     except (ValueError, OSError) as error:  # a wrong digest; the network or the disk
