@@ -48,7 +48,7 @@ LONGEST = (
     *("images/test_hostile", "models/test_paper_model", "images/test_packs", "test_examples"),
     *("predicting/test_shards", "reproduce/test_reproduce", "images/test_masks"),
     *("training/test_health", "test_hostile_runs", "training/test_mirror"),
-    *("test_tutorials", "cli/test_extend"),
+    *("test_tutorials", "test_notebooks", "cli/test_extend"),
 )
 """Files of tests that take most of the time. They come first, so that no process ends alone."""
 

@@ -129,7 +129,8 @@ def test_a_run_of_an_estimator_keeps_the_hints(form: str, tmp_path: Path) -> Non
     hints = some(KIND[ROWS[:60]])
     said: Any = hints
     if form == "table":
-        said, lines = tmp_path / "hints.csv", [f"{i}.png,{one or ''}" for i, one in enumerate(hints)]
+        said = tmp_path / "hints.csv"
+        lines = [f"{i}.png,{one or ''}" for i, one in enumerate(hints)]
         said.write_text("\n".join(["file,label", *lines]) + "\n")
         X = tmp_path / "images"
     settings = {"start": {"restarts": 1, "subset": 60}}

@@ -161,8 +161,9 @@ class MCEVAE(Showing):
             if features is not None:
                 known = Features.of(np.asarray(features), "features")
                 known.check_count(len(images), "X")
-            table = str(hints) if isinstance(hints, str | Path) else None
-            if table is not None:
+            table = None
+            if isinstance(hints, str | Path):
+                table = str(hints)
                 images = read_hints(table, [images])[0]
             elif hints is not None:
                 images = of_labels(list(hints), images)

@@ -17,9 +17,10 @@ def console_for(verbose: object) -> Console:
     Raises:
         ValueError: as for `shows`.
     """
-    plain = in_notebook() and find_spec("ipywidgets") is None
-    told = {"force_jupyter": False, "force_terminal": False} if plain else {}
-    return Console(quiet=not shows(verbose), **told)
+    quiet = not shows(verbose)
+    if in_notebook() and find_spec("ipywidgets") is None:
+        return Console(quiet=quiet, force_jupyter=False, force_terminal=False)
+    return Console(quiet=quiet)
 
 
 def shows(verbose: object) -> bool:
