@@ -14,7 +14,7 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group, reflect
 from mcevae.geometry.warp import warp
-from mcevae.images.recipe import placement
+from mcevae.images.placement import placement
 from mcevae.images.sources.registry import open_particles, open_source
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from mcevae.base.config import DataConfig
@@ -80,6 +80,7 @@ class Part:
         ids: number of each image; None: images are counted through the parts.
         places: number of each image in the source, with those that cannot be used; None: `ids`.
         columns: more columns that tables of these images have, see `Source.columns`.
+        sizes: (N, 2) height and width of each image as it lies in its file. None: as in `pixels`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -90,6 +91,7 @@ class Part:
     ids: list[int] | None = None
     places: list[int] | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    sizes: Int[np.ndarray, "n 2"] | None = None
 
     def places_from(self, first: int) -> np.ndarray:
         """Number of each image in the source; `first` is how many images came before the part."""
@@ -241,11 +243,13 @@ class Source(ABC):
         names: list[str] = []
         faults: list[Fault] = []
         places: list[int] = []
+        sizes: list[np.ndarray] = []
         for batch in self.parts(recipe, part=part, track=track):
             pixels.append(batch.pixels)
             names += batch.names or []
             faults += batch.faults
             places += batch.places or batch.ids or []
+            sizes += [] if batch.sizes is None else [batch.sizes]
         if not any(map(len, pixels)):
             raise no_image(self.name, faults)
         images = Images(
@@ -253,6 +257,7 @@ class Source(ABC):
             pixels=torch.cat(pixels),
             names=np.asarray(names) if self.named else None,
             places=np.asarray(places),
+            sizes=np.concatenate(sizes) if sizes else None,
         )
         return images, faults
 

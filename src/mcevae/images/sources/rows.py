@@ -111,4 +111,5 @@ class RowSource(Source):
                 end=Position(images=end),
                 done=end / len(rows),
                 ids=list(chosen),
+                sizes=images.sizes,
             )
