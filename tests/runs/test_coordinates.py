@@ -24,6 +24,8 @@ from mcevae.runs.coordinates import Originals, coordinates_of
 ANY = Calibration(temperature=1.0, misfits=tuple(float(i) for i in range(101)), n=100)
 SIZES = ((32, 32), (96, 96), (101, 57), (57, 101), (40, 90), (203, 150))
 """Heights and widths of images of one run."""
+AT = tuple((min(size) / 9, -min(size) / 7) for size in SIZES)
+"""Where the thing lies in each of them."""
 
 
 class Centred(Model[None]):
@@ -55,10 +57,15 @@ class Centred(Model[None]):
 
 
 def blob(size: tuple[int, int], x: float, y: float) -> np.ndarray:
-    """An image with a thing at (x, y), in pixels from its middle; its width grows with the image."""
+    """An image with a thing at (x, y), in pixels from its middle; large images have large ones."""
     down, across = np.ogrid[: size[0], : size[1]]
     distance = (across - (size[1] - 1) / 2 - x) ** 2 + (down - (size[0] - 1) / 2 - y) ** 2
     return (255 * np.exp(-distance / (2 * (min(size) / 12) ** 2))).astype(np.uint8)
+
+
+def images_of_all_sizes() -> dict[str, np.ndarray]:
+    each = zip(SIZES, AT, strict=True)
+    return {str(i): blob(size, *at) for i, (size, at) in enumerate(each)}
 
 
 def found(source: Path, fit: Fit = "pad") -> pd.DataFrame:
@@ -83,11 +90,9 @@ def shifts(rows: pd.DataFrame) -> np.ndarray:
 
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 def test_a_shift_says_where_the_thing_lies_in_its_file(tmp_path: Path, fit: Fit) -> None:
-    at = [(min(size) / 9, -min(size) / 7) for size in SIZES]
-    images = {str(i): blob(*one) for i, one in enumerate(zip(SIZES, *zip(*at), strict=True))}
-    rows = found(save(tmp_path / "images", images), fit)
+    rows = found(save(tmp_path / "images", images_of_all_sizes()), fit)
     larger = np.array([max(size) / 32 for size in SIZES])[:, None]
-    assert (np.abs(shifts(rows) - at) < 0.06 * larger + 0.05).all()
+    assert (np.abs(shifts(rows) - AT) < 0.06 * larger + 0.05).all()
     assert rows["tau_shift_x_side"].abs().max() < 0.2  # of the model's images, as before
 
 
@@ -105,9 +110,7 @@ def test_twice_the_size_is_twice_the_shift_and_a_move_by_pixels_is_seen(tmp_path
 
 
 def test_packs_remember_the_sizes(tmp_path: Path) -> None:
-    at = [(min(size) / 9, -min(size) / 7) for size in SIZES]
-    images = {str(i): blob(*one) for i, one in enumerate(zip(SIZES, *zip(*at), strict=True))}
-    folder = save(tmp_path / "images", images)
+    folder = save(tmp_path / "images", images_of_all_sizes())
     settings = DataConfig(normalise="none", size=32, background=0.0, flatten="no", isolate="no")
     write_pack(open_source(str(folder), settings), tmp_path / "packed")
     rows = found(tmp_path / "packed").sort_index()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.base.names import as_setting, path_of
+from mcevae.base.names import as_path, as_setting, path_of
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.hints import to_front
 from mcevae.images.readers.frames import Fault, Frame
@@ -132,7 +132,7 @@ class Source(ABC):
     packable: ClassVar[bool] = False
     counted: ClassVar[bool] = True
     part_size: ClassVar[int] = 2000
-    raw: ClassVar[bool] = True
+    raw: bool = True
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         self.name, self.settings = as_setting(name), settings
@@ -173,11 +173,12 @@ class Source(ABC):
         return {} if self.survey is None else {**self.survey.settled(), **given}
 
     @abstractmethod
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """All images in memory, with labels where they are known.
 
         Args:
             track: wraps what is read one after another, in a progress bar say.
+            recipe: what is done to each image; None: what the images themselves suggest.
 
         Raises:
             UserError: nothing can be read, or labels are asked for and are not there.
@@ -283,6 +284,11 @@ class Source(ABC):
         """
         return None
 
+    def file_of(self, name: str) -> Path:
+        """The absolute path of the file that an image with this name would be."""
+        folder = self.location if self.location.is_dir() else self.location.parent
+        return folder.resolve() / as_path(name)
+
     def files(self) -> list[Path]:
         """The files that hold the images; none if they are in memory or belong to the package."""
         return []
@@ -307,6 +313,7 @@ class Source(ABC):
         split: str = "standard",
         limit: int | None = None,
         track: Track = iter,
+        recipe: Recipe | None = None,
     ) -> Splits:
         """Split the images into training, validation and test images.
 
@@ -314,12 +321,12 @@ class Source(ABC):
             place: poses the images of a split.
             split: standard or paper, as in `split_images`.
             limit: training images that are kept, at most.
-            track: as in `load`.
+            track, recipe: as in `load`.
 
         Raises:
             UserError: as `load` and `split_images`.
         """
-        loaded = with_hints(self, with_features(self, placed(self, self.load(track))))
+        loaded = with_hints(self, with_features(self, placed(self, self.load(track, recipe))))
         parts = split_blocks(loaded.train, loaded.test, split, self.settings.blocks)
         train, validation, test = to_front(*parts)
         return Splits(
