@@ -247,7 +247,6 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             one |= members_of(gallery, mine)
             one["canonical"] = data_uri(png(drawn(model, gallery, mine, frames)), "png")
         groups.append(one)
-    outliers = np.argsort(-gallery.outlier, kind="stable")[:ODD].tolist()
     pose, signs = gallery.posed(collections)
     turned = {
         "pose": [packed(column.astype(np.float32)) for column in pose.T],
@@ -259,7 +258,7 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         "groups": groups,
         "junk": packed(collections.junk_in(of, gallery.names).astype(np.uint8)),
         **said_of(gallery, collections),
-        "outliers": outliers,
+        "outliers": np.argsort(-gallery.outlier, kind="stable")[:ODD].tolist(),
         "findings": findings(gallery, groups),
         "trust": told_trust(gallery.trust),
     }

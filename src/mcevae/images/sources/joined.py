@@ -174,16 +174,17 @@ class JoinedSource(Source):
             self.begins.append(offset)
             offset += counted(source, count, made.faults)
             posed.append(made)
+        training, validation, test = self.together(every, posed, split)
         return Splits(
-            **self.together(every, posed, split),
+            train=training,
+            validation=validation,
+            test=test,
             faults=tuple(f for i, one in enumerate(posed) for f in self.told(i, one.faults)),
             reckoned=" ".join(filter(None, (one.reckoned for one in posed))),
         )
 
-    def together(
-        self, every: list[list[Images]], posed: list[Splits], split: str
-    ) -> dict[str, Posed]:
-        """Join the parts of all sources.
+    def together(self, every: list[list[Images]], posed: list[Splits], split: str) -> list[Posed]:
+        """Join the parts of all sources: training, validation and test images.
 
         Args:
             every: training, validation and test images of each source.
@@ -197,16 +198,15 @@ class JoinedSource(Source):
             train, validation, *rest = to_front(*read_hints(self.settings.hints, [train, *own]))
             test = rest[0] if rest else validation
         elif all(one.train.elements is not None for one in posed):
-            return {
-                name: joined_poses([getattr(one, name) for one in posed], images)
-                for name, images in zip(NAMES, (train, validation, test), strict=True)
-            }
+            each = zip(*map(parts_of, posed), strict=True)
+            both = zip(each, (train, validation, test), strict=True)
+            return [joined_poses(own, images) for own, images in both]
         features = self.settings.features
         known = None if features is None else Features.read(features)
-        return {
-            name: Posed(images=images if known is None else featured(images, known, self.name))
-            for name, images in zip(NAMES, (train, validation, test), strict=True)
-        }
+        return [
+            Posed(images=images if known is None else featured(images, known, self.name))
+            for images in (train, validation, test)
+        ]
 
     def parts(
         self,
@@ -291,12 +291,9 @@ class JoinedSource(Source):
         return self.sources[0].file_of(name)
 
 
-NAMES = ("train", "validation", "test")
-
-
 def parts_of(splits: Splits) -> list[Posed]:
     """Training, validation and test images."""
-    return [getattr(splits, name) for name in NAMES]
+    return [splits.train, splits.validation, splits.test]
 
 
 def unmoved(images: Images, stream: str, window: int = 0) -> Posed:

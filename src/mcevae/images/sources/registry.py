@@ -22,6 +22,8 @@ KINDS: list[type[Source]] = [
     *(NamedSource, JoinedSource, PackSource, ArchiveSource, ParticleSource, FileSource)
 ]
 """Kinds of sources. The first kind that takes a name or path is used; the last takes all."""
+WITH_CTF: list[type[Source]] = [ParticleSource, PackSource, JoinedSource]
+"""Kinds of sources whose particles can have their phases flipped."""
 
 
 def kind_of(name: str) -> type[Source]:
@@ -61,7 +63,7 @@ def open_source(name: str, settings: DataConfig | None = None) -> Source:
     """
     settings = settings or DataConfig(source=name)
     kind = kind_of(name)
-    if settings.phase_flip and kind not in (ParticleSource, PackSource, JoinedSource):
+    if settings.phase_flip and kind not in WITH_CTF:
         raise UserError(
             f"{name}: --phase-flip, of this command or of the run, needs the CTF parameters of a "
             "STAR or .cs file; give one."
@@ -71,7 +73,9 @@ def open_source(name: str, settings: DataConfig | None = None) -> Source:
             flag = "--boxes" if settings.boxes else "--objects"
             raise UserError(f"{name}: {flag} cuts crops from image files; this is none of them.")
         kind = CropSource if settings.boxes else ObjectSource
-    return open_joined(name, settings) if kind is JoinedSource else kind(name, settings)
+    if kind is JoinedSource:
+        return open_joined(name, settings)
+    return kind(name, settings)
 
 
 def open_joined(name: str, settings: DataConfig) -> Source:
