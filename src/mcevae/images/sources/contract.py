@@ -321,7 +321,8 @@ class Source(ABC):
             place: poses the images of a split.
             split: standard or paper, as in `split_images`.
             limit: training images that are kept, at most.
-            track, recipe: as in `load`.
+            track: as in `load`.
+            recipe: as in `load`.
 
         Raises:
             UserError: as `load` and `split_images`.
