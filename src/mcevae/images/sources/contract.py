@@ -327,7 +327,8 @@ class Source(ABC):
         Raises:
             UserError: as `load` and `split_images`.
         """
-        loaded = with_hints(self, with_features(self, placed(self, self.load(track, recipe))))
+        read = self.load(track) if recipe is None else self.load(track, recipe)
+        loaded = with_hints(self, with_features(self, placed(self, read)))
         parts = split_blocks(loaded.train, loaded.test, split, self.settings.blocks)
         train, validation, test = to_front(*parts)
         return Splits(
