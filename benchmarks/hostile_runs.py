@@ -201,6 +201,8 @@ def file_cases() -> Iterator[Case]:
         for setting in ("labels", "features", "source"):
             make = partial(named, setting=setting, kind=kind)
             yield Case("files", f"data.{setting}: {kind}", make)
+    for kind in KINDS:
+        yield Case("files", f"joined sources: {kind}", partial(joined, kind=kind))
 
 
 def usual_run(place: Path, preset: str = "paper") -> Path:
@@ -236,6 +238,20 @@ def named(place: Path, setting: str, kind: str) -> bool:
     path = (place / f"{setting}.npy").resolve()
     run, preset = place / RUN, "paper" if setting == "labels" else "default"
     write_run(run, base(preset))
+    with_setting(run, setting, path)
+    return put(path, kind)
+
+
+def joined(place: Path, kind: str) -> bool:
+    """Write a run of several sources, whose file that names them is something else."""
+    run = place / RUN
+    write_run(run, base("default"))
+    with_setting(run, "source", run / "sources.json")
+    return put(run / "sources.json", kind)
+
+
+def with_setting(run: Path, setting: str, path: Path) -> None:
+    """Give a run another path among the settings of its images."""
     config = Config.read(run / "settings.toml").changed(data={setting: str(path)})
     from mcevae.runs.checkpoint import load, run_file, save
 
@@ -244,7 +260,6 @@ def named(place: Path, setting: str, kind: str) -> bool:
         state.pop("format")
         save(run_file(run, which), tensors, {**state, "config": config.to_dict()})
     (run / "settings.toml").write_text(config.to_toml())
-    return put(path, kind)
 
 
 def attempted(make: Callable[[], object]) -> bool:

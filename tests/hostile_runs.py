@@ -269,7 +269,7 @@ NAMES = (
     *("calibration.json", "groups.json", "figures", "figures/curves.png", "tensorboard"),
     *("figures/reconstructions.png", "report.html", "images.parquet", "skipped.csv"),
     *("features.safetensors", "averages.safetensors", ".lock", ".groups.json.lock"),
-    *("parents.json", "start.safetensors"),
+    *("parents.json", "start.safetensors", "sources.json", "features.npy"),
     *("first-answer", "first-answer/best.safetensors", "first-answer/settings.toml"),
     *("first-answer/calibration.json", "first-answer/report.html", "first-answer/figures"),
 )

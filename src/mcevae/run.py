@@ -17,6 +17,7 @@ from mcevae.images.forms import Pictures
 from mcevae.images.readers.reading import Reading
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
+from mcevae.predicting.added import Added
 from mcevae.predicting.averages import Average
 from mcevae.predicting.deciding import Decision, decide
 from mcevae.predicting.engines import Made, Order, make_here
@@ -248,15 +249,26 @@ class Run(TrainedRun):
         made, _ = averages_for(self, None if source is None else str(source), part=part)
         return made
 
-    def extend(self, source: str | Path, out: str | Path) -> "Run":
+    def extend(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        labels: str | None = None,
+        features: str | Path | None = None,
+        cutting: CuttingConfig | None = None,
+    ) -> "Run":
         """Make a run that has new images as well, as `mcevae extend` does; return it.
 
         Old groups keep their numbers, names and decisions. If 20 or more new images are alike, and
         unlike all that this run has, they are a new group.
 
         Args:
-            source: folder, file or list of new images.
+            source: of new images, as for `mcevae fit`.
             out: folder of the new run, new or empty.
+            labels: of the new images, for scores only: folders, a table, or a .npy.
+            features: a .npy with a row for each new image, if this run was trained with features.
+            cutting: which parts of the files are the images. None: whole ones.
 
         Raises:
             UserError: the folder is not empty, there is nothing new, or this run cannot be
@@ -266,7 +278,13 @@ class Run(TrainedRun):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder}: already exists; choose another folder.")
         with training_alone(folder):
-            extension = extension_of(self, str(source), folder)
+            added = Added(
+                source=str(source),
+                labels=labels,
+                features=None if features is None else str(features),
+                cutting=cutting or CuttingConfig(),
+            )
+            extension = extension_of(self, added, folder)
             extension.begin(folder)
             if extension.trains:
                 fit(extension.config, extension.data, folder)

@@ -3,6 +3,7 @@
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from mcevae.base.choosing import Choice
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.images.arrays import Images
+from mcevae.images.blocks import images_in
 from mcevae.images.loading import load
 from mcevae.images.splits import split_blocks, split_images
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.registry import build
 from mcevae.models.takeover import take_over
+from mcevae.predicting.added import Added
 from mcevae.predicting.deciding import Decision
 from mcevae.predicting.extended import in_words, with_new
 from mcevae.predicting.extending import Extension, extension_of
@@ -53,10 +56,10 @@ def trained(config: Config, run: Path) -> Run:
     return open_run(run)
 
 
-def extended(run: Path, source: Path, out: Path) -> tuple[Run, Extension]:
+def extended(run: Path, source: Path | str, out: Path, **more: Any) -> tuple[Run, Extension]:
     """A run with new images, without calibration and report."""
     out.mkdir()
-    extension = extension_of(open_run(run), str(source), out)
+    extension = extension_of(open_run(run), Added(source=str(source), **more), out)
     extension.begin(out)
     if extension.trains:
         fit(extension.config, extension.data, out)
@@ -100,7 +103,7 @@ def test_new_kinds_are_new_groups_and_old_groups_keep_number_and_name(
     before = open_run(made / "run").select(Choice(junk="too")).rows.to_pandas().set_index("file")
     after = new.select(Choice(junk="too")).rows.to_pandas()
     after["name"] = after["file"].str.rpartition("/")[2]
-    is_new = after["file"].str.contains("/more/")
+    is_new = after["file"].str.startswith("more/")
     known, fresh = after[~is_new].set_index("name"), after[is_new]
     assert len(known) == 120 and len(fresh) == 60
     assert (known["cluster"] == before["cluster"][known.index]).mean() > 0.95
@@ -111,12 +114,12 @@ def test_new_kinds_are_new_groups_and_old_groups_keep_number_and_name(
 def test_what_the_run_before_said_is_kept(both: Path) -> None:
     run = open_run(both)
     junk = run.select(Choice(junk="only")).names
-    assert sorted(name[-11:] for name in junk) == ["old/003.png", "old/004.png"]
+    assert sorted(junk) == ["003.png", "004.png"]
     assert run.select(Choice(selection="odd", junk="too")).names == junk
     (parent,) = parents_of(both)
     assert (parent.images, parent.taken) == (120, 120) and "with 60 new images" in parent.chosen
     table = parquet.read_table(both / "images.parquet").to_pandas()
-    is_new = table["file"].str.contains("/more/")
+    is_new = table["file"].str.startswith("more/")
     assert table["parent_1"].isna().tolist() == is_new.tolist()
     assert set(table["parent_1"].dropna()) == {"0", "loops", "2"}
     assert 'data-parent="1"' in (both / "report.html").read_text()
@@ -148,7 +151,9 @@ def test_without_a_new_kind_the_model_stays_and_a_run_can_be_extended_twice(
     assert all(torch.equal(one, weights[name]) for name, one in run.model.state_dict().items())
     twice, extension = extended(both, more, tmp_path / "twice")
     assert extension.copies == 2 and extension.images == 1
-    assert twice.settings.data.blocks == (120, 186) and len(parents_of(twice.folder)) == 2
+    assert extension.first == 186 and len(parents_of(twice.folder)) == 2
+    names = {name for one in images_in(extension.data) for name in one.names.tolist()}
+    assert "003.png" in names and "more/003.png" in names and "more-2/000.png" in names
     assert [one.name for one in twice.collections.entries] == ["0", "loops", "2", "3"]
     with pytest.raises(UserError, match="already exists; choose another folder"):
         twice.extend(more, tmp_path / "once")
@@ -174,13 +179,13 @@ def test_what_cannot_be_added_is_refused(
     for source, message in (
         (made / "old", "is the source of"),
         (copies, "all of its images (1) are copies of images that the run has"),
-        (tmp_path / "list.txt", "has all of its files (1) already"),
+        (tmp_path / "list.txt", "all of its images (1) are copies of images that the run has"),
         (bad, "no image can be used; "),
-        ("mnist-mini", "has no files of whole images"),
+        ("digits", "has images of (channels, height, width) (1, 16, 16), but the run"),
         (tmp_path / "none", "there is no such file"),
     ):
         assert message in fails(capsys, "extend", run, str(source), "--out", str(out))
-        assert not list(out.glob("*.txt"))
+        assert not list(out.glob("*.json"))
     out.mkdir(exist_ok=True)
     (out / "mine.txt").write_text("mine")
     said = fails(capsys, "extend", run, str(made / "more"), "--out", str(out))
@@ -268,7 +273,7 @@ def test_blocks_are_split_by_themselves() -> None:
 
 
 def test_new_groups_get_names_that_nothing_else_has() -> None:
-    made = with_new(Collections.plain(2).renamed(0, "2"), 2, {})
+    made = with_new(Collections.plain(2).renamed(0, "2"), 2)
     assert [one.name for one in made.entries] == ["2", "1", "cluster 2", "3"]
     assert made.clusters == 4
 

@@ -17,8 +17,9 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group, reflect
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
+from mcevae.images.placement import placement
 from mcevae.images.readers.frames import Frame
-from mcevae.images.recipe import Recipe, padded, placement, resized
+from mcevae.images.recipe import Recipe, padded, resized
 from mcevae.images.sources.memory import MemorySource
 from mcevae.images.splits import Splits
 from mcevae.models.contract import Model, Output, Terms

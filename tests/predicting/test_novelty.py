@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from mcevae.cli import main
+from mcevae.geometry.groups import SO2
 from mcevae.images.loading import load
 from mcevae.images.splits import Splits
 from mcevae.predicting.novelty import Novelty
@@ -16,11 +17,11 @@ from mcevae.runs.run import TrainedRun
 
 
 def rows(outlier: list[float], rotation: list[float]) -> pa.Table:
-    return pa.table({"outlier": outlier, "rotation_deg": rotation})
+    return pa.table({"outlier": outlier, "tau_rotation_rad": np.radians(rotation)})
 
 
 def test_images_like_those_of_the_training_are_nothing_new() -> None:
-    novelty = Novelty(half_widths={"rotation_deg": 90.0})
+    novelty = Novelty(group=SO2(), half_widths={"rotation": np.pi / 2})
     tables = [rows([0.5] * 50, [10.0] * 50), rows([0.995] + [0.2] * 49, [-60.0] * 50)]
     assert list(novelty.counted(tables)) == tables
     assert (novelty.images, novelty.odd) == (100, 1)
@@ -28,7 +29,7 @@ def test_images_like_those_of_the_training_are_nothing_new() -> None:
 
 
 def test_odd_images_and_poses_at_the_ends_are_told() -> None:
-    novelty = Novelty(half_widths={"rotation_deg": 90.0})
+    novelty = Novelty(group=SO2(), half_widths={"rotation": np.pi / 2})
     list(novelty.counted([rows([0.999] * 20 + [0.1] * 80, [-89.0] * 40 + [0.0] * 60)]))
     odd, ends = novelty.in_words()
     assert odd.startswith("20% of the images are drawn worse")
@@ -37,7 +38,7 @@ def test_odd_images_and_poses_at_the_ends_are_told() -> None:
 
 
 def test_a_few_images_tell_nothing() -> None:
-    novelty = Novelty(half_widths={})
+    novelty = Novelty(group=SO2(), half_widths={})
     list(novelty.counted([rows([1.0] * 5, [0.0] * 5)]))
     assert novelty.in_words() == [] and not novelty.nearly_all
 

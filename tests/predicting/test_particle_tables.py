@@ -14,7 +14,7 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group, reflect
 from mcevae.geometry.warp import warp
-from mcevae.images.recipe import placement
+from mcevae.images.placement import placement
 from mcevae.images.sources.registry import open_particles, open_source
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build
@@ -186,6 +186,11 @@ def test_a_star_file_keeps_its_columns_and_gets_the_answers(
         wanted = warp(torch.from_numpy(particle)[None, None].float(), back)[0, 0].numpy()
         inner = np.s_[16:40, 16:40]
         assert np.corrcoef(moved[inner].ravel(), wanted[inner].ravel())[0, 1] > 0.98
+        # Our own shifts are pixels of the particle, too: what lies there comes to the middle.
+        shift = rows[["shift_x_px", "shift_y_px"]].to_numpy()[i]
+        angle = np.radians(table["rlnAnglePsi"][i])
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        np.testing.assert_allclose(turn @ (27.5 + shift - 28 + [x, y]) + 28, 27.5, atol=1e-3)
 
 
 def test_star_files_without_optics_get_pixels_as_well(model: PaperModel, project: Path) -> None:

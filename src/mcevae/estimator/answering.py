@@ -224,7 +224,9 @@ class Answering(TransformerMixin, ClusterMixin, Taking):  # pyright: ignore[repo
         """
         if not isinstance(source, MemorySource):
             return source.images(self.recipe_)[0]
-        return Images(name="X", pixels=pixels_by(self.recipe_, source.frames()))
+        frames = source.frames()
+        sizes = np.array([frame.pixels.shape[:2] for frame in frames])
+        return Images(name="X", pixels=pixels_by(self.recipe_, frames), sizes=sizes)
 
     def _frames_of(self, collections: Collections) -> Frames:
         """Return canonical frames as they are turned by hand.

@@ -61,8 +61,8 @@ class Showing(Answering):
         """Return a table with a row for each image, as `mcevae predict` writes it.
 
         Columns: id, file (of images from files), group, confidence, outlier, symmetry, consistency,
-        cluster, the probability of each cluster, the pose in degrees, pixels of the images as the
-        network takes them, and so on, and the latents.
+        cluster, the probability of each cluster, the pose in degrees, pixels of the images of X as
+        they are, and so on, and the latents.
 
         Args:
             X: the images. None: those of `fit`.
@@ -91,7 +91,8 @@ class Showing(Answering):
                 collections=self.collections_,
             )
             predictor.features = told
-            rows = predictor.rows(Part(pixels=images.pixels, names=names, end=START, done=1.0), 0)
+            part = Part(pixels=images.pixels, names=names, end=START, done=1.0, sizes=images.sizes)
+            rows = predictor.rows(part, 0)
         if package == "pandas":
             return rows.to_pandas()
         return importlib.import_module("polars").from_arrow(rows) if package == "polars" else rows

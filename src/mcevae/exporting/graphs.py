@@ -23,7 +23,7 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, atomic_folder, write_text
 from mcevae.images.arrays import to_float
 from mcevae.models.contract import Model
-from mcevae.runs.infer import human
+from mcevae.runs.coordinates import human
 from mcevae.runs.run import TrainedRun
 
 FILE = "model.json"

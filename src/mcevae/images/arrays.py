@@ -84,6 +84,8 @@ class Images:
     places: np.ndarray | None = None
     """(n,) number of each image in the source, from 0, with those that could not be used; of
     images that `Source.load` gives, in their part of the source. None: they are counted."""
+    sizes: np.ndarray | None = None
+    """(n, 2) height and width of each image as it lies in its file. None: those of its pixels."""
 
     def __len__(self) -> int:
         """Count the images."""
@@ -106,6 +108,7 @@ class Images:
             features=pick(self.features, indices),
             hints=None if self.hints is None else self.hints.subset(indices),
             places=None if self.places is None else self.places[positions],
+            sizes=None if self.sizes is None else self.sizes[positions],
         )
 
 
@@ -120,7 +123,7 @@ def joined(parts: Sequence[Images]) -> Images:
         values = [getattr(part, name) for part in parts]
         return None if any(value is None for value in values) else join(values)
 
-    tensors, arrays = ("pixels", "labels", "features"), ("names", "places")
+    tensors, arrays = ("pixels", "labels", "features"), ("names", "places", "sizes")
     known = {name: whole(name, torch.cat) for name in tensors}
     known |= {name: whole(name, np.concatenate) for name in arrays}
     of = whole("hints", lambda hints: torch.cat([one.of for one in hints]))

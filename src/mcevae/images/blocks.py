@@ -1,7 +1,5 @@
 """Images that a source had before it grew, and those that are new: told apart by their places."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -29,16 +27,3 @@ def places_of(images: Images) -> Int[np.ndarray, " n"]:
 def is_new(images: Images, first: int) -> Bool[np.ndarray, " n"]:
     """Which images are new, if the first new one is at this place."""
     return places_of(images) >= first
-
-
-def renaming(before: Sequence[Images], after: Sequence[Images]) -> dict[str, str]:
-    """The new names of images by their old ones, which are at the same places of their sources."""
-
-    def names_in(parts: Sequence[Images]) -> dict[int, str]:
-        pairs = (
-            zip(places_of(one), one.names, strict=True) for one in parts if one.names is not None
-        )
-        return {int(place): str(name) for each in pairs for place, name in each}
-
-    new = names_in(after)
-    return {name: new[place] for place, name in names_in(before).items() if place in new}

@@ -20,7 +20,7 @@ from mcevae.base.files import atomic_folder, write_text
 from mcevae.base.names import in_utf8
 from mcevae.images.arrays import MISSING
 from mcevae.images.labels import check_some, labeller
-from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, Pack, open_pack
+from mcevae.images.packs import ABOUT, FORMAT, INDEX, PIXELS, SIZES, Pack, open_pack
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.sources.contract import Source, Track, no_image
 
@@ -56,9 +56,11 @@ def write_pack(source: Source, folder: Path, *, seed: int = 0, track: Track = it
             buckets = [Bucket(half / f"{i:04}", stack) for i in range(bucket_count(source))]
             for part in source.parts(recipe, track=track):
                 faults += part.faults
-                for image, name in zip(part.pixels, part.names or [], strict=True):
+                assert part.names is not None and part.sizes is not None
+                each = zip(part.pixels, part.names, part.sizes.tolist(), strict=True)
+                for image, name, size in each:
                     bucket = buckets[rng.integers(len(buckets))]
-                    bucket.add(image.movedim(0, -1).numpy(), name)
+                    bucket.add(image.movedim(0, -1).numpy(), name, size)
         count = sum(bucket.count for bucket in buckets)
         if count == 0:
             raise no_image(source.name, faults)
@@ -91,26 +93,26 @@ def bucket_count(source: Source) -> int:
 
 
 class Bucket:
-    """Two files: images in the order in which they were added, and their names, one per line."""
+    """Two files: images in the order in which they were added, and their names and sizes."""
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self.path, self.count = path, 0
         self.pixels: BinaryIO = stack.enter_context(path.with_suffix(".raw").open("wb"))
         self.names: TextIO = stack.enter_context(path.with_suffix(".txt").open("w"))
 
-    def add(self, pixels: np.ndarray, name: str) -> None:
-        """Add an image of bytes."""
+    def add(self, pixels: np.ndarray, name: str, size: list[int]) -> None:
+        """Add an image of bytes, whose size was [height, width]."""
         self.pixels.write(pixels.tobytes())
-        self.names.write(json.dumps(name) + "\n")
+        self.names.write(json.dumps([name, *size]) + "\n")
         self.count += 1
 
-    def empty(self, form: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
-        """Return all images, (n, ...), and their n names. Then delete the files."""
+    def empty(self, form: tuple[int, ...]) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
+        """Return all images, (n, ...), and name, height and width of each. Delete the files."""
         pixels = np.fromfile(self.path.with_suffix(".raw"), np.uint8).reshape(-1, *form)
-        names = list(map(json.loads, self.path.with_suffix(".txt").read_text().splitlines()))
+        lines = self.path.with_suffix(".txt").read_text().splitlines()
         for ending in (".raw", ".txt"):
             self.path.with_suffix(ending).unlink()
-        return pixels, names
+        return pixels, [tuple(json.loads(line)) for line in lines]
 
 
 def join(
@@ -141,7 +143,8 @@ def join(
     labels, label_of = source.settings.labels or source.settings.label_column, None
     some: list[str] = []
     numbers: dict[str, int] = {}
-    columns = [("file", pa.string()), *([("label", pa.int64())] if labels else [])]
+    columns = [("file", pa.string()), *((one, pa.int32()) for one in SIZES)]
+    columns += [("label", pa.int64())] if labels else []
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form)}
     with (
         (folder / PIXELS).open("wb") as file,
@@ -150,14 +153,17 @@ def join(
     ):
         np.lib.format.write_array_header_1_0(file, header)
         for bucket in buckets:
-            pixels, names = bucket.empty(form)
+            pixels, listed = bucket.empty(form)
             order = rng.permutation(len(pixels))
             rows_of_bytes = pixels[order].tobytes()
             digest.update(rows_of_bytes)
             file.write(rows_of_bytes)
-            rows: dict[str, list[Any]] = {"file": [names[i] for i in order]}
+            about = list(zip(*(listed[i] for i in order), strict=True)) or [()] * 3
+            rows: dict[str, list[Any]] = {
+                name: list(own) for name, own in zip(("file", *SIZES), about, strict=True)
+            }
             if labels:
-                some = some or names
+                some = some or [name for name, *_ in listed]
                 if some and label_of is None:
                     own = source.own_labels()
                     label_of = labeller(source.settings, some, source.reading.notes, own)

@@ -1,9 +1,9 @@
 """Read packs: images of one form, in random order on disk, for more images than fit into memory.
 
 A pack is a folder. It holds pixels.npy, bytes of shape (N, H, W) or (N, H, W, C); index.parquet,
-the file and the label of each row; and pack.json, which says how the images were read. `packing`
-makes packs. Because the rows are in random order, any consecutive rows are a fair sample. Training
-reads one window of rows after another and holds one of them in memory.
+the file, the size in it and the label of each row; and pack.json, which says how the images were
+read. `packing` makes packs. Because the rows are in random order, any consecutive rows are a fair
+sample. Training reads one window of rows after another and holds one of them in memory.
 """
 
 import json
@@ -25,6 +25,8 @@ from mcevae.images.readers.frames import Fault
 
 ABOUT, PIXELS, INDEX = "pack.json", "pixels.npy", "index.parquet"
 FORMAT = 1
+SIZES = ("height", "width")
+"""Columns of the index: of each image as it lay in its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,9 @@ class Pack:
         with in_utf8(self.folder / INDEX) as known:
             index = parquet.read_table(known, memory_map=True).slice(start, stop - start)
         images = replace(images, names=np.asarray(index["file"].to_pylist()))
+        if {*SIZES} <= {*index.column_names}:  # older packs do not have them
+            sides = [index[one].fill_null(1).to_numpy() for one in SIZES]
+            images = replace(images, sizes=np.stack(sides, 1).clip(1))
         if self.label_names:
             labels = torch.tensor(index["label"].to_pylist())
             images = replace(images, labels=labels, label_names=self.label_names)
@@ -99,7 +104,9 @@ def open_pack(path: Path) -> Pack:
             check_regular(path / name)
         held = np.load(path / PIXELS, mmap_mode="r").shape
         with in_utf8(path / INDEX) as known:
-            rows = parquet.read_metadata(known).num_rows
+            rows, kinds = parquet.read_metadata(known).num_rows, parquet.read_schema(known)
+        if any(one in kinds.names and kinds.field(one).type != pa.int32() for one in SIZES):
+            raise ValueError(f"{INDEX} has sizes that are no whole numbers")
         last = () if channels == 1 else (channels,)
         if held != (pack.count, height, width, *last) or rows != pack.count:
             raise ValueError(f"{PIXELS} has shape {held}, {INDEX} has {rows} rows")

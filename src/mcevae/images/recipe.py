@@ -4,14 +4,13 @@
 the run record the recipe, and all later images are converted with it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mcevae.base.channels import MOST_CHANNELS, channel_names
@@ -22,6 +21,7 @@ from mcevae.images.background import flattened
 from mcevae.images.intensities import ABSURD, fitting, floats, pairs_of, with_channels
 from mcevae.images.isolation import isolated
 from mcevae.images.masks import border_of, from_text, masked, share_of
+from mcevae.images.placement import Fit, fitted
 from mcevae.images.readers.frames import Frame
 from mcevae.images.stretch import Stretch
 
@@ -30,8 +30,6 @@ KINDS = (None, "bool", "float", "mixed", *WHOLE)
 """Kinds of numbers."""
 INSIDE = 0.99
 """Pixels of which so much counts show their image alone, and nothing of the mask's border."""
-Fit = Literal["pad", "crop"]
-"""How a frame fits a shape: all of it is kept, or all of the shape is filled; see `Recipe`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,18 +217,6 @@ def form_of_mask(settings: DataConfig, shape: tuple[int, int]) -> Float[Tensor, 
     return padded(share, shape, 0.0)
 
 
-def ratio(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> float:
-    """By how much a frame is scaled to fit a shape; both are height and width."""
-    ratios = [new / old for new, old in zip(shape, frame, strict=True)]
-    return min(ratios) if fit == "pad" else max(ratios)
-
-
-def fitted(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> tuple[int, int]:
-    """Height and width of a frame after it is scaled to fit a shape, which it need not fill."""
-    height, width = (max(1, round(side * ratio(frame, shape, fit))) for side in frame)
-    return height, width
-
-
 def resized(
     image: Float[Tensor, "C h w"], shape: tuple[int, int], fit: Fit
 ) -> Float[Tensor, "C h2 w2"]:
@@ -248,29 +234,6 @@ def padded(
     down, right = shape[0] - image.shape[1], shape[1] - image.shape[2]
     borders = (right // 2, right - right // 2, down // 2, down - down // 2)
     return F.pad(image, borders, value=value)  # borders below zero crop
-
-
-def placement(frame: Sequence[int], shape: tuple[int, int], fit: Fit) -> Float32[Tensor, "3 3"]:
-    """Where `resized` and `padded` put the points of a frame.
-
-    Sizes are rounded to pixels, and `padded` puts the larger half of an odd margin below and to the
-    right. So large and small copies of a frame do not lie quite alike.
-
-    Args:
-        frame: (height, width) of the frame.
-        shape: (height, width) of the image.
-        fit: pad or crop.
-
-    Returns:
-        The matrix that takes points of the frame, as shares of its width and height from its
-        centre, to points of the image, in image sides from its centre.
-    """
-    unit = max(shape)
-    height, width = fitted(frame, shape, fit)
-    down, right = -((shape[0] - height) % 2) / 2, -((shape[1] - width) % 2) / 2
-    return torch.tensor(
-        [[width / unit, 0.0, right / unit], [0.0, height / unit, down / unit], [0.0, 0.0, 1.0]]
-    )
 
 
 def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:

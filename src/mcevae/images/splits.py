@@ -148,7 +148,8 @@ def split_blocks(
         split = (images,) if alone else split_images(images, None, kind)
         for part, own in zip(parts, split, strict=False):
             part.append(own)
-    return joined(parts[0]), joined(parts[1]), joined(parts[2])
+    training, validation, held = (joined(own) if own else train.subset(slice(0)) for own in parts)
+    return training, validation, held
 
 
 def split_pack(pack: Pack, place: Place, limit: int | None, window: int | None) -> Splits:

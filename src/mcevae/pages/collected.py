@@ -17,7 +17,7 @@ from mcevae.images.composites import composite_bytes
 from mcevae.pages.closing import unlike
 from mcevae.predicting.grouped import grouped
 from mcevae.runs.collections import Collections
-from mcevae.runs.coordinates import Coordinate
+from mcevae.runs.coordinates import Coordinate, Originals
 from mcevae.runs.frames import Frames
 from mcevae.runs.trust.trust import Trust
 from mcevae.training import health
@@ -42,8 +42,11 @@ class Gallery:
         evidence: (N, K) what features say about the clusters. None: there are none.
         element: (N, 3, 3) poses in the frames that the model found.
         frames: knows the group of the poses, and the symmetries of clusters.
-        pose: (N, T) the same modulo these symmetries, in the units of `coordinates`.
+        pose: (N, T) the same modulo these symmetries, in the units of `coordinates`, as `originals`
+            reads them.
         mirrored: (N,) whether the pose has a mirror image. None: the group has no reflections.
+        originals: the images as they lie in their files, in whose pixels shifts are.
+        coordinates: of the poses; the support of shifts is that in the largest of the images.
         z: (N, V).
         where: (N, 2) on the map, from 0 to 1.
         look: (N, D) canonical image and clusters; images that are alike have similar rows. The map
@@ -71,6 +74,7 @@ class Gallery:
     element: Float[Tensor, "n 3 3"]
     frames: Frames
     pose: Float[np.ndarray, "n T"]
+    originals: Originals
     mirrored: Bool[np.ndarray, " n"] | None
     coordinates: tuple[Coordinate, ...]
     z: Float[np.ndarray, "n V"]
@@ -122,9 +126,8 @@ class Gallery:
         frames = replace(self.frames, collections=collections)
         cluster, z = torch.from_numpy(self.cluster), torch.from_numpy(self.z)
         element = frames.poses(self.element, cluster, z)
-        factors = np.array([one.factor for one in self.coordinates], np.float32)
         signs = None if self.mirrored is None else mirrored(element).numpy()
-        return frames.group.to_parameters(element).numpy() * factors, signs
+        return self.originals.read(frames.group.to_parameters(element), frames.group), signs
 
     def table(self, collections: Collections) -> pa.Table:
         """Make a table with one row per image, with all that the page shows."""

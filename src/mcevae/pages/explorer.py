@@ -35,8 +35,9 @@ from mcevae.predicting.pictures import encoded, ending
 from mcevae.predicting.sums import Sums
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
+from mcevae.runs.coordinates import Originals
 from mcevae.runs.frames import Frames
-from mcevae.runs.infer import human, outputs
+from mcevae.runs.infer import outputs
 from mcevae.runs.run import TrainedRun
 
 FARTHEST = 1e6
@@ -109,6 +110,7 @@ class Explorer:
             "clusters": self.gallery.clusters,
             "z": [round(float(value), 1) for value in reach],
             "strip": {"width": 4 * width, "height": height},
+            "coordinates": [vars(one) for one in self.run.coordinates],
         }
         return {**images_of(self.gallery), "bench": bench}
 
@@ -247,7 +249,10 @@ class Explorer:
         groups = self.collections
         frames = self.frames
         group = groups.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
-        parameters = self.run.model.group.to_parameters(frames.pose(out))[0].cpu().numpy()
+        assert isinstance(frame, Frame)  # of a fault, `prepared` makes a fault
+        size = np.array([frame.pixels.shape[:2]])
+        original = Originals(shape=self.run.shape, fit=self.run.settings.data.fit, sizes=size)
+        parameters = self.run.model.group.to_parameters(frames.pose(out)).cpu()
         return {
             **latents,
             "name": name,
@@ -255,7 +260,7 @@ class Explorer:
             "probability": probability[0].tolist(),
             "confidence": float(self.run.calibration.confidence(probability, bad)[0]),
             "outlier": float(self.run.calibration.outlier(bad)[0]),
-            "pose": (parameters * self._factors()).tolist(),
+            "pose": original.read(parameters, self.run.model.group)[0].tolist(),
             "strip": data_uri(png(self._strip(x, out)), "png"),
         }
 
@@ -267,7 +272,7 @@ class Explorer:
         Args:
             cluster: number of the cluster.
             z: variation, V numbers.
-            tau: pose, T tangent coordinates, in the units of the gallery's coordinates.
+            tau: pose, T tangent coordinates, in the units of the run's coordinates.
             mirrored: whether to exchange left and right before the image is moved.
 
         Raises:
@@ -320,8 +325,7 @@ class Explorer:
             return next(outputs(self.run.model, pixels, evidence=own))
 
     def _factors(self) -> np.ndarray:
-        units = self.run.model.group.units
-        return np.array([human(unit, self.run.shape)[1] for unit in units], np.float32)
+        return np.array([one.factor for one in self.run.coordinates], np.float32)
 
     def _latents(self, out: Any) -> dict[str, Any]:
         pose = self.frames.pose(out)

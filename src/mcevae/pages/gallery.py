@@ -23,6 +23,7 @@ from mcevae.pages.findings import OUTLIER, SURE, findings
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
+from mcevae.runs.coordinates import Originals
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import outputs
 from mcevae.runs.parents import columns, parents_of
@@ -75,7 +76,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     parameters = model.group.to_parameters(found["element"])
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
-    coordinates = run.coordinates
+    originals = Originals.of(images, run.shape, config.data.fit).taken(keep)
     look = torch.cat([even(found["look"]), even(found["p"])], 1)
     return Gallery(
         pixels=pixels,
@@ -93,9 +94,9 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         element=found["element"],
         frames=frames,
         mirrored=mirrored(found["element"]).numpy() if model.group.mirrors else None,
-        pose=model.group.to_parameters(reduced).numpy()
-        * np.array([one.factor for one in coordinates], np.float32),
-        coordinates=coordinates,
+        originals=originals,
+        pose=originals.read(model.group.to_parameters(reduced), model.group),
+        coordinates=originals.widest(run.coordinates),
         z=found["z"].numpy(),
         where=plane(look),
         look=look.half(),
@@ -212,6 +213,7 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
         "outlier": packed((gallery.outlier * 1000).astype(np.uint16)),
         "pose": [packed(column.astype(np.float32)) for column in gallery.pose.T],
         "coordinates": [vars(one) for one in gallery.coordinates],
+        "sizes_differ": gallery.originals.differ,
         "mirrored": None if gallery.mirrored is None else packed(gallery.mirrored.astype(np.uint8)),
         "x": packed(grid[:, 0]),
         "y": packed(grid[:, 1]),
@@ -245,7 +247,6 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             one |= members_of(gallery, mine)
             one["canonical"] = data_uri(png(drawn(model, gallery, mine, frames)), "png")
         groups.append(one)
-    outliers = np.argsort(-gallery.outlier, kind="stable")[:ODD].tolist()
     pose, signs = gallery.posed(collections)
     turned = {
         "pose": [packed(column.astype(np.float32)) for column in pose.T],
@@ -257,7 +258,7 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         "groups": groups,
         "junk": packed(collections.junk_in(of, gallery.names).astype(np.uint8)),
         **said_of(gallery, collections),
-        "outliers": outliers,
+        "outliers": np.argsort(-gallery.outlier, kind="stable")[:ODD].tolist(),
         "findings": findings(gallery, groups),
         "trust": told_trust(gallery.trust),
     }

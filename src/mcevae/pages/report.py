@@ -26,6 +26,7 @@ from mcevae.pages.particles import particle_ending
 from mcevae.pages.stage import FirstAnswer, is_first, stage_of, trained
 from mcevae.predicting.kept_sums import page_sums
 from mcevae.predicting.sums import Tell
+from mcevae.runs.coordinates import PIXELS
 from mcevae.runs.infer import write_tables
 from mcevae.runs.parents import FILE, parents_of
 from mcevae.runs.run import TrainedRun
@@ -181,6 +182,8 @@ def page(
         .get_template("page.html.j2")
         .render(
             run=as_text(name),
+            shape=run.shape,
+            in_pixels=any(one.unit == PIXELS for one in run.coordinates),
             channels=list(zip(run.recipe.names, map(css, run.colours), strict=True)),
             stage=stage_of(run, shown=shown, total=total or shown),
             checkpoint=run.in_words,

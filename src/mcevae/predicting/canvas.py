@@ -16,13 +16,12 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from mcevae.images.intensities import intensities, pairs_of, tails, with_channels
+from mcevae.images.placement import Shape, placement, ratio
 from mcevae.images.readers.frames import Frame
-from mcevae.images.recipe import Recipe, padded, placement, ratio, resized
+from mcevae.images.recipe import Recipe, padded, resized
 
 SMALLEST = 4
 """Smallest side of a canvas."""
-Shape = tuple[int, int]
-"""Height and width."""
 
 
 class Seen(NamedTuple):

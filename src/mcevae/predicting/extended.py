@@ -1,6 +1,5 @@
 """Groups of a run that was extended, and where its new images are."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +14,12 @@ from mcevae.runs.members import Collection
 from mcevae.runs.run import TrainedRun
 
 
-def with_new(groups: Collections, kinds: int, names: Mapping[str, str]) -> Collections:
+def with_new(groups: Collections, kinds: int) -> Collections:
     """The groups of a run with more clusters, each a group of its own.
 
     Args:
         groups: of the run before.
         kinds: number of new clusters.
-        names: the new name of each image that has another one now.
     """
     taken, entries = {entry.name for entry in groups.entries}, list(groups.entries)
     for cluster in range(groups.clusters, groups.clusters + kinds):
@@ -34,7 +32,6 @@ def with_new(groups: Collections, kinds: int, names: Mapping[str, str]) -> Colle
         groups,
         clusters=groups.clusters + kinds,
         entries=tuple(entries),
-        decisions=groups.decisions.renamed(names),
     )
 
 
@@ -54,7 +51,8 @@ def in_words(run: TrainedRun, data: Splits, first: int, kinds: int) -> str:
         pixels = images.pixels[torch.from_numpy(new)]
         if not len(pixels):
             continue
-        found, misfits = embed_with_misfits(run.model, pixels)
+        features = None if images.features is None else images.features[torch.from_numpy(new)]
+        found, misfits = embed_with_misfits(run.model, pixels, evidence=run.told(features))
         names = None if images.names is None else images.names[new].tolist()
         home = groups.assign(found.cluster.numpy(), found.z.numpy(), names)
         count += np.bincount(home, minlength=len(count))

@@ -1,6 +1,6 @@
 """Add new images to a run: a new run that has both, in which old clusters keep their numbers.
 
-Its source is a list of the files of both. The old run says what the new images show. If some are a
+Its source joins those of both (`added`). The old run says what the new images show. If some are a
 new kind (`teaching.novel`), the new run begins with the old run's clusters, poses and weights, and
 with one more cluster for each new kind. If there is none, the model stays as it is.
 """
@@ -11,33 +11,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import write_text
-from mcevae.base.names import as_setting
 from mcevae.geometry.groups import reflect
-from mcevae.images.blocks import images_in, is_new, places_of, renaming
+from mcevae.images.blocks import PARTS, images_in, is_new, places_of
 from mcevae.images.kept import as_text, within
 from mcevae.images.sources.contract import Track
-from mcevae.images.sources.grown import Grown, grown
+from mcevae.images.sources.members import FILE
 from mcevae.images.splits import Splits
 from mcevae.models.config import MOST_CLUSTERS, Config
 from mcevae.models.registry import spec_of
+from mcevae.predicting.added import FEATURES, Added, with_added
 from mcevae.predicting.extended import with_new
 from mcevae.predicting.family import LEAST_EPOCHS, SHARE
 from mcevae.runs import checkpoint
 from mcevae.runs.collections import Collections
 from mcevae.runs.data import prepare_for
-from mcevae.runs.infer import embed
+from mcevae.runs.infer import Embedding, embed
 from mcevae.runs.parents import ABSENT, Parent, parents_of, write_parents
 from mcevae.runs.run import TrainedRun
 from mcevae.teaching.graph import describe_pixels
 from mcevae.teaching.novel import NONE, new_kinds
 from mcevae.teaching.rings import Track as Parts
 from mcevae.training.given import Given
-
-LIST = "images.txt"
-"""The files of a run that was extended, in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +48,10 @@ class Extension:
         config: settings of the new run.
         data: images of the new run.
         first: place of the first new image in its source.
-        known: files of the new source that the run has already.
         copies: new images whose pixels are those of an old image; they are left out.
         kinds: number of new kinds.
         given: what the new run begins with.
+        of: (n,) the group that each old image has in the run, by its place; else `ABSENT`.
     """
 
     parent: TrainedRun
@@ -61,10 +59,10 @@ class Extension:
     config: Config
     data: Splits
     first: int
-    known: int
     copies: int
     kinds: int
     given: Given
+    of: Int[np.ndarray, " n"]
 
     @property
     def trains(self) -> bool:
@@ -86,8 +84,7 @@ class Extension:
         chosen = f"all, with {self.images:,} new images of {self.source}"
         write_parents(out, (*parents_of(parent.folder), self.as_parent(chosen)))
         if (groups := Collections.kept(parent.folder)) is not None:
-            names = renaming(images_in(parent.data()), images_in(self.data))
-            with_new(groups, self.kinds, names).write(out)
+            with_new(groups, self.kinds).write(out)
         if self.trains:
             self.given.write(out)
             return
@@ -106,15 +103,7 @@ class Extension:
         Args:
             chosen: which images were taken, in words.
         """
-        parent, of = self.parent, np.full(self.first, ABSENT)
-        for images in images_in(self.data):
-            old = ~is_new(images, self.first)
-            assert images.places is not None
-            found = embed(parent.model, images.pixels[torch.from_numpy(old)])
-            names = None if images.names is None else images.names[old].tolist()
-            of[images.places[old]] = parent.collections.assign(
-                found.cluster.numpy(), found.z.numpy(), names
-            )
+        parent, of = self.parent, self.of
         taken = int((of != ABSENT).sum())
         groups = tuple(entry.name for entry in parent.collections.entries)
         return Parent(
@@ -127,15 +116,20 @@ class Extension:
             of=of,
         )
 
+    @property
+    def loses_poses(self) -> bool:
+        """Whether the run has true poses, which nobody knows of new images."""
+        return self.parent.settings.data_group is not None and self.data.test.elements is None
+
 
 def extension_of(
-    parent: TrainedRun, source: str, out: Path, track: Track = iter, parts: Parts = iter
+    parent: TrainedRun, added: Added, out: Path, track: Track = iter, parts: Parts = iter
 ) -> Extension:
-    """Look at new images for a run; the list of all files is written into the new run's folder.
+    """Look at new images for a run; what names its sources is written into the new run's folder.
 
     Args:
         parent: the run.
-        source: folder, list or file of new images.
+        added: the new images.
         out: folder of the new run, which exists.
         track: wraps the list of files, for example to show a progress bar.
         parts: wraps the parts of the comparison of images.
@@ -149,64 +143,57 @@ def extension_of(
             f"{parent.folder}: is of preset {old.preset}, which cannot take new clusters; only "
             "runs of presets default and quick can be extended."
         )
-    files = grown(old.data, source, parent.folder)
     before = parent.data(track)
-    files.write(out / LIST)
     try:
-        config = with_files(parent, out / LIST, files)
-        data = prepare_for(config, track)
-        check_shape(data, parent, source)
-        config, data, copies = without_copies(config, data, before, files.first, source)
-        kinds, given = learned(parent, data, files.first, parts)
+        config, joined = with_added(parent, before, added, out)
+        data = prepare_for(config, track, joined)
+        first = joined.begins[-1]
+        config, data, copies = without_copies(config, data, before, first, added.source)
+        found = found_in(parent, data)
+        kinds, given = learned(parent, data, found[0], first, parts)
     except BaseException:
-        (out / LIST).unlink(missing_ok=True)  # so that the folder is free for another try
+        for name in (FILE, FEATURES):  # so that the folder is free for another try
+            (out / name).unlink(missing_ok=True)
         raise
     return Extension(
         parent=parent,
-        source=source,
+        source=added.source,
         config=with_kinds(config, parent.clusters, kinds),
         data=data,
-        first=files.first,
-        known=files.known,
+        first=first,
         copies=copies,
         kinds=kinds,
         given=given,
+        of=groups_of(parent, data, found, first),
     )
 
 
-def with_files(parent: TrainedRun, files: Path, grown: Grown) -> Config:
-    """The settings of a run of more files. Labels and hints name files by their old names.
+def found_in(parent: TrainedRun, data: Splits) -> list[Embedding]:
+    """What a run says of images, part by part as `images_in` has them."""
+    return [
+        embed(parent.model, one.pixels, evidence=parent.told(one.features))
+        for one in images_in(data)
+    ]
+
+
+def groups_of(
+    parent: TrainedRun, data: Splits, found: list[Embedding], first: int
+) -> Int[np.ndarray, " n"]:
+    """The group that each old image has in a run, by its place; `ABSENT` where there is none.
 
     Args:
-        parent: the run before.
-        files: the list of all files.
-        grown: which of them are new.
+        parent: the run.
+        data: images of the new run.
+        found: what the run says of them.
+        first: place of the first new image.
     """
-    nothing = dict.fromkeys(("limit", "kept", "hints", "labels", "label_column", "file_column"))
-    old, (_, height, width) = parent.settings, parent.shape
-    changes = {"source": as_setting(str(files)), "blocks": (*old.data.blocks, grown.first)}
-    if height == width:  # new images of another size are brought to it
-        changes["size"] = height
-    return old.changed(data={**changes, **nothing})
-
-
-def check_shape(data: Splits, parent: TrainedRun, source: str) -> None:
-    """Refuse new images that are not brought to the form of the old ones.
-
-    Args:
-        data: both.
-        parent: the run before.
-        source: of the new images.
-
-    Raises:
-        UserError: it is so, because the old ones are no squares, and the new ones differ in size.
-    """
-    if data.train.images.shape != parent.shape:
-        _, height, width = parent.shape
-        raise UserError(
-            f"{source}: has images that are not {width} x {height} pixels, as those of "
-            f"{parent.folder} are; bring them to this size first."
-        )
+    of = np.full(first, ABSENT)
+    for images, own in zip(images_in(data), found, strict=True):
+        old = ~is_new(images, first)
+        names = None if images.names is None else images.names[old].tolist()
+        groups = parent.collections.assign(own.cluster.numpy()[old], own.z.numpy()[old], names)
+        of[places_of(images)[old]] = groups
+    return of
 
 
 def with_kinds(config: Config, clusters: int, kinds: int) -> Config:
@@ -249,10 +236,12 @@ def without_copies(
         Settings and images, and the number of copies.
 
     Raises:
-        UserError: no new image is left, or none can be used.
+        UserError: no new image is left.
     """
     have = {place for images in images_in(before) for place in places_of(images).tolist()}
-    seen = {bytes(image.numpy()) for images in images_in(before) for image in images.pixels}
+    posed = [getattr(before, part) for part in PARTS]
+    lying = [one.images.pixels if one.upright is None else one.upright for one in posed]
+    seen = {bytes(image.numpy()) for pixels in lying for image in pixels}
     kept = np.ones(max(int(places_of(images).max()) for images in images_in(data)) + 1, bool)
     new = copies = 0
     for images in images_in(data):
@@ -262,9 +251,6 @@ def without_copies(
             copy = bool(late[i]) and bytes(images.pixels[i].numpy()) in seen
             copies += copy
             kept[place] = not copy if late[i] else place in have
-    if not new:
-        fault = data.faults[-1]
-        raise UserError(f"{source}: no image can be used; {fault.name} {fault.reason}.")
     if new == copies:
         raise UserError(
             f"{source}: all of its images ({new:,}) are copies of images that the run has, so "
@@ -277,18 +263,20 @@ def without_copies(
     return config.changed(data={"kept": text}), within(data, text), copies
 
 
-def learned(parent: TrainedRun, data: Splits, first: int, parts: Parts = iter) -> tuple[int, Given]:
+def learned(
+    parent: TrainedRun, data: Splits, found: Embedding, first: int, parts: Parts = iter
+) -> tuple[int, Given]:
     """Find new kinds among the training images; return their number, and what a run begins with.
 
     Args:
         parent: the run before.
         data: images of the new run.
+        found: what the run says of the training images.
         first: place of the first new image.
         parts: wraps the parts of the comparison of images.
     """
     model, settings, images = parent.model, parent.settings, data.train.images
     group, new = model.group, torch.from_numpy(is_new(images, first))
-    found = embed(model, images.pixels)
     cluster, element = found.cluster.clone(), found.element.clone()
     weights = model.state_dict()
     if not group.polar:  # nothing says how images are turned against each other

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from mcevae.geometry.groups import WHOLE_CIRCLE
+from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
+from mcevae.predicting.relion import elements_of
 from mcevae.runs.run import TrainedRun
 
 ODD = 0.99
@@ -28,13 +29,15 @@ class Novelty:
     """Counts what is odd in the rows of a table, as they are written.
 
     Attributes:
-        half_widths: of the support, by the column of the coordinate, such as rotation_deg, in the
-            unit of the column; those without ends are left out.
+        group: of the poses.
+        half_widths: of the support, by the name of the coordinate, in the unit of the group; those
+            without ends are left out.
         images: number of images.
         odd: number of images with an outlier score of `ODD` or more.
-        ends: number of images whose pose lies at an end of the support, by column.
+        ends: number of images whose pose lies at an end of the support, by name.
     """
 
+    group: MatrixGroup
     half_widths: dict[str, float]
     images: int = 0
     odd: int = 0
@@ -47,21 +50,23 @@ class Novelty:
         for rows in tables:
             self.images += rows.num_rows
             self.odd += int(np.sum(rows["outlier"].to_numpy() >= ODD))
-            for column, half_width in self.half_widths.items():
-                far = np.abs(rows[column].to_numpy()) >= ENDS * half_width
-                self.ends[column] += int(far.sum())
+            parameters = self.group.to_parameters(elements_of(rows, self.group)).abs()
+            for name, half_width in self.half_widths.items():
+                far = parameters[:, self.group.coordinates.index(name)] >= ENDS * half_width
+                self.ends[name] += int(far.sum())
             yield rows
 
     @classmethod
     def of(cls, run: TrainedRun) -> "Novelty":
         """Nothing is counted yet. Poses in frames that people have turned are not looked at."""
+        group = run.model.group
+        support = run.settings.support.half_widths(group)
         known = {
-            f"{one.name}_{one.unit}": one.half_width
-            for one in run.coordinates
-            if one.half_width > 0
-            and not (one.unit == "deg" and one.half_width > one.factor * WHOLE_CIRCLE)
+            name: half_width
+            for name, unit, half_width in zip(group.coordinates, group.units, support, strict=True)
+            if half_width > 0 and not (unit == "rad" and half_width > WHOLE_CIRCLE)
         }
-        return cls(half_widths={} if run.collections.uprights else known)
+        return cls(group=group, half_widths={} if run.collections.uprights else known)
 
     @property
     def nearly_all(self) -> bool:
@@ -80,11 +85,11 @@ class Novelty:
                 "images (1 % would be usual): they show other things, backgrounds or intensities. "
                 "Look at those with a high outlier score."
             )
-        for column, count in self.ends.items():
+        for name, count in self.ends.items():
             if count > CROWDED * self.images:
-                name = column.rpartition("_")[0].replace("_", " ")
                 said.append(
                     f"{count / self.images:.0%} of the poses lie at the ends of the support of "
-                    f"{name}: the images may be moved further than those of the training."
+                    f"{name.replace('_', ' ')}: the images may be moved further than those of the "
+                    "training."
                 )
         return said

@@ -11,13 +11,12 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.particles.cs import Records
-from mcevae.images.recipe import Fit
+from mcevae.images.placement import Fit
 from mcevae.images.sources.contract import Source
 from mcevae.images.sources.particles import CS, STAR, ParticleSource
 from mcevae.predicting.relion import alignments, elements_of
@@ -93,10 +92,7 @@ class ParticleTable:
 
     def answers_of(self, table: pa.Table, rows: list[int], name: str) -> Iterator[Answer]:
         """The answers of one part, whose particles are in these rows of the source's table."""
-        coordinates = zip(self.group.coordinates, self.group.units, strict=True)
-        tau = np.stack([table[f"tau_{one}_{unit}"].to_numpy() for one, unit in coordinates], -1)
-        mirrored = table["mirrored"].to_numpy() if self.group.mirrors else None
-        elements = elements_of(torch.from_numpy(tau), mirrored, self.group)
+        elements = elements_of(table, self.group).numpy()
         number, count = self.classes(table)
         stacks = [self.source.particles.stack[row] for row in rows]
         psi, origin = np.zeros(len(rows)), np.zeros((len(rows), 2))

@@ -9,6 +9,7 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, read_bytes, read_text, real_folder, write_text
+from mcevae.images.sources.contract import Part
 
 MARK = "identity"
 """File that says which table the parts in a folder belong to."""
@@ -16,6 +17,32 @@ MOST_BYTES = 2**30
 """Bytes of a part, at most."""
 SEAL = 16
 """Bytes of a part's fingerprint."""
+
+
+def content(part: Part) -> str:
+    """Fingerprint of what a part was read as: images, their names, and what could not be used."""
+    sizes = None if part.sizes is None else part.sizes.tolist()
+    faults = [(fault.name, fault.reason) for fault in part.faults]
+    named = repr((part.names, part.ids, sizes, faults))
+    known = hashlib.blake2b(named.encode("utf-8", "backslashreplace"), digest_size=16)
+    known.update(part.pixels.contiguous().numpy().data)
+    return known.hexdigest()
+
+
+class Contents:
+    """Fingerprint of all images of a table."""
+
+    def __init__(self) -> None:
+        self.known = hashlib.blake2b(digest_size=16)
+
+    def add(self, part: Part) -> None:
+        """Add the next part."""
+        self.known.update(content(part).encode())
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint, hexadecimal."""
+        return self.known.hexdigest()
 
 
 def parts_folder(out: Path) -> Path:

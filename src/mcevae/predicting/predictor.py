@@ -6,7 +6,6 @@ and makes the others. Only one part is in memory, for any number of images. Seve
 each write one shard (`shards`), a separate table.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +36,9 @@ from mcevae.predicting.grouped import grouped, levelled, with_columns
 from mcevae.predicting.novelty import Novelty
 from mcevae.predicting.particle_tables import particle_table
 from mcevae.predicting.parts import (
+    Contents,
     begin_parts,
+    content,
     content_of,
     is_of,
     known_part,
@@ -49,10 +50,14 @@ from mcevae.predicting.pictures import ending, file_name, save
 from mcevae.predicting.shards import Shard, listed_by
 from mcevae.runs.collections import FILE, Collections
 from mcevae.runs.confidence import Calibration, embed_with_misfits
+from mcevae.runs.coordinates import Originals
 from mcevae.runs.evidence import Evidence
 from mcevae.runs.frames import Frames
 from mcevae.runs.infer import check_table_path, table, write_tables
 from mcevae.runs.parents import Parent
+
+FORM = "shifts in pixels of files "
+"""Begins the identity of tables, so that none is continued whose columns meant something else."""
 
 
 def ahead(parts: Iterator[Part]) -> Iterator[Part]:
@@ -62,30 +67,6 @@ def ahead(parts: Iterator[Part]) -> Iterator[Part]:
         while (part := coming.result()) is not None:
             coming = reader.submit(next, parts, None)
             yield part
-
-
-def content(part: Part) -> str:
-    """Fingerprint of what a part was read as: images, their names, and what could not be used."""
-    named = repr((part.names, part.ids, [(fault.name, fault.reason) for fault in part.faults]))
-    known = hashlib.blake2b(named.encode("utf-8", "backslashreplace"), digest_size=16)
-    known.update(part.pixels.contiguous().numpy().data)
-    return known.hexdigest()
-
-
-class Contents:
-    """Fingerprint of all images of a table."""
-
-    def __init__(self) -> None:
-        self.known = hashlib.blake2b(digest_size=16)
-
-    def add(self, part: Part) -> None:
-        """Add the next part."""
-        self.known.update(content(part).encode())
-
-    @property
-    def digest(self) -> str:
-        """The fingerprint, hexadecimal."""
-        return self.known.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +121,7 @@ class Predictor:
         self.calibration, self.collections, self.pictures = calibration, collections, pictures
         self.checkpoint, self.features = checkpoint, features
         self.called = partial(file_name, kind=ending(recipe_for(settings, shape)))
-        self.identity = identity + (collections.to_json() if collections else "")
+        self.identity = FORM + identity + (collections.to_json() if collections else "")
         if features is not None:
             self.identity += digest(path_of(features.features.name))
         self.frames = Frames(
@@ -174,7 +155,8 @@ class Predictor:
         told = self.features.of(part, first, source) if self.features else None
         found, misfits = embed_with_misfits(self.model, part.pixels, draw, told)
         found = self.frames.shown(found)
-        rows = table(found, self.model.group, self.shape, first)
+        originals = Originals(shape=self.shape, fit=self.settings.fit, sizes=part.sizes)
+        rows = table(found, self.model.group, originals, first)
         order, consistency = self.frames.sureness(found.cluster)
         rows = rows.add_column(2, "consistency", pa.array(consistency, pa.float32()))
         rows = rows.add_column(2, "symmetry", pa.array(order, pa.int32()))

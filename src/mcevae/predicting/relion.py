@@ -15,11 +15,13 @@ and the same origin in pixels (`alignments2D/shift`), as pyem's csparc2star.py c
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup, reflect
-from mcevae.images.recipe import Fit, placement
+from mcevae.images.placement import Fit, placement
 
 
 class Alignments(NamedTuple):
@@ -66,15 +68,16 @@ def alignments(
     return Alignments(np.degrees(psi), origin, mirrored)
 
 
-def elements_of(tau: torch.Tensor, mirrored: np.ndarray | None, group: MatrixGroup) -> np.ndarray:
-    """Poses (n, 3, 3) from the columns of a table.
+def elements_of(rows: pa.Table, group: MatrixGroup) -> Float64[Tensor, "n 3 3"]:
+    """Poses, from the columns of a table.
 
     Args:
-        tau: (n, T).
-        mirrored: (n,) whether a mirror image comes first; None: never.
+        rows: of the table of a prediction.
         group: of the poses.
     """
-    elements = group.exp(tau.double())
-    if mirrored is not None:
-        elements = reflect(elements, torch.from_numpy(mirrored))
-    return elements.numpy()
+    coordinates = zip(group.coordinates, group.units, strict=True)
+    tau = np.stack([rows[f"tau_{one}_{unit}"].to_numpy() for one, unit in coordinates], -1)
+    elements = group.exp(torch.from_numpy(tau).double())
+    if group.mirrors:
+        elements = reflect(elements, torch.from_numpy(rows["mirrored"].to_numpy()))
+    return elements

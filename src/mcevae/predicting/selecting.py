@@ -14,7 +14,6 @@ from mcevae.base.choosing import Choice
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic_folder, write_text
-from mcevae.base.names import as_path, path_of
 from mcevae.images.kept import are_kept
 from mcevae.images.readers.frames import Fault
 from mcevae.images.sources.contract import START
@@ -188,9 +187,7 @@ class Selector:
         Raises:
             UserError: an image is not a file of its own.
         """
-        source = path_of(self.run.settings.data.source)
-        folder = source if source.is_dir() else source.parent
-        found = [folder.resolve() / as_path(name) for name in chosen.names]
+        found = [self.maker.source.file_of(name) for name in chosen.names]
         for path in found:
             if not path.is_file() or "\n" in str(path) or "\r" in str(path):
                 raise UserError(

@@ -1,10 +1,19 @@
 """The coordinates of poses, in the units that people read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup
-from mcevae.runs.infer import human
+from mcevae.geometry.warp import side
+from mcevae.images.arrays import Images
+from mcevae.images.placement import Fit, in_pixels, ratios
+
+SHIFTS = ("shift_x", "shift_y")
+PIXELS = "px"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +29,22 @@ class Coordinate:
     factor: float
 
 
+def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
+    """The unit in which people read a coordinate, and the factor that converts to it.
+
+    Args:
+        unit: of the coordinate, as `MatrixGroup.units` has it.
+        shape: (C, H, W) of the images whose pixels are meant.
+    """
+    return {"rad": ("deg", 180 / np.pi), "side": (PIXELS, float(side(*shape[1:])))}.get(
+        unit, (unit, 1.0)
+    )
+
+
 def coordinates_of(
     group: MatrixGroup, support: Sequence[float], shape: tuple[int, int, int]
 ) -> tuple[Coordinate, ...]:
-    """The coordinates of a group's poses.
+    """The coordinates of a group's poses, with shifts in pixels of the images of the model.
 
     Args:
         group: of the poses.
@@ -35,3 +56,68 @@ def coordinates_of(
         Coordinate(name=name, unit=unit, half_width=width * factor, factor=factor)
         for name, (unit, factor), width in zip(group.coordinates, units, support, strict=True)
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Originals:
+    """Images as they lie in their files, in whose pixels people read shifts.
+
+    Attributes:
+        shape: (C, H, W) of the images that the model takes.
+        fit: how the originals are fitted into them, see `Recipe`.
+        sizes: (n, 2) height and width of each original. None: those of the model's images.
+    """
+
+    shape: tuple[int, int, int]
+    fit: Fit
+    sizes: Int[np.ndarray, "n 2"] | None
+
+    @classmethod
+    def of(cls, parts: Sequence[Images], shape: tuple[int, int, int], fit: Fit) -> "Originals":
+        """The originals of images that may be in several parts."""
+        sizes = [
+            np.tile(shape[1:], (len(one), 1)) if one.sizes is None else one.sizes for one in parts
+        ]
+        return cls(shape=shape, fit=fit, sizes=np.concatenate(sizes))
+
+    def taken(self, keep: Int[np.ndarray, " m"]) -> "Originals":
+        """Some of them, by their numbers."""
+        return replace(self, sizes=None if self.sizes is None else self.sizes[keep])
+
+    @property
+    def differ(self) -> bool:
+        """Whether they differ in size."""
+        return self.sizes is not None and len(np.unique(self.sizes, axis=0)) > 1
+
+    def read(
+        self, parameters: Float[Tensor, "n T"], group: MatrixGroup
+    ) -> Float32[np.ndarray, "n T"]:
+        """Poses in degrees, pixels and so on. A shift says where the image's middle lands.
+
+        Both are counted from the middle of the original. Pixels of a coordinate of your own are
+        those of the original's longer side.
+
+        Args:
+            parameters: of poses in images of the model, as `MatrixGroup.to_parameters` gives them.
+            group: of the poses.
+        """
+        found = parameters.numpy().astype(np.float64)
+        values = found * [human(unit, self.shape)[1] for unit in group.units]
+        if self.sizes is not None:
+            frames, shape = self.sizes, self.shape[1:]
+            in_side = np.array([unit == "side" for unit in group.units])
+            values[:, in_side] /= ratios(frames, shape, self.fit)[:, None]
+            if {*SHIFTS} <= {*group.coordinates}:
+                both = [group.coordinates.index(one) for one in SHIFTS]
+                values[:, both] = in_pixels(found[:, both], frames, shape, self.fit)
+        return values.astype(np.float32)
+
+    def widest(self, coordinates: Sequence[Coordinate]) -> tuple[Coordinate, ...]:
+        """Coordinates of the model's images, with the support that the largest original has."""
+        if self.sizes is None or not len(self.sizes):
+            return tuple(coordinates)
+        larger = float((1 / ratios(self.sizes, self.shape[1:], self.fit)).max())
+        return tuple(
+            replace(one, half_width=one.half_width * larger) if one.unit == PIXELS else one
+            for one in coordinates
+        )

@@ -109,21 +109,6 @@ class Decisions:
         marks = sorted(self.marks.items())
         return [[k, one.unit, one.junk] for k, one in marks if one.unit is not None or one.junk]
 
-    def renamed(self, names: Mapping[str, str]) -> "Decisions":
-        """What was said about images that have other names now; about others, nothing is known.
-
-        Args:
-            names: the new name by the old one.
-        """
-        marks = {names[name]: mark for name, mark in self.marks.items() if name in names}
-        known = {
-            called: tuple(sorted(names[one] for one in some if one in names))
-            for called, some in self.selections.items()
-        }
-        return Decisions(
-            marks=marks, selections={called: some for called, some in known.items() if some}
-        )
-
     def split(self, unit: str, first: str) -> "Decisions":
         """After a unit was split, images that were moved to it are in its first half."""
         own = {name: mark for name, mark in self.marks.items() if mark.unit == unit}

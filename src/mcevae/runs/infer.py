@@ -16,9 +16,10 @@ from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, in_cell
 from mcevae.base.names import in_utf8
 from mcevae.geometry.groups import MatrixGroup, mirrored
-from mcevae.geometry.warp import side, warp
+from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.contract import Model, Output
+from mcevae.runs.coordinates import Originals, human
 
 Track = Callable[[Iterator[tuple[Tensor, Output]]], Iterable[tuple[Tensor, Output]]]
 
@@ -147,19 +148,19 @@ def joined(parts: Sequence[Embedding]) -> Embedding:
 
 
 def table(
-    embedding: Embedding, group: MatrixGroup, shape: tuple[int, int, int], first: int = 0
+    embedding: Embedding, group: MatrixGroup, originals: Originals, first: int = 0
 ) -> pa.Table:
     """Make a table with one row per image.
 
     Columns: id (place in the source, from 0), cluster, probability_K for each cluster, the pose in
     units that people know (rotation_deg, shift_x_px, ...; shifts say where the image's centre
-    lands), tau in the Lie algebra (tau_rotation_rad, tau_shift_x_side, ...), mirrored if the group
-    has reflections, and z_V.
+    lands, in pixels of the image as it lies in its file), tau in the Lie algebra (tau_rotation_rad,
+    tau_shift_x_side, ...), mirrored if the group has reflections, and z_V.
 
     Args:
         embedding: latents of the images.
         group: Lie group of the poses.
-        shape: (C, H, W) of the images.
+        originals: the images as they lie in their files.
         first: id of the first image.
     """
     columns: dict[str, np.ndarray] = {
@@ -168,23 +169,15 @@ def table(
     }
     for k, values in enumerate(embedding.responsibilities.T.numpy()):
         columns[f"probability_{k}"] = values
-    parameters = group.to_parameters(embedding.element)
+    values = originals.read(group.to_parameters(embedding.element), group)
     for i, (name, unit) in enumerate(zip(group.coordinates, group.units, strict=True)):
-        human_unit, factor = human(unit, shape)
-        columns[f"{name}_{human_unit}"] = parameters[:, i].numpy() * np.float32(factor)
+        columns[f"{name}_{human(unit, originals.shape)[0]}"] = values[:, i]
         columns[f"tau_{name}_{unit}"] = embedding.tau[:, i].numpy()
     if group.mirrors:
         columns["mirrored"] = embedding.mirrored.numpy()
     for v, values in enumerate(embedding.z.T.numpy()):
         columns[f"z_{v}"] = values
     return pa.table(columns)
-
-
-def human(unit: str, shape: tuple[int, int, int]) -> tuple[str, float]:
-    """The unit in which people read a coordinate, and the factor that converts to it."""
-    return {"rad": ("deg", 180 / np.pi), "side": ("px", float(side(*shape[1:])))}.get(
-        unit, (unit, 1.0)
-    )
 
 
 PARTICLES = (".star", ".cs")

@@ -24,7 +24,7 @@ function nameClusters() {
 }
 
 function drawBench() {
-  const { bench: reach, coordinates, mirrored } = state.images;
+  const { bench: reach, mirrored } = state.images;
   const cluster = el("select", { id: "bench-cluster", "aria-label": "cluster", change: () => { bench.cluster = +cluster.value; redraw(); } },
     ...Array.from({ length: reach.clusters }, (_, k) => el("option", { value: k, selected: k === bench.cluster }, clusterName(k))));
   const mirror = el("input", {
@@ -34,7 +34,7 @@ function drawBench() {
   document.getElementById("sliders").replaceChildren(
     el("label", {}, el("span", {}, "cluster"), cluster),
     ...(mirrored ? [el("label", {}, el("span", {}, "mirrored"), mirror)] : []),
-    ...coordinates.map(({ name, unit, half_width: width }, t) =>
+    ...reach.coordinates.map(({ name, unit, half_width: width }, t) =>
       slider(name.replaceAll("_", " "), bench.tau[t], Math.max(width, Math.abs(bench.tau[t])) || 1, unit, (value) => { bench.tau[t] = value; })),
     ...bench.z.map((value, v) => slider(`variation ${v + 1}`, value, Math.max(reach.z[v], Math.abs(value)), "", (now) => { bench.z[v] = now; })));
   redraw();

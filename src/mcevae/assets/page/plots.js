@@ -75,7 +75,8 @@ function bars(values, coordinate) {
     picture.append(svg("text", { x, y: 73, "text-anchor": "middle" }, edge.toPrecision(2)));
   }
   const title = `${name.replaceAll("_", " ")}, ${unit}`;
-  return titled(picture, title, `${title} of ${values.length} images, support ± ${width.toPrecision(3)}`);
+  const upTo = unit === "px" && state.images.sizes_differ ? "up to " : "";
+  return titled(picture, title, `${title} of ${values.length} images, support ${upTo}± ${width.toPrecision(3)}`);
 }
 
 // How far two halves of a group agree (up), from coarse details to fine ones (right).

@@ -14,6 +14,7 @@ from mcevae.images.labels import kinds_of, with_words, words_in
 from mcevae.images.readers.arrays import from_archive, of_stack
 from mcevae.images.readers.channels import framed
 from mcevae.images.readers.frames import Frame, Unreadable
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Track
 from mcevae.images.sources.stacks import StackSource
 
@@ -84,9 +85,10 @@ class ArchiveSource(StackSource):
         """See `StackSource.frames`."""
         return [frame for own in PARTS if part in ("all", own) for frame in self.stacks[own]]
 
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """See `Source.load`."""
-        read = [self.images(self.survey.recipe, part, track) for part in PARTS]
+        how = recipe or self.survey.recipe
+        read = [self.images(how, part, track) for part in PARTS]
         faults = [fault for _, wrong in read for fault in wrong]
         words = [
             words_in(self.location, f"y_{part}", images, self.total(part), self.reading.notes)

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
-from mcevae.base.names import as_setting, path_of
+from mcevae.base.names import as_path, as_setting, path_of
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.hints import to_front
 from mcevae.images.readers.frames import Fault, Frame
@@ -80,6 +80,7 @@ class Part:
         ids: number of each image; None: images are counted through the parts.
         places: number of each image in the source, with those that cannot be used; None: `ids`.
         columns: more columns that tables of these images have, see `Source.columns`.
+        sizes: (N, 2) height and width of each image as it lies in its file. None: as in `pixels`.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -90,6 +91,7 @@ class Part:
     ids: list[int] | None = None
     places: list[int] | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    sizes: Int[np.ndarray, "n 2"] | None = None
 
     def places_from(self, first: int) -> np.ndarray:
         """Number of each image in the source; `first` is how many images came before the part."""
@@ -130,7 +132,7 @@ class Source(ABC):
     packable: ClassVar[bool] = False
     counted: ClassVar[bool] = True
     part_size: ClassVar[int] = 2000
-    raw: ClassVar[bool] = True
+    raw: bool = True
 
     def __init__(self, name: str, settings: DataConfig) -> None:
         self.name, self.settings = as_setting(name), settings
@@ -171,11 +173,12 @@ class Source(ABC):
         return {} if self.survey is None else {**self.survey.settled(), **given}
 
     @abstractmethod
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """All images in memory, with labels where they are known.
 
         Args:
             track: wraps what is read one after another, in a progress bar say.
+            recipe: what is done to each image; None: what the images themselves suggest.
 
         Raises:
             UserError: nothing can be read, or labels are asked for and are not there.
@@ -241,11 +244,13 @@ class Source(ABC):
         names: list[str] = []
         faults: list[Fault] = []
         places: list[int] = []
+        sizes: list[np.ndarray] = []
         for batch in self.parts(recipe, part=part, track=track):
             pixels.append(batch.pixels)
             names += batch.names or []
             faults += batch.faults
             places += batch.places or batch.ids or []
+            sizes += [] if batch.sizes is None else [batch.sizes]
         if not any(map(len, pixels)):
             raise no_image(self.name, faults)
         images = Images(
@@ -253,6 +258,7 @@ class Source(ABC):
             pixels=torch.cat(pixels),
             names=np.asarray(names) if self.named else None,
             places=np.asarray(places),
+            sizes=np.concatenate(sizes) if sizes else None,
         )
         return images, faults
 
@@ -278,6 +284,11 @@ class Source(ABC):
         """
         return None
 
+    def file_of(self, name: str) -> Path:
+        """The absolute path of the file that an image with this name would be."""
+        folder = self.location if self.location.is_dir() else self.location.parent
+        return folder.resolve() / as_path(name)
+
     def files(self) -> list[Path]:
         """The files that hold the images; none if they are in memory or belong to the package."""
         return []
@@ -302,6 +313,7 @@ class Source(ABC):
         split: str = "standard",
         limit: int | None = None,
         track: Track = iter,
+        recipe: Recipe | None = None,
     ) -> Splits:
         """Split the images into training, validation and test images.
 
@@ -310,11 +322,13 @@ class Source(ABC):
             split: standard or paper, as in `split_images`.
             limit: training images that are kept, at most.
             track: as in `load`.
+            recipe: as in `load`.
 
         Raises:
             UserError: as `load` and `split_images`.
         """
-        loaded = with_hints(self, with_features(self, placed(self, self.load(track))))
+        read = self.load(track) if recipe is None else self.load(track, recipe)
+        loaded = with_hints(self, with_features(self, placed(self, read)))
         parts = split_blocks(loaded.train, loaded.test, split, self.settings.blocks)
         train, validation, test = to_front(*parts)
         return Splits(

@@ -15,6 +15,7 @@ from mcevae.images.readers.frames import Fault, Frame
 from mcevae.images.readers.inside import parted
 from mcevae.images.readers.pictures import PICTURES
 from mcevae.images.readers.registry import ending_of, frames_of
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import FILE_BITS, SAMPLE, FrameSource, Numbered
 from mcevae.images.sources.listing import LISTS, Listing, files_of
@@ -85,9 +86,9 @@ class FileSource(FrameSource):
                         yield Numbered(frame, number, i, j + 1, i / len(self.paths))
             skip = 0
 
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """See `Source.load`."""
-        images, faults = self.images(self.survey.recipe, track=track)
+        images, faults = self.images(recipe or self.survey.recipe, track=track)
         total = len(images) + len(faults)
         train = labelled(images, self.path, self.settings, self.reading.notes, total)
         return ImageSet(train=train, faults=(*faults, *self.passed))

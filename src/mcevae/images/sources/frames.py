@@ -169,6 +169,7 @@ class FrameSource(Source):
             ids=collected.numbers if share else None,
             places=None if share else collected.places,
             columns=self.columns(collected.numbers),
+            sizes=np.array(collected.sizes, np.int32).reshape(-1, 2),
         )
 
 
@@ -182,14 +183,16 @@ class Collected:
         self.names: list[str] = []
         self.numbers: list[int] = []
         self.places: list[int] = []
+        self.sizes: list[tuple[int, ...]] = []
         self.faults: list[Fault] = []
 
     def add(self, numbered: Numbered, image: Tensor | Fault) -> None:
         """Add the image of a frame, or the reason why it cannot be used."""
         if isinstance(image, Fault):
             self.faults.append(image)
-        else:
+        elif isinstance(numbered.frame, Frame):  # of a fault, `prepared` makes a fault
             self.images.append(image)
+            self.sizes.append(numbered.frame.pixels.shape[:2])
             self.names.append(numbered.frame.name)
             self.numbers.append(numbered.number)
             self.places.append(self.end.entries)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mcevae.base.config import DataConfig
 from mcevae.images.arrays import ImageSet
 from mcevae.images.readers.frames import Frame
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Track
 from mcevae.images.sources.stacks import StackSource
 
@@ -32,7 +33,7 @@ class MemorySource(StackSource):
         """See `StackSource.frames`. There are no parts."""
         return self.stack
 
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """See `Source.load`."""
-        images, faults = self.images(self.survey.recipe, track=track)
+        images, faults = self.images(recipe or self.survey.recipe, track=track)
         return ImageSet(train=images, faults=tuple(faults))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcevae.images.arrays import Images, ImageSet
 from mcevae.images.datasets import DATASETS
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Track
 from mcevae.images.sources.rows import RowSource
 
@@ -66,6 +67,8 @@ class NamedSource(RowSource):
         rows = self.rows(part)[begin:end]
         return Images(name=self.name, pixels=self.pixels[rows.start : rows.stop])
 
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """See `Source.load`."""
+        if recipe is not None:
+            self.check(recipe)
         return self.loaded

@@ -60,8 +60,10 @@ class PackSource(RowSource):
         """The settings with which the images were read."""
         return self.pack.recipe
 
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """See `Source.load`."""
+        if recipe is not None:
+            self.check(recipe)
         return ImageSet(train=self.pack.rows(0, self.pack.count), faults=self.pack.faults)
 
     def check(self, recipe: Recipe) -> None:
@@ -102,8 +104,11 @@ class PackSource(RowSource):
         split: str = "standard",
         limit: int | None = None,
         track: Track = iter,
+        recipe: Recipe | None = None,
     ) -> Splits:
         """See `Source.splits`."""
+        if recipe is not None:
+            self.check(recipe)
         require(
             self.settings.labels is None,
             f"{self.name}: a pack has the labels that it was made with; leave out --labels.",

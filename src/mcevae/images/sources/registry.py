@@ -11,13 +11,19 @@ from mcevae.images.sources.archive import ArchiveSource
 from mcevae.images.sources.contract import Source
 from mcevae.images.sources.crops import CropSource
 from mcevae.images.sources.files import FileSource
+from mcevae.images.sources.joined import JoinedSource
+from mcevae.images.sources.members import members_in
 from mcevae.images.sources.named import NamedSource
 from mcevae.images.sources.objects import ObjectSource
 from mcevae.images.sources.pack import PackSource
 from mcevae.images.sources.particles import ParticleSource
 
-KINDS: list[type[Source]] = [NamedSource, PackSource, ArchiveSource, ParticleSource, FileSource]
+KINDS: list[type[Source]] = [
+    *(NamedSource, JoinedSource, PackSource, ArchiveSource, ParticleSource, FileSource)
+]
 """Kinds of sources. The first kind that takes a name or path is used; the last takes all."""
+WITH_CTF: list[type[Source]] = [ParticleSource, PackSource, JoinedSource]
+"""Kinds of sources whose particles can have their phases flipped."""
 
 
 def kind_of(name: str) -> type[Source]:
@@ -57,7 +63,7 @@ def open_source(name: str, settings: DataConfig | None = None) -> Source:
     """
     settings = settings or DataConfig(source=name)
     kind = kind_of(name)
-    if settings.phase_flip and kind not in (ParticleSource, PackSource):
+    if settings.phase_flip and kind not in WITH_CTF:
         raise UserError(
             f"{name}: --phase-flip, of this command or of the run, needs the CTF parameters of a "
             "STAR or .cs file; give one."
@@ -67,4 +73,24 @@ def open_source(name: str, settings: DataConfig | None = None) -> Source:
             flag = "--boxes" if settings.boxes else "--objects"
             raise UserError(f"{name}: {flag} cuts crops from image files; this is none of them.")
         kind = CropSource if settings.boxes else ObjectSource
+    if kind is JoinedSource:
+        return open_joined(name, settings)
     return kind(name, settings)
+
+
+def open_joined(name: str, settings: DataConfig) -> Source:
+    """The source of a file that names several, each of which is opened.
+
+    Args:
+        name, settings: as for `open_source`.
+
+    Raises:
+        UserError: as for `open_source`, or the file is damaged.
+    """
+    members = members_in(path_of(name))
+    try:
+        own = [member.settings(settings) for member in members]
+    except ValueError as error:
+        raise UserError(f"{name}: {error}.") from error
+    sources = [open_source(one.source, one) for one in own]
+    return JoinedSource(name, settings, members, sources)

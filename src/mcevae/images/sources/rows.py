@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import repeat
-from typing import ClassVar
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from mcevae.images.sources.contract import (
 class RowSource(Source):
     """Images of one shape, by their number."""
 
-    raw: ClassVar[bool] = False
+    raw: bool = False
 
     @abstractmethod
     def count(self, part: str = "all") -> int:
@@ -111,4 +110,5 @@ class RowSource(Source):
                 end=Position(images=end),
                 done=end / len(rows),
                 ids=list(chosen),
+                sizes=images.sizes,
             )

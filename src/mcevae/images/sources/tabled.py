@@ -7,6 +7,7 @@ from typing import ClassVar
 from mcevae.images.arrays import MAX_SIDE, ImageSet
 from mcevae.images.labels import labelled
 from mcevae.images.readers.frames import Fault, Frame
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Position, Share, Track
 from mcevae.images.sources.frames import SAMPLE, FrameSource, Numbered
 
@@ -67,9 +68,9 @@ class TabledSource(FrameSource):
             for i, row in enumerate(rows[first : first + TOLD], first):
                 yield Numbered(self.frame(row), row, 0, i + 1, i / len(rows))
 
-    def load(self, track: Track = iter) -> ImageSet:
+    def load(self, track: Track = iter, recipe: Recipe | None = None) -> ImageSet:
         """See `Source.load`."""
-        images, faults = self.images(self.survey.recipe, track=track)
+        images, faults = self.images(recipe or self.survey.recipe, track=track)
         total = len(images) + len(faults)
         own = self.own_labels()
         train = labelled(images, self.location, self.settings, self.reading.notes, total, own)
