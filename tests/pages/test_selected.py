@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow.csv
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import Gallery
+from mcevae.pages.likeness import alike_by
 from mcevae.runs.collections import Collections
 from tests.conftest import decided, regrouped
 
@@ -73,6 +75,15 @@ def test_images_like_one_come_nearest_first(client: TestClient, gallery: Gallery
     assert far[found].max() <= far.sort().values[20] + 1e-3
     assert client.get("/api/selected/alike?image=600").status_code == 404
     assert client.get("/api/selected/alike?image=1&count=0").status_code == 422
+
+
+def test_z_tells_images_apart_that_share_a_canonical_image() -> None:
+    p, z = torch.eye(2)[[0, 0, 1, 1]], torch.tensor([[0.0], [3.0], [0.0], [3.0]])
+    drawn = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    look = alike_by(drawn, p, z)
+    assert not torch.equal(look[0], look[1]) and not torch.equal(look[2], look[3])
+    drawn[1, 0] = 0.1  # here each image has a canonical image of its own
+    assert alike_by(drawn, p, z).shape == (4, 4)
 
 
 def test_upright_thumbnails_are_images_moved_back(explorer: Explorer, client: TestClient) -> None:

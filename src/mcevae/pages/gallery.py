@@ -20,6 +20,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
 from mcevae.pages.collected import SPLITS, Gallery
 from mcevae.pages.findings import OUTLIER, SURE, findings
+from mcevae.pages.likeness import alike_by
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
@@ -77,7 +78,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
     originals = Originals.of(images, run.shape, config.data.fit).taken(keep)
-    look = torch.cat([even(found["look"]), even(found["p"])], 1)
+    look = alike_by(found["look"], found["p"], found["z"])
     return Gallery(
         pixels=pixels,
         names=known_names(images, keep),
@@ -150,12 +151,6 @@ def evidence_of(
     """What the features of the kept images say about their clusters. None: there are none."""
     features = [one.features for one in images if one.features is not None]
     return run.told(torch.cat(features)[torch.from_numpy(keep)]) if features else None
-
-
-def even(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Scale features to total variance 1, so that all kinds of features count equally."""
-    centred = features - features.mean(0)
-    return centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-9)
 
 
 def known_names(images: Sequence[Images], keep: Int[np.ndarray, " n"]) -> list[str] | None:

@@ -1,0 +1,33 @@
+"""By what images are compared, for the map and for the images most like one."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SAME = 1e-3
+"""Canonical images that differ by less in every pixel, of 0 to 1, count as one."""
+
+
+def alike_by(
+    drawn: Float[Tensor, "n d"], p: Float[Tensor, "n K"], z: Float[Tensor, "n V"]
+) -> Float[Tensor, "n f"]:
+    """Features by which images are compared: their canonical image and probabilities.
+
+    Where a cluster has one canonical image, which shows nothing of its members, z counts as well.
+
+    Args:
+        drawn: small canonical images.
+        p: probabilities of the clusters.
+        z: variation.
+    """
+    cluster = p.argmax(1)
+    sums = torch.zeros(p.shape[1], drawn.shape[1]).index_add(0, cluster, drawn)
+    means = sums / cluster.bincount(minlength=p.shape[1]).clamp_min(1)[:, None]
+    one_for_all = (drawn - means[cluster]).abs().max() < SAME
+    return torch.cat([even(drawn), even(p), *([even(z)] if one_for_all else [])], 1)
+
+
+def even(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Scale features to total variance 1, so that all kinds of features count equally."""
+    centred = features - features.mean(0)
+    return centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-9)
