@@ -5,6 +5,7 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow.csv
 import pytest
 from fastapi.testclient import TestClient
@@ -162,10 +163,13 @@ def test_images_are_chosen_by_text_and_ranges(shown: Page, explorer: Explorer) -
     expect(dialog.locator("form [role=status]")).to_have_text("300 of 600 images match.")
     dialog.get_by_role("spinbutton", name="rotation from").fill("0")
     dialog.get_by_role("spinbutton", name="outlier score to").fill("0.5")
+    dialog.get_by_role("spinbutton", name="area to").fill("0.15")
+    dialog.get_by_role("spinbutton", name="brightness from").fill("0.05")
     shown.keyboard.press("Enter")
-    wanted = [
-        i for i in range(1, 600, 2) if found.pose[i, 0] >= 0 and int(found.outlier[i] * 1000) <= 500
-    ]
+    small = (found.pose[:, 0] >= 0) & (found.outlier * 1000 < 501)
+    small &= (found.area <= 0.15) & (found.brightness >= 0.05)
+    wanted = [i for i in range(1, 600, 2) if small[i]]
+    assert len(wanted) > 0
     count(shown, len(wanted))
     assert picked(shown) == wanted
     bar(shown, "Choose images").click()
@@ -199,6 +203,12 @@ def test_images_like_one_are_listed_and_upright(shown: Page, explorer: Explorer)
     first = int(dialog.locator(".thumb").first.get_attribute("data-id") or -1)
     listed = shown.evaluate("listing.members")
     assert explorer.gallery.outlier[first] == explorer.gallery.outlier[listed].max()
+    for order, values in (
+        ("variation 2", explorer.gallery.z[:, 1]),
+        ("area", explorer.gallery.area),
+    ):
+        dialog.get_by_role("combobox", name="order").select_option(f"by {order}")
+        assert (np.diff(values[shown.evaluate("listing.members")]) >= 0).all()
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])

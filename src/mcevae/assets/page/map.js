@@ -21,6 +21,7 @@ function colourings() {
     const marks = coordinate.unit === "deg" ? [-90, 0, 90, 180] : [-reach, 0, reach];
     ways[name] = { of: (id) => shade(images.pose[t][id]), legend: marks.map((mark) => [shade(mark), `${+mark.toPrecision(2)} ${coordinate.unit}`]) };
   });
+  for (const [name, of] of Object.entries({ area: shares().area, brightness: shares().brightness, ...variations() })) ways[name] = scale(of, ramp);
   if (images.mirrored) {
     ways.mirrored = { of: (id) => hue(images.mirrored[id]), legend: [[hue(0), "no"], [hue(1), "yes"]] };
   }
@@ -29,6 +30,14 @@ function colourings() {
   }
   ways["part of the data"] = { of: (id) => hue(images.split[id]), legend: images.splits.map((name, i) => [hue(i), name]) };
   return ways;
+}
+
+// Colours from the lowest to the highest value.
+function scale(of, ramp) {
+  let [low, high] = [Infinity, -Infinity];
+  for (let id = 0; id < state.images.count; id += 1) [low, high] = [Math.min(low, of(id)), Math.max(high, of(id))];
+  const shade = (value) => ramp((value - low) / (high - low || 1));
+  return { of: (id) => shade(of(id)), legend: [low, (low + high) / 2, high].map((mark) => [shade(mark), String(+mark.toPrecision(2))]) };
 }
 
 function place(id) {
