@@ -161,13 +161,13 @@ def test_images_are_chosen_by_text_and_ranges(shown: Page, explorer: Explorer) -
     expect(text).to_be_focused()
     text.fill("PLATE1/")
     expect(dialog.locator("form [role=status]")).to_have_text("300 of 600 images match.")
-    dialog.get_by_role("spinbutton", name="rotation from").fill("0")
-    dialog.get_by_role("spinbutton", name="outlier score to").fill("0.5")
-    dialog.get_by_role("spinbutton", name="area to").fill("0.15")
+    dialog.get_by_role("spinbutton", name="rotation from").fill("-30")
+    dialog.get_by_role("spinbutton", name="outlier score to").fill("0.9")
+    dialog.get_by_role("spinbutton", name="area to").fill("0.19")
     dialog.get_by_role("spinbutton", name="brightness from").fill("0.05")
     shown.keyboard.press("Enter")
-    small = (found.pose[:, 0] >= 0) & (found.outlier * 1000 < 501)
-    small &= (found.area <= 0.15) & (found.brightness >= 0.05)
+    small = (found.pose[:, 0] >= -30) & (found.outlier * 1000 < 901)
+    small &= (found.area <= 0.19) & (found.brightness >= 0.05)
     wanted = [i for i in range(1, 600, 2) if small[i]]
     assert len(wanted) > 0
     count(shown, len(wanted))
