@@ -17,6 +17,7 @@ async function look(files) {
   const taken = [...files].slice(0, room).map((file) => ({ file, name: file.name, error: unfit(file), found: null }));
   const left = files.length - taken.length;
   fresh.files = fresh.going ? [...fresh.files, ...taken] : taken;
+  if (!fresh.going) document.getElementById("fresh")?.replaceChildren();
   if (left) say(`${left} of the files were not looked at: the page takes ${MOST_NEW} at a time. For more, use mcevae predict.`, true);
   drawFresh();
   document.getElementById("drop").scrollIntoView();
@@ -92,8 +93,7 @@ function drawFresh() {
   const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((head) => head ? el("th", { scope: "col" }, head) : el("td", {})))),
     el("tbody", {}, ...files.map(freshRow)));
   if (!document.getElementById("fresh")) document.getElementById("found").append(el("p", { role: "status" }), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "new images" }), el("div", { id: "fresh" }));
-  const [line, list, own] = document.getElementById("found").children;
-  if (!done && rest) own.replaceChildren();
+  const [line, list] = document.getElementById("found").children;
   line.textContent = told;
   keepingFocus(() => list.replaceChildren(table), () => list);
 }
