@@ -76,7 +76,6 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     parameters = model.group.to_parameters(found["element"])
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
-    coordinates = run.coordinates
     look = torch.cat([even(found["look"]), even(found["p"])], 1)
     return Gallery(
         pixels=pixels,
@@ -96,8 +95,8 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         frames=frames,
         mirrored=mirrored(found["element"]).numpy() if model.group.mirrors else None,
         pose=model.group.to_parameters(reduced).numpy()
-        * np.array([one.factor for one in coordinates], np.float32),
-        coordinates=coordinates,
+        * np.array([one.factor for one in run.coordinates], np.float32),
+        coordinates=run.coordinates,
         z=found["z"].numpy(),
         where=plane(look),
         look=look.half(),
