@@ -4,17 +4,14 @@ import io
 import random
 import re
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow.csv
 import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Locator, Page, expect
 
-from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
-from mcevae.pages.report import write_report
-from mcevae.runs.scores import Score
 
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 
@@ -164,12 +161,15 @@ def test_images_are_chosen_by_text_and_ranges(shown: Page, explorer: Explorer) -
     expect(text).to_be_focused()
     text.fill("PLATE1/")
     expect(dialog.locator("form [role=status]")).to_have_text("300 of 600 images match.")
-    dialog.get_by_role("spinbutton", name="rotation from").fill("0")
-    dialog.get_by_role("spinbutton", name="outlier score to").fill("0.5")
+    dialog.get_by_role("spinbutton", name="rotation from").fill("-30")
+    dialog.get_by_role("spinbutton", name="outlier score to").fill("0.9")
+    dialog.get_by_role("spinbutton", name="area to").fill("0.19")
+    dialog.get_by_role("spinbutton", name="brightness from").fill("0.05")
     shown.keyboard.press("Enter")
-    wanted = [
-        i for i in range(1, 600, 2) if found.pose[i, 0] >= 0 and int(found.outlier[i] * 1000) <= 500
-    ]
+    small = (found.pose[:, 0] >= -30) & (found.outlier * 1000 < 901)
+    small &= (found.area <= 0.19) & (found.brightness >= 0.05)
+    wanted = [i for i in range(1, 600, 2) if small[i]]
+    assert len(wanted) > 0
     count(shown, len(wanted))
     assert picked(shown) == wanted
     bar(shown, "Choose images").click()
@@ -203,6 +203,12 @@ def test_images_like_one_are_listed_and_upright(shown: Page, explorer: Explorer)
     first = int(dialog.locator(".thumb").first.get_attribute("data-id") or -1)
     listed = shown.evaluate("listing.members")
     assert explorer.gallery.outlier[first] == explorer.gallery.outlier[listed].max()
+    for order, values in (
+        ("variation 2", explorer.gallery.z[:, 1]),
+        ("area", explorer.gallery.area),
+    ):
+        dialog.get_by_role("combobox", name="order").select_option(f"by {order}")
+        assert (np.diff(values[shown.evaluate("listing.members")]) >= 0).all()
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
@@ -380,39 +386,3 @@ def test_a_random_sequence_is_undone_to_the_start_and_made_again(
             bar(page, name).click()
             page.wait_for_function("version => state.version === version", arg=version)
         expect(bar(page, name)).to_be_disabled()
-
-
-def test_a_report_selects_without_a_server(
-    page: Page, named: TestClient, explorer: Explorer, small_data: Splits
-) -> None:
-    scores = {"bce": Score(value=100.0, unit="nats", n=100)}
-    opened(page, write_report(explorer.run, small_data, scores).as_uri())
-    page.locator(".group").first.get_by_role("checkbox").check()
-    bar(page, "Take the selection away").press("Enter")
-    expect(page.locator("dialog#take code")).to_contain_text("mcevae select run --keep ")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="List of numbers").press("Enter")
-    listed = download.value.path().read_text().split()
-    assert [int(one) for one in listed] == picked(page)
-    assert not bar(page, "Undo").count()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_of_the_map_can_be_told_from_the_ground(
-    page: Page, address: str, scheme: Any
-) -> None:
-    page.emulate_media(color_scheme=scheme)
-    opened(page, address)
-    contrasts = page.evaluate("""() => {
-        const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-        const light = (colour) => {
-            pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
-            return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
-                .map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-                .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0) + .05;
-        };
-        const ground = light(getComputedStyle(document.querySelector(".map")).backgroundColor);
-        return Array.from({ length: 40 }, (_, i) => light(hue(i)))
-            .map((own) => Math.max(own, ground) / Math.min(own, ground));
-    }""")
-    assert min(contrasts) >= 3  # as WCAG asks of graphics

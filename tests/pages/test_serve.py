@@ -294,10 +294,39 @@ def test_an_image_is_dropped_and_its_latents_moved(
     expect(drawn).to_be_visible()
     assert moved.get_attribute("src") != before[0]
     assert canonical.get_attribute("src") == before[1]
-    (tmp_path / "broken.png").write_bytes(b"nothing")
-    page.set_input_files("#file", tmp_path / "broken.png")
-    expect(page.get_by_role("alert")).to_contain_text("broken.png is not an image")
-    errors.clear()  # the browser counts the refused request as one
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_several_images_are_looked_at_and_none_is_dropped_silently(
+    page: Page, errors: list[str], address: str, explorer: Explorer, tmp_path: Path, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for name, content in (
+        *((f"{i}.png", png_of(explorer, i)) for i in range(3)),
+        ("broken.png", b"nothing"),
+        ("empty.png", b""),
+    ):
+        (tmp_path / name).write_bytes(content)
+    page.goto(address)
+    expect(page.locator("#file")).to_be_enabled()
+    page.evaluate("look([new File(['x'], 'notes.exe')])")
+    page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+    found = page.locator("#found")
+    expect(found.get_by_role("status")).to_have_text(re.compile("3 of [56] files looked at, [23] "))
+    for told in ("broken.png is not an image", "empty.png is empty"):
+        expect(found.get_by_role("cell", name=told)).to_be_visible()
+    groups = explorer.groups()["groups"]
+    row = found.get_by_role("row").filter(has_text="1.png")
+    group = next(one["name"] for i, one in enumerate(groups) if i == explorer.gallery.cluster[1])
+    expect(row.get_by_role("cell").nth(2)).to_have_text(group)
+    row.get_by_role("button", name="1.png").press("Enter")
+    expect(found.locator("h3")).to_have_text("1.png")
+    expect(found.locator("h3")).to_be_focused()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("""look(Array.from({ length: 130 }, (_, i) => new File([], `${i}.png`)))""")
+    expect(page.locator("#said")).to_contain_text("30 of the files were not looked at")
+    expect(found.get_by_role("row")).to_have_count(101)
+    errors.clear()  # the browser counts a refused request as one
 
 
 def test_images_are_walked_through_by_keys(page: Page, address: str) -> None:

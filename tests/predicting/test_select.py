@@ -65,9 +65,10 @@ def test_ranges_text_and_invert_choose_what_they_say(run: Path) -> None:
     opened = open_run(run)
     every = opened.select().rows.to_pandas()
     assert len(every) == 40
-    middle = float(every["confidence"].median())
-    sure = opened.select(Choice(confidence=(middle, 1.0))).rows.to_pandas()
-    assert sure["file"].tolist() == every["file"][every["confidence"] >= middle].tolist()
+    for name in ("confidence", "area", "brightness"):
+        middle = float(every[name].median())
+        upper = opened.select(Choice(**{name: (middle, 1.0)})).rows.to_pandas()
+        assert upper["file"].tolist() == every["file"][every[name] >= middle].tolist()
     turned = opened.select(Choice(where=("rotation_deg=:0",), text="PLATE1/")).names
     wanted = every[(every["rotation_deg"] <= 0) & every["file"].str.contains("plate1/")]
     assert turned == wanted["file"].tolist()

@@ -127,7 +127,7 @@ def test_a_group_made_by_hand_holds_what_is_moved_there_and_goes_with_its_last_i
     back = Decision(move="0").made(made, ["0.png", "59.png"])
     assert back.entries == start.entries and not back.made
     assert made.merged([3, 0]).assign(CLUSTER, Z).tolist() == [2] * 20 + [0] * 20 + [1] * 20
-    with pytest.raises(ValueError, match="same name"):
+    with pytest.raises(ValueError, match="two groups are called"):
         Decision(new="odd ones").made(made, ["1.png"])
     with pytest.raises(ValueError, match="one group"):
         Decision(new="other", move="0").made(made, ["1.png"])

@@ -34,6 +34,10 @@ class Keeping:
     """LOW HIGH: only images whose outlier score lies in this range."""
     trust: Range | None = None
     """LOW HIGH: only images in whose cluster trust lies in this range."""
+    area: Range | None = None
+    """LOW HIGH: only images of whose pixels this share shows the thing and not the background."""
+    brightness: Range | None = None
+    """LOW HIGH: only images whose mean lies in this range, from 0 (black) to 1 (white)."""
     where: tuple[str, ...] = ()
     """COLUMN=LOW:HIGH, once or more: only images with numbers in this range, in any column of
     numbers that `mcevae predict` writes, such as rotation_deg=-20:20. LOW or HIGH may be left
@@ -51,7 +55,8 @@ class Keeping:
         Raises:
             SettingError: one is not written as COLUMN=LOW:HIGH, or its low end is the higher.
         """
-        known = {"confidence": self.confidence, "outlier": self.outlier, "trust": self.trust}
+        names = ("confidence", "outlier", "trust", "area", "brightness")
+        known = {name: getattr(self, name) for name in names}
         pairs = [(name, one) for name, one in known.items() if one is not None]
         pairs += [range_in(told) for told in self.where]
         found: dict[str, Range] = {}

@@ -60,9 +60,9 @@ class Showing(Answering):
     def table(self, X: Any = None, *, features: Any = None, into: str = "auto") -> Any:
         """Return a table with a row for each image, as `mcevae predict` writes it.
 
-        Columns: id, file (of images from files), group, confidence, outlier, symmetry, consistency,
-        cluster, the probability of each cluster, the pose in degrees, pixels of the images of X as
-        they are, and so on, and the latents.
+        Columns: id, file (of images from files), group, confidence, outlier, area, brightness,
+        symmetry, consistency, cluster, the probability of each cluster, the pose in degrees, pixels
+        of the images of X as they are, and so on, and the latents.
 
         Args:
             X: the images. None: those of `fit`.

@@ -47,22 +47,37 @@ def _others(
     image: Float[Tensor, "c h w"], level: float, edge: Bool[Tensor, "h w"] | None
 ) -> tuple[Bool[np.ndarray, "h w"], float]:
     """The pixels of other things, with those around them, and their share of the content."""
-    apart = (image - level).abs().amax(0).cpu().numpy()
+    several = differences(image[None], level)
+    apart, part = several[0], parts_of(content(several)[0])
     height, width = apart.shape
-    noise = 1.48 * np.median(apart)  # most pixels show the background
-    part = parts_of(apart > max(CONTRAST * apart.max(), NOISE * noise))
     if part.max() < 2:
         return np.zeros(apart.shape, bool), 0.0
     down, across = np.ogrid[:height, :width]
     square = (down + 0.5 - height / 2) ** 2 + (across + 0.5 - width / 2) ** 2
     central = apart * np.exp(-square / (2 * (CENTRE * max(height, width)) ** 2))
-    content = np.bincount(part.ravel(), apart.ravel())[1:]
+    mass = np.bincount(part.ravel(), apart.ravel())[1:]
     thing = 1 + np.bincount(part.ravel(), central.ravel())[1:].argmax()
     at_border = np.unique(part[outermost(height, width) if edge is None else edge.cpu().numpy()])
-    other = np.isin(np.arange(len(content) + 1), at_border[(at_border > 0) & (at_border != thing)])
+    other = np.isin(np.arange(len(mass) + 1), at_border[(at_border > 0) & (at_border != thing)])
     kept = (part > 0) & ~other[part]
     gone = np.asarray(ndimage.binary_dilation(other[part], TOUCHING), bool) & ~kept
-    return gone, float(content[other[1:]].sum() / content.sum())
+    return gone, float(mass[other[1:]].sum() / mass.sum())
+
+
+def differences(images: Float[Tensor, "n c h w"], level: float) -> Float[np.ndarray, "n h w"]:
+    """How far each pixel is from the background, in the channel in which it is furthest."""
+    return (images - level).abs().amax(1).cpu().numpy()
+
+
+def content(apart: Float[np.ndarray, "n h w"]) -> Bool[np.ndarray, "n h w"]:
+    """Which pixels show content.
+
+    Args:
+        apart: how far each pixel is from the background, see `differences`.
+    """
+    noise = 1.48 * np.median(apart, (1, 2))  # most pixels show the background
+    least = np.maximum(CONTRAST * apart.max((1, 2)), NOISE * noise)
+    return apart > least[:, None, None]
 
 
 def parts_of(content: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:

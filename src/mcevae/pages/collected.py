@@ -38,6 +38,7 @@ class Gallery:
         clusters: K.
         z_c: (N, D).
         confidence, outlier: (N,), see `confidence`.
+        area, brightness: (N,), see `measures`.
         misfit: (N,) how far each image is from its reconstruction, nats.
         evidence: (N, K) what features say about the clusters. None: there are none.
         element: (N, 3, 3) poses in the frames that the model found.
@@ -69,6 +70,8 @@ class Gallery:
     z_c: Float[Tensor, "n D"]
     confidence: Float[np.ndarray, " n"]
     outlier: Float[np.ndarray, " n"]
+    area: Float[np.ndarray, " n"]
+    brightness: Float[np.ndarray, " n"]
     misfit: Float[np.ndarray, " n"]
     evidence: Float[Tensor, "n K"] | None
     element: Float[Tensor, "n 3 3"]
@@ -142,6 +145,8 @@ class Gallery:
             **grouped(collections, of, self.names),
             "confidence": self.confidence.astype(np.float32),
             "outlier": self.outlier.astype(np.float32),
+            "area": self.area,
+            "brightness": self.brightness,
             "unlike": unlike(self.misfit, np.asarray(of)),
         }
         order, consistency = self.frames.sureness(torch.from_numpy(self.cluster))

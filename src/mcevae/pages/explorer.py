@@ -27,7 +27,8 @@ from mcevae.images.recipe import Recipe
 from mcevae.images.sources.frames import prepared, sifted
 from mcevae.images.suiting import suited
 from mcevae.pages.averages import add_averages
-from mcevae.pages.gallery import Gallery, collections_of, images_of
+from mcevae.pages.facts import images_of
+from mcevae.pages.gallery import Gallery, collections_of
 from mcevae.pages.history import History
 from mcevae.pages.sheets import data_uri, png, strips
 from mcevae.pages.stage import is_first

@@ -16,12 +16,13 @@ from torch import Tensor
 from mcevae.geometry.groups import mirrored
 from mcevae.images.arrays import MISSING, Images, shrink, to_bytes
 from mcevae.images.composites import composite
+from mcevae.images.measures import measured
 from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
-from mcevae.pages.collected import SPLITS, Gallery
-from mcevae.pages.findings import OUTLIER, SURE, findings
+from mcevae.pages.collected import Gallery
+from mcevae.pages.findings import SURE, findings
 from mcevae.pages.likeness import alike_by
-from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips, thumbnails
+from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
 from mcevae.runs.coordinates import Originals
@@ -91,6 +92,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         confidence=calibration.confidence(found["p"], found["bad"]).numpy(),
         outlier=calibration.outlier(found["bad"]),
         misfit=found["bad"].double().numpy(),
+        **measured(pixels, config.data.background_level),
         evidence=told,
         element=found["element"],
         frames=frames,
@@ -192,31 +194,6 @@ def likeliest(labels: Int[np.ndarray, " n"], names: tuple[str, ...]) -> dict[str
     return {"label": names[counts.argmax()], "label_share": share}
 
 
-def images_of(gallery: Gallery) -> dict[str, Any]:
-    """The data about images that a page needs. They do not depend on the groups."""
-    grid = (gallery.where * 65535).round().astype(np.uint16)
-    return {
-        "count": len(gallery),
-        "total": gallery.total,
-        "names": gallery.names,
-        "labels": None if gallery.labels is None else packed(gallery.labels.astype(np.uint16)),
-        "label_names": gallery.label_names,
-        "trust": None if gallery.trust is None else packed(trust_in_images(gallery)),
-        "splits": SPLITS,
-        "split": packed(gallery.split.astype(np.uint8)),
-        "confidence": packed((gallery.confidence * 255).astype(np.uint8)),
-        "outlier": packed((gallery.outlier * 1000).astype(np.uint16)),
-        "pose": [packed(column.astype(np.float32)) for column in gallery.pose.T],
-        "coordinates": [vars(one) for one in gallery.coordinates],
-        "sizes_differ": gallery.originals.differ,
-        "mirrored": None if gallery.mirrored is None else packed(gallery.mirrored.astype(np.uint8)),
-        "x": packed(grid[:, 0]),
-        "y": packed(grid[:, 1]),
-        "thumbs": sheets_of(thumbnails(gallery.pictures)).to_dict(),
-        "odd": OUTLIER,
-    }
-
-
 def collections_of(gallery: Gallery, collections: Collections, model: Model) -> dict[str, Any]:
     """The data about groups that a page needs: each image's group, and members to show."""
     of = collections.assign(gallery.cluster, gallery.z, gallery.names)
@@ -298,12 +275,6 @@ def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:
     sizes = np.array([max(trust.sizes[k], 1e-9) for k in own])
     value = float(np.average([trust.clusters[k] for k in own], weights=sizes))
     return value, word(value)
-
-
-def trust_in_images(gallery: Gallery) -> UInt8[np.ndarray, " n"]:
-    """Trust in the cluster of each image, 0 to 255."""
-    assert gallery.trust is not None
-    return (np.asarray(gallery.trust.clusters)[gallery.cluster] * 255).astype(np.uint8)
 
 
 def told_trust(trust: Trust | None) -> dict[str, Any] | None:

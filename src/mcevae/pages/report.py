@@ -21,7 +21,8 @@ from mcevae.images.readers.frames import write_faults
 from mcevae.images.splits import Splits
 from mcevae.pages import figures
 from mcevae.pages.averages import add_averages
-from mcevae.pages.gallery import collections_of, hang, images_of, strip_sheets
+from mcevae.pages.facts import images_of
+from mcevae.pages.gallery import collections_of, hang, strip_sheets
 from mcevae.pages.particles import particle_ending
 from mcevae.pages.stage import FirstAnswer, is_first, stage_of, trained
 from mcevae.predicting.kept_sums import page_sums
@@ -36,7 +37,7 @@ from mcevae.training.log import read_log
 ASSETS = files("mcevae") / "assets" / "page"
 SHARED = (
     *("store.js", "picked.js", "focus.js", "say.js", "plots.js", "thumbs.js", "detail.js"),
-    *("members.js", "choose.js", "take.js", "bar.js", "groups.js", "lasso.js", "map.js"),
+    *("members.js", "choose.js", "take.js", "bar.js", "groups.js", "lasso.js", "dots.js", "map.js"),
 )
 """Scripts of both pages, in loading order."""
 SCRIPTS = (*SHARED, "report.js")

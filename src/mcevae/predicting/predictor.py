@@ -27,6 +27,7 @@ from mcevae.base.names import in_utf8, path_of
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.features import Features
+from mcevae.images.measures import measured
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.recipe import recipe_for
 from mcevae.images.sources.contract import START, Part, Source, no_image
@@ -161,6 +162,7 @@ class Predictor:
         rows = rows.add_column(2, "consistency", pa.array(consistency, pa.float32()))
         rows = rows.add_column(2, "symmetry", pa.array(order, pa.int32()))
         extra = {
+            **measured(part.pixels, self.settings.background_level),
             "confidence": self.calibration.confidence(found.responsibilities, misfits).numpy(),
             "outlier": self.calibration.outlier(misfits),
         }

@@ -60,10 +60,8 @@ class Collections(Members):
         names = [collection.name for collection in self.entries]
         for name in names:
             check_name(name)
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"two groups of {', '.join(names)} have the same name; merge or rename them"
-            )
+            if names.count(name) > 1:
+                raise ValueError(f"two groups are called {name}; merge them, or rename one")
         if not set(self.uprights) <= set(units):
             raise ValueError(f"units {', '.join(self.uprights)} are turned, but not all exist")
         homes = {mark.unit for mark in self.decisions.marks.values()} - {None}

@@ -2,14 +2,11 @@
 // Choose images by text, tags and ranges of numbers.
 
 function ranges() {
-  const { images } = state;
-  const found = [
-    ["confidence", (id) => images.confidence[id] / 255, "0 to 1"],
-    ["outlier score", (id) => images.outlier[id] / 1000, "0 to 1"],
+  const { coordinates } = state.images;
+  return [
+    ...Object.entries(shares()).map(([name, of]) => [name, of, "0 to 1"]),
+    ...coordinates.map(({ name, unit }, t) => [name.replaceAll("_", " "), (id) => state.images.pose[t][id], unit]),
   ];
-  if (images.trust) found.push(["trust", (id) => images.trust[id] / 255, "0 to 1"]);
-  images.coordinates.forEach(({ name, unit }, t) => found.push([name.replaceAll("_", " "), (id) => images.pose[t][id], unit]));
-  return found;
 }
 
 function has(text, id) {

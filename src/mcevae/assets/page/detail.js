@@ -35,6 +35,7 @@ function factsOf(id) {
     ...(isOutlier(id) ? [] : [["outlier score", (images.outlier[id] / 1000).toFixed(3)]]),
     ...images.coordinates.map((_, t) => poseText(id, t)),
   ];
+  rows.push(["area", `${percent(images.area[id] / 65535)} of the image`], ["brightness", (images.brightness[id] / 65535).toFixed(2)]);
   if (images.mirrored) rows.push(["mirrored", yesNo(images.mirrored[id])]);
   if (images.labels) rows.push(["label", images.label_names[images.labels[id]]]);
   if (state.junk[id]) rows.push(["junk", "yes"]);

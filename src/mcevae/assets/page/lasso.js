@@ -53,7 +53,6 @@ function inside([x, y], corners) {
 
 function drawLasso(pen) {
   if (!drawn.points) return;
-  pen.globalAlpha = 1;
   pen.strokeStyle = getComputedStyle(canvas).color;
   pen.lineWidth = 1.5;
   pen.setLineDash([5, 4]);
@@ -75,5 +74,5 @@ function inSight() {
 function startLasso() {
   document.getElementById("map-mode").addEventListener("change", setMapMode);
   document.getElementById("in-sight").addEventListener("click", () => pick(inSight(), document.getElementById("map-how").value));
-  pickedViews.push(drawMap);
+  pickedViews.push(() => { shadeDots(); drawMap(); });
 }

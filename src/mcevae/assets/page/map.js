@@ -1,7 +1,8 @@
 "use strict";
 // The map of the images: a canvas that can be moved, zoomed and used with the keyboard.
 
-const view = { x: 0, y: 0, zoom: 1, under: null };
+const view = { x: 0, y: 0, zoom: 1, under: null, moving: null };
+const RESTS = 150; // milliseconds without a motion, after which all dots are drawn
 let canvas, colours, buckets;
 const CELLS = 64;
 
@@ -9,9 +10,9 @@ function colourings() {
   const { images } = state;
   const ramp = (share) => `hsl(${Math.round(10 + 200 * share)} 75% 50%)`;
   const ways = {
-    group: { of: (id) => hue(state.of[id]), legend: state.groups.map((group, i) => [hue(i), group.name]) },
-    confidence: { of: (id) => ramp(images.confidence[id] / 255), legend: [[ramp(0), "0"], [ramp(0.5), "0.5"], [ramp(1), "1"]] },
-    outlier: { of: (id) => ramp(1 - images.outlier[id] / 1000), legend: [[ramp(1), "drawn well"], [ramp(0), "drawn badly"]] },
+    group: () => ({ of: (id) => hue(state.of[id]), legend: state.groups.map((group, i) => [hue(i), group.name]) }),
+    confidence: () => ({ of: (id) => ramp(images.confidence[id] / 255), legend: [[ramp(0), "0"], [ramp(0.5), "0.5"], [ramp(1), "1"]] }),
+    outlier: () => ({ of: (id) => ramp(1 - images.outlier[id] / 1000), legend: [[ramp(1), "drawn well"], [ramp(0), "drawn badly"]] }),
   };
   images.coordinates.forEach((coordinate, t) => {
     const name = coordinate.name.replaceAll("_", " ");
@@ -19,16 +20,25 @@ function colourings() {
     const shade = (value) => coordinate.unit === "deg"
       ? `hsl(${Math.round(value + 360) % 360} 75% 52%)` : ramp(Math.min(1, Math.max(0, (value / reach + 1) / 2)));
     const marks = coordinate.unit === "deg" ? [-90, 0, 90, 180] : [-reach, 0, reach];
-    ways[name] = { of: (id) => shade(images.pose[t][id]), legend: marks.map((mark) => [shade(mark), `${+mark.toPrecision(2)} ${coordinate.unit}`]) };
+    ways[name] = () => ({ of: (id) => shade(images.pose[t][id]), legend: marks.map((mark) => [shade(mark), `${+mark.toPrecision(2)} ${coordinate.unit}`]) });
   });
+  for (const [name, of] of Object.entries({ area: shares().area, brightness: shares().brightness, ...variations() })) ways[name] = () => scale(of, ramp);
   if (images.mirrored) {
-    ways.mirrored = { of: (id) => hue(images.mirrored[id]), legend: [[hue(0), "no"], [hue(1), "yes"]] };
+    ways.mirrored = () => ({ of: (id) => hue(images.mirrored[id]), legend: [[hue(0), "no"], [hue(1), "yes"]] });
   }
   if (images.labels) {
-    ways.label = { of: (id) => hue(images.labels[id]), legend: images.label_names.map((name, i) => [hue(i), name]) };
+    ways.label = () => ({ of: (id) => hue(images.labels[id]), legend: images.label_names.map((name, i) => [hue(i), name]) });
   }
-  ways["part of the data"] = { of: (id) => hue(images.split[id]), legend: images.splits.map((name, i) => [hue(i), name]) };
+  ways["part of the data"] = () => ({ of: (id) => hue(images.split[id]), legend: images.splits.map((name, i) => [hue(i), name]) });
   return ways;
+}
+
+// Colours from the lowest to the highest value.
+function scale(of, ramp) {
+  let [low, high] = [Infinity, -Infinity];
+  for (let id = 0; id < state.images.count; id += 1) [low, high] = [Math.min(low, of(id)), Math.max(high, of(id))];
+  const shade = (value) => ramp((value - low) / (high - low || 1));
+  return { of: (id) => shade(of(id)), legend: [low, (low + high) / 2, high].map((mark) => [shade(mark), String(+mark.toPrecision(2))]) };
 }
 
 function place(id) {
@@ -40,31 +50,6 @@ function place(id) {
   ];
 }
 
-// Selected images are drawn last, larger and with a border; then all others are pale.
-function drawDots(pen) {
-  const { count } = state.images;
-  const size = Math.max(1.5, Math.min(6, (count > 20000 ? 1.5 : 3) * Math.sqrt(view.zoom)));
-  const ink = getComputedStyle(canvas).color;
-  const dot = (id, side) => {
-    const [x, y] = place(id);
-    if (x < -9 || y < -9 || x > canvas.clientWidth + 9 || y > canvas.clientHeight + 9) return;
-    if (side > size) {
-      pen.fillStyle = ink;
-      pen.fillRect(x - side / 2 - 1, y - side / 2 - 1, side + 2, side + 2);
-    }
-    pen.fillStyle = colours[id];
-    pen.fillRect(x - side / 2, y - side / 2, side, side);
-  };
-  const usual = count > 5000 ? 0.7 : 0.9;
-  for (let id = 0; id < count; id += 1) {
-    if (picked.ids.has(id)) continue;
-    pen.globalAlpha = usual * (picked.ids.size ? 0.35 : state.junk[id] ? 0.3 : 1);
-    dot(id, size);
-  }
-  pen.globalAlpha = 1;
-  for (const id of picked.ids) dot(id, size + 2);
-}
-
 let asked = false;
 function drawMap() {
   if (asked) return;
@@ -72,20 +57,26 @@ function drawMap() {
   requestAnimationFrame(() => {
     asked = false;
     const ratio = window.devicePixelRatio || 1;
-    canvas.width = canvas.clientWidth * ratio;
-    canvas.height = canvas.clientHeight * ratio;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const pen = canvas.getContext("2d");
-    pen.scale(ratio, ratio);
-    drawDots(pen);
+    drawDots(pen, ratio);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    drawNear(pen);
     drawLasso(pen);
     if (view.under !== null) {
       const [x, y] = place(view.under);
-      pen.globalAlpha = 1;
       pen.strokeStyle = getComputedStyle(canvas).color;
       pen.lineWidth = 2;
       pen.strokeRect(x - 7, y - 7, 14, 14);
     }
   });
+}
+
+function moves() {
+  clearTimeout(view.moving);
+  view.moving = setTimeout(() => { view.moving = null; drawMap(); }, RESTS);
+  drawMap();
 }
 
 // Ids by cells of a grid over the map, to find the nearest one without comparing all.
@@ -140,7 +131,23 @@ function zoomBy(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2)
   view.y += dy / view.zoom - dy / zoom;
   view.zoom = zoom;
   if (zoom === 1) view.x = view.y = 0;
+  moves();
   point(view.under);
+}
+
+const fingers = new Map(); // where each pointer that is down was last
+
+// Two fingers zoom and move the map.
+function pinch(event) {
+  const middle = ([[x, y], [u, v]]) => [(x + u) / 2, (y + v) / 2];
+  const apart = ([[x, y], [u, v]]) => Math.max(1, Math.hypot(u - x, v - y));
+  const before = [...fingers.values()].slice(0, 2);
+  fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
+  const now = [...fingers.values()].slice(0, 2);
+  const [from, to] = [middle(before), middle(now)];
+  view.x -= (to[0] - from[0]) / view.zoom;
+  view.y -= (to[1] - from[1]) / view.zoom;
+  zoomBy(apart(now) / apart(before), ...to);
 }
 
 // The next image in a direction: the nearest of those within 45 degrees of it.
@@ -182,8 +189,10 @@ function onKey(event) {
 }
 
 function recolour() {
-  const way = colourings()[document.getElementById("colour").value];
+  const way = colourings()[document.getElementById("colour").value]();
   colours = Array.from({ length: state.images.count }, (_, id) => way.of(id));
+  dyeDots((id) => colours[id]);
+  shadeDots();
   document.getElementById("legend").replaceChildren(...way.legend.slice(0, 60).map(([colour, text]) =>
     el("span", {}, el("i", { style: { background: colour } }), text)));
   drawMap();
@@ -198,23 +207,28 @@ function startMap() {
   let from = null;
   let moved = 0;
   canvas.addEventListener("pointerdown", (event) => {
+    if (!fingers.size) moved = 0;
+    fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
+    if (fingers.size > 1) { from = drawn.points = null; moved = Infinity; return; }
     from = [event.offsetX, event.offsetY];
-    moved = 0;
     lassoBegins(event);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (from && event.buttons) {
+    if (fingers.size > 1) pinch(event);
+    else if (from && event.buttons) {
       moved += Math.abs(event.offsetX - from[0]) + Math.abs(event.offsetY - from[1]);
       if (drawn.points) lassoMoves(event);
       else {
         view.x -= (event.offsetX - from[0]) / view.zoom;
         view.y -= (event.offsetY - from[1]) / view.zoom;
+        moves();
       }
       from = [event.offsetX, event.offsetY];
       drawMap();
     } else point(nearest(event.offsetX, event.offsetY));
   });
   canvas.addEventListener("pointerup", (event) => {
+    fingers.delete(event.pointerId);
     from = null;
     const selecting = drawn.points !== null || event.ctrlKey || event.metaKey;
     if (drawn.points && moved > 6) return lassoEnds();
@@ -225,8 +239,8 @@ function startMap() {
     if (id !== null && selecting) togglePicked(id);
     else if (id !== null) showImage([id], 0);
   });
-  canvas.addEventListener("pointercancel", () => { from = drawn.points = null; drawMap(); });
-  canvas.addEventListener("pointerleave", () => { if (!drawn.points) { from = null; point(null); } });
+  canvas.addEventListener("pointercancel", (event) => { fingers.delete(event.pointerId); from = drawn.points = null; drawMap(); });
+  canvas.addEventListener("pointerleave", (event) => { fingers.delete(event.pointerId); if (!drawn.points) { from = null; point(null); } });
   canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && document.activeElement !== canvas) return; // then the page scrolls
     event.preventDefault();

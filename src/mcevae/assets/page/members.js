@@ -6,13 +6,14 @@ const listing = { title: null, source: null, order: null, form: "as they lie", m
 
 function orders() {
   const { images } = state;
-  const poses = images.coordinates.map((coordinate, t) => [
-    `by ${coordinate.name.replaceAll("_", " ")}`, (a, b) => images.pose[t][a] - images.pose[t][b]]);
+  const poses = images.coordinates.map(({ name }, t) => [name.replaceAll("_", " "), (id) => images.pose[t][id]]);
+  const { area, brightness } = shares();
+  const rising = Object.entries({ ...Object.fromEntries(poses), area, brightness, ...variations() });
   return {
     "lowest confidence first": (a, b) => images.confidence[a] - images.confidence[b],
     "highest confidence first": (a, b) => images.confidence[b] - images.confidence[a],
     "highest outlier score first": (a, b) => images.outlier[b] - images.outlier[a],
-    ...Object.fromEntries(poses),
+    ...Object.fromEntries(rising.map(([name, of]) => [`by ${name}`, (a, b) => of(a) - of(b)])),
     "by number": (a, b) => a - b,
   };
 }

@@ -15,8 +15,9 @@ function unpacked(array) {
 
 function readImages(images) {
   if (images.trust) images.trust = unpacked(images.trust);
-  for (const name of ["split", "confidence", "outlier", "x", "y"]) images[name] = unpacked(images[name]);
+  for (const name of ["split", "confidence", "outlier", "area", "brightness", "x", "y"]) images[name] = unpacked(images[name]);
   images.pose = images.pose.map(unpacked);
+  images.z = images.z.map(unpacked);
   images.labels = images.labels && unpacked(images.labels);
   images.mirrored = images.mirrored && unpacked(images.mirrored);
   images.asFound = { pose: images.pose, mirrored: images.mirrored };
@@ -88,6 +89,19 @@ function poseText(id, t) {
   const value = state.images.pose[t][id];
   const shown = unit === "deg" ? `${value.toFixed(1)}°` : `${value.toFixed(2)} ${unit}`;
   return [name.replaceAll("_", " "), shown];
+}
+
+// Numbers from 0 to 1 that each image has.
+function shares() {
+  const { images } = state;
+  const found = { confidence: (id) => images.confidence[id] / 255, "outlier score": (id) => images.outlier[id] / 1000 };
+  if (images.trust) found.trust = (id) => images.trust[id] / 255;
+  return { ...found, area: (id) => images.area[id] / 65535, brightness: (id) => images.brightness[id] / 65535 };
+}
+
+// Coordinates of z, by their names.
+function variations() {
+  return Object.fromEntries(state.images.z.map((values, v) => [`variation ${v + 1}`, (id) => values[id]]));
 }
 
 function membersOf(group) {
