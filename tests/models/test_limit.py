@@ -104,3 +104,12 @@ def test_every_number_among_the_settings_has_a_largest_value(name: str) -> None:
         for value in {int: (-(2**62), 2**62), float: (-1e300, 1e300, math.inf)}[kind]:
             with pytest.raises(SettingError):
                 config.changed(**{part: {setting: value}})
+
+
+def test_a_step_that_would_take_too_much_is_not_begun() -> None:
+    x = torch.ones(1000, 200)  # 0.8 MB
+    with pytest.raises(UserError, match="too much"), Live(2_000_000, "too much") as live:
+        y = x * 2
+        assert y.T.reshape(-1)[::2].sum() > 0  # views take nothing, and a copy fits
+        _ = y[:, None] * y[:, :, None]  # 160 MB
+    assert live.peak < 2_000_000

@@ -10,6 +10,7 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from mcevae.base.config import DataConfig
+from mcevae.base.errors import TrainingError
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.likelihood import bce
@@ -234,6 +235,18 @@ def test_vade_starts_as_an_autoencoder_and_then_fits_the_mixture(
     assert terms.loss.allclose(terms.negative_elbo)
     before = model.means.detach().clone()
     assert trainer.teacher.before(3, 5) == "" and model.means.equal(before)
+
+
+def test_vade_starts_on_codes_that_are_all_the_same_and_refuses_odd_ones() -> None:
+    model = build(few("vade", code=3), (1, 28, 28))
+    assert isinstance(model, VaDE)
+    model.start(torch.zeros(20, 1, 28, 28, dtype=torch.uint8), seed=0)
+    assert all(one.isfinite().all() for one in (model.means, model.log_variances, model.logits))
+    with torch.no_grad():
+        for one in model.parameters():
+            one.fill_(torch.nan)
+    with pytest.raises(TrainingError, match="codes of the images are not finite"):
+        model.start(torch.zeros(20, 1, 28, 28, dtype=torch.uint8), seed=0)
 
 
 @pytest.mark.parametrize("step", [3, 13, 23])  # of 8 training + 2 validation batches an epoch

@@ -25,11 +25,6 @@ def ratios(frames: Int[np.ndarray, "n 2"], shape: Shape, fit: Fit) -> Float[np.n
     return sides.min(1) if fit == "pad" else sides.max(1)
 
 
-def ratio(frame: Sequence[int], shape: Shape, fit: Fit) -> float:
-    """By how much a frame is scaled to fit a shape; both are height and width."""
-    return float(ratios(np.array([frame]), shape, fit)[0])
-
-
 def all_fitted(frames: Int[np.ndarray, "n 2"], shape: Shape, fit: Fit) -> Int[np.ndarray, "n 2"]:
     """Height and width of frames after they are scaled to fit a shape, which they need not fill."""
     scaled = frames * ratios(frames, shape, fit)[:, None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from mcevae.base.errors import UserError
 
@@ -23,7 +23,7 @@ FACTORIES = {
 """The functions with which layers and models take memory."""
 ROOM = 2**29
 """Bytes that the outputs of a model's steps may take at one time, when it infers images."""
-STEP, PER_NUMBER = 3 * 2**28, 100_000
+STEP, PER_NUMBER = 5 * 2**27, 100_000
 """Bytes that a resumed training may take at one time: so many in all, or for each number of an
 image, whichever are more. Batches of 200 large images take most of the latter."""
 
@@ -93,6 +93,8 @@ class Live(TorchDispatchMode):
         for one in tree_leaves((args, kwargs)):
             if isinstance(one, Tensor):
                 self.note(one.untyped_storage(), new=False)
+        if self.most < math.inf and self.now + size_of(func, args, kwargs) > self.most:
+            raise UserError(self.what)
         made = func(*args, **(kwargs or {}))
         for one in tree_leaves(made):
             if isinstance(one, Tensor):
@@ -114,6 +116,18 @@ class Live(TorchDispatchMode):
         """Count a storage no longer."""
         self.known.discard(key)
         self.now -= size
+
+
+def size_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
+    """Bytes that the results of a step will take, found without memory; 0 if they cannot be."""
+    given = tree_map(lambda one: one.to("meta") if isinstance(one, Tensor) else one, (args, kwargs))
+    own = {one.untyped_storage()._cdata for one in tree_leaves(given) if isinstance(one, Tensor)}
+    try:
+        made = tree_leaves(func(*given[0], **(given[1] or {})))
+    except Exception:  # its results depend on values, or it works on some devices only
+        return 0
+    new = {one.untyped_storage()._cdata: one for one in made if isinstance(one, Tensor)}
+    return sum(one.untyped_storage().nbytes() for key, one in new.items() if key not in own)
 
 
 def while_training(shape: tuple[int, int, int]) -> Live:

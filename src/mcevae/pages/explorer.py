@@ -209,8 +209,7 @@ class Explorer:
         Raises:
             IndexError: there is no such image.
         """
-        x, out = self._look(self._pixels(image), image)
-        return png(self._strip(x, out))
+        return png(self._strip(*self._look(self._pixels(image), image)))
 
     def latents(self, image: int) -> dict[str, Any]:
         """Cluster, z, tau and mirrored of an image: the start values of the sliders.
@@ -218,8 +217,7 @@ class Explorer:
         Raises:
             IndexError: there is no such image.
         """
-        _, out = self._look(self._pixels(image), image)
-        return self._latents(out)
+        return self._latents(self._look(self._pixels(image), image)[1])
 
     def look(self, name: str, content: bytes) -> dict[str, Any]:
         """Run the model on a new image file. If the file has several frames, use the first.
@@ -289,7 +287,7 @@ class Explorer:
         device = next(model.parameters()).device
         members = torch.from_numpy(np.flatnonzero(found.cluster == cluster))
         z_c = found.z_c[members].mean(0) if len(members) else torch.zeros(found.z_c.shape[1])
-        pose = model.group.exp(torch.tensor(tau) / torch.tensor(self._factors()))
+        pose = model.group.exp(torch.tensor(tau) / torch.tensor(self._factors))
         pose = reflect(pose, torch.tensor(mirrored))
         z_c, code, pose = (values[None].to(device) for values in (z_c, torch.tensor(z), pose))
         with self._lock, torch.inference_mode():
@@ -325,6 +323,7 @@ class Explorer:
         with self._lock:
             return next(outputs(self.run.model, pixels, evidence=own))
 
+    @property
     def _factors(self) -> np.ndarray:
         return np.array([one.factor for one in self.run.coordinates], np.float32)
 
@@ -334,7 +333,7 @@ class Explorer:
         return {
             "cluster": int(out.responsibilities[0].argmax()),
             "z": out.z[0].tolist(),
-            "tau": (tau[0].cpu().numpy() * self._factors()).tolist(),
+            "tau": (tau[0].cpu().numpy() * self._factors).tolist(),
             "mirrored": bool(mirrored(pose)[0]),
         }
 

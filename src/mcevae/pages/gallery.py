@@ -75,7 +75,6 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
     told = evidence_of(run, images, keep)
     found = looked_at(model, pixels, told)
     cluster = found["p"].argmax(1)
-    parameters = model.group.to_parameters(found["element"])
     frames = Frames(group=model.group, background=model.background, symmetry=calibration.symmetry)
     reduced = frames.poses(found["element"], cluster, found["z"])
     originals = Originals.of(images, run.shape, config.data.fit).taken(keep)
@@ -104,15 +103,22 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         where=plane(look),
         look=look.half(),
         total=len(split),
-        signs=health.stuck_at_last(read_log(run.folder))
-        | health.at_border(
-            parameters, cluster, model.group, config.support.half_widths(model.group)
-        ),
+        signs=signs_in(run, found["element"], cluster),
         advice=advice(config, len(data.train)),
         trust=calibration.trust,
         colours=run.colours,
         levels=levels_of(run, images, keep),
     )
+
+
+def signs_in(
+    run: TrainedRun, element: Float[Tensor, "n s s"], cluster: Int[Tensor, " n"]
+) -> health.Signs:
+    """Signs of trouble, in the log of a training and in the poses of images."""
+    group, support = run.model.group, run.settings.support
+    parameters = group.to_parameters(element)
+    border = health.at_border(parameters, cluster, group, support.half_widths(group))
+    return health.stuck_at_last(read_log(run.folder)) | border
 
 
 def levels_of(

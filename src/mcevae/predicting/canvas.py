@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from mcevae.images.intensities import intensities, pairs_of, tails, with_channels
-from mcevae.images.placement import Shape, placement, ratio
+from mcevae.images.placement import Shape, placement, ratios
 from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import Recipe, padded, resized
 
@@ -127,8 +127,8 @@ def canvases(
 
 def shape_for(seen: Iterable[Seen], recipe: Recipe) -> Shape:
     """The shape of the model's images, enlarged until frames of median size keep their size."""
-    ratios = [ratio(one.shape, recipe.shape, recipe.fit) for one in seen]
-    return scaled(recipe.shape, 1 / float(np.median(ratios)))
+    shapes = np.array([one.shape for one in seen])
+    return scaled(recipe.shape, 1 / float(np.median(ratios(shapes, recipe.shape, recipe.fit))))
 
 
 def scaled(shape: Shape, by: float) -> Shape:

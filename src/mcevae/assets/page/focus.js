@@ -46,16 +46,17 @@ function fillDialog(dialog, ...content) {
 function openDialog(dialog) {
   if (dialog.open) return;
   const key = focusKey();
-  dialogs.push(dialog);
+  if (!dialogs.includes(dialog)) dialogs.push(dialog);
   dialog.showModal();
   placeFoot();
-  dialog.addEventListener("close", () => {
+  dialog.onclose = () => {
+    if (dialog.open) return; // it was opened again before this was told
     dialogs.splice(dialogs.indexOf(dialog), 1);
     placeFoot();
     if (isLost(document.activeElement) || document.activeElement.closest("dialog:not([open])")) {
       focusOn(key, dialogs.at(-1) ?? document.getElementById("clusters"));
     }
-  }, { once: true });
+  };
 }
 
 function dialogHead(dialog, title, ...more) {

@@ -80,10 +80,11 @@ class FactorVAE(VAE):
         The two parts share no gradients, so one step of one optimizer trains both networks.
         """
         z = out.z_c
+        other = out.posterior.rsample()  # `sample` would refuse what is not finite
         return (
             super().penalty(out, kl)
             + self.gamma * self.total_correlation(z)
-            + self.discrimination(z, out.posterior.sample())
+            + self.discrimination(z, other)
         )
 
 

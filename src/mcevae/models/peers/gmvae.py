@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
@@ -84,9 +85,12 @@ class GMVAE(Model[Enumerated]):
     def encode(self, x: Float[Tensor, "B C H W"], sample: bool = False) -> Enumerated:
         """Infer both posteriors, with a draw of every code or its mean."""
         h = self.encoder(x)  # (B, F)
-        clusters = torch.eye(len(self.means), dtype=h.dtype, device=h.device)
-        every = h[:, None].expand(-1, len(clusters), -1), clusters.expand(h.shape[0], -1, -1)
-        code = gaussian(self.extract(torch.cat(every, -1)))  # of (B, K, F + K)
+        # The first layer, of the features and each cluster's one-hot code, without the many zeros.
+        first, *rest = self.extract
+        assert isinstance(first, nn.Linear)
+        of_image, of_cluster = first.weight.split((h.shape[1], len(self.means)), 1)
+        hidden = F.linear(h, of_image, first.bias)[:, None] + of_cluster.mT  # (B, K, hidden)
+        code = gaussian(nn.Sequential(*rest)(hidden))
         log_y = self.classify(h).float().log_softmax(-1)
         return Enumerated(log_y=log_y, code=code, z=code.rsample() if sample else code.loc)
 

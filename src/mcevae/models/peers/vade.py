@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from mcevae.base.config import ensure
-from mcevae.base.errors import UserError
+from mcevae.base.errors import TrainingError, UserError
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.arrays import to_float
 from mcevae.models.config import Config, PlannedConfig
@@ -37,6 +37,8 @@ TOGETHER = 500
 """Images encoded at once for the start of the mixture."""
 LEAST_VARIANCE = 1e-3
 """Added to the variances of that start, a share of the codes' own, against one-point components."""
+SMALLEST = 1e-6
+"""Added at least: all codes may be the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ class VaDE(VAE):
 
         Raises:
             UserError: there are fewer images than components.
+            TrainingError: the codes are not finite.
         """
         if len(pixels) < len(self.means):
             raise UserError(
@@ -130,10 +133,15 @@ class VaDE(VAE):
         chunks = pixels.split(TOGETHER)
         codes = torch.cat([self.encode(to_float(chunk.to(device))).loc for chunk in chunks])
         self.train(training)
+        if not codes.isfinite().all():
+            raise TrainingError(
+                "the codes of the images are not finite, so no mixture can be fitted to them. "
+                "Train again with a third of the --lr, and check the images for odd values."
+            )
         mixture = GaussianMixture(
             len(self.means),
             covariance_type="diag",
-            reg_covar=LEAST_VARIANCE * codes.var(0).mean().item(),
+            reg_covar=max(LEAST_VARIANCE * codes.var(0).mean().item(), SMALLEST),
             random_state=seed,
         )
         with warnings.catch_warnings():  # a start need not be the optimum
