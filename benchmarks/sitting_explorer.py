@@ -33,7 +33,9 @@ def heaps(places: np.ndarray) -> list[np.ndarray]:
 
 def around(places: np.ndarray, margin: float = 4.0) -> list[Point]:
     """A line around dots, closed, a little away from them."""
-    corners = np.concatenate([places + margin * np.array(d) for d in ((1, 0), (-1, 0), (0, 1), (0, -1))])
+    corners = np.concatenate(
+        [places + margin * np.array(d) for d in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+    )
     hull = corners[ConvexHull(corners).vertices]
     kept = hull[:: max(1, len(hull) // 8)]
     middle = kept.mean(0)
@@ -116,10 +118,12 @@ class Sitter:
         page.wait_for_timeout(300)
         self.hand.click(page.get_by_role("radio", name="lasso"))
         self.hand.choose(page.locator("#map-how"), "add")
-        page.evaluate("scrollTo(0, scrollY + document.getElementById('map').getBoundingClientRect().top - 60)")
+        page.evaluate(
+            "scrollTo(0, scrollY + document.getElementById('map').getBoundingClientRect().top - 60)"
+        )
         box = page.locator("#map").bounding_box()
         assert box
-        places = np.array(page.evaluate("everyImage().map(place)")) + [box["x"], box["y"]]
+        places = np.array(page.evaluate("everyImage().map(place)")) + (box["x"], box["y"])
         for heap in heaps(places):
             looked = heap[np.linspace(0, len(heap) - 1, 3).astype(int)]
             for dot in looked:
@@ -137,7 +141,9 @@ class Sitter:
         for group in self.groups():
             dialog = self.page.locator("dialog#members")
             members = self.card(group).get_by_role("button", name="All members")
-            self.hand.click(members, lambda d=dialog: expect(d.locator(".thumb").first).to_be_visible())
+            self.hand.click(
+                members, lambda d=dialog: expect(d.locator(".thumb").first).to_be_visible()
+            )
             for order in ("lowest confidence first", "highest outlier score first"):
                 if order != "lowest confidence first":
                     self.hand.choose(dialog.get_by_label("order"), order)

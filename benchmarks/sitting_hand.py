@@ -1,4 +1,4 @@
-"""A hand on the mouse and the keyboard of a browser, which counts what it does; see `sitting.py`."""
+"""A hand on mouse and keyboard of a browser, which counts what it does; see `sitting.py`."""
 
 import time
 from collections import Counter

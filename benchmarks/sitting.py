@@ -1,0 +1,182 @@
+"""One sitting: from images to a clean, named set, in the explorer and in Embedding Atlas, counted.
+
+    python benchmarks/sitting.py --folder FOLDER [--atlas COMMAND]
+
+10,000 symbols of ten kinds in any direction, 3 % of them junk. `mcevae fit --quick` is asked for
+nine clusters, so two kinds come out as one group. Then a script sits before the explorer in
+Chromium: it splits, names, throws away, takes away. It sees what images show, as a person would,
+but selects them by what the page has. With --atlas, the command `embedding-atlas` of an
+installation of its own, it does the same there from `mcevae export`. Writes results/sitting.json.
+"""
+
+import argparse
+import csv
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sitting_atlas
+import sitting_explorer
+from common import write_results
+from playwright.sync_api import Browser, sync_playwright
+from sitting_hand import PACE, Hand
+from sitting_set import JUNK, KINDS, write_set
+
+COMMAND = "python benchmarks/sitting.py --folder FOLDER --atlas COMMAND"
+FIT = "mcevae fit symbols/images --clusters 9 --rotation 180 --quick --out run"
+SERVE = "mcevae serve run --port 9123"
+EXPORT = "mcevae export run --to embedding-atlas --out atlas"
+VIEW = "embedding-atlas atlas/images.parquet --x map_x --y map_y --image image"
+CHROMIUM = "/usr/bin/chromium"
+SOFTWARE = ["--headless=new", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+SOFTWARE += ["--ignore-gpu-blocklist", "--use-gl=angle", "--use-angle=swiftshader"]
+"""What Chromium needs to have WebGPU without a GPU."""
+
+
+def run(command: str, folder: Path) -> float:
+    """Run `mcevae` in a folder; seconds."""
+    started = time.perf_counter()
+    words = [sys.executable, "-m", *shlex.split(command)]
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return round(time.perf_counter() - started, 1)
+
+
+@contextmanager
+def served(words: list[str], folder: Path, ready: str) -> Iterator[float]:
+    """Have a server until it prints `ready`; gives the seconds until then."""
+    log, started = folder / "server.txt", time.perf_counter()
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        server = subprocess.Popen(words, cwd=folder, stdout=file, stderr=file, env=environment)
+        try:
+            while ready not in log.read_text():
+                assert server.poll() is None, log.read_text()[-2000:]
+                time.sleep(0.2)
+            yield round(time.perf_counter() - started, 1)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def scored(clean: Path, eye: dict[str, str]) -> dict[str, Any]:
+    """What came out: folders with the names of kinds, and the images in them."""
+    found = {path.name: path.parent.name for path in clean.glob("*/*.png")}
+    junk = {name for name, kind in eye.items() if kind in JUNK}
+    return {
+        "kinds_named": sum(kind in KINDS for kind in set(found.values())),
+        "images": len(found),
+        "junk_left": len(junk & set(found)),
+        "good_lost": len(set(eye) - junk - set(found)),
+        "in_wrong_group": sum(
+            eye[name] != kind for name, kind in found.items() if name not in junk
+        ),
+    }
+
+
+def explored(browser: Browser, folder: Path, eye: dict[str, str]) -> dict[str, Any]:
+    """The sitting in the explorer."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    words = [sys.executable, "-m", *shlex.split(SERVE)]
+    steps: dict[str, Any] = {}
+    with served(words, folder, "Open http") as opening:
+        page = context.new_page()
+        hand = Hand(page)
+        for command in (FIT, SERVE):
+            hand.write(command + "\n")
+        hand.waited(
+            lambda: page.goto("http://127.0.0.1:9123"), page.locator(".group").first.wait_for
+        )
+        sitter = sitting_explorer.Sitter(hand, eye)
+        for step in ("split", "name", "heaps", "lists"):
+            getattr(sitter, step)()
+            steps[step] = hand.told()
+            page.screenshot(path=folder / f"explorer-{step}.png")
+        command = sitter.take()
+        page.screenshot(path=folder / "explorer-take.png")
+        hand.counts["keys"] += 3  # paste, Enter
+    writing = run(command, folder)
+    (folder / "selected").rename(folder / "clean-explorer")
+    seconds = {"serve": opening, "write": writing}
+    result = scored(folder / "clean-explorer", eye)
+    return {**hand.told(), "commands_seconds": seconds, "log": sitter.log, **result, "steps": steps}
+
+
+def viewed(browser: Browser, folder: Path, eye: dict[str, str], atlas: str) -> dict[str, Any]:
+    """The sitting in Embedding Atlas."""
+    exporting = run(EXPORT, folder)
+    parts = folder / "parts"
+    parts.mkdir()
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    sitting_atlas.served(page)
+    words = [atlas, *shlex.split(VIEW)[1:], "--port", "9124"]
+    with served(words, folder, "Press CTRL+C") as opening:
+        hand = Hand(page)
+        for command in (FIT, EXPORT):
+            hand.write(command + "\n")
+        hand.counts["keys"] += 5  # the command to view is copied from the screen
+        hand.waited(
+            lambda: page.goto("http://localhost:9124"),
+            lambda: page.wait_for_selector("text=of 200", timeout=60_000),
+        )
+        page.wait_for_timeout(2000)
+        exported = folder / "atlas" / "images.parquet"
+        sitter = sitting_atlas.Sitter(hand, eye, exported, parts)
+        sitter.heaps()
+        named = sitter.names()
+        sitter.unsure()
+        page.screenshot(path=folder / "atlas.png")
+    source = (folder / "symbols" / "images").resolve()
+    script = sitter.outside(named, source)
+    python = str(Path(atlas).with_name("python"))  # it has pandas
+    subprocess.run([python, "-c", script], cwd=parts, check=True)
+    version = subprocess.run([atlas, "--version"], capture_output=True, text=True, check=True)
+    seconds = {"export": exporting, "serve": opening}
+    result = scored(parts / "clean", eye)
+    told = {"version": version.stdout.split()[-1], **hand.told(), "commands_seconds": seconds}
+    return {**told, "characters_outside": len(script.strip()), "log": sitter.log, **result}
+
+
+def main() -> None:
+    """Make the set, fit, sit, and store."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="new folder for all files")
+    parser.add_argument("--atlas", help="path of the command embedding-atlas")
+    parser.add_argument("--images", type=int, default=10_000, help="10,000 by default")
+    chosen = parser.parse_args()
+    folder = chosen.folder
+    (folder / "symbols").mkdir(parents=True)
+    write_set(folder / "symbols", chosen.images, 0.03, 0)
+    with (folder / "symbols" / "truth.csv").open(newline="") as file:
+        eye = {row["file"]: row["shows"] for row in csv.DictReader(file)}
+    content: dict[str, Any] = {
+        "images": len(eye),
+        "junk": sum(kind in JUNK for kind in eye.values()),
+        "kinds": len(KINDS),
+        "shown": dict(sorted(Counter(eye.values()).items())),
+        "pace_seconds": PACE,
+        "fit": {"command": FIT, "seconds": run(FIT, folder)},
+    }
+    with sync_playwright() as playwright:
+        launch = playwright.chromium.launch
+        if chosen.atlas:  # first: the export shall have the groups as they were found
+            browser = launch(executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE])
+            content["embedding_atlas"] = viewed(browser, folder, eye, chosen.atlas)
+            browser.close()
+        browser = launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        content["explorer"] = explored(browser, folder, eye)
+        browser.close()
+    print(write_results("sitting", content, COMMAND))
+
+
+if __name__ == "__main__":
+    main()
