@@ -11,6 +11,7 @@ installation of its own, it does the same there from `mcevae export`. Writes res
 
 import argparse
 import csv
+import json
 import os
 import shlex
 import subprocess
@@ -63,6 +64,14 @@ def served(words: list[str], folder: Path, ready: str) -> Iterator[float]:
         finally:
             server.terminate()
             server.wait()
+
+
+def fitted(folder: Path) -> dict[str, Any]:
+    """Fit, unless that was done in this folder before; the command and its seconds."""
+    note = folder / "fit.json"
+    if not note.exists():
+        note.write_text(json.dumps({"command": FIT, "seconds": run(FIT, folder)}))
+    return json.loads(note.read_text())
 
 
 def scored(clean: Path, eye: dict[str, str]) -> dict[str, Any]:
@@ -149,13 +158,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="new folder for all files")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for all files")
     parser.add_argument("--atlas", help="path of the command embedding-atlas")
     parser.add_argument("--images", type=int, default=10_000, help="10,000 by default")
     chosen = parser.parse_args()
     folder = chosen.folder
-    (folder / "symbols").mkdir(parents=True)
-    write_set(folder / "symbols", chosen.images, 0.03, 0)
+    if not (folder / "symbols").exists():
+        (folder / "symbols").mkdir(parents=True)
+        write_set(folder / "symbols", chosen.images, 0.03, 0)
     with (folder / "symbols" / "truth.csv").open(newline="") as file:
         eye = {row["file"]: row["shows"] for row in csv.DictReader(file)}
     content: dict[str, Any] = {
@@ -164,7 +174,8 @@ def main() -> None:
         "kinds": len(KINDS),
         "shown": dict(sorted(Counter(eye.values()).items())),
         "pace_seconds": PACE,
-        "fit": {"command": FIT, "seconds": run(FIT, folder)},
+        "fit": fitted(folder),
+        "load": round(os.getloadavg()[0], 1),
     }
     with sync_playwright() as playwright:
         launch = playwright.chromium.launch

@@ -30,6 +30,8 @@ for row in t[~t.file.isin(junk)].itertuples():
 PAGE = 50  # cards on a page
 TABLE = (1020, 690)
 """Right end and top of the table, in pixels."""
+CLOSE = 0.004
+"""Neighbours along an axis of the map that are nearer than this show where a line lies."""
 LOW = 0.05  # share of good images from which on a page of the least sure images is left alone
 
 
@@ -80,7 +82,12 @@ class Sitter:
         while self.count() == before and tries < 40:
             self.page.wait_for_timeout(50)
             tries += 1
-        return self.count()
+        last, same = self.count(), 0
+        while same < 8:  # the page counts while one draws, too
+            self.page.wait_for_timeout(60)
+            now = self.count()
+            same, last = (same + 1, now) if now == last else (0, now)
+        return last
 
     def seen(self) -> np.ndarray:
         """Where the dots lie, in pixels: found by boxes whose counts are known. No work counts.
@@ -92,7 +99,7 @@ class Sitter:
         page.get_by_title("Toggle rectangle selection mode").first.click()
         left, top, right, bottom = 50, 110, 1020, 640
         ends = []
-        for across, cuts in ((True, (420, 640)), (False, (300, 450))):
+        for across, cuts in ((True, range(300, 820, 65)), (False, range(240, 600, 45))):
             found = []
             for cut in cuts:
                 page.mouse.move(left, top)
@@ -105,10 +112,14 @@ class Sitter:
         for axis, (cuts, found) in enumerate(ends):
             values = np.sort(self.map[:, axis])
             values = values if axis == 0 else values[::-1]  # y may point up
-            at = [(values[n - 1] + values[n]) / 2 for n in found]
-            scale = (cuts[1] - cuts[0]) / (at[1] - at[0])
-            places.append(cuts[0] + (self.map[:, axis] - at[0]) * scale)
-        print("scale", ends, [np.ptp(p) for p in places], flush=True)
+            inner = [
+                (cut, values[n - 1], values[n])
+                for cut, n in zip(cuts, found, strict=True)
+                if 0 < n < len(values)
+            ]
+            inner = [(cut, (one + two) / 2) for cut, one, two in inner if abs(one - two) < CLOSE]
+            scale, start = np.polyfit([value for _, value in inner], [cut for cut, _ in inner], 1)
+            places.append(start + self.map[:, axis] * scale)
         return np.stack(places, 1)
 
     def export(self, name: str) -> None:

@@ -123,7 +123,7 @@ class Sitter:
         )
         box = page.locator("#map").bounding_box()
         assert box
-        places = np.array(page.evaluate("everyImage().map(place)")) + (box["x"], box["y"])
+        places = np.array(page.evaluate("everyImage().map(place)")) + np.array((box["x"], box["y"]))
         for heap in heaps(places):
             looked = heap[np.linspace(0, len(heap) - 1, 3).astype(int)]
             for dot in looked:
