@@ -1,12 +1,13 @@
 """One sitting: from images to a clean, named set, in the explorer and in Embedding Atlas, counted.
 
-    python benchmarks/sitting.py --folder FOLDER [--atlas COMMAND]
+    python benchmarks/sitting.py --folder FOLDER
 
 10,000 symbols of ten kinds in any direction, 3 % of them junk. `mcevae fit --quick` is asked for
 nine clusters, so two kinds come out as one group. Then a script sits before the explorer in
 Chromium: it splits, names, throws away, takes away. It sees what images show, as a person would,
-but selects them by what the page has. With --atlas, the command `embedding-atlas` of an
-installation of its own, it does the same there from `mcevae export`. Writes results/sitting.json.
+but selects them by what the page has. The same in Embedding Atlas, from `mcevae export`, is
+counted. A set, a fit and an export that FOLDER has already are taken as they are. Writes
+results/sitting.json.
 """
 
 import argparse
@@ -30,15 +31,12 @@ from playwright.sync_api import Browser, sync_playwright
 from sitting_hand import PACE, Hand
 from sitting_set import JUNK, KINDS, write_set
 
-COMMAND = "python benchmarks/sitting.py --folder FOLDER --atlas COMMAND"
+COMMAND = "python benchmarks/sitting.py --folder FOLDER"
 FIT = "mcevae fit symbols/images --clusters 9 --rotation 180 --quick --out run"
 SERVE = "mcevae serve run --port 9123"
 EXPORT = "mcevae export run --to embedding-atlas --out atlas"
 VIEW = "embedding-atlas atlas/images.parquet --x map_x --y map_y --image image"
 CHROMIUM = "/usr/bin/chromium"
-SOFTWARE = ["--headless=new", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
-SOFTWARE += ["--ignore-gpu-blocklist", "--use-gl=angle", "--use-angle=swiftshader"]
-"""What Chromium needs to have WebGPU without a GPU."""
 
 
 def run(command: str, folder: Path) -> float:
@@ -118,48 +116,12 @@ def explored(browser: Browser, folder: Path, eye: dict[str, str]) -> dict[str, A
     return {**hand.told(), "commands_seconds": seconds, "log": sitter.log, **result, "steps": steps}
 
 
-def viewed(browser: Browser, folder: Path, eye: dict[str, str], atlas: str) -> dict[str, Any]:
-    """The sitting in Embedding Atlas."""
-    exporting = run(EXPORT, folder)
-    parts = folder / "parts"
-    parts.mkdir()
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    sitting_atlas.served(page)
-    words = [atlas, *shlex.split(VIEW)[1:], "--port", "9124"]
-    with served(words, folder, "Press CTRL+C") as opening:
-        hand = Hand(page)
-        for command in (FIT, EXPORT):
-            hand.write(command + "\n")
-        hand.counts["keys"] += 5  # the command to view is copied from the screen
-        hand.waited(
-            lambda: page.goto("http://localhost:9124"),
-            lambda: page.wait_for_selector("text=of 200", timeout=60_000),
-        )
-        page.wait_for_timeout(2000)
-        exported = folder / "atlas" / "images.parquet"
-        sitter = sitting_atlas.Sitter(hand, eye, exported, parts)
-        sitter.heaps()
-        named = sitter.names()
-        sitter.unsure()
-        page.screenshot(path=folder / "atlas.png")
-    source = (folder / "symbols" / "images").resolve()
-    script = sitter.outside(named, source)
-    python = str(Path(atlas).with_name("python"))  # it has pandas
-    subprocess.run([python, "-c", script], cwd=parts, check=True)
-    version = subprocess.run([atlas, "--version"], capture_output=True, text=True, check=True)
-    seconds = {"export": exporting, "serve": opening}
-    result = scored(parts / "clean", eye)
-    told = {"version": version.stdout.split()[-1], **hand.told(), "commands_seconds": seconds}
-    return {**told, "characters_outside": len(script.strip()), "log": sitter.log, **result}
-
-
 def main() -> None:
     """Make the set, fit, sit, and store."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True, help="folder for all files")
-    parser.add_argument("--atlas", help="path of the command embedding-atlas")
     parser.add_argument("--images", type=int, default=10_000, help="10,000 by default")
     chosen = parser.parse_args()
     folder = chosen.folder
@@ -177,13 +139,12 @@ def main() -> None:
         "fit": fitted(folder),
         "load": round(os.getloadavg()[0], 1),
     }
+    atlas = folder / "atlas" / "images.parquet"
+    if not atlas.exists():  # of the groups as they were found
+        run(EXPORT, folder)
+    content["embedding_atlas"] = sitting_atlas.counted(atlas, eye, [FIT, EXPORT, VIEW])
     with sync_playwright() as playwright:
-        launch = playwright.chromium.launch
-        if chosen.atlas:  # first: the export shall have the groups as they were found
-            browser = launch(executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE])
-            content["embedding_atlas"] = viewed(browser, folder, eye, chosen.atlas)
-            browser.close()
-        browser = launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         content["explorer"] = explored(browser, folder, eye)
         browser.close()
     print(write_results("sitting", content, COMMAND))

@@ -19,13 +19,13 @@ class Hand:
     """Acts on a page as a person does, and counts.
 
     Attributes:
-        page: the page.
+        page: the page. None: nothing is done, only counted.
         counts: clicks, drags, keys, characters, hovers, decisions, images looked at.
         page_seconds: seconds that the page took to answer.
     """
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
+    def __init__(self, page: Page | None) -> None:
+        self.page: Any = page
         self.counts: Counter[str] = Counter()
         self.page_seconds = 0.0
 
