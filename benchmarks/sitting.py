@@ -102,9 +102,9 @@ def explored(browser: Browser, folder: Path, eye: dict[str, str]) -> dict[str, A
             lambda: page.goto("http://127.0.0.1:9123"), page.locator(".group").first.wait_for
         )
         sitter = sitting_explorer.Sitter(hand, eye)
-        for step in ("split", "name", "heaps", "lists"):
+        for step in ("split", "name", "heaps", "unsure", "lists"):
             getattr(sitter, step)()
-            steps[step] = hand.told()
+            steps[step] = {**hand.told(), **sitter.state()}
             page.screenshot(path=folder / f"explorer-{step}.png")
         command = sitter.take()
         page.screenshot(path=folder / "explorer-take.png")

@@ -1,7 +1,7 @@
 """The same sitting in Embedding Atlas, from our export: counted by what its page has, not run.
 
-Its map needs WebGPU with half floats, which Chromium has only with a graphics card. What is counted
-was tried on the page of version 0.26.0: cards, a lasso, bars of groups, a predicate, the export.
+Its map needs WebGPU with half floats, which Chromium has only with a graphics card. So lassos are
+taken to catch just what they are drawn around, and the script outside to do what it says.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from sitting_explorer import SECOND, Eye, around, heaps
+from sitting_explorer import CARDS, SECOND, TOO_MANY, Eye, around, heaps
 from sitting_hand import Hand
 from sitting_set import JUNK
 
@@ -30,8 +30,6 @@ for row in t[~t.file.isin(junk)].itertuples():
     shutil.copy(pathlib.Path("images", row.file), folder)
 """
 """What Embedding Atlas has no words for: names, junk, a group in two, folders."""
-CARDS = 50  # on a page
-TOO_MANY = 3  # good images on a page of the least sure ones, from which on it is left alone
 EXPORT = 3  # clicks: the arrow, Export Selection, Clear filters
 
 
@@ -59,32 +57,35 @@ def counted(exported: Path, eye: Eye, typed: list[str]) -> dict[str, Any]:
         if is_junk[looked].all():
             surround(hand, places[heap])
             thrown[heap] = True
-    named = {}
+    named, sorted_as = {}, np.empty(len(seen), object)
     for group in np.unique(groups):
         mine = np.flatnonzero(groups == group)
         kinds = Counter(seen[mine[~is_junk[mine]]].tolist()).most_common(2)
-        named[str(group)] = kinds[0][0]
+        named[str(group)] = sorted_as[mine] = kinds[0][0]
         hand.counts["clicks"] += 2  # its bar, and the bar again
         hand.decide(range(12))
         if len(kinds) > 1 and kinds[1][1] > SECOND * len(mine):
-            surround(hand, places[seen == kinds[1][0]])
+            second = mine[seen[mine] == kinds[1][0]]
+            surround(hand, places[second])
+            sorted_as[second] = kinds[1][0]
     low, limit = unsure(hand, np.array(table["confidence"]), is_junk)
     hand.counts["clicks"] += 5 + EXPORT  # sort by confidence, a predicate with its two fields, Add
     hand.write(f"lowconfidence < {limit:.4f}")
     thrown |= low
     script = OUTSIDE.strip().replace("{NAMES}", repr(named))
     hand.write(script)
+    kept = ~thrown & ~is_junk
     told = {name: count for name, count in hand.told().items() if name != "page_seconds"}
     return {
         "version": VERSION,
         "how": "counted, not run",
         **told,
         "characters_outside": len(script),
-        "kinds_named": len(named) + 1,
+        "kinds_named": len(set(sorted_as[kept])),
         "images": int((~thrown).sum()),
         "junk_left": int((is_junk & ~thrown).sum()),
         "good_lost": int((thrown & ~is_junk).sum()),
-        "in_wrong_group": 0,
+        "in_wrong_group": int((sorted_as[kept] != seen[kept]).sum()),
     }
 
 

@@ -11,6 +11,8 @@ from sitting_hand import Hand, Point
 from sitting_set import JUNK
 
 PAGE = 120  # images that a list shows at once
+CARDS = 50  # images on a page of Embedding Atlas
+TOO_MANY = 3  # good images on such a page of the least sure ones, from which on it is left alone
 SECOND = 0.05  # from this share on, the average of a group looks like a blend of two kinds
 NEAR = 9.0  # dots of one heap are nearer than this, in pixels
 SMALL, LEAST = 200, 5  # dots of a small heap
@@ -67,6 +69,15 @@ class Sitter:
     def junk(self, image: int) -> bool:
         """Whether an image is seen to be junk."""
         return self.eye[image] in JUNK
+
+    def state(self) -> dict[str, int]:
+        """How much junk is left, and how many good images are thrown away."""
+        thrown = set(self.page.evaluate("everyImage().filter((id) => state.junk[id])"))
+        every = range(len(self.eye))
+        return {
+            "junk_left": sum(self.junk(i) and i not in thrown for i in every),
+            "good_lost": sum(not self.junk(i) and i in thrown for i in every),
+        }
 
     def bar(self, name: str) -> Locator:
         """A button of the bar."""
@@ -135,6 +146,34 @@ class Sitter:
         if drawn:
             self.throw()
         self.log.append(f"{drawn} small heaps of junk on the map")
+
+    def unsure(self) -> None:
+        """Read the least sure images, page by page, and throw away all below a limit."""
+        hand, dialog = self.hand, self.page.locator("dialog#members")
+        hand.click(self.bar("Invert the selection"))
+        seen = dialog.locator(".thumb").first
+        hand.click(self.bar("Show the selected images"), lambda: expect(seen).to_be_visible())
+        hand.choose(dialog.get_by_label("order"), "lowest confidence first")
+        members, at, limit = self.page.evaluate("listing.members"), 0, 0.0
+        while at < len(members):
+            if at:
+                hand.click(dialog.locator("#longer"))
+            shown = members[at : at + PAGE]
+            hand.decide(shown)
+            good = [i for i in shown if not self.junk(i)]
+            if len(good) > TOO_MANY * PAGE // CARDS:
+                limit = self.page.evaluate(f"state.images.confidence[{good[0]}] - 1") / 255
+                break
+            at += PAGE
+        hand.press("Escape")
+        hand.click(self.bar("Clear the selection"))
+        if limit > 0:
+            hand.click(self.bar("Choose images"))
+            choose = self.page.locator("dialog#choose")
+            hand.write(f"{limit:.4f}", choose.get_by_label("confidence to", exact=True))
+            hand.click(choose.get_by_role("button", name="Select", exact=True))
+            self.throw()
+        self.log.append(f"junk below a confidence of {limit:.4f}")
 
     def lists(self) -> None:
         """Go through the members of each group, the least sure first, while a page has junk."""

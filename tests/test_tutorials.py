@@ -92,3 +92,12 @@ def test_the_figures_of_the_gallery_are_the_measured_ones() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "images").glob("tutorial-*.png")))
 def test_pictures_are_small(path: Path) -> None:
     assert os.path.getsize(path) < 200_000
+
+
+def test_the_figures_of_the_sitting_are_the_measured_ones() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "sitting.json").read_text())
+    explorer = (ROOT / "docs" / "explorer.md").read_text()
+    names = {"clicks": "clicks", "person_seconds": "seconds of a person, reckoned"}
+    for name, said in {**names, "junk_left": "junk left of 300"}.items():
+        here, there = (found[tool][name] for tool in ("explorer", "embedding_atlas"))
+        assert f"| {said} | {here:,} | {there:,} |" in explorer

@@ -123,8 +123,8 @@ def write_graphs(run: TrainedRun, pixels: Tensor, folder: Path) -> dict[str, flo
     images, model = to_float(pixels[:CHECKED]), run.model
     if not model.quick:  # tracing would fail as well, after minutes
         raise UserError(
-            f"{run.folder}: this model cannot be written as a graph, since it searches for the pose "
-            "of each image; use `mcevae predict`."
+            f"{run.folder}: this model cannot be written as a graph, since it searches for the "
+            "pose of each image; use `mcevae predict`."
         )
     with torch.no_grad():  # tensors of inference mode cannot be traced
         probability, z_c, z, pose = Encode(model)(images)
