@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from playwright.sync_api import Locator, expect
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import ConvexHull, KDTree
 from sitting_hand import Hand, Point
 from sitting_set import JUNK
 
@@ -26,7 +26,7 @@ def heaps(places: np.ndarray) -> list[np.ndarray]:
     Args:
         places: (n, 2) of the dots, in pixels.
     """
-    linked = cKDTree(places).sparse_distance_matrix(cKDTree(places), NEAR)
+    linked = KDTree(places).sparse_distance_matrix(KDTree(places), NEAR)
     _, of = connected_components(linked, directed=False)
     sizes = np.bincount(of)
     small = np.flatnonzero((sizes >= LEAST) & (sizes <= SMALL))

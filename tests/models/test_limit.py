@@ -113,3 +113,17 @@ def test_a_step_that_would_take_too_much_is_not_begun() -> None:
         assert y.T.reshape(-1)[::2].sum() > 0  # views take nothing, and a copy fits
         _ = y[:, None] * y[:, :, None]  # 160 MB
     assert live.peak < 2_000_000
+
+
+def test_a_step_that_is_watched_draws_the_same_numbers() -> None:
+    def drawn() -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        x = torch.randn(5)
+        return [x, torch.randn_like(x), torch.normal(x, 1.0), torch.dropout(x, 0.5, True), x + 1]
+
+    with Live(10_000, "too much"):
+        watched = drawn()
+    assert all(map(torch.equal, watched, drawn()))
+    with pytest.raises(UserError, match="too much"), Live(10_000, "too much") as live:
+        torch.randn(5_000)
+    assert live.peak < 10_000

@@ -119,11 +119,17 @@ class Live(TorchDispatchMode):
 
 
 def size_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
-    """Bytes that the results of a step will take, found without memory; 0 if they cannot be."""
+    """Bytes that the results of a step will take, found without memory; 0 if they cannot be.
+
+    Nothing is drawn from generators: tensors that are made on the device `meta` have no numbers.
+    """
     given = tree_map(lambda one: one.to("meta") if isinstance(one, Tensor) else one, (args, kwargs))
     own = {one.untyped_storage()._cdata for one in tree_leaves(given) if isinstance(one, Tensor)}
+    named = given[1] or {}
+    if not own:
+        named = {**named, "device": "meta"}
     try:
-        made = tree_leaves(func(*given[0], **(given[1] or {})))
+        made = tree_leaves(func(*given[0], **named))
     except Exception:  # its results depend on values, or it works on some devices only
         return 0
     new = {one.untyped_storage()._cdata: one for one in made if isinstance(one, Tensor)}
