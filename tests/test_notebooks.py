@@ -12,8 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from notebooks import NOTEBOOKS, run
 
-IMAGES = {"cells": 150, "handwriting": 250, "particles": 80, "parts": 80, "wafers": 80}
-"""Images that are drawn; as few as still have all kinds."""
+from tests.test_tutorials import IMAGES
+
 CHECKS = {
     "cells": """
         kinds = pd.read_csv("truth-cells.csv").set_index("file")["kind"]
