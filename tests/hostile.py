@@ -340,10 +340,9 @@ def read_model(path: Path) -> None:
 def read_calibration(path: Path) -> None:
     """Confidences and outlier scores are shares."""
     found = Calibration.read(path.parent)
-    confidence = found.confidence(
-        torch.tensor([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3]]), torch.tensor([0.0, 1e9])
-    )
-    scores = found.outlier(torch.tensor([0.0, 1e9]))
+    p = torch.zeros(2, 3 if found.usual is None else len(found.usual)) + 0.1
+    confidence = found.confidence(p, torch.tensor([0.0, 1e9]))
+    scores = found.outlier(p, torch.tensor([0.0, 1e9]))
     if not (0 <= confidence.min() <= confidence.max() <= 1 and 0 <= scores.min() <= 1):
         raise Broken(f"confidence {confidence}, outlier {scores}")
 

@@ -310,6 +310,9 @@ def test_groups_that_cannot_be_are_refused(
         {"n": 1e999},
         {"misfits": [float("nan")] * 101},
         {"misfits": list(range(101, 0, -1))},
+        {"usual": [1.0, 0.0]},
+        {"usual": [1.0, float("nan")]},
+        {"usual": 1.0},
         {"more": 1},
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ from mcevae.models.registry import build
 from mcevae.predicting.predictor import Predictor
 from mcevae.runs import confidence
 from mcevae.runs.collections import Collections
-from mcevae.runs.confidence import Calibration, calibrate, flattened, misfit
+from mcevae.runs.confidence import Calibration, calibrate, flattened, misfit, usual_misfits
 from mcevae.runs.infer import embed
 from tests.sizes import tiny
 
@@ -184,6 +185,26 @@ def test_misfit_is_least_for_the_image_itself() -> None:
     assert (misfit(x, 0.9 * x + 0.05) > 0).all()
 
 
+def test_an_image_is_odd_by_what_is_usual_in_its_cluster() -> None:
+    rng = np.random.default_rng(0)
+    cluster = np.repeat([0, 1, 2], [100, 100, 3])
+    misfits = np.array([60.0, 100.0, 80.0])[cluster] * rng.uniform(0.8, 1.2, 203)
+    usual = usual_misfits(misfits, cluster, 4)
+    assert usual[:2] == pytest.approx([60, 100], rel=0.05)
+    assert usual[2] == usual[3] == np.median(misfits)  # three images, and none, say nothing
+    badly = np.where(cluster == 1, 1000, misfits)
+    assert usual_misfits(badly, cluster, 4)[1] < 500  # a bin for junk
+    multiples = tuple(np.quantile(misfits / usual[cluster], np.linspace(0, 1, 101)))
+    found = Calibration(temperature=1.0, misfits=multiples, n=203, usual=tuple(usual))
+    plain, intricate = torch.eye(4)[0], torch.eye(4)[1]
+    asked = torch.stack([plain, plain, intricate, intricate])
+    scores = found.outlier(asked, torch.tensor([60.0, 85.0, 85.0, 100.0]))
+    assert scores[1] == 1 and (scores[[0, 2, 3]] < 0.9).all()
+    assert found.confidence(asked, torch.tensor([60.0, 85.0, 85.0, 100.0]))[1] < 0.5
+    known = replace(found, usual=None)  # runs of earlier versions
+    assert known.outlier(asked, torch.tensor([0.5, 1.0, 2.0, 9.0]))[-1] == 1
+
+
 def test_confidence_keeps_the_cluster_and_outliers_are_ranked(
     small_data: Splits, tmp_path: Path
 ) -> None:
@@ -196,7 +217,9 @@ def test_confidence_keeps_the_cluster_and_outliers_are_ranked(
     found = calibrate(model, tiny(), pixels)
     assert found == calibrate(model, tiny(), pixels) and found.n == len(pixels)
     assert list(found.misfits) == sorted(found.misfits)
-    scores = found.outlier(torch.tensor([found.misfits[0] - 1, found.misfits[50], 1e9]))
+    assert found.usual is not None and len(found.usual) == 4
+    own = torch.tensor([found.misfits[0] / 2, found.misfits[50], 1e9]) * found.usual[0]
+    scores = found.outlier(torch.eye(4)[[0, 0, 0]], own)
     assert scores.tolist() == pytest.approx([0, 0.5, 1])
     found.write(tmp_path)
     assert Calibration.read(tmp_path) == found

@@ -258,7 +258,7 @@ class Explorer:
             "group": groups.entries[int(group[0])].name,
             "probability": probability[0].tolist(),
             "confidence": float(self.run.calibration.confidence(probability, bad)[0]),
-            "outlier": float(self.run.calibration.outlier(bad)[0]),
+            "outlier": float(self.run.calibration.outlier(probability, bad)[0]),
             "pose": original.read(parameters, self.run.model.group)[0].tolist(),
             "strip": data_uri(png(self._strip(x, out)), "png"),
         }

@@ -89,7 +89,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         cluster=cluster.numpy(),
         z_c=found["z_c"],
         confidence=calibration.confidence(found["p"], found["bad"]).numpy(),
-        outlier=calibration.outlier(found["bad"]),
+        outlier=calibration.outlier(found["p"], found["bad"]),
         misfit=found["bad"].double().numpy(),
         **measured(pixels, config.data.background_level),
         evidence=told,

@@ -56,7 +56,7 @@ def in_words(run: TrainedRun, data: Splits, first: int, kinds: int) -> str:
         names = None if images.names is None else images.names[new].tolist()
         home = groups.assign(found.cluster.numpy(), found.z.numpy(), names)
         count += np.bincount(home, minlength=len(count))
-        odd += int((run.calibration.outlier(misfits) >= ODD).sum())
+        odd += int((run.calibration.outlier(found.responsibilities, misfits) >= ODD).sum())
     before = len(groups.entries) - kinds
     total = int(count.sum())
     said = f"{total:,} new image{'s' * (total != 1)}: "

@@ -164,7 +164,7 @@ class Predictor:
         extra = {
             **measured(part.pixels, self.settings.background_level),
             "confidence": self.calibration.confidence(found.responsibilities, misfits).numpy(),
-            "outlier": self.calibration.outlier(misfits),
+            "outlier": self.calibration.outlier(found.responsibilities, misfits),
         }
         for name, values in extra.items():
             rows = rows.add_column(2, name, pa.array(values, pa.float32()))

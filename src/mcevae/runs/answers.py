@@ -97,7 +97,7 @@ def answers_of(
         cluster=embedding.cluster.numpy(),
         probability=embedding.responsibilities.numpy(),
         confidence=calibration.confidence(embedding.responsibilities, misfits).numpy(),
-        outlier=calibration.outlier(misfits),
+        outlier=calibration.outlier(embedding.responsibilities, misfits),
         pose=embedding.element.numpy(),
         canonical=as_pictures(embedding.canonical),
         z_c=embedding.z_c.numpy(),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
@@ -32,6 +32,12 @@ LEVELS = 101
 """Number of saved quantiles of the misfit."""
 SEED = 0
 """Seed of the second poses."""
+FEW = 8
+"""With fewer validation images, the usual misfit of a cluster is not known."""
+WORST, PLAINEST = 1.5, 10
+"""What is usual in a cluster is at most so many times as bad, or as good, as in the whole run."""
+MIDDLE = 0.01
+"""Nats; where images are drawn better than this, what is left is rounding."""
 SMALLEST = 1e-6
 """Smaller probabilities are raised to this value."""
 ODD, ODDEST = 0.99, 0.5
@@ -75,8 +81,11 @@ class Calibration:
 
     Attributes:
         temperature: flattens the responsibilities, see `flattened`.
-        misfits: (LEVELS,) quantiles, from 0 to 1, of the misfit of validation images.
+        misfits: (LEVELS,) quantiles, from 0 to 1, of the misfit of validation images, as a multiple
+            of what is usual in their cluster.
         n: number of validation images.
+        usual: (K,) median misfit of each cluster's validation images, nats; None: 1, as in runs of
+            versions that compared the misfits of all clusters.
         symmetry: of the clusters, measured on training images; None: it is not known.
         trust: in the clusters, measured on training images; None: it is not known.
     """
@@ -84,6 +93,7 @@ class Calibration:
     temperature: float
     misfits: tuple[float, ...]
     n: int
+    usual: tuple[float, ...] | None = None
     symmetry: Symmetry | None = None
     trust: Trust | None = None
 
@@ -105,17 +115,32 @@ class Calibration:
             cluster = responsibilities.argmax(-1)
             steady = torch.sigmoid(torch.logit(steady, eps=SMALLEST) + shifts[cluster])
         worst = max(self.misfits[-1], SMALLEST)
-        odd = (self.outlier(misfits) - ODD) / (1 - ODD)
-        beyond = worst / misfits.clamp_min(worst)  # below 1 if no validation image was as odd
+        odd = (self.outlier(responsibilities, misfits) - ODD) / (1 - ODD)
+        multiple = self.multiple(responsibilities, misfits)
+        beyond = worst / multiple.clamp_min(worst)  # below 1 if no validation image was as odd
         left = 1 - (1 - ODDEST) * torch.from_numpy(odd).clamp_min(0).to(steady)
         return steady * left * beyond.to(steady)
 
-    def outlier(self, misfits: Float[Tensor, " B"]) -> Float[np.ndarray, " B"]:
+    def outlier(
+        self, responsibilities: Float[Tensor, "B K"], misfits: Float[Tensor, " B"]
+    ) -> Float[np.ndarray, " B"]:
         """Share of validation images that the model draws better, from 0 to 1.
 
-        At 0.99, only one validation image in a hundred looks as odd.
+        At 0.99, only one validation image in a hundred looks as odd. Each image is measured by what
+        is usual in its cluster: a plain thing that is drawn badly is odd, even if all images of a
+        cluster of intricate things are drawn worse.
         """
-        return np.interp(misfits.numpy(), self.misfits, np.linspace(0, 1, LEVELS))
+        multiple = self.multiple(responsibilities, misfits).numpy()
+        return np.interp(multiple, self.misfits, np.linspace(0, 1, LEVELS))
+
+    def multiple(
+        self, responsibilities: Float[Tensor, "B K"], misfits: Float[Tensor, " B"]
+    ) -> Float[Tensor, " B"]:
+        """The misfits as multiples of what is usual in the images' clusters."""
+        if self.usual is None:
+            return misfits
+        usual = torch.tensor(self.usual, device=misfits.device)
+        return misfits / usual[responsibilities.argmax(-1)].to(misfits)
 
     def write(self, run: Path, which: str = "best", weights: str | None = None) -> None:
         """Save the calibration of a checkpoint in its run's folder.
@@ -143,11 +168,17 @@ class Calibration:
         temperature, n = float(values["temperature"]), int(values["n"])
         if not SMALLEST <= temperature <= 1 / SMALLEST or n < 0:
             raise ValueError(f"temperature is {temperature:g}, measured on {n} images")
+        usual = values.get("usual")
+        if usual is not None:
+            usual = tuple(float(one) for one in usual)
+            if not all(SMALLEST <= one <= 1 / SMALLEST for one in usual):
+                raise ValueError("usual misfits are not positive numbers")
         symmetry, trust = values.get("symmetry"), values.get("trust")
         known = {
             "temperature": temperature,
             "misfits": misfits,
             "n": n,
+            "usual": usual,
             "symmetry": None if symmetry is None else Symmetry.from_dict(symmetry),
             "trust": None if trust is None else Trust.from_dict(trust),
         }
@@ -161,6 +192,8 @@ class Calibration:
         """
         if self.symmetry is not None and len(self.symmetry.order) != clusters:
             raise ValueError(f"symmetry of {len(self.symmetry.order)} clusters, not {clusters}")
+        if self.usual is not None and len(self.usual) != clusters:
+            raise ValueError(f"usual misfits of {len(self.usual)} clusters, not {clusters}")
         if self.trust is not None and len(self.trust.clusters) != clusters:
             raise ValueError(f"trust of {len(self.trust.clusters)} clusters, not {clusters}")
         return self
@@ -226,9 +259,31 @@ def calibrate(model: Model, config: Config, pixels: Tensor) -> Calibration:
         return -p.gather(1, second[:, None]).clamp_min(SMALLEST).log().mean().item()
 
     found = minimize_scalar(cross_entropy, bounds=(-3, 4), method="bounded")
-    values = np.quantile(torch.cat(misfits).numpy(), np.linspace(0, 1, LEVELS))
+    missed, cluster = torch.cat(misfits).numpy(), first.argmax(-1).numpy()
+    usual = usual_misfits(missed, cluster, first.shape[1])
+    values = np.quantile(missed / usual[cluster], np.linspace(0, 1, LEVELS))
     return Calibration(
         temperature=float(np.exp(found.x)),  # pyright: ignore[reportAttributeAccessIssue]
         misfits=tuple(round(float(value), 4) for value in values),
         n=len(pixels),
+        usual=tuple(round(float(value), 4) for value in usual),
     )
+
+
+def usual_misfits(
+    misfits: Float[np.ndarray, " n"], clusters: Int[np.ndarray, " n"], count: int
+) -> Float[np.ndarray, " k"]:
+    """Median misfit of each cluster; of one with fewer than `FEW` images, that of all images.
+
+    It lies between bounds: a cluster that is drawn far worse than the others may be a bin for junk,
+    which must not make junk usual.
+
+    Args:
+        misfits: of images.
+        clusters: cluster of each image.
+        count: number of clusters, K.
+    """
+    middle = max(float(np.median(misfits)), MIDDLE)
+    parts = [misfits[clusters == k] for k in range(count)]
+    usual = [float(np.median(own)) if len(own) >= FEW else middle for own in parts]
+    return np.clip(usual, middle / PLAINEST, middle * WORST)
