@@ -10,7 +10,8 @@ import torch
 from mcevae.runs.confidence import LEVELS, Calibration
 from mcevae.runs.scores import effective_number
 from mcevae.runs.trust.advice import advice, in_words
-from mcevae.runs.trust.cues import Cues, by_averages, by_border
+from mcevae.runs.trust.backgrounds import by_background, by_border
+from mcevae.runs.trust.cues import Cues, by_averages
 from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import halved, links
 from mcevae.runs.trust.trust import LIMIT, Trust, shift_to, word
@@ -91,9 +92,20 @@ def test_the_border_predicts_clusters_only_if_it_decides_them() -> None:
     images[:, :, 6:10, 6:10] = torch.from_numpy(labels).float()[:, None, None, None] / 3
     images += 0.05 * torch.from_numpy(rng.normal(size=images.shape)).float()
     assert by_border(images, labels) < 0.15
+    assert by_background(images[:, :, 4:12, 4:12], labels, never_asked) == 0
     images += torch.from_numpy(labels).float()[:, None, None, None] / 3
     assert by_border(images, labels) > 0.9
     assert by_border(torch.zeros(300, 1, 16, 16), labels) == 0
+    alike = sp.csr_matrix((labels[:, None] == labels).astype(float))
+    assert by_background(images, labels, lambda: alike) == 0  # kinds differ at the border as well
+    mixed = rng.permutation(labels)
+    random = sp.csr_matrix((mixed[:, None] == mixed).astype(float))
+    assert by_background(images, labels, lambda: random) > 0.8  # backgrounds were sorted
+
+
+def never_asked() -> sp.csr_matrix:
+    """The graph is only made if the border predicts something."""
+    raise AssertionError
 
 
 def test_averages_tell_right_clusters_from_random_ones_also_in_noise() -> None:

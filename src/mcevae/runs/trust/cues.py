@@ -3,20 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from jaxtyping import Float, Int, UInt8
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import cohen_kappa_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
-from mcevae.images.arrays import to_float
-from mcevae.images.background import border
+from mcevae.images.arrays import to_bytes, to_float
+from mcevae.images.background import flattened
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import Embedding, in_another_pose, joined, outputs, taken
+from mcevae.runs.trust.backgrounds import by_background
 from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import edges_of, links
 from mcevae.runs.trust.motions import beyond_reach, mirror_images
@@ -26,7 +25,6 @@ from mcevae.teaching.graph import CHUNK, describe_pixels, invariant_graph, reach
 SAMPLE = 2_000
 """Training images that are looked at, at most."""
 NEIGHBOURS = 15
-FOLDS, TREES = 3, 60
 SEED = 0
 
 
@@ -45,7 +43,9 @@ class Cues:
         enough: effective number of clusters, as a share of that of the graph's communities; small
             if clusters hold several kinds each. (Run.)
         noise: share of the variance of images that is white noise. (Run.)
-        border: how well border pixels alone predict the clusters (Cohen's kappa). (Run.)
+        border: how well border pixels alone predict the clusters (Cohen's kappa), times the share
+            of edges between clusters once backgrounds are flattened; large if backgrounds were
+            sorted, and small if kinds merely differ at the border. (Run.)
         beyond: see `motions.beyond_reach`. (Run.)
         mirror: see `motions.mirror_images`; 0 if the group has reflections. (Run.)
     """
@@ -100,13 +100,23 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     labels = found.cluster.numpy()
     group: MatrixGroup = model.group
     half_width = config.support.half_widths(group)[0] if group.polar else 0.0
-    rings = describe_pixels(pixels, group, config.data.background_level).rings
+    level = config.data.background_level
     reach, mirror = reach_of(half_width), group.mirrors
-    graph = invariant_graph(rings, min(NEIGHBOURS, len(pixels) - 1), reach=reach, mirror=mirror)
-    edges = edges_of(graph)
+
+    def compared(images: UInt8[Tensor, "n c h w"]) -> tuple[Tensor, sp.csr_matrix]:
+        rings = describe_pixels(images, group, level).rings
+        near = min(NEIGHBOURS, len(images) - 1)
+        return rings, edges_of(invariant_graph(rings, near, reach=reach, mirror=mirror))
+
+    def plain() -> sp.csr_matrix:
+        """The graph of the images on a plain background."""
+        parts = [to_bytes(flattened(to_float(part), level)) for part in pixels.split(CHUNK)]
+        return compared(torch.cat(parts))[1]
+
+    rings, edges = compared(pixels)
     own = links(edges, labels, clusters)
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
-    noise = noise_variance(small - config.data.background_level)
+    noise = noise_variance(small - level)
     spread = float(small.var())
     average, explained = by_averages(aligned, labels, clusters, noise)
     everywhere = np.ones(clusters)
@@ -121,7 +131,7 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         explained=explained,
         enough=everywhere * enough_of(edges, labels),
         noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
-        border=everywhere * by_border(small, labels),
+        border=everywhere * by_background(small, labels, plain),
         beyond=everywhere * beyond_reach(rings, reach),
         mirror=everywhere * (0.0 if mirror else mirror_images(rings, reach)),
     )
@@ -180,20 +190,3 @@ def by_averages(
     signal = mean_by(total.numpy(), labels, clusters) - noise
     explained = 1 - left / np.maximum(signal, 1e-6)
     return mean_by(right, labels, clusters), np.clip(explained, 0, 1)
-
-
-def by_border(images: Float[Tensor, "n c h w"], labels: Int[np.ndarray, " n"]) -> float:
-    """How well the border of images alone predicts their clusters: Cohen's kappa, 0 to 1.
-
-    The border's mean, spread and median of each channel go to a random forest, by cross-validation.
-    """
-    edge = images[:, :, border(*images.shape[2:])]
-    numbers = torch.cat([edge.mean(2), edge.std(2), edge.median(2).values], 1).numpy()
-    kept = np.bincount(labels)[labels] >= FOLDS
-    numbers, labels = numbers[kept], labels[kept]
-    if len(np.unique(labels)) < 2 or np.ptp(numbers, axis=0).max() < 1e-6:
-        return 0.0
-    forest = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=SEED, n_jobs=1)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-    guess = cross_val_predict(forest, numbers, labels, cv=folds)
-    return max(0.0, float(cohen_kappa_score(guess, labels)))

@@ -1,0 +1,62 @@
+"""Whether backgrounds were sorted, and not what images show."""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from jaxtyping import Float, Int
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import cohen_kappa_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from torch import Tensor
+
+from mcevae.images.background import border
+
+FOLDS, TREES = 3, 60
+SEED = 0
+CHANCE = 0.05
+"""A border that predicts clusters no better than this (kappa) says nothing."""
+
+
+def by_background(
+    images: Float[Tensor, "n c h w"],
+    labels: Int[np.ndarray, " n"],
+    plain: Callable[[], sp.csr_matrix],
+) -> float:
+    """How far clusters are of backgrounds, from 0 to 1.
+
+    The border of images may predict their clusters because backgrounds were sorted, but also
+    because some kinds touch the border. In the second case clusters still hold together when all
+    backgrounds are made alike. So the border's share (`by_border`) is multiplied by the share of
+    edges of such images that lead from one cluster to another, as a multiple of chance.
+
+    Args:
+        images: from 0 to 1.
+        labels: cluster of each image.
+        plain: gives the graph of the images on a plain background; it is only asked if needed.
+    """
+    alone = by_border(images, labels)
+    if alone < CHANCE:
+        return 0.0
+    edges = plain().tocoo()
+    across = edges.data[labels[edges.row] != labels[edges.col]].sum() / edges.data.sum()
+    shares = np.bincount(labels) / len(labels)
+    return alone * min(1.0, across / max(1e-9, 1 - np.square(shares).sum()))
+
+
+def by_border(images: Float[Tensor, "n c h w"], labels: Int[np.ndarray, " n"]) -> float:
+    """How well the border of images alone predicts their clusters: Cohen's kappa, 0 to 1.
+
+    The border's mean, spread and median of each channel go to a random forest, by cross-validation.
+    """
+    edge = images[:, :, border(*images.shape[2:])]
+    numbers = torch.cat([edge.mean(2), edge.std(2), edge.median(2).values], 1).numpy()
+    kept = np.bincount(labels)[labels] >= FOLDS
+    numbers, labels = numbers[kept], labels[kept]
+    if len(np.unique(labels)) < 2 or np.ptp(numbers, axis=0).max() < 1e-6:
+        return 0.0
+    forest = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=SEED, n_jobs=1)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
+    guess = cross_val_predict(forest, numbers, labels, cv=folds)
+    return max(0.0, float(cohen_kappa_score(guess, labels)))

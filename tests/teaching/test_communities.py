@@ -1,0 +1,34 @@
+"""Communities of graphs: kinds stay apart, and pieces of one kind are joined."""
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.neighbors import kneighbors_graph
+
+from mcevae.teaching.communities import communities, stable_communities
+
+
+def graph(points: np.ndarray) -> sp.csr_matrix:
+    """The graph of the ten nearest neighbours of each point."""
+    near = kneighbors_graph(points, 10)
+    return sp.csr_matrix(near + near.T)
+
+
+def test_pieces_of_one_kind_are_joined_and_kinds_are_not() -> None:
+    rng = np.random.default_rng(0)
+    cloud = graph(rng.normal(size=(200, 3)))
+    pieces, found = communities(cloud), stable_communities(cloud)
+    assert found.max() < pieces.max()
+    for k in range(pieces.max() + 1):  # whole pieces, no other cuts
+        assert len(np.unique(found[pieces == k])) == 1
+    kinds = np.repeat(np.arange(4), 50)
+    apart = graph(rng.normal(size=(200, 3)) + 6 * kinds[:, None])
+    assert len(np.unique(stable_communities(apart))) == 4
+    for k in range(4):
+        assert len(np.unique(stable_communities(apart)[kinds == k])) == 1
+
+
+def test_the_same_seed_gives_the_same_communities() -> None:
+    cloud = graph(np.random.default_rng(1).normal(size=(120, 3)))
+    assert np.array_equal(stable_communities(cloud, 3), stable_communities(cloud, 3))
+    one = sp.csr_matrix(np.ones((6, 6)) - np.eye(6))
+    assert stable_communities(one).max() == 0
