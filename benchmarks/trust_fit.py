@@ -28,7 +28,7 @@ EXPECTED = {
     "average": 1.0,
     "explained": 1.0,
     "noise": -0.5,
-    "border": -4.0,
+    "border": -10.0,
     "beyond": -3.0,
     "mirror": -4.0,
 }

@@ -8,9 +8,9 @@ from scipy.spatial.distance import squareform
 
 RESAMPLES = 8
 """How many times half of the images are sorted anew."""
-SAME = 0.2
+SAME = 0.15
 """Parts that are sorted together more often than this, as a share of how often each is sorted
-together with itself, are one. Pieces of one kind: mostly 0.2 to 0.6; two digits: hardly ever."""
+together with itself, are one. Pieces of one kind: 0.1 to 0.6; two digits: hardly ever."""
 
 
 def stable_communities(edges: sp.csr_matrix, seed: int = 0) -> Int[np.ndarray, " n"]:

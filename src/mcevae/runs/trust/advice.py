@@ -13,7 +13,7 @@ HALVES = 0.4
 SAME = 0.55
 """Two clusters that are connected better than this can hardly be told apart."""
 BORDER = 0.2
-"""Border pixels that predict clusters better than this (kappa) are what was sorted."""
+"""If the cue `border` is larger than this, backgrounds were sorted."""
 ENOUGH = 0.7
 """Clusters whose effective number is a smaller share of that of the graph are too few."""
 NOISE = 0.5
