@@ -247,6 +247,11 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert f"::: {getattr(mcevae, name).__module__}.{name}\n" in page
 
 
+def test_no_page_has_the_marks_of_a_merge() -> None:
+    marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert not [page.name for page in PAGES if marks.search(page.read_text())]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_to_files(page: Path) -> None:
     for target in LINKS.findall(page.read_text()):
