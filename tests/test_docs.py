@@ -48,7 +48,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
         patch.setattr(
             tyro.extras, "subcommand_cli_from_dict", lambda known, **_: found.update(known)
         )
-        main([])
+        main(["no such command"])
     return found
 
 
