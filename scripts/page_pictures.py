@@ -49,7 +49,7 @@ def explorer(page: Page, address: str, new: Path) -> None:
     page.evaluate("scrollBy(0, document.getElementById('sort').getBoundingClientRect().top - 60)")
     take(page, "explorer-groups")
     page.evaluate("pick([])")
-    page.set_viewport_size({"width": 1200, "height": 1080})
+    page.set_viewport_size({"width": 1200, "height": 1340})
     page.set_input_files("#file", new)
     page.locator("#found button").first.click()
     page.get_by_role("button", name="Move its latents").first.click()
