@@ -48,7 +48,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
         patch.setattr(
             tyro.extras, "subcommand_cli_from_dict", lambda known, **_: found.update(known)
         )
-        main([])
+        main(["no such command"])
     return found
 
 
@@ -245,6 +245,11 @@ def test_every_public_name_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     for name in mcevae.__all__:
         assert f"::: {getattr(mcevae, name).__module__}.{name}\n" in page
+
+
+def test_no_page_has_the_marks_of_a_merge() -> None:
+    marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert not [page.name for page in PAGES if marks.search(page.read_text())]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -208,6 +208,29 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert f"Example: mcevae {command}" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
+def test_help_of_all_has_a_line_or_two_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert error.value.code == 0 and len(lines) < 45
+    with pytest.raises(SystemExit):
+        main(["no such command"])
+    known = re.findall(r"[a-z]+", "".join(capsys.readouterr().err.split("subcommands:")[1:]))
+    named = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
+    assert named == known[: len(named)] and {"fit", "serve", "data"} < set(named)
+
+
+def test_arguments_of_a_command_are_one_flowing_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = capsys.readouterr().out
+    text = re.sub(r"[│\s]+", " ", said)
+    assert "With the default only this machine can open the page. With any other" in text
+    assert "RUN" in said.splitlines()[0]
+    ends = [line.rstrip(" │") for line in said.splitlines() if "With any other" in line]
+    assert all(len(end) > 60 for end in ends)
+
+
 def test_help_has_the_flags_of_every_day_and_help_all_has_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

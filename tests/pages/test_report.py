@@ -22,7 +22,7 @@ from mcevae.runs.checkpoint import load_model
 from mcevae.runs.collections import Collections
 from mcevae.runs.infer import embed
 from mcevae.runs.run import TrainedRun
-from mcevae.runs.scores import Score
+from mcevae.runs.scores import SHOWN, Score
 from mcevae.teaching.layout import plane
 
 
@@ -62,6 +62,24 @@ def test_groups_hold_every_image_once_and_name_their_surest(
         sure = gallery.confidence
         assert sure[one["doubtful"]].max() <= sure[one["typical"]].min() + 1e-3
     assert gallery.outlier[made["outliers"][0]] == gallery.outlier.max()
+
+
+def test_junk_is_counted_and_shown_after_what_is_kept(gallery: Gallery, trained: Path) -> None:
+    model, _, _ = load_model(trained)
+    gallery = replace(gallery, names=[f"{i}.png" for i in range(len(gallery))])
+    plain = Collections.plain(gallery.clusters)
+    before = collections_of(gallery, plain, model)
+    k, group = max(enumerate(before["groups"]), key=lambda one: one[1]["size"])
+    junk = {*group["doubtful"], *before["outliers"][:2]}
+    decided = plain.decisions.judged([f"{i}.png" for i in junk], True)
+    after = collections_of(gallery, replace(plain, decisions=decided), model)
+    assert sum(one["junked"] for one in after["groups"]) == len(junk)
+    assert after["groups"][k]["size"] == group["size"]
+    for shown in (
+        *(after["groups"][k][name] for name in ("doubtful", "typical")),
+        after["outliers"],
+    ):
+        assert not junk & set(shown)
 
 
 def test_findings_name_what_is_wrong(gallery: Gallery) -> None:
@@ -114,6 +132,7 @@ def test_the_page_holds_all_images_and_asks_no_one_else(
     page = path.read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#|[\w.]+")[^"]*"', page)
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert f"<td>{SHOWN['accuracy']}</td>" in page  # the names of metrics.json are folded away
     content = given(page)
     assert content["groups"]["groups"][0]["name"] == "</script><b>x"
     images = content["images"]

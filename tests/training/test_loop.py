@@ -383,6 +383,9 @@ def test_a_failed_write_leaves_the_old_checkpoint(
 ) -> None:
     path = tmp_path / "last.safetensors"
     checkpoint.save(path, {"a": torch.ones(3)}, {"n": 1})
+    (other := tmp_path / "other").touch()
+    assert path.stat().st_mode == other.stat().st_mode  # who may read a folder may open its run
+    other.unlink()
 
     def half(_: Any, temporary: Path, *__: Any) -> None:
         temporary.write_bytes(b"half a file")

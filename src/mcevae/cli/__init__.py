@@ -27,7 +27,7 @@ from mcevae.cli.export import export
 from mcevae.cli.extend import extend
 from mcevae.cli.fit import fit_from, resume, starting_point
 from mcevae.cli.groups import groups
-from mcevae.cli.helping import show_everyday
+from mcevae.cli.helping import flowing, show_commands, show_everyday
 from mcevae.cli.pack import pack
 from mcevae.cli.predict import predict
 from mcevae.cli.reproduce import reproduce
@@ -44,9 +44,6 @@ AGAIN: dict[str, str] = dict.fromkeys(
 """What to do after a stop. Training says it itself, once there is something to continue."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 """Error numbers of a full, read-only or failing disk."""
-DESCRIPTION = """Sort unlabelled images by what they show, even if they are turned or shifted.
-
-Start with: mcevae fit mnist-mini --epochs 40 --out runs/first"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -142,11 +139,13 @@ def run(arguments: list[str]) -> None:
             sys.exit(0)
         if name == "fit":
             arguments = ["--help" if one == "--help-all" else one for one in arguments]
+        commands[name].__doc__ = flowing(commands[name].__doc__ or "")
         tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
+    elif not {"-h", "--help"}.isdisjoint(arguments[:1]) or not arguments:
+        show_commands(commands)
+        sys.exit(0 if arguments else 2)
     else:
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="mcevae", description=DESCRIPTION, args=arguments
-        )
+        tyro.extras.subcommand_cli_from_dict(commands, prog="mcevae", args=arguments)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -53,7 +53,7 @@ def report(
     Example: mcevae report runs/first
 
     Args:
-        run: Folder that `mcevae fit` made, or an estimator.
+        run: Folder that `mcevae fit` made, or in which an estimator was saved.
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
         images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.

@@ -8,7 +8,7 @@ import tyro
 from mcevae.base.cutting import CuttingConfig
 from mcevae.cli.evaluate import show_and_report
 from mcevae.cli.fit import refuse_begun, train
-from mcevae.cli.shared import RunFolder, reading, screen
+from mcevae.cli.shared import RunFolder, SourceText, reading, screen
 
 if TYPE_CHECKING:
     from mcevae.predicting.extending import Extension
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def extend(
     run: RunFolder,
-    source: tyro.conf.Positional[str],
+    source: SourceText,
     /,
     *,
     out: Path,

@@ -1,8 +1,11 @@
-"""What `mcevae fit --help` says: the flags of every day. `--help-all` shows all, by tyro."""
+"""What `mcevae --help` says: what each command is for; and `mcevae fit --help`: the flags of every
+day. tyro says the rest: `mcevae fit --help-all`, and the help of the other commands.
+"""
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -30,6 +33,37 @@ MOST_CHOICES = 60
 """Characters of choices that are listed; the texts of more name them."""
 LONG = 170
 """Characters of a text; the sentences beyond are left to `--help-all`."""
+
+
+DESCRIPTION = """Sort unlabelled images by what they show, even if they are turned or shifted.
+
+Start with: mcevae fit mnist-mini --epochs 40 --out runs/first
+Then, in a browser: mcevae serve runs/first"""
+CONTINUED = re.compile(r"\n {12,}")
+"""Where the text of an argument goes on in the next line of a docstring."""
+
+
+def show_commands(commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Print what each command is for, in a line or two.
+
+    Args:
+        commands: by their names.
+    """
+    screen.print(f"usage: mcevae COMMAND ...\n\n{DESCRIPTION}\n", highlight=False)
+    texts = [(name, summary(command)) for name, command in commands.items()]
+    screen.print(boxed("commands", texts, width=10))
+    last = "What a command can do, with an example: mcevae COMMAND --help"
+    screen.print(last, highlight=False)
+
+
+def summary(command: Callable[..., Any]) -> str:
+    """The first sentences of a command's docstring, in one line."""
+    return " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
+
+
+def flowing(text: str) -> str:
+    """A docstring whose arguments have one line each, so that the terminal breaks them."""
+    return CONTINUED.sub(" ", text)
 
 
 def show_everyday(command: Callable[..., None], start: Config) -> None:
@@ -131,10 +165,10 @@ def words(kind: Any) -> Iterator[Any]:
         yield {int: "INT", float: "NUMBER", str: "TEXT"}.get(kind, "FILE")
 
 
-def boxed(title: str, rows: list[tuple[str, str]]) -> Panel:
-    """Flags and their texts, in a box with a title."""
+def boxed(title: str, rows: list[tuple[str, str]], width: int = 26) -> Panel:
+    """Flags or commands, in a column of some characters, and their texts, in a box with a title."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(width=26, overflow="fold")
+    table.add_column(width=width, overflow="fold")
     table.add_column(ratio=1)
     for flag, text in rows:
         table.add_row(Text(flag, style="bold"), Text(text))

@@ -10,7 +10,14 @@ from rich.progress import Progress
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
 from mcevae.base.processes import place
-from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
+from mcevae.cli.shared import (
+    Checkpoint,
+    RunFolder,
+    SourceText,
+    screen,
+    tell_faults,
+    tell_notes,
+)
 from mcevae.predicting.shards import Shard
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 
 def predict(
     run: RunFolder,
-    source: tyro.conf.Positional[str],
+    source: SourceText,
     /,
     *,
     out: Path,

@@ -36,7 +36,7 @@ def serve(
     changes to the last one by itself. Ctrl-C ends it. Needs pip install 'mcevae[serve]'.
 
     Args:
-        run: Folder that `mcevae fit` made, or an estimator.
+        run: Folder that `mcevae fit` made, or in which an estimator was saved.
         host: Network address to listen on. With the default only this machine can open the page.
             With any other address everybody who can reach this machine can: there is no password.
         allow_host: Names by which browsers may reach this machine, such as lab.example.org. Needed

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -20,7 +20,8 @@ BEGAN = time.perf_counter()
 """When this command began."""
 screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
 FAULTS_SHOWN, NOTES_SHOWN = 20, 20
-RunFolder = tyro.conf.Positional[Path]
+RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+SourceText = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
 Checkpoint = Literal["best", "last"]
 """Which weights of a run a command uses; see `open_run`."""
 

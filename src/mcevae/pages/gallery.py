@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import mirrored
@@ -203,6 +203,7 @@ def likeliest(labels: Int[np.ndarray, " n"], names: tuple[str, ...]) -> dict[str
 def collections_of(gallery: Gallery, collections: Collections, model: Model) -> dict[str, Any]:
     """The data about groups that a page needs: each image's group, and members to show."""
     of = collections.assign(gallery.cluster, gallery.z, gallery.names)
+    junk = collections.junk_in(of, gallery.names)
     frames = replace(gallery.frames, collections=collections)
     groups = []
     for i, group in enumerate(collections.entries):
@@ -214,6 +215,7 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             "units": group.units,
             "size": len(mine),
             "junk": group.junk,
+            "junked": int(junk[mine].sum()),
             "made": not clusters_of(group.units),
         }
         one |= {"degrees": turn.degrees, "flipped": turn.flipped, "turned": turn.in_words()}
@@ -222,7 +224,7 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         if frames.symmetry is not None and not one["made"]:
             one["order"], one["consistency"] = frames.symmetry.in_words(group.units)
         if len(mine):
-            one |= members_of(gallery, mine)
+            one |= members_of(gallery, mine, junk)
             one["canonical"] = data_uri(png(drawn(model, gallery, mine, frames)), "png")
         groups.append(one)
     pose, signs = gallery.posed(collections)
@@ -234,9 +236,9 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
         "of": packed(of.astype(np.uint16)),
         "turned": turned if collections.uprights else None,
         "groups": groups,
-        "junk": packed(collections.junk_in(of, gallery.names).astype(np.uint8)),
+        "junk": packed(junk.astype(np.uint8)),
         **said_of(gallery, collections),
-        "outliers": np.argsort(-gallery.outlier, kind="stable")[:ODD].tolist(),
+        "outliers": np.lexsort((-gallery.outlier, junk))[:ODD].tolist(),
         "findings": findings(gallery, groups),
         "trust": told_trust(gallery.trust),
     }
@@ -257,17 +259,22 @@ def said_of(gallery: Gallery, collections: Collections) -> dict[str, dict[str, l
     return {"tags": dict(sorted(tags.items())), "selections": selections}
 
 
-def members_of(gallery: Gallery, mine: Int[np.ndarray, " m"]) -> dict[str, Any]:
-    """How sure the members of a group are, which of them to show, and their most common label."""
+def members_of(
+    gallery: Gallery, mine: Int[np.ndarray, " m"], junk: Bool[np.ndarray, " n"]
+) -> dict[str, Any]:
+    """How sure the members of a group are, which of them to show, and their most common label.
+
+    Images that are junk are shown last: somebody has decided on them already.
+    """
     sure = gallery.confidence[mine]
-    surest = mine[np.argsort(-sure, kind="stable")]
+    surest = mine[np.lexsort((-sure, junk[mine]))]
     surer = surest[: max(SHOWN, len(mine) // 2)]
     distance = ((gallery.z[surer] - gallery.z[mine].mean(0)) ** 2).sum(1)
-    doubt = np.lexsort((-gallery.outlier[mine], np.round(sure, 3)))
+    doubt = np.lexsort((-gallery.outlier[mine], np.round(sure, 3), junk[mine]))
     found = {
         "confidence": float(sure.mean()),
         "sure": float((sure >= SURE).mean()),
-        "typical": surer[np.argsort(distance, kind="stable")][:SHOWN].tolist(),
+        "typical": surer[np.lexsort((distance, junk[surer]))][:SHOWN].tolist(),
         "doubtful": mine[doubt][:SHOWN].tolist(),
     }
     if gallery.labels is None:

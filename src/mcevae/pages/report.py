@@ -31,7 +31,7 @@ from mcevae.runs.coordinates import PIXELS
 from mcevae.runs.infer import write_tables
 from mcevae.runs.parents import FILE, parents_of
 from mcevae.runs.run import TrainedRun
-from mcevae.runs.scores import Scores
+from mcevae.runs.scores import Scores, for_people
 from mcevae.training.log import read_log
 
 ASSETS = files("mcevae") / "assets" / "page"
@@ -191,6 +191,7 @@ def page(
             config=run.settings,
             data=data,
             scores=scores,
+            read=for_people(scores),
             log=[row for row in read_log(run.folder) if row["split"] == "train"],
             known=data.test.elements is not None,
             parents=parents_of(run.folder),

@@ -47,8 +47,11 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     whole = {k: v.cpu().contiguous() for k, v in tensors.items()}
     header = {"mcevae": text, "blake2b": fingerprint(text, whole)}
     with atomic(path) as temporary:
+        temporary.touch()
+        usual = temporary.stat().st_mode  # save_file lets nobody else read what it writes
         try:
             save_file(whole, temporary, header)
+            temporary.chmod(usual)
         except SafetensorError as error:  # contains the system's error, for example a full disk
             raise UserError(f"{path}: cannot be written ({error}).") from error
 

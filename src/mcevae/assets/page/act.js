@@ -11,7 +11,7 @@ async function decide(content, text, ends) {
 
 function mergeButton() {
   const whole = wholeGroups();
-  const merge = () => regroup("merge", { groups: whole.map(({ id }) => id) }, `${whole.map(({ name }) => name).join(", ")} are now one group.`)
+  const merge = () => regroup("merge", { groups: whole.map(({ id }) => id) }, `${whole.map(({ name }) => name).join(", ")} are now one group, ${whole[0].name}.`)
     .then((done) => { if (done) pick([]); });
   return barButton(`Merge ${whole.length} groups`, merge, { hidden: whole.length < 2 });
 }

@@ -55,6 +55,11 @@ function symmetryText(order) {
   return [...order].every((letter) => "1, ".includes(letter)) ? "no symmetry" : `symmetry of order ${order}`;
 }
 
+// How many images of a kept group are junk.
+function junkText(group) {
+  return group.junked && !group.junk ? ` (${group.junked} junk)` : "";
+}
+
 function groupCard(group, index) {
   const members = membersOf(index);
   const odd = members.filter(isOutlier).length;
@@ -67,7 +72,7 @@ function groupCard(group, index) {
       averageFigure(group, index),
       el("div", {}, el("div", { class: "row" }, el("h3", {}, `Group ${group.name}`), groupTick(group, index)),
         group.trusted ? el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted)) : null,
-        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images, ${percent(group.confidence)} sure${label}`),
+        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images${junkText(group)}, ${percent(group.confidence)} sure${label}`),
         group.made ? el("div", { class: "soft small" }, "made by hand: no cluster, only the images that were moved here") : null,
         group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
         group.turned && !state.live ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,

@@ -10,7 +10,7 @@ function colourings() {
   const { images } = state;
   const ramp = (share) => `hsl(${Math.round(10 + 200 * share)} 75% 50%)`;
   const ways = {
-    group: () => ({ of: (id) => hue(state.of[id]), legend: state.groups.map((group, i) => [hue(i), group.name]) }),
+    group: () => ({ of: (id) => hue(state.of[id]), legend: state.groups.map((group, i) => [hue(i), `${group.name}${group.junk ? " (junk)" : ""}`]) }),
     confidence: () => ({ of: (id) => ramp(images.confidence[id] / 255), legend: [[ramp(0), "0"], [ramp(0.5), "0.5"], [ramp(1), "1"]] }),
     outlier: () => ({ of: (id) => ramp(1 - images.outlier[id] / 1000), legend: [[ramp(1), "drawn well"], [ramp(0), "drawn badly"]] }),
   };
