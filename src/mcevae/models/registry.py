@@ -80,6 +80,7 @@ ENTRIES = (
     Entry("vade", "vade", "peers.vade:SPEC"),
     Entry("gmvae", "gmvae", "peers.gmvae:SPEC"),
     Entry("jrvae", "jrvae", "peers.jrvae:SPEC"),
+    Entry("dti", "dti", "peers.dti:SPEC"),
 )
 KINDS = tuple(entry.kind for entry in ENTRIES)
 PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)
