@@ -249,9 +249,9 @@ class TargetVAE(Model[Posterior]):
         self, q: Posterior
     ) -> tuple[Float[Tensor, "B twoD"], Float[Tensor, "B 1"], Float[Tensor, "B 2"]]:
         """Code with scale and rotation of the likeliest pair, and the mean of the shift."""
-        best = q.log_pairs.argmax(-1), torch.arange(len(q.log_pairs), device=q.log_pairs.device)
+        best = q.log_pairs.argmax(-1)[:, None, None]  # (B, 1, 1)
         code, scale, angle = (
-            one[best[1], best[0]] for one in (q.code.loc, q.code.scale, q.rotation.loc)
+            one.take_along_dim(best, 1)[:, 0] for one in (q.code.loc, q.code.scale, q.rotation.loc)
         )
         return torch.cat([code, scale], -1), angle, self.mean_shift(q.log_pairs.exp())
 
