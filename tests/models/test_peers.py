@@ -249,11 +249,13 @@ def test_vade_starts_on_codes_that_are_all_the_same_and_refuses_odd_ones() -> No
         model.start(torch.zeros(20, 1, 28, 28, dtype=torch.uint8), seed=0)
 
 
-@pytest.mark.parametrize("step", [3, 13, 23])  # of 8 training + 2 validation batches an epoch
-def test_a_stopped_vade_resumes_exactly(
-    tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch, step: int
+# An epoch is 8 training + 2 validation batches.
+@pytest.mark.parametrize(("kind", "step"), [("vade", 3), ("vade", 13), ("vade", 23), ("dti", 13)])
+def test_a_stopped_peer_with_stages_resumes_exactly(
+    tmp_path: Path, small_data: Splits, monkeypatch: pytest.MonkeyPatch, kind: str, step: int
 ) -> None:
-    config = few("vade", epochs=3, pretrain=0.34)
+    own = {"epochs": 3, "pretrain": 0.34} if kind == "vade" else {"epochs": 2, "clusters": 2}
+    config = few(kind, **own)
     assert fit(config, small_data, tmp_path / "whole")
     with monkeypatch.context() as patch:
         original, calls = Trainer.terms, []
@@ -268,7 +270,7 @@ def test_a_stopped_vade_resumes_exactly(
         assert not fit(config, small_data, tmp_path / "stopped")
     assert fit(config, small_data, tmp_path / "stopped", resume=True)
     whole, stopped = (load(run_file(tmp_path / run, "last"))[0] for run in ("whole", "stopped"))
-    assert whole["model.started"] == 1
+    assert whole["model.started"] == 1 and whole.get("model.active", torch.ones(1)).all()
     assert whole.keys() == stopped.keys() and all(whole[k].equal(stopped[k]) for k in whole)
 
 

@@ -31,6 +31,7 @@ from mcevae.training.trainer import Trainer
 
 TRAINED = sorted(PRESETS.keys() - {"quick"})  # preset quick trains nothing
 SIZES = {"hidden": 16, "decoder_hidden": 16, "pose_hidden": 8, "filters": (4, 4, 4, 4)}
+SMALLER = {"filters": ("paper", "dti")}
 
 
 def small(preset: str, batch_size: int) -> Config:
@@ -38,8 +39,7 @@ def small(preset: str, batch_size: int) -> Config:
     config = PRESETS[preset]()
     train = {"batch_size": batch_size, "epochs": 4, "minutes": None, "precision": "no"}
     sizes = {"clusters": 3, "hidden": 16}
-    if preset == "paper":
-        sizes |= SIZES
+    sizes |= {k: v for k, v in SIZES.items() if preset in SMALLER.get(k, ("paper",))}
     start = {"templates": 4, "subset": 200, "neighbours": 5} if preset == "default" else {}
     draws = {"draws": 2} if preset == "paper" else {}
     data = {"source": "mnist-mini", "limit": 200}

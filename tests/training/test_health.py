@@ -105,6 +105,10 @@ def test_a_healthy_run_says_nothing(tmp_path: Path) -> None:
         assert word not in text
 
 
+NEVER_STUCK = {"target-vae"}
+"""All of its units are leaky."""
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"affine-vae", "quick"}))
 def test_every_model_is_examined_without_a_trace(preset: str, small_data: Splits) -> None:
     """It draws no random numbers, and leaves no hook and no gradient behind."""
@@ -118,7 +122,7 @@ def test_every_model_is_examined_without_a_trace(preset: str, small_data: Splits
     assert not any(module._forward_hooks for module in model.modules())
     assert signs == examine(model, pixels, config.support.half_widths(model.group))
     assert all(0 <= share <= 1 for name, share in signs.items() if "_" in name)
-    assert any(name.startswith("stuck_") for name in signs)
+    assert any(name.startswith("stuck_") for name in signs) or preset in NEVER_STUCK
 
 
 def test_models_that_search_for_each_pose_are_not_examined(

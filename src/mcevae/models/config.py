@@ -85,7 +85,7 @@ class ModelConfig:
     """Encoder and extractors of preset paper. paper: as its text says; authors: as in the code that
     its authors published, which differs."""
     filters: tuple[int, int, int, int] = FILTERS
-    """Number of filters of each of the encoder's four convolutions."""
+    """Filters of each of the encoder's four convolutions (preset dti: first layer, then stages)."""
     hidden: int = 512
     """Number of units in each hidden layer of the networks for clusters and variation."""
     pose_hidden: int = 32

@@ -80,6 +80,8 @@ ENTRIES = (
     Entry("vade", "vade", "peers.vade:SPEC"),
     Entry("gmvae", "gmvae", "peers.gmvae:SPEC"),
     Entry("jrvae", "jrvae", "peers.jrvae:SPEC"),
+    Entry("dti", "dti", "peers.dti:SPEC"),
+    Entry("target-vae", "target-vae", "peers.target_vae:SPEC"),
 )
 KINDS = tuple(entry.kind for entry in ENTRIES)
 PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)

@@ -95,6 +95,18 @@ MODELS: dict[str, Entry] = {
     "jrvae": Entry(
         title="jrVAE", preset="jrvae", otherwise="code of 3, not 2; divergences weighed by 1"
     ),
+    "dti": Entry(
+        title="DTI clustering",
+        preset="dti",
+        otherwise="a pose of the group and strains, not six numbers; empty prototypes are refilled "
+        "once an epoch; a constant rate; at most 60 epochs, not 40",
+    ),
+    "target-vae": Entry(
+        title="TARGET-VAE",
+        preset="target-vae",
+        otherwise="kernels of the whole image, shifts of the support; constant rate; at most 60 "
+        "epochs, not 500",
+    ),
     "vae": Entry(title="VAE", preset="vae", otherwise=OUR_NETWORKS, poses=False),
     "beta-vae": Entry(
         title="beta-VAE", preset="beta-vae", otherwise="as in MCE-VAE's figure 5f", poses=False
