@@ -51,6 +51,8 @@ class Explainer:
         first = bank_of(templates, turns_of(model.group, half_widths, FIRST_STEP), FIRST_EACH)
         self.first: Bank = first.shrunk(self.factor)
         self.bank = bank_of(templates, turns_of(model.group, half_widths, STEP))
+        blank, corner = templates.pictures[:1], torch.zeros(1, 2, dtype=torch.long)
+        self.none = self.told(blank, corner, 0, 1.0, 1.0)[torch.zeros(0, dtype=torch.long)]
 
     def explain(
         self, tile: Float[Tensor, "C h w"], noise: float, contrast: float = 1.0
@@ -62,7 +64,7 @@ class Explainer:
             noise: variance of a pixel.
             contrast: amplitude that most things have.
         """
-        rest, parts = tile.clone(), [self.none(tile)]
+        rest, parts = tile.clone(), [self.none]
         things = parts[0]
         for _ in range(ROUNDS):
             tried = self.candidates(rest, noise, contrast)
@@ -81,16 +83,6 @@ class Explainer:
         least = TYPICAL * self.templates.energy[things.cluster] * contrast**2 / (2 * noise)
         return (things.gain > 0) & (things.gain >= least)
 
-    def none(self, tile: Float[Tensor, "C h w"]) -> Things:
-        """No things."""
-        return self.told(
-            windows(tile, torch.zeros(1, 2, dtype=torch.long), *self.shape),
-            torch.zeros(1, 2, dtype=torch.long),
-            0,
-            1.0,
-            1.0,
-        )[torch.zeros(0, dtype=torch.long)]
-
     def candidates(
         self, rest: Float[Tensor, "C h w"], noise: float, contrast: float = 1.0
     ) -> Things:
@@ -108,7 +100,7 @@ class Explainer:
         radius = max(1, round(0.3 * min(self.first.pictures.shape[-2:])))
         found = peaks(score, radius, FLOOR, most)
         if not len(found):
-            return self.none(rest)
+            return self.none
         corner = found * factor - torch.tensor(before)
         margin = factor if factor > 1 else 1
         wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
@@ -172,13 +164,14 @@ class Explainer:
     def refined(
         self, things: Things, rest: Float[Tensor, "C h w"], noise: float, contrast: float
     ) -> Things:
-        """Explain each thing anew while the others are taken off. It changes `rest`.
+        """Explain each thing that touches others anew while these are taken off. It changes `rest`.
 
-        Things that touch are never changed at the same time. Those that explain nothing any more
-        are put back.
+        Things that touch are never changed at the same time. Those that explain too little now are
+        put back.
         """
-        kept = [self.none(rest)]
-        for rows in colours(things.corner, max(self.shape)):
+        alone, sets = colours(things.corner, max(self.shape))
+        kept = [things[alone]]
+        for rows in sets:
             some = things[rows]
             add(rest, some, 1)
             margin = 1

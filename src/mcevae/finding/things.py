@@ -87,11 +87,17 @@ def apart(things: Things, distance: float) -> Things:
     return things[order[kept]]
 
 
-def colours(corner: Int[Tensor, "n 2"], size: int) -> list[Tensor]:
-    """Split things into sets of which no two touch: rows of each set."""
+def colours(corner: Int[Tensor, "n 2"], size: int) -> tuple[Tensor, list[Tensor]]:
+    """Rows of the things that touch no other, and sets of the others of which no two touch.
+
+    Args:
+        corner: of each thing, pixels.
+        size: of a thing, pixels.
+    """
     touch = ((corner[:, None] - corner[None]).abs() < size + 2).all(-1)
     colour = torch.full((len(corner),), -1)
-    for i in range(len(corner)):
+    for i in (touch.sum(1) > 1).nonzero()[:, 0].tolist():
         taken = set(colour[touch[i]].tolist())
         colour[i] = next(c for c in range(len(corner)) if c not in taken)
-    return [(colour == c).nonzero()[:, 0] for c in colour.unique().tolist()]
+    sets = [(colour == c).nonzero()[:, 0] for c in colour.unique().tolist() if c >= 0]
+    return (colour < 0).nonzero()[:, 0], sets
