@@ -178,7 +178,7 @@ class Tally:
         self.found, self.there = self.found + len(place), self.there + len(one.place)
         self.right += int(good.sum())
         for i, j in zip(finds[good], things[good], strict=True):
-            self.pairs.append((int(cluster[i]), int(one.kind[j]), angle[i] - one.angle[j]))
+            self.pairs.append((int(cluster[i]), int(one.kind[j]), float(angle[i] - one.angle[j])))
 
     @property
     def f1(self) -> float:
@@ -225,7 +225,7 @@ def searched(finder: Finder, kind: str, seed: int, tally: Tally) -> float:
 def rival(finder: Finder, kind: str) -> dict[str, Any]:
     """Scores of `match_template` on the scenes of the first seed."""
     try:
-        from skimage.feature import match_template
+        from skimage.feature import match_template  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {"left_out": "scikit-image is not installed"}
     run, step = finder.run, 15 if kind == "micrograph" else 10

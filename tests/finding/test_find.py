@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.finding.background import background_of, noise_of
+from mcevae.finding.bank import turns_of
 from mcevae.finding.finder import Finder
 from mcevae.finding.settings import FindConfig
 from mcevae.finding.sources import Finds
 from mcevae.finding.templates import Templates, keep, learned, middles
 from mcevae.finding.tiles import tiles_of
-from mcevae.geometry.groups import SE2
+from mcevae.geometry.groups import SE2, get_group, mirrored
 from mcevae.geometry.warp import warp
 from mcevae.images.splits import Splits
 from mcevae.run import Run
@@ -126,6 +127,25 @@ def test_things_that_overlap_are_told_apart(run: Run, templates: Templates) -> N
 def test_noise_has_no_things(run: Run, templates: Templates, level: float) -> None:
     noise = np.random.default_rng(1).normal(0.5, level, (1, 150, 120)).clip(0, 1)
     assert len(run.find(noise.astype(np.float32))) == 0
+
+
+def test_contrast_is_found_where_it_is_not_known(run: Run, templates: Templates) -> None:
+    frame, _ = scene(templates, PLACES)
+    half = torch.from_numpy(frame)[None] / 2
+    explainer = Finder(run, FindConfig()).explainer
+    assert explainer.contrast_of(half - background_of(half, "plane", 84), 0.003) == 0.5
+
+
+def test_turns_are_those_of_the_support() -> None:
+    group = get_group("sim2", mirror=True)
+    widths = {"rotation": math.pi, "log_scale": math.log(1.4)}
+    turns = turns_of(group, widths, math.radians(15))
+    found = group.to_parameters(turns)
+    assert mirrored(turns).float().mean() == 0.5
+    assert len(found[:, 0].mul(1e4).round().unique()) in (24, 25)  # -pi may come out as pi
+    assert found[:, 3].abs().max() == pytest.approx(math.log(1.4), abs=1e-5)
+    bounded = group.to_parameters(turns_of(get_group("se2"), {"rotation": 0.5}, 0.1))
+    assert bounded[:, 0].abs().max() == pytest.approx(0.5, abs=1e-5)
 
 
 def test_tiles_cover_each_pixel_once() -> None:

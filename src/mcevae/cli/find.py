@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 from rich.progress import Progress
 
-from mcevae.cli.shared import Checkpoint, RunFolder, reading, screen, tell_faults, tell_notes
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
 from mcevae.finding.settings import FindConfig
 
 
@@ -47,14 +47,14 @@ def find(
 
     check_table_path(out)
     opened = TrainedRun.open(run, checkpoint)
-    with reading() as images, Progress(console=screen, transient=True) as bar:
+    with Progress(console=screen, transient=True) as bar:
         task = bar.add_task("finding", total=1.0)
 
         def tell(done: float, frame: str, things: int) -> None:
             bar.update(task, completed=done, description=f"{things} things in {frame}")
 
         made = write_finds(
-            opened, frames, out, settings, overwrite=overwrite, track=images.track, tell=tell
+            opened, frames, out, settings, overwrite=overwrite, track=bar.track, tell=tell
         )
     screen.print(made.in_words(), highlight=False)
     tell_notes(made.notes)

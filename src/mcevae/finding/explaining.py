@@ -24,6 +24,8 @@ FIRST_STEP, STEP = math.radians(15), math.radians(5)
 """Steps of the rotation in the first pass, and then."""
 FIRST_EACH = 2
 """Templates of each cluster in the first pass."""
+CONTRASTS = (1.0, 0.35, 0.5, 0.7, 1.4, 2.0)
+"""Amplitudes that are tried where that of things is not known."""
 ROUNDS = 6
 """Times that what is left over is searched, at most."""
 NEAR = 0.55
@@ -82,6 +84,19 @@ class Explainer:
         """Whether things explain as much as those of their cluster should."""
         least = TYPICAL * self.templates.energy[things.cluster] * contrast**2 / (2 * noise)
         return (things.gain > 0) & (things.gain >= least)
+
+    def contrast_of(self, tile: Float[Tensor, "C h w"], noise: float) -> float:
+        """The amplitude of most things of a tile: the one with which they explain most of it.
+
+        Arguments are those of `explain`.
+        """
+
+        def explained(contrast: float) -> float:
+            found = self.candidates(tile, noise, contrast)
+            good = apart(found[found.gain > 0], max(self.shape))
+            return good.gain.sum().item()
+
+        return max(CONTRASTS, key=explained)
 
     def candidates(
         self, rest: Float[Tensor, "C h w"], noise: float, contrast: float = 1.0

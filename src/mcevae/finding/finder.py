@@ -21,13 +21,15 @@ from mcevae.finding.threshold import probability, tail_of
 from mcevae.finding.tiles import TILE, Tile, tiles_of
 from mcevae.geometry.groups import mirrored
 from mcevae.geometry.warp import side
-from mcevae.images.readers.frames import Unreadable, within_bounds
+from mcevae.images.readers.frames import Unreadable
 from mcevae.images.sources.contract import Track
 from mcevae.runs.coordinates import SHIFTS, human
 from mcevae.runs.run import TrainedRun
 
 MARGIN = 1.5
 """What is read around a tile, in sides of a thing."""
+LARGEST = 4096
+"""Side of a tile, pixels of the frame, at most, unless things are larger still."""
 SCALE = 3
 """Least distance over which a slow background varies, in sides of a thing."""
 TWICE = 0.4
@@ -85,8 +87,8 @@ class Finder:
                 "--size"
             )
         scale = Scale.of(frame, self.recipe)
-        within_bounds((round(3 * self.size), round(3 * self.size)))
-        tiles = list(tiles_of(height, width, TILE / self.ratio, MARGIN * self.size))
+        longest = min(TILE / self.ratio, max(LARGEST, 4 * self.size))
+        tiles = list(tiles_of(height, width, longest, MARGIN * self.size))
         parts: list[tuple[Things, Tensor, Tensor]] = []
         count = 0
         for number, tile in enumerate(tiles):
@@ -125,8 +127,9 @@ class Finder:
         (left, right), (top, bottom) = tile.own_columns, tile.own_rows
         reach = TWICE * self.size
         x, y = place.T
+        height, width = frame.view.shape[:2]
         own = (x >= left - reach * (left > 0)) & (y >= top - reach * (top > 0))
-        own &= (x < right + reach) & (y < bottom + reach)
+        own &= (x < right + reach * (right < width)) & (y < bottom + reach * (bottom < height))
         own &= expected <= self.settings.false_finds
         return things[own], place[own], expected[own]
 
@@ -141,9 +144,12 @@ class Finder:
         """
         kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
         level = background_of(values, kind, reach)
-        noise = max(noise_of(values), self.templates.misfit)
-        things, rest = self.explainer.explain(values - level, noise)
-        tail = tail_of(self.explainer, rest, noise)
+        noise, misfit, contrast = noise_of(values), self.templates.misfit, 1.0
+        if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
+            contrast = self.explainer.contrast_of(values - level, max(noise, misfit))
+        noise = max(noise, misfit * contrast**2)
+        things, rest = self.explainer.explain(values - level, noise, contrast)
+        tail = tail_of(self.explainer, rest, noise, contrast)
         return things, tail.expected(things.gain, pixels * self.ratio**2)
 
     def fresh(self, place: Float[Tensor, "n 2"], before: list[Tensor]) -> Tensor:
