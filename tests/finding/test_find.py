@@ -175,6 +175,7 @@ def test_command_writes_continues_and_names_what_it_cannot_use(
     np.save(folder / "a.npy", frame)
     np.save(folder / "b.npy", frame.T.copy())
     np.save(folder / "c.npy", np.zeros((9, 9), np.float32))
+    (folder / "d.tif").write_bytes(b"II*\0garbage")
     find = Finder.find
     seen: list[str] = []
 
@@ -192,7 +193,8 @@ def test_command_writes_continues_and_names_what_it_cannot_use(
     assert seen == ["a.npy", "b.npy", "b.npy", "c.npy"]
     lines = out.read_text().splitlines()
     assert len(lines) == 1 + 2 * len(PLACES)
-    assert "smaller than half a thing" in out.with_name("finds.skipped.csv").read_text()
+    skipped = out.with_name("finds.skipped.csv").read_text()
+    assert "smaller than half a thing" in skipped and "d.tif" in skipped
     with pytest.raises(SystemExit, match="2"):
         main(command)  # it is there already
 

@@ -72,9 +72,12 @@ def frames_of_files(paths: list[Path], source: Path, reading: Reading) -> Iterat
         name = name_of(path, source)
         file, inside = parted(path)
         own = replace(reading.of(name), inside=inside, views=True)
+        number = -1
         try:
             for number, found in enumerate(reader_of(file)(file, own)):
                 yield large_of(name, number, found, own)
+            if number < 0:
+                yield Fault(name, "holds no images")
         except UserError:
             raise
         except Unreadable as error:
