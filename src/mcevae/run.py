@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
-from torch import Tensor
+from jaxtyping import Float32
 
 from mcevae.base.choosing import Choice
 from mcevae.base.cutting import CuttingConfig
 from mcevae.base.errors import UserError
-from mcevae.images.features import Features
+from mcevae.finding.settings import FindConfig
+from mcevae.finding.sources import Finds, find_in
 from mcevae.images.forms import Pictures
 from mcevae.images.readers.reading import Reading
 from mcevae.images.sources.registry import open_source
@@ -93,48 +93,36 @@ class Run(TrainedRun):
             UserError: the source cannot be read, an image in memory cannot be used, or the
                 checkpoint has no calibration and none can be made.
         """
+        asked = features is not None
         if not isinstance(images, str | Path):
             pixels = pixels_by(self.recipe, frames_in(images, Reading.by(self.settings.data)))
-            return self.answers(pixels, self.rows_of(features, len(pixels), "images"))
+            known = self.evidence.rows(features, len(pixels), "images") if asked else None
+            return self.answers(pixels, known)
         own = (cutting or CuttingConfig()).cutting()
         source = open_source(str(images), replace(self.settings.data, features=None, **own))
         read, faults = source.images(self.recipe, part)
         count = source.total(part) or len(read) + len(faults)
-        rows = self.rows_of(features, count, source.name, read.places)
+        rows = self.evidence.rows(features, count, source.name, read.places) if asked else None
         names = None if read.names is None else read.names.tolist()
         found = self.answers(read.pixels, rows)
         faults += source.passed
         notes = [*source.notes, source.in_words(faults)]
         return replace(found, names=names, faults=tuple(faults), notes=tuple(filter(None, notes)))
 
-    def rows_of(
-        self,
-        features: str | Path | np.ndarray | None,
-        count: int,
-        source: str,
-        places: np.ndarray | None = None,
-    ) -> Float[Tensor, "n D"] | None:
-        """Read the features of images; None: there are none.
+    def find(self, frames: str | Path | Pictures, settings: FindConfig | None = None) -> Finds:
+        """Find all things in large frames, as `mcevae find` does; all finds must fit in memory.
 
         Args:
-            features: as for `predict`.
-            count: number of images of the source, with those that cannot be used.
-            source: what errors call it.
-            places: number of each image in it; None: all images can be used.
+            frames: a path of frames, or frames in memory, as for `predict`.
+            settings: how things are found, such as `FindConfig(size=48)`. None: as it has it.
+
+        Returns:
+            A row for each thing: place, pose, group and probability.
 
         Raises:
-            UserError: they do not fit the run or the source.
+            UserError: no frame can be used, or the run has no templates and none can be made.
         """
-        if features is None:
-            return None
-        known = (
-            Features.of(features, "features")
-            if isinstance(features, np.ndarray)
-            else Features.read(features)
-        )
-        known.check_columns(self.evidence.columns)
-        known.check_count(count, source)
-        return known.rows(np.arange(count) if places is None else places, source)
+        return find_in(self, frames, settings)
 
     def canonical(self, images: str | Path | Pictures) -> Float32[np.ndarray, "n *picture"]:
         """Draw each image without its pose.

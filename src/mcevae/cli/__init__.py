@@ -25,6 +25,7 @@ from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
 from mcevae.cli.export import export
 from mcevae.cli.extend import extend
+from mcevae.cli.find import find
 from mcevae.cli.fit import fit_from, resume, starting_point
 from mcevae.cli.groups import groups
 from mcevae.cli.helping import flowing, show_commands, show_everyday
@@ -39,7 +40,7 @@ from mcevae.models.mirror import spelled_out
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes can run together."""
 AGAIN: dict[str, str] = dict.fromkeys(
-    ("predict", "reproduce"), "; give the same command again to continue"
+    ("predict", "find", "reproduce"), "; give the same command again to continue"
 )
 """What to do after a stop. Training says it itself, once there is something to continue."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
@@ -111,6 +112,7 @@ def run(arguments: list[str]) -> None:
         "pack": pack,
         "evaluate": evaluate,
         "predict": predict,
+        "find": find,
         "report": report,
         "groups": groups,
         "select": select,

@@ -11,12 +11,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.images.features import Features
 from mcevae.runs.checkpoint import file_about, load, save
 
 FILE = "features.safetensors"
@@ -49,6 +51,30 @@ class Evidence:
         """Compute the logarithms for the features of n images; the largest of each is 0."""
         logits = features.double() @ self.weight.double().T + self.bias.double()
         return (logits - logits.max(1, keepdim=True).values).float()
+
+    def rows(
+        self,
+        features: str | Path | np.ndarray,
+        count: int,
+        source: str,
+        places: np.ndarray | None = None,
+    ) -> Float[Tensor, "n D"]:
+        """Read the features of images.
+
+        Args:
+            features: (n, D) with a row for each image of the source, or a .npy with them.
+            count: number of images of the source, with those that cannot be used.
+            source: what errors call it.
+            places: number of each image in it; None: all images can be used.
+
+        Raises:
+            UserError: they do not fit the run or the source.
+        """
+        array = isinstance(features, np.ndarray)
+        known = Features.of(features, "features") if array else Features.read(features)
+        known.check_columns(self.columns)
+        known.check_count(count, source)
+        return known.rows(np.arange(count) if places is None else places, source)
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors of a file."""

@@ -1,0 +1,344 @@
+"""Find things in large frames: digits that touch or not, and particles in a noisy micrograph.
+
+    python benchmarks/scenes.py --folder FOLDER --data FOLDER
+
+Scenes have MNIST test digits, 20 in 256 x 256 pixels within 90 degrees, noise 0.1; either without
+overlap of their boxes, or each second one with a box that overlaps another by 10 to 30 %. And
+micrographs: 80 particles in 1024 x 1024 pixels in any direction, signal to noise 0.1, on an uneven
+background. The runs that find them are trained on single things with `FITS`, unless FOLDER has
+them. Three seeds. The place of a thing is the centroid of what it shows; a find is right within 3
+pixels. The group is right if it is that of most things of this kind (best one-to-one match of
+clusters and kinds over all seeds). Rotations are compared after each cluster's frame is aligned.
+
+Beside it, on the scenes of the first seed: scikit-image's `match_template` with the largest
+template of each cluster at all rotations, non-maximum suppression, and the threshold that gives it
+the best F1 on these scenes (pip install scikit-image). Processor seconds are those of one thread,
+since other programs on the machine do not count there. Writes results/scenes.json and
+docs/images/finding.png.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import write_results
+from matplotlib.figure import Figure
+from scipy.ndimage import maximum_filter
+from scipy.optimize import linear_sum_assignment
+from sets_drawn import noise
+
+from mcevae import Run, get_group, load, open_run, warp
+from mcevae.finding.bank import bank_of, turns_of
+from mcevae.finding.finder import Finder
+from mcevae.finding.frames import frames_in_memory
+from mcevae.finding.settings import FindConfig
+from mcevae.images.readers.reading import Reading
+
+FITS = {
+    "digits": "mnist --limit 10000 --rotation 90 --shift 0.1 --minutes 16",
+    "particles": "particles.npy --rotation 180 --shift 0.1 --clusters 12 --minutes 9",
+}
+"""Source and flags of `mcevae fit` for each run."""
+SEEDS, SCENES = (0, 1, 2), 5
+NEAR = 3.0
+PARTICLES, TRAINED = 6600, 6000
+RATIO = 0.1
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "finding.png"
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """A frame, and what is in it.
+
+    Attributes:
+        frame: (H, W).
+        place: (n, 2) x and y of each thing.
+        kind: (n,).
+        angle: (n,) degrees.
+    """
+
+    frame: np.ndarray
+    place: np.ndarray
+    kind: np.ndarray
+    angle: np.ndarray
+
+
+Drawn = tuple[np.ndarray, int, float]
+"""A picture of a thing, its kind, and how far it is turned, degrees."""
+
+
+def digits() -> Callable[[np.random.Generator], Drawn]:
+    """What draws a test digit within 90 degrees."""
+    test = load("mnist").test
+    assert test is not None and test.labels is not None
+    pixels, labels = test.pixels.float() / 255, test.labels
+
+    def draw(rng: np.random.Generator) -> Drawn:
+        which, angle = int(rng.integers(len(pixels))), rng.uniform(-90, 90)
+        turn = get_group("so2").exp(torch.tensor([[math.radians(angle)]]).float())
+        return warp(pixels[which : which + 1], turn)[0, 0].numpy(), int(labels[which]), angle
+
+    return draw
+
+
+@cache
+def particles() -> Callable[[np.random.Generator], Drawn]:
+    """What draws a particle without noise; the run was trained on others of the same kinds."""
+    clean = noise(0, 1e9, PARTICLES)
+    assert clean.elements is not None
+    angles = torch.atan2(clean.elements[:, 1, 0], clean.elements[:, 0, 0]).rad2deg().numpy()
+
+    def draw(rng: np.random.Generator) -> Drawn:
+        which = int(rng.integers(TRAINED, PARTICLES))
+        return clean.images[which], int(clean.labels[which]), float(angles[which])
+
+    return draw
+
+
+def spots(
+    rng: np.random.Generator, side: int, size: int, count: int, overlap: float
+) -> list[tuple[int, int]]:
+    """Corners of boxes. With an overlap each second one covers 10 % or more of another."""
+    found: list[tuple[int, int]] = []
+    while len(found) < count:
+        x, y = rng.integers(0, side - size + 1, 2).tolist()
+        shares = [max(0, size - abs(x - a)) * max(0, size - abs(y - b)) / size**2 for a, b in found]
+        largest = max(shares, default=0)
+        wanted = overlap and len(found) % 2
+        if largest <= overlap and (not wanted or largest >= 0.1):
+            found.append((x, y))
+    return found
+
+
+def scene(
+    rng: np.random.Generator,
+    draw: Callable[[np.random.Generator], Drawn],
+    side: int,
+    count: int,
+    overlap: float = 0.0,
+) -> Scene:
+    """A frame without noise: the brightest of things that overlap."""
+    frame = np.zeros((side, side), np.float32)
+    places, kinds, angles = [], [], []
+    things = [draw(rng) for _ in range(count)]
+    size = things[0][0].shape[0]
+    across = np.arange(size) + 0.5
+    for (x, y), (picture, kind, angle) in zip(
+        spots(rng, side, size, count, overlap), things, strict=True
+    ):
+        own = frame[y : y + size, x : x + size]
+        np.maximum(own, picture, out=own)
+        total = picture.sum()
+        places.append((x + picture.sum(0) @ across / total, y + picture.sum(1) @ across / total))
+        kinds.append(kind)
+        angles.append(angle)
+    return Scene(frame=frame, place=np.array(places), kind=np.array(kinds), angle=np.array(angles))
+
+
+def scenes_of(kind: str, seed: int) -> Iterator[Scene]:
+    """The scenes of a seed: digits, overlap or micrograph."""
+    rng = np.random.default_rng(seed + 100)
+    if kind == "micrograph":
+        made = scene(rng, particles(), 1024, 80)
+        spread = noise(0, 1e9, PARTICLES).images.std()
+        down, across = np.mgrid[:1024, :1024] / 1024
+        uneven = 3 * spread * (np.sin(3 * across) + 2 * (down - 0.5) ** 2 + across * down)
+        made.frame += uneven + rng.normal(0, spread / math.sqrt(RATIO), made.frame.shape)
+        yield made
+        return
+    draw = digits()
+    for _ in range(SCENES):
+        made = scene(rng, draw, 256, 20, 0.3 if kind == "overlap" else 0.0)
+        made.frame += rng.normal(0, 0.1, made.frame.shape).astype(np.float32)
+        yield made
+
+
+class Tally:
+    """Counts of right and wrong finds, over scenes."""
+
+    def __init__(self) -> None:
+        self.found = self.there = self.right = 0
+        self.pairs: list[tuple[int, int, float]] = []
+
+    def add(self, one: Scene, place: np.ndarray, cluster: np.ndarray, angle: np.ndarray) -> None:
+        """Add the finds of a scene."""
+        apart = np.linalg.norm(place[:, None] - one.place[None], axis=2)
+        finds, things = linear_sum_assignment(np.minimum(apart, 2 * NEAR))
+        good = apart[finds, things] <= NEAR
+        self.found, self.there = self.found + len(place), self.there + len(one.place)
+        self.right += int(good.sum())
+        for i, j in zip(finds[good], things[good], strict=True):
+            self.pairs.append((int(cluster[i]), int(one.kind[j]), float(angle[i] - one.angle[j])))
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return 2 * self.right / max(self.found + self.there, 1)
+
+    def scores(self) -> dict[str, float]:
+        """F1, share of right groups, and median error of rotations where the group is right."""
+        clusters, kinds, turned = map(np.array, zip(*self.pairs, strict=True))
+        table = np.zeros((clusters.max() + 1, kinds.max() + 1))
+        np.add.at(table, (clusters, kinds), 1)
+        of = dict(zip(*linear_sum_assignment(-table), strict=True))
+        right = np.array([of.get(c) == k for c, k in zip(clusters, kinds, strict=True)])
+        errors = []
+        for cluster in np.unique(clusters):
+            own = turned[(clusters == cluster) & right]
+            each = np.abs((own[:, None] - own + 180) % 360 - 180)  # against each as the frame
+            if len(own) > 2:
+                errors += each[np.median(each, axis=1).argmin()].tolist()
+        return {
+            "f1": round(self.f1, 4),
+            "precision": round(self.right / max(self.found, 1), 4),
+            "recall": round(self.right / self.there, 4),
+            "group_right": round(float(right.mean()), 4),
+            "rotation_median_deg": round(float(np.median(errors)), 2) if errors else math.nan,
+        }
+
+
+def searched(finder: Finder, kind: str, seed: int, tally: Tally) -> float:
+    """Find the things of a seed's scenes; processor seconds of a megapixel."""
+    seconds = pixels = 0.0
+    for one in scenes_of(kind, seed):
+        (frame,) = frames_in_memory(one.frame[None].astype(np.float32), Reading())
+        started = time.process_time()
+        rows = finder.find(frame)
+        seconds += time.process_time() - started
+        pixels += one.frame.size / 1e6
+        column = {name: rows[name].to_numpy() for name in ("x", "y", "cluster", "rotation_deg")}
+        place = np.stack([column["x"], column["y"]], 1).reshape(-1, 2)
+        tally.add(one, place, column["cluster"], column["rotation_deg"])
+    return seconds / pixels
+
+
+def rival(finder: Finder, kind: str) -> dict[str, Any]:
+    """Scores of `match_template` on the scenes of the first seed."""
+    try:
+        from skimage.feature import match_template  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return {"left_out": "scikit-image is not installed"}
+    run, step = finder.run, 15 if kind == "micrograph" else 10
+    widths = dict(
+        zip(
+            run.model.group.coordinates,
+            run.settings.support.half_widths(run.model.group),
+            strict=True,
+        )
+    )
+    bank = bank_of(finder.templates, turns_of(run.model.group, widths, math.radians(step)), each=1)
+    cluster = finder.templates.cluster[bank.template].numpy()
+    angle = torch.atan2(bank.element[:, 1, 0], bank.element[:, 0, 0]).rad2deg().numpy()
+    size = bank.pictures.shape[-1]
+    peaks, started = [], time.process_time()
+    for one in scenes_of(kind, SEEDS[0]):
+        best, which = np.full(one.frame.shape, -1.0), np.zeros(one.frame.shape, int)
+        for i, picture in enumerate(bank.pictures[:, 0].numpy()):
+            score = match_template(one.frame, picture, pad_input=True)
+            better = score > best
+            best[better], which[better] = score[better], i
+        peaks.append((one, *suppressed(best, which, size)))
+    seconds = time.process_time() - started
+    best_scores, best_f1 = {}, -1.0
+    for least in np.linspace(0.1, 0.9, 33):
+        tally = Tally()
+        for one, place, entry, score in peaks:
+            kept = score > least
+            tally.add(one, place[kept], cluster[entry[kept]], angle[entry[kept]])
+        if tally.f1 > best_f1 and tally.pairs:
+            best_f1, best_scores = tally.f1, tally.scores() | {"threshold": round(float(least), 3)}
+    pixels = sum(one.frame.size for one, *_ in peaks) / 1e6
+    rate = {"processor_seconds_per_megapixel": round(seconds / pixels, 2)}
+    return best_scores | rate | {"rotation_step_deg": step}
+
+
+def suppressed(
+    best: np.ndarray, which: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Non-maximum suppression: places, entries of the bank and scores."""
+    y, x = np.nonzero(best == maximum_filter(best, round(0.6 * size)))
+    return np.stack([x, y], 1) + 0.5, which[y, x], best[y, x]
+
+
+def trained(folder: Path, name: str) -> Run:
+    """A run on single things, trained unless it is there."""
+    if name == "particles" and not (folder / "particles.npy").exists():
+        np.save(folder / "particles.npy", noise(0, RATIO, PARTICLES).images[:TRAINED])
+    if not (folder / name / "report.html").exists():
+        words = FITS[name].replace("particles.npy", str(folder / "particles.npy")).split()
+        command = [sys.executable, "-m", "mcevae", "fit", *words, "--out", str(folder / name)]
+        subprocess.run(command, check=True)
+    return open_run(folder / name, "cpu")
+
+
+def picture(finders: dict[str, Finder]) -> None:
+    """Draw a scene of each kind with its finds, and what is left over of the digits."""
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, (kind, name) in zip(
+        axes, (("overlap", "digits"), ("micrograph", "particles")), strict=True
+    ):
+        one = next(scenes_of(kind, SEEDS[0]))
+        (frame,) = frames_in_memory(one.frame[None].astype(np.float32), Reading())
+        rows = finders[name].find(frame).to_pylist()
+        axis.imshow(one.frame, cmap="gray")
+        for row in rows:
+            colour = f"C{row['cluster'] % 10}"
+            left, top, width, height = (row[f"box_{i}"] for i in ("x", "y", "width", "height"))
+            x, y = [left, left + width, left + width, left, left], [top, top]
+            axis.plot(x, [*y, top + height, top + height, top], color=colour, lw=1)
+            turn = math.radians(row["rotation_deg"] - 90)
+            reach = 0.4 * max(width, height)
+            tip = (row["x"] + reach * math.cos(turn), row["y"] + reach * math.sin(turn))
+            axis.plot([row["x"], tip[0]], [row["y"], tip[1]], color=colour, lw=1)
+        axis.set_axis_off()
+        axis.set_title(f"{len(rows)} finds of {len(one.place)} things")
+    figure.savefig(PICTURE, dpi=70, pil_kwargs={"optimize": True})
+
+
+def main() -> None:
+    """Train, find, compare, and store."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder with mnist.npz")
+    arguments = parser.parse_args()
+    if arguments.data:
+        os.environ["MCEVAE_DATA"] = str(arguments.data)
+    torch.set_num_threads(1)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    finders = {name: Finder(trained(arguments.folder, name), FindConfig()) for name in FITS}
+    rows = {}
+    for kind in ("digits", "overlap", "micrograph"):
+        finder = finders["particles" if kind == "micrograph" else "digits"]
+        tally, seconds = Tally(), []
+        seeds = []
+        for seed in SEEDS:
+            own = Tally()
+            seconds.append(searched(finder, kind, seed, own))
+            seeds.append(own.scores())
+            tally.found, tally.there = tally.found + own.found, tally.there + own.there
+            tally.right, tally.pairs = tally.right + own.right, tally.pairs + own.pairs
+        rows[kind] = {
+            **tally.scores(),
+            "seeds": seeds,
+            "processor_seconds_per_megapixel": round(float(np.median(seconds)), 2),
+            "match_template_first_seed": rival(finder, kind),
+        }
+        print(kind, rows[kind])
+    picture(finders)
+    content = {"fits": FITS, "seeds": SEEDS, "scenes": rows}
+    write_results("scenes", content, "python benchmarks/scenes.py --folder FOLDER --data FOLDER")
+
+
+if __name__ == "__main__":
+    main()

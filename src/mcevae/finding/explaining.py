@@ -1,0 +1,198 @@
+"""Explaining a tile away: the best things are drawn and taken off, and the rest searched again."""
+
+import math
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mcevae.finding.bank import Bank, bank_of, turns_of
+from mcevae.finding.matching import FLOOR, gains, matched, peaks, response, windows
+from mcevae.finding.templates import Templates, grounded
+from mcevae.finding.things import Things, add, apart, colours, windows_of
+from mcevae.finding.uniting import united
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_bytes
+from mcevae.models.contract import Model
+from mcevae.runs.infer import embed
+
+COARSE = 14
+"""Shorter side of templates in the first pass, pixels, or a little more."""
+FIRST_STEP, STEP = math.radians(15), math.radians(5)
+"""Steps of the rotation in the first pass, and then."""
+FIRST_EACH = 2
+"""Templates of each cluster in the first pass."""
+CONTRASTS = (1.0, 0.35, 0.5, 0.7, 1.4, 2.0)
+"""Amplitudes that are tried where that of things is not known."""
+ROUNDS = 6
+"""Times that what is left over is searched, at most."""
+NEAR = 0.55
+"""Things that are nearer than this, in image sides, are told apart one after the other."""
+TYPICAL = 0.5
+"""A thing must explain this share of what the weakest things of its cluster do."""
+SWEEPS = 2
+"""Times that all things are refined after each round."""
+
+
+class Explainer:
+    """Explains tiles by what a model has learned."""
+
+    def __init__(self, model: Model, templates: Templates, half_widths: dict[str, float]) -> None:
+        """Prepare the filters.
+
+        Args:
+            model: model in evaluation mode.
+            templates: of the run.
+            half_widths: of the support of its poses, by coordinate.
+        """
+        self.model, self.templates = model, templates
+        self.shape = tuple(templates.pictures.shape[-2:])
+        self.factor = max(1, min(self.shape) // COARSE)
+        first = bank_of(templates, turns_of(model.group, half_widths, FIRST_STEP), FIRST_EACH)
+        self.first: Bank = first.shrunk(self.factor)
+        self.bank = bank_of(templates, turns_of(model.group, half_widths, STEP))
+        blank, corner = templates.pictures[:1], torch.zeros(1, 2, dtype=torch.long)
+        self.none = self.told(blank, corner, 0, 1.0, 1.0)[torch.zeros(0, dtype=torch.long)]
+
+    def explain(
+        self, tile: Float[Tensor, "C h w"], noise: float, contrast: float = 1.0
+    ) -> tuple[Things, Float[Tensor, "C h w"]]:
+        """Find the things of a tile, and what is left over when they are taken off.
+
+        Args:
+            tile: difference from the background.
+            noise: variance of a pixel.
+            contrast: amplitude that most things have.
+        """
+        rest, parts = tile.clone(), [self.none]
+        things = parts[0]
+        for _ in range(ROUNDS):
+            tried = self.candidates(rest, noise, contrast)
+            new = apart(tried[self.plausible(tried, noise, contrast)], NEAR * max(self.shape))
+            if not len(new):
+                break
+            add(rest, new, -1)
+            things = Things.joined([things, new])
+            for _ in range(SWEEPS):
+                things = self.refined(things, rest, noise, contrast)
+            things = united(things, rest, noise, partial(self.told, noise=noise, contrast=contrast))
+        return things, rest
+
+    def plausible(self, things: Things, noise: float, contrast: float) -> Bool[Tensor, " n"]:
+        """Whether things explain as much as those of their cluster should."""
+        least = TYPICAL * self.templates.energy[things.cluster] * contrast**2 / (2 * noise)
+        return (things.gain > 0) & (things.gain >= least)
+
+    def contrast_of(self, tile: Float[Tensor, "C h w"], noise: float) -> float:
+        """The amplitude of most things of a tile: the one with which they explain most of it.
+
+        Arguments are those of `explain`.
+        """
+
+        def explained(contrast: float) -> float:
+            found = self.candidates(tile, noise, contrast)
+            good = apart(found[found.gain > 0], max(self.shape))
+            return good.gain.sum().item()
+
+        return max(CONTRASTS, key=explained)
+
+    def candidates(
+        self, rest: Float[Tensor, "C h w"], noise: float, contrast: float = 1.0
+    ) -> Things:
+        """The best explanation at each place of a tile where a thing may be.
+
+        Arguments are those of `explain`.
+        """
+        factor = self.factor
+        before = [math.ceil(n / 2 / factor) * factor for n in self.shape]
+        after = [n + (-size % factor) for n, size in zip(before, rest.shape[1:], strict=True)]
+        padded = F.pad(rest, (before[1], after[1] + factor, before[0], after[0] + factor))
+        small = F.avg_pool2d(padded[None], factor)[0] if factor > 1 else padded
+        score = response(small, self.first) * factor / math.sqrt(noise)
+        most = 8 + 4 * rest.shape[1] * rest.shape[2] // (self.shape[0] * self.shape[1])
+        radius = max(1, round(0.3 * min(self.first.pictures.shape[-2:])))
+        found = peaks(score, radius, FLOOR, most)
+        if not len(found):
+            return self.none
+        corner = found * factor - torch.tensor(before)
+        margin = factor if factor > 1 else 1
+        wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
+        return self.told(wide, corner, margin, noise, contrast)
+
+    def told(
+        self,
+        wide: Float[Tensor, "n C h w"],
+        corner: Int[Tensor, "n 2"],
+        margin: int,
+        noise: float,
+        contrast: float,
+    ) -> Things:
+        """The best explanation of windows, by a template or by the model.
+
+        Args:
+            wide: windows with a margin.
+            corner: row and column of each without its margin.
+            margin: pixels on each side.
+            noise, contrast: see `explain`.
+        """
+        best = matched(wide, self.bank, noise, contrast)
+        which = self.bank.template[best.entry]
+        by_template = Things(
+            corner=corner + best.shift.flip(1),
+            cluster=self.templates.cluster[which],
+            z=self.templates.z[which],
+            element=self.bank.element[best.entry],
+            drawn=best.amplitude[:, None, None, None] * self.bank.pictures[best.entry],
+            amplitude=best.amplitude,
+            gain=best.gain,
+        )
+        crops = windows_of(wide, best.shift + margin, *self.shape)
+        by_model = self.modelled(crops, by_template.corner, noise, contrast)
+        return by_template.where(by_model.gain > by_template.gain, by_model)
+
+    def modelled(
+        self,
+        crops: Float[Tensor, "n C H W"],
+        corner: Int[Tensor, "n 2"],
+        noise: float,
+        contrast: float,
+    ) -> Things:
+        """What the model itself finds in windows."""
+        background = self.model.background
+        found = embed(self.model, to_bytes(crops / contrast + background))
+        pictures = warp(grounded(found.canonical.float() - background), found.element)
+        product = (pictures * crops).flatten(1).sum(1)
+        energy = pictures.square().flatten(1).sum(1).clamp_min(1e-9)
+        gain, amplitude = gains(product, energy, noise, contrast)
+        return Things(
+            corner=corner,
+            cluster=found.cluster,
+            z=found.z,
+            element=found.element,
+            drawn=amplitude[:, None, None, None] * pictures,
+            amplitude=amplitude,
+            gain=gain,
+        )
+
+    def refined(
+        self, things: Things, rest: Float[Tensor, "C h w"], noise: float, contrast: float
+    ) -> Things:
+        """Explain each thing that touches others anew while these are taken off. It changes `rest`.
+
+        Things that touch are never changed at the same time. Those that explain too little now are
+        put back.
+        """
+        alone, sets = colours(things.corner, max(self.shape))
+        kept = [things[alone]]
+        for rows in sets:
+            some = things[rows]
+            add(rest, some, 1)
+            margin = 1
+            wide = windows(rest, some.corner - margin, *(n + 2 * margin for n in self.shape))
+            made = self.told(wide, some.corner, margin, noise, contrast)
+            made = made[self.plausible(made, noise, contrast)]
+            add(rest, made, -1)
+            kept.append(made)
+        return Things.joined(kept)

@@ -1,0 +1,219 @@
+"""Find all things of a frame, tile by tile."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from mcevae.finding.background import background_of, noise_of
+from mcevae.finding.explaining import Explainer
+from mcevae.finding.frames import Large, Scale
+from mcevae.finding.settings import FindConfig
+from mcevae.finding.templates import middles, templates_of
+from mcevae.finding.things import Things
+from mcevae.finding.threshold import probability, tail_of
+from mcevae.finding.tiles import TILE, Tile, tiles_of
+from mcevae.geometry.groups import mirrored
+from mcevae.geometry.warp import side
+from mcevae.images.readers.frames import Unreadable
+from mcevae.images.sources.contract import Track
+from mcevae.runs.coordinates import SHIFTS, human
+from mcevae.runs.run import TrainedRun
+
+MARGIN = 1.5
+"""What is read around a tile, in sides of a thing."""
+LARGEST = 4096
+"""Side of a tile, pixels of the frame, at most, unless things are larger still."""
+SCALE = 3
+"""Least distance over which a slow background varies, in sides of a thing."""
+TWICE = 0.4
+"""A thing of two tiles lies in both within this distance, in its sides."""
+OUTLINE = 0.15
+"""A thing is where it is drawn by more than this share of its largest difference."""
+Tell = Callable[[float, int], None]
+"""Called with the share of a frame that is done, and the number of things so far."""
+
+
+class Finder:
+    """Finds the things of a run in frames."""
+
+    def __init__(self, run: TrainedRun, settings: FindConfig, track: Track = iter) -> None:
+        """Prepare the filters.
+
+        Args:
+            run: an open run.
+            settings: how things are found.
+            track: as for `templates_of`.
+
+        Raises:
+            UserError: as for `templates_of`.
+        """
+        self.run, self.settings = run, settings
+        self.templates = templates_of(run, track)
+        group = run.model.group
+        widths = run.settings.support.half_widths(group)
+        known = dict(zip(group.coordinates, widths, strict=True))
+        self.explainer = Explainer(run.model, self.templates, known)
+        self.recipe = replace(run.recipe, invert=run.recipe.invert != settings.invert)
+        own = max(self.templates.height, self.templates.width)
+        self.size = float(settings.size or own)
+        self.ratio = side(*run.shape[1:]) / self.size
+        """Pixels of the model in one of the frame."""
+
+    def find(self, frame: Large, tell: Tell | None = None) -> pa.Table:
+        """Find all things of a frame.
+
+        Args:
+            frame: of any size.
+            tell: see `Tell`.
+
+        Returns:
+            A row for each thing, see `rows`.
+
+        Raises:
+            Unreadable: the frame cannot be read, or is smaller than a thing.
+            UserError: it holds another kind of numbers than the run's images.
+        """
+        height, width = frame.view.shape[:2]
+        if min(height, width) < self.size / 2:
+            raise Unreadable(
+                f"is {width} x {height} pixels, smaller than half a thing of {self.size:g}; give "
+                "--size"
+            )
+        scale = Scale.of(frame, self.recipe)
+        longest = min(TILE / self.ratio, max(LARGEST, 4 * self.size))
+        tiles = list(tiles_of(height, width, longest, MARGIN * self.size))
+        parts: list[tuple[Things, Tensor, Tensor]] = []
+        count = 0
+        for number, tile in enumerate(tiles):
+            things, place, expected = self.in_tile(frame, scale, tile)
+            new = self.fresh(place, [one for _, one, _ in parts])
+            parts.append((things[new], place[new], expected[new]))
+            count += int(new.sum())
+            if tell:
+                tell((number + 1) / len(tiles), count)
+        things = Things.joined([one for one, _, _ in parts])
+        place = torch.cat([one for _, one, _ in parts])
+        expected = torch.cat([one for _, _, one in parts])
+        order = expected.argsort(stable=True)
+        return self.rows(frame, things[order], place[order], expected[order])
+
+    def in_tile(
+        self, frame: Large, scale: Scale, tile: Tile
+    ) -> tuple[Things, Float[Tensor, "n 2"], Float[Tensor, " n"]]:
+        """The things whose middles a tile counts, their places, and the false finds expected.
+
+        Raises:
+            Unreadable: it cannot be read.
+        """
+        values = scale(frame, slice(*tile.rows), slice(*tile.columns))
+        shape = [max(1, round(n * self.ratio)) for n in values.shape[1:]]
+        if shape != list(values.shape[1:]):
+            values = F.interpolate(values[None], size=shape, mode="bilinear", antialias=True)[0]
+        things, expected = self.explained(values, math.prod(frame.view.shape[:2]))
+        ratio = torch.tensor([shape[1], shape[0]]) / torch.tensor(
+            [tile.columns[1] - tile.columns[0], tile.rows[1] - tile.rows[0]]
+        )
+        middle = torch.tensor(self.explainer.shape[::-1]) / 2
+        longer = side(*self.explainer.shape)
+        place = things.corner.flip(1) + middle + longer * middles(things.drawn)
+        place = place / ratio + torch.tensor([tile.columns[0], tile.rows[0]])
+        (left, right), (top, bottom) = tile.own_columns, tile.own_rows
+        reach = TWICE * self.size
+        x, y = place.T
+        height, width = frame.view.shape[:2]
+        own = (x >= left - reach * (left > 0)) & (y >= top - reach * (top > 0))
+        own &= (x < right + reach * (right < width)) & (y < bottom + reach * (bottom < height))
+        own &= expected <= self.settings.false_finds
+        return things[own], place[own], expected[own]
+
+    def explained(
+        self, values: Float[Tensor, "C h w"], pixels: float
+    ) -> tuple[Things, Float[Tensor, " n"]]:
+        """The things of a tile, and how many false finds as good are expected in its frame.
+
+        Args:
+            values: intensities of the tile.
+            pixels: of the whole frame, as it lies in its file.
+        """
+        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
+        level = background_of(values, kind, reach)
+        noise, misfit, contrast = noise_of(values), self.templates.misfit, 1.0
+        if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
+            contrast = self.explainer.contrast_of(values - level, max(noise, misfit))
+        noise = max(noise, misfit * contrast**2)
+        things, rest = self.explainer.explain(values - level, noise, contrast)
+        tail = tail_of(self.explainer, rest, noise, contrast)
+        return things, tail.expected(things.gain, pixels * self.ratio**2)
+
+    def fresh(self, place: Float[Tensor, "n 2"], before: list[Tensor]) -> Tensor:
+        """Which things are not also those of the tiles before; all are places in the frame."""
+        known = torch.cat([*before, torch.full((1, 2), -1e9)])
+        return torch.cdist(place, known).amin(1) > TWICE * self.size
+
+    def rows(
+        self,
+        frame: Large,
+        things: Things,
+        place: Float[Tensor, "n 2"],
+        expected: Float[Tensor, " n"],
+    ) -> pa.Table:
+        """The table of a frame's things, the surest first.
+
+        Columns: file, frame, x and y (the centroid of the thing, pixels from the upper left corner
+        of the frame), group, cluster, probability, false_finds, score, amplitude; rotation_deg and
+        the other coordinates of the pose but for shifts, scale, mirrored; and the box around what
+        is drawn (box_x, box_y, box_width, box_height), pixels.
+        """
+        group, collections = self.run.model.group, self.run.collections
+        pose = self.run.frames.poses(things.element, things.cluster, things.z)
+        of = collections.assign(things.cluster.numpy(), things.z.numpy())
+        count = len(things)
+        columns: dict[str, pa.Array | np.ndarray] = {
+            "file": pa.array([frame.file] * count, pa.string()),
+            "frame": np.full(count, frame.number, np.int32),
+            "x": place[:, 0].numpy(),
+            "y": place[:, 1].numpy(),
+            "group": pa.array([collections.entries[i].name for i in of], pa.string()),
+            "cluster": things.cluster.numpy().astype(np.int32),
+            "probability": probability(expected).numpy(),
+            "false_finds": expected.numpy(),
+            "score": things.gain.numpy(),
+            "amplitude": things.amplitude.numpy(),
+        }
+        parameters = group.to_parameters(pose)
+        for i, (name, unit) in enumerate(zip(group.coordinates, group.units, strict=True)):
+            if name not in SHIFTS:
+                known, factor = human(unit, self.run.shape)
+                columns[f"{name}_{known}"] = (parameters[:, i] * factor).numpy()
+            if name == "log_scale":
+                columns["scale"] = parameters[:, i].exp().numpy()
+        if group.mirrors:
+            columns["mirrored"] = mirrored(pose).numpy()
+        for name, values in zip(
+            ("x", "y", "width", "height"), self.boxes(things, place), strict=True
+        ):
+            columns[f"box_{name}"] = values
+        return pa.table(columns)
+
+    def boxes(self, things: Things, place: Float[Tensor, "n 2"]) -> Iterator[np.ndarray]:
+        """Left, top, width and height of the boxes around what is drawn, pixels of the frame."""
+        drawn = things.drawn.abs().sum(1)
+        shown = drawn > OUTLINE * drawn.amax((1, 2), keepdim=True)
+        centre = torch.tensor(self.explainer.shape[::-1]) / 2
+        middle = centre + side(*self.explainer.shape) * middles(things.drawn)
+        ends = []
+        for axis in (0, 1):  # across, down
+            seen = shown.any(1 + axis).float()
+            first, last = seen.argmax(1), seen.shape[1] - seen.flip(1).argmax(1)
+            start = place[:, axis] + (first - middle[:, axis]) / self.ratio
+            ends.append((start, (last - first) / self.ratio))
+        for i in (0, 1):
+            for values in ends:
+                yield values[i].numpy().astype(np.float32)

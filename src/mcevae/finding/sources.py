@@ -1,0 +1,223 @@
+"""Find the things of all frames of a source: in memory, or as a table that can be continued."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mcevae.base.names import path_of
+from mcevae.finding.finder import Finder
+from mcevae.finding.frames import Large, frames_in_memory, frames_of_files
+from mcevae.finding.settings import FindConfig
+from mcevae.images.forms import Pictures
+from mcevae.images.readers.frames import Fault, Unreadable, write_faults
+from mcevae.images.readers.reading import Reading
+from mcevae.images.sources.contract import Track, no_image
+from mcevae.images.sources.listing import files_of
+from mcevae.images.sources.snapshot import Snapshot
+from mcevae.predicting.engines import exists
+from mcevae.predicting.parts import (
+    begin_parts,
+    is_of,
+    known_part,
+    parts_folder,
+    whole_part,
+    write_part,
+)
+from mcevae.predicting.predictor import skipped
+from mcevae.runs.infer import check_table_path, write_tables
+from mcevae.runs.run import TrainedRun
+
+FORM = "finds 1 "
+"""Begins the identity of tables, so that none is continued whose columns meant something else."""
+Tell = Callable[[float, str, int], None]
+"""Called with the share that is done of a frame, the frame's name, and its things so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finds:
+    """Things that were found in frames.
+
+    Attributes:
+        table: a row for each thing, as `Finder.rows` describes it.
+        faults: files and frames that could not be used, and why.
+        notes: remarks on frames that were read.
+    """
+
+    table: pa.Table
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the things."""
+        return self.table.num_rows
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        """A column of the table."""
+        return self.table[column].to_numpy()
+
+
+@dataclass(kw_only=True)
+class Frames:
+    """Frames of a source, and what was wrong with some of them.
+
+    Attributes:
+        name: of the source.
+        frames: in their order.
+        reading: gets the remarks.
+        snapshot: state of the files; None: they are in memory.
+        faults: what could not be used; grows while frames are taken.
+    """
+
+    name: str
+    frames: Iterable[Large | Fault]
+    reading: Reading
+    snapshot: Snapshot | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, frames: str | Path | Pictures, run: TrainedRun) -> "Frames":
+        """Frames of a path, or in memory.
+
+        Raises:
+            UserError: there is no such path, or an array has another shape.
+        """
+        settings = run.settings.data
+        reading = Reading.by(settings)
+        if not isinstance(frames, str | Path):
+            return cls(name="images", frames=frames_in_memory(frames, reading), reading=reading)
+        source = path_of(str(frames))
+        listing = files_of(source, links=settings.links)
+        return cls(
+            name=str(frames),
+            frames=frames_of_files(listing.paths, source, reading),
+            reading=reading,
+            snapshot=Snapshot.of(str(frames), listing.paths),
+            faults=list(listing.passed),
+        )
+
+    def found(self, look: Callable[[int, Large], pa.Table]) -> Iterator[pa.Table]:
+        """What is found in each frame that can be used; the others are among the faults.
+
+        Raises:
+            UserError: there is no frame that can be used.
+        """
+        used, wrong = 0, []
+        for number, frame in enumerate(self.frames):
+            try:
+                if isinstance(frame, Fault):
+                    wrong.append(frame)
+                else:
+                    yield look(number, frame)
+                    used += 1
+            except Unreadable as error:
+                assert isinstance(frame, Large)
+                wrong.append(Fault(frame.name, str(error)))
+        self.faults += wrong
+        if not used:
+            raise no_image(self.name, wrong or self.faults)
+
+
+def find_in(
+    run: TrainedRun, frames: str | Path | Pictures, settings: FindConfig | None = None
+) -> Finds:
+    """Find the things of a run in frames; all finds must fit in memory.
+
+    Args:
+        run: an open run.
+        frames: a path, or frames in memory, as for `Run.predict`.
+        settings: how things are found; None: as `FindConfig` has it.
+
+    Raises:
+        UserError: no frame can be used, or the run has no templates and none can be made.
+    """
+    source = Frames.of(frames, run)
+    finder = Finder(run, settings or FindConfig())
+    parts = list(source.found(lambda _, frame: finder.find(frame)))
+    notes = tuple(f"{sentence}." for sentence in source.reading.notes)
+    return Finds(table=pa.concat_tables(parts), faults=tuple(source.faults), notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A table of finds that was written.
+
+    Attributes:
+        table: its path.
+        rows, frames: how many things, in how many frames.
+        faults, notes: as for `Finds`.
+    """
+
+    table: Path
+    rows: int
+    frames: int
+    faults: list[Fault]
+    notes: list[str]
+
+    def in_words(self) -> str:
+        """Describe the table in one line."""
+        things = "1 thing" if self.rows == 1 else f"{self.rows:,} things"
+        frames = "1 frame" if self.frames == 1 else f"{self.frames:,} frames"
+        return f"{things} in {frames}: {self.table}"
+
+
+def write_finds(
+    run: TrainedRun,
+    frames: str,
+    out: Path,
+    settings: FindConfig,
+    *,
+    overwrite: bool = False,
+    track: Track = iter,
+    tell: Tell = lambda done, frame, things: None,
+) -> Found:
+    """Write a table of the things in frames. If this is stopped, the same call continues it.
+
+    Args:
+        run: an open run.
+        frames: path of the frames.
+        out: table to write, .parquet or .csv.
+        settings: how things are found.
+        overwrite: replace the table if it exists.
+        track: as for `templates_of`.
+        tell: see `Tell`.
+
+    Raises:
+        UserError: as for `find_in`, or the table exists or cannot be written.
+    """
+    check_table_path(out)
+    source = Frames.of(frames, run)
+    assert source.snapshot is not None
+    identity = FORM + run.identity + repr(sorted(asdict(settings).items(), key=str))
+    identity += run.collections.to_json() + source.snapshot.fingerprint("all")
+    if out.exists() and not overwrite and not is_of(parts_folder(out), identity):
+        raise exists(out)
+    finder = Finder(run, settings, track)
+    folder = begin_parts(out, identity)
+    paths: list[Path] = []
+
+    def look(number: int, frame: Large) -> pa.Table:
+        path = folder / f"{number:06}.part"
+        rows = known_part(path)
+        if rows is None:
+            rows = finder.find(frame, lambda done, things: tell(done, frame.name, things))
+            write_part(path, rows, frame.name)
+        paths.append(path)
+        return rows
+
+    count = sum(rows.num_rows for rows in source.found(look))
+    source.snapshot.check_unchanged()
+    write_faults(source.faults, skipped(out))
+    about = {"mcevae": identity, "mcevae.checkpoint": run.in_words}
+    write_tables((whole_part(path).replace_schema_metadata(about) for path in paths), out)
+    shutil.rmtree(folder)
+    return Found(
+        table=out,
+        rows=count,
+        frames=len(paths),
+        faults=source.faults,
+        notes=[f"{sentence}." for sentence in source.reading.notes],
+    )
