@@ -46,6 +46,7 @@ class Plots:
     def __init__(self, gallery: Gallery, collections: Collections, model: Model) -> None:
         self.gallery, self.collections, self.model = gallery, collections, model
         self.of = collections.assign(gallery.cluster, gallery.z, gallery.names)
+        self.junk = collections.junk_in(self.of, gallery.names)
         sizes = np.bincount(self.of, minlength=len(collections.entries))
         order = np.argsort(-sizes, kind="stable")
         self.order = [int(i) for i in order if sizes[i]]
@@ -120,7 +121,8 @@ class Plots:
         for group in shown:
             mine = np.flatnonzero(self.of == group)
             canonical = to_float(drawn(self.model, self.gallery, mine, self.frames))[None]
-            typical = np.asarray(members_of(self.gallery, mine)["typical"])[:COLUMNS]
+            members = members_of(self.gallery, mine, self.junk)
+            typical = np.asarray(members["typical"])[:COLUMNS]
             both = [canonical, self._members(typical, upright)]
             rows.append((self._name(group), torch.cat([one.expand(-1, 3, -1, -1) for one in both])))
         axes = fill_grid(figure, rows)
