@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from playwright.sync_api import Page, expect
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.cli.serve import who_may_ask
+from mcevae.images.readers.frames import Frame
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.guard import MOST_JSON
 from mcevae.pages.listen import bind, bracketed
+from mcevae.pages.originals import OriginalFiles, visible
 from mcevae.pages.serve import application
 from mcevae.runs.infer import embed
 from mcevae.runs.run import TrainedRun
@@ -143,6 +146,84 @@ def test_pictures_and_tables_are_handed_out(client: TestClient, explorer: Explor
     with zipfile.ZipFile(io.BytesIO(client.get("/api/canonical.zip").content)) as archive:
         assert len(archive.namelist()) == 600
     assert client.get("/api/table.exe").status_code == 404
+
+
+@pytest.fixture
+def files(explorer: Explorer, tmp_path: Path) -> Path:
+    """A folder from which the explorer's images seem to come, four times as large."""
+    folder = tmp_path / "plates"
+    folder.mkdir()
+    names = [f"{i:03}.png" for i in range(len(explorer.gallery))]
+    run, pixels = explorer.run, explorer.gallery.pixels.clone()
+    for i in range(4):
+        large = explorer.gallery.pixels[i, 0].numpy().repeat(4, 0).repeat(4, 1)
+        Image.fromarray(large).save(folder / names[i])
+        pixels[i] = run.recipe(Frame(names[i], large))
+    data = replace(run.settings.data, source=str(folder), pose="none")
+    run.settings = replace(run.settings, data=data)
+    explorer.gallery = replace(explorer.gallery, names=names, pixels=pixels)
+    return folder
+
+
+def test_originals_are_shown_as_their_files_have_them(
+    client: TestClient, explorer: Explorer, files: Path
+) -> None:
+    answer = client.get("/api/images/2/original.png")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["X-Shown"] == "112 x 112 pixels"
+    seen, own = Image.open(io.BytesIO(answer.content)), Image.open(files / "002.png")
+    assert np.array_equal(np.asarray(seen), np.asarray(own))
+    own.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(files / "002.png")
+    (files / "003.png").unlink()
+    for image, said in ((2, "holds another image now"), (3, "is not there"), (9, "is not in")):
+        answer = client.get(f"/api/images/{image}/original.png")
+        assert answer.status_code == 422 and said in answer.json()["detail"]
+    for image in (600, -1):
+        assert client.get(f"/api/images/{image}/original.png").status_code == 404
+    assert client.get("/api/images/..%2F002/original.png").status_code in (404, 422)
+    content, told = OriginalFiles(explorer=explorer, most=56 * 56).png(0)
+    assert Image.open(io.BytesIO(content)).size == (56, 56)
+    assert told == "112 x 112 pixels, shown 2 times smaller"
+
+
+def test_numbers_and_images_without_files_are_shown(explorer: Explorer) -> None:
+    content, told = OriginalFiles(explorer=explorer).png(1)
+    seen = np.asarray(Image.open(io.BytesIO(content)))
+    assert np.array_equal(seen, explorer.gallery.pixels[1, 0].numpy())
+    assert "no file of its own" in told
+    ramp = np.linspace(100, 900, 64 * 32).reshape(32, 64).astype(np.uint16)
+    picture, told = visible(Frame("ramp.tif", ramp), ())
+    assert picture.size == (64, 32) and picture.getextrema() == (0, 255) and "darkest" in told
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_originals_are_zoomed_and_moved(page: Page, address: str, files: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(address)
+    expect(page.locator(".group").first).to_be_visible()
+    page.evaluate("showImage([0, 1], 0)")
+    page.get_by_role("button", name="Original").press("Enter")
+    dialog = page.locator("dialog#original")
+    expect(dialog.locator("p.small")).to_contain_text("112 x 112 pixels")
+    canvas = dialog.locator("canvas")
+    expect(canvas).to_be_focused()
+    start = page.evaluate("original.scale")
+    page.keyboard.press("+")
+    assert page.evaluate("original.scale") == pytest.approx(1.5 * start)
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("original.x") == pytest.approx(56 + 60 / (1.5 * start))
+    page.keyboard.press("0")
+    canvas.hover()
+    page.mouse.wheel(0, -400)
+    page.wait_for_function(f"original.scale > 2 * {start}")
+    where = page.evaluate("original.x")
+    page.mouse.down()
+    page.mouse.move(width - 60, 450)
+    page.mouse.up()
+    assert page.evaluate("original.x") < where
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="Original")).to_be_focused()
 
 
 def test_other_sites_and_hosts_are_refused(client: TestClient, explorer: Explorer) -> None:

@@ -42,7 +42,10 @@ SHARED = (
 """Scripts of both pages, in loading order."""
 SCRIPTS = (*SHARED, "report.js")
 """Scripts of the report."""
-LIVE_SCRIPTS = (*SHARED, "change.js", "cards.js", "act.js", "bench.js", "drop.js", "live.js")
+LIVE_SCRIPTS = (
+    *(*SHARED, "change.js", "cards.js", "act.js", "original.js", "bench.js", "drop.js"),
+    "live.js",
+)
 """Scripts of the explorer's page, which needs a server."""
 FIGURES = ("reconstructions", "curves")
 TABLE, SKIPPED = "images.parquet", "skipped.csv"

@@ -22,6 +22,7 @@ from mcevae.base.names import as_text
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Behind, Explorer
 from mcevae.pages.guard import LOOK, Guard
+from mcevae.pages.originals import OriginalFiles
 from mcevae.pages.particles import particle_ending, write_particles
 from mcevae.pages.report import ASSETS, FIGURES, LIVE_SCRIPTS, environment, live_page
 from mcevae.pages.requests import (
@@ -203,6 +204,7 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
 
 def add_images(app: FastAPI, explorer: Explorer) -> None:
     """Add the requests for images and drawings."""
+    originals = OriginalFiles(explorer=explorer)
 
     @app.get("/api/images", tags=["images"])
     def images() -> dict[str, Any]:
@@ -213,6 +215,12 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
     def strip(image: int) -> Response:
         """Image, canonical image, reconstruction and residual side by side."""
         return Response(explorer.strip(image), media_type="image/png")
+
+    @app.get("/api/images/{image}/original.png", tags=["images"], response_class=Response)
+    def original(image: int) -> Response:
+        """An image as it lies in its file, at full resolution. X-Shown tells its size."""
+        content, told = originals.png(image)
+        return Response(content, media_type="image/png", headers={"X-Shown": told})
 
     @app.get("/api/images/{image}/latents", tags=["images"])
     def latents(image: int) -> dict[str, Any]:

@@ -56,6 +56,7 @@ function showImage(list, at) {
     el("label", { class: "small" }, tick, " select"), step(-1, "previous image"), step(1, "next image"));
   const more = state.live ? el("div", { class: "row" },
     el("button", { type: "button", click: () => state.live.showAlike(id) }, "More like this"),
+    el("button", { type: "button", "data-key": "original", click: () => state.live.showOriginal(id) }, "Original"),
     el("button", { type: "button", click: () => state.live.benchOf(id) }, "Move its latents")) : null;
   keepingFocus(() => {
     fillDialog(dialog, head, stripOf(id), factsOf(id), ...(more ? [more] : []));
