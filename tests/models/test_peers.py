@@ -18,6 +18,7 @@ from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
 from mcevae.models.peers.factor_vae import FactorVAE, permuted
 from mcevae.models.peers.gmvae import GMVAE
 from mcevae.models.peers.vade import VaDE
+from mcevae.models.peers.vamp_prior import VampPrior
 from mcevae.models.registry import ENTRIES, build, spec_of
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
@@ -317,3 +318,23 @@ def test_gmvae_separates_two_kinds_of_images(seed: int) -> None:
         optimizer.step()
     found = model.eval()(x, sample=False).responsibilities.argmax(-1)
     assert found.equal(kind) or found.equal(1 - kind)
+
+
+def test_vamp_prior_is_the_mixture_of_posteriors_of_pseudo_inputs() -> None:
+    torch.manual_seed(0)
+    config = few("vamp-prior", code=3)
+    model = build(config, (1, 28, 28)).eval()
+    assert isinstance(model, VampPrior)
+    pixels = torch.randint(256, (20, 1, 28, 28), dtype=torch.uint8)
+    teacher = model.teacher(config, pixels)
+    assert teacher.prepare(0, 2) and not teacher.prepare(1, 2)
+    shown = (255 * model.pseudo_inputs).round().to(torch.uint8)
+    assert all((pixels == one).flatten(1).all(1).any() for one in shown)
+    out = model(torch.rand(4, 1, 28, 28), sample=True)
+    q = model.encode(model.pseudo_inputs)
+    prior = MixtureSameFamily(Categorical(torch.ones(4)), Independent(q, 1))
+    kl = out.posterior.log_prob(out.z_c).sum(-1) - prior.log_prob(out.z_c)
+    assert model.divergences(out)[0].allclose(kl.mean(), atol=1e-4)
+    assert model.responsibilities(q.loc).argmax(-1).equal(torch.arange(4))
+    (gradient,) = torch.autograd.grad(model.divergences(out)[0], model.pseudo_inputs)
+    assert gradient.abs().sum() > 0
