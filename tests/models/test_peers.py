@@ -24,6 +24,7 @@ from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.schedule import planned
 from mcevae.training.trainer import Trainer
 from tests.sizes import changed
 
@@ -326,7 +327,7 @@ def test_vamp_prior_is_the_mixture_of_posteriors_of_pseudo_inputs() -> None:
     model = build(config, (1, 28, 28)).eval()
     assert isinstance(model, VampPrior)
     pixels = torch.randint(256, (20, 1, 28, 28), dtype=torch.uint8)
-    teacher = model.teacher(config, pixels)
+    teacher = model.teacher(planned(config, len(pixels)), pixels)
     assert teacher.prepare(0, 2) and not teacher.prepare(1, 2)
     shown = (255 * model.pseudo_inputs).round().to(torch.uint8)
     assert all((pixels == one).flatten(1).all(1).any() for one in shown)

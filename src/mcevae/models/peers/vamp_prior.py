@@ -1,14 +1,15 @@
 r"""VampPrior (Tomczak and Welling, 2018, "VAE with a VampPrior", AISTATS).
 
-A VAE whose prior is the mixture of the posteriors of K pseudo-inputs u_k, images of free pixels that
-are learned with everything else: :math:`p(z) = \frac1K \sum_k q(z \mid u_k)`. The KL has no closed
-form; as there, it is log q(z | x) - log p(z) at one draw of z. Each pseudo-input is a cluster here,
-which is no use that the paper makes of them: :math:`p(k \mid z) \propto q(z \mid u_k)`. The
+A VAE whose prior is the mixture of the posteriors of K pseudo-inputs u_k, images of free pixels
+that are learned with the networks: :math:`p(z) = \frac1K \sum_k q(z \mid u_k)`. The KL has no
+closed form; as there, it is log q(z | x) - log p(z) at one draw of z. Each pseudo-input is a
+cluster here, which the paper does not ask of them: :math:`p(k \mid z) \propto q(z \mid u_k)`. The
 pseudo-inputs start at random training images, which is an option of its authors' code.
 
-Otherwise than there (K of 500, layers of 300 gated units, codes of 40, a weight of the KL that grows
-for 100 epochs, Adam 5e-4): K is the number of clusters; networks, code and optimizer are those of
-all peers. It has no poses. This is the model with one layer of codes, not the hierarchical one.
+Otherwise than there (K of 500, layers of 300 gated units, codes of 40, a weight of the KL that
+grows for 100 epochs, Adam 5e-4 on normed gradients): K is the number of clusters; networks, code
+and optimizer are those of all peers. It has no poses. This is the model with one layer of codes,
+not the hierarchical one.
 """
 
 import math
