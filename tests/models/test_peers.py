@@ -18,11 +18,13 @@ from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
 from mcevae.models.peers.factor_vae import FactorVAE, permuted
 from mcevae.models.peers.gmvae import GMVAE
 from mcevae.models.peers.vade import VaDE
+from mcevae.models.peers.vamp_prior import VampPrior
 from mcevae.models.registry import ENTRIES, build, spec_of
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.runs.metrics import evaluate
 from mcevae.training.log import read_log
 from mcevae.training.loop import fit
+from mcevae.training.schedule import planned
 from mcevae.training.trainer import Trainer
 from tests.sizes import changed
 
@@ -317,3 +319,24 @@ def test_gmvae_separates_two_kinds_of_images(seed: int) -> None:
         optimizer.step()
     found = model.eval()(x, sample=False).responsibilities.argmax(-1)
     assert found.equal(kind) or found.equal(1 - kind)
+
+
+def test_vamp_prior_is_the_mixture_of_posteriors_of_pseudo_inputs() -> None:
+    torch.manual_seed(0)
+    config = few("vamp-prior", code=3)
+    model = build(config, (1, 28, 28)).eval()
+    assert isinstance(model, VampPrior)
+    pixels = torch.randint(256, (20, 1, 28, 28), dtype=torch.uint8)
+    teacher = model.teacher(planned(config, len(pixels)), pixels)
+    assert teacher.prepare(0, 2) and not teacher.prepare(1, 2)
+    shown = (255 * model.pseudo_inputs).round().to(torch.uint8)
+    assert all((pixels == one).flatten(1).all(1).any() for one in shown)
+    out = model(torch.rand(4, 1, 28, 28), sample=True)
+    q = model.encode(model.pseudo_inputs)
+    prior = MixtureSameFamily(Categorical(torch.ones(4)), Independent(q, 1))
+    kl = out.posterior.log_prob(out.z_c).sum(-1) - prior.log_prob(out.z_c)
+    assert model.divergences(out)[0].allclose(kl.mean(), atol=1e-4)
+    joint = Independent(q, 1).log_prob(out.z_c[:, None]).exp()
+    assert out.responsibilities.allclose(joint / joint.sum(-1, keepdim=True), atol=1e-5)
+    (gradient,) = torch.autograd.grad(model.divergences(out)[0], model.pseudo_inputs)
+    assert gradient.abs().sum() > 0

@@ -78,6 +78,7 @@ ENTRIES = (
     Entry("affine-vae", "affine-vae", "peers.affine_vae:SEARCH"),
     Entry("affine-vae-stn", "affine-vae-stn", "peers.affine_vae:TRANSFORMER"),
     Entry("vade", "vade", "peers.vade:SPEC"),
+    Entry("vamp-prior", "vamp-prior", "peers.vamp_prior:SPEC"),
     Entry("gmvae", "gmvae", "peers.gmvae:SPEC"),
     Entry("jrvae", "jrvae", "peers.jrvae:SPEC"),
     Entry("dti", "dti", "peers.dti:SPEC"),

@@ -129,6 +129,12 @@ MODELS: dict[str, Entry] = {
         otherwise=f"{OUR_NETWORKS}, 1e-3 throughout; pretraining of the whole at once",
         poses=False,
     ),
+    "vamp-prior": Entry(
+        title="VampPrior",
+        preset="vamp-prior",
+        otherwise=f"{OUR_NETWORKS}; a pseudo-input for each cluster, not 500; no warm-up of the KL",
+        poses=False,
+    ),
     "gmvae": Entry(
         title="GMVAE",
         preset="gmvae",
