@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 from tensorboardX import SummaryWriter
@@ -49,7 +50,8 @@ def write_projector(gallery: Gallery, collections: Collections, folder: Path) ->
     rows = gallery.table(collections)
     words = [[str(value) for value in row.values()] for row in rows.to_pylist()]
     pictures = to_float(thumbnails(gallery.pictures))
-    with SummaryWriter(str(folder)) as writer:
+    # Its sprite has rows that tensorboardX never fills, and their chance numbers may overflow.
+    with SummaryWriter(str(folder)) as writer, np.errstate(all="ignore"):
         for tag, vectors in (("z_c", gallery.z_c), ("z", torch.from_numpy(gallery.z))):
             writer.add_embedding(
                 vectors,

@@ -35,7 +35,7 @@ class VampPrior(VAE):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__(config, shape, group)
-        self.pseudo_inputs = nn.Parameter(torch.rand(config.model.room, *shape))
+        self.pseudo_inputs = nn.Parameter(nn.init.uniform_(torch.empty(config.model.room, *shape)))
 
     @property
     def grows(self) -> Mapping[str, int]:
