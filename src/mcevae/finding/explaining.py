@@ -53,7 +53,7 @@ class Explainer:
         first = bank_of(templates, turns_of(model.group, half_widths, FIRST_STEP), FIRST_EACH)
         self.first: Bank = first.shrunk(self.factor)
         self.bank = bank_of(templates, turns_of(model.group, half_widths, STEP))
-        blank, corner = templates.pictures[:1], torch.zeros(1, 2, dtype=torch.long)
+        blank, corner = templates.pictures[0], torch.zeros(1, 2, dtype=torch.long)
         self.none = self.told(blank, corner, 0, 1.0, 1.0)[torch.zeros(0, dtype=torch.long)]
 
     def explain(
@@ -117,26 +117,25 @@ class Explainer:
         if not len(found):
             return self.none
         corner = found * factor - torch.tensor(before)
-        margin = factor if factor > 1 else 1
-        wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
-        return self.told(wide, corner, margin, noise, contrast)
+        return self.told(rest, corner, factor, noise, contrast)
 
     def told(
         self,
-        wide: Float[Tensor, "n C h w"],
+        rest: Float[Tensor, "C h w"],
         corner: Int[Tensor, "n 2"],
         margin: int,
         noise: float,
         contrast: float,
     ) -> Things:
-        """The best explanation of windows, by a template or by the model.
+        """The best explanation of windows of a tile, by a template or by the model.
 
         Args:
-            wide: windows with a margin.
-            corner: row and column of each without its margin.
-            margin: pixels on each side.
+            rest: the tile.
+            corner: row and column of each window.
+            margin: how far a thing may lie from its window, in pixels.
             noise, contrast: see `explain`.
         """
+        wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
         best = matched(wide, self.bank, noise, contrast)
         which = self.bank.template[best.entry]
         by_template = Things(
@@ -189,9 +188,7 @@ class Explainer:
         for rows in sets:
             some = things[rows]
             add(rest, some, 1)
-            margin = 1
-            wide = windows(rest, some.corner - margin, *(n + 2 * margin for n in self.shape))
-            made = self.told(wide, some.corner, margin, noise, contrast)
+            made = self.told(rest, some.corner, 1, noise, contrast)
             made = made[self.plausible(made, noise, contrast)]
             add(rest, made, -1)
             kept.append(made)
