@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mcevae.finding.matching import windows
 from mcevae.finding.things import Things, add
 
 CLOSE = 0.65
@@ -23,7 +22,7 @@ def united(things: Things, rest: Float[Tensor, "C h w"], noise: float, tell: Tel
         things: of a tile.
         rest: what is left over of it.
         noise: variance of a pixel.
-        tell: the best explanation of windows with a margin, see `Explainer.told`.
+        tell: the best explanation of windows of a tile with a margin, see `Explainer.told`.
     """
     size = max(things.drawn.shape[-2:])
     for first, second in pairs(things, CLOSE * size):
@@ -33,8 +32,7 @@ def united(things: Things, rest: Float[Tensor, "C h w"], noise: float, tell: Tel
         middle = (pair.gain[:, None] * pair.corner).sum(0, keepdim=True) / pair.gain.sum()
         corner = middle.round().long()
         margin = int((pair.corner - corner).abs().max()) + 1
-        shape = [n + 2 * margin for n in pair.drawn.shape[-2:]]
-        one = tell(windows(rest, corner - margin, *shape), corner, margin)
+        one = tell(rest, corner, margin)
         better = one.gain[0] > ALMOST * both
         add(rest, one if better else pair, -1)
         if better:
