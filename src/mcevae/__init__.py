@@ -5,7 +5,7 @@ Most users need two names:
     MCEVAE     a scikit-learn estimator: `MCEVAE(n_clusters=10).fit(images).labels_`
     open_run   a run that `mcevae fit` made: `open_run("runs/first").predict("new images")`
 
-For researchers: `Config` and `fit` (settings and training), `load` and `prepare_for` (images),
+For researchers: `Config`, `fit` and `fit_scenes` (settings and training), `load` and `prepare_for` (images),
 `build` (networks), `get_group` and `warp` (Lie groups, and images moved by their elements).
 `help(mcevae.MCEVAE)` and the like describe each.
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mcevae.run import Run as Run
     from mcevae.run import open_run as open_run
     from mcevae.runs.data import prepare_for as prepare_for
+    from mcevae.scenes.fitting import fit_scenes as fit_scenes
     from mcevae.training.loop import fit as fit
 
 _HOME = {
@@ -35,6 +36,7 @@ _HOME = {
     "Run": "run",
     "build": "models.registry",
     "fit": "training.loop",
+    "fit_scenes": "scenes.fitting",
     "get_group": "geometry.groups",
     "load": "images.loading",
     "open_run": "run",

@@ -23,10 +23,12 @@ from mcevae.cli.again import (
     parent_in,
 )
 from mcevae.cli.evaluate import show_and_report, show_first
+from mcevae.cli.scenes import check_frames, ended_here, fit_frames, search_again
 from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
 from mcevae.models.own import unread
 from mcevae.models.registry import readers
+from mcevae.scenes.settings import SceneConfig
 
 if TYPE_CHECKING:
     from mcevae.images.sources.contract import Source
@@ -98,6 +100,8 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
         rounds: int = 1,
         settings: Path | None = None,  # both are read by `starting_point`, before the flags
         quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+        scenes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+        searching: tyro.conf.OmitArgPrefixes[SceneConfig] = SceneConfig(),  # noqa: B008
     ) -> None:
         """Learn clusters and poses from images, then write scores and report.html.
 
@@ -120,7 +124,15 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
                 command line replaces the file's value.
             quick: Train no network: find clusters, poses and averages by comparing the images, and
                 end there. The same as --preset quick.
+            scenes: SOURCE has frames that show many things each, and no boxes: find the things,
+                sort them, and find them again with what was learned. --size is the side of the box
+                around one thing, in pixels of the frames. Give the command again to continue it.
+            searching: How frames are searched.
         """
+        check_frames(scenes, searching, parent, alone(keeping, split_group), rounds)
+        if scenes:
+            fit_frames(config, searching, out)
+            return
         refuse_begun(out)
         check_rounds(rounds)
         family = family_for(parent, alone(keeping, split_group), config.data.source)
@@ -165,26 +177,39 @@ def begin(config: Config, out: Path, family: "Family | None" = None) -> None:
     Raises:
         UserError: the folder is not empty, or the images cannot be used.
     """
-    from mcevae.images.sources.registry import open_source
-    from mcevae.runs.data import settle
     from mcevae.training.loop import training_alone
 
     refuse_begun(out)
     with training_alone(out):
         refuse_begun(out)  # again, now that nobody else can begin it
-        with screen.status("listing the images"):
-            source = open_source(config.data.source, config.data)
-            settled = settle(config, source)
-        if source.survey:
-            screen.print(source.survey.in_words(), highlight=False)
-        settled, data = with_images(settled, source)
-        tell_notes(source.notes)
-        if data.reckoned:
-            screen.print(data.reckoned, highlight=False)
-        del source  # it may hold all images as they are in their file
-        if family and place()[0] == 0:
-            family.begin(out, settled)
-        train(settled, data, out, resume=False)
+        prepare_and_train(config, out, family)
+
+
+def prepare_and_train(config: Config, out: Path, family: "Family | None" = None) -> None:
+    """Read the images of a new run, train it and write its report.
+
+    Args:
+        config, out, family: as for `begin`.
+
+    Raises:
+        UserError: the images cannot be used.
+    """
+    from mcevae.images.sources.registry import open_source
+    from mcevae.runs.data import settle
+
+    with screen.status("listing the images"):
+        source = open_source(config.data.source, config.data)
+        settled = settle(config, source)
+    if source.survey:
+        screen.print(source.survey.in_words(), highlight=False)
+    settled, data = with_images(settled, source)
+    tell_notes(source.notes)
+    if data.reckoned:
+        screen.print(data.reckoned, highlight=False)
+    del source  # it may hold all images as they are in their file
+    if family and place()[0] == 0:
+        family.begin(out, settled)
+    train(settled, data, out, resume=False)
 
 
 def refuse_begun(out: Path) -> None:
@@ -234,6 +259,8 @@ def resume(
 
     if not run.is_dir():
         raise UserError(f"{run}: no such run; give a folder that `mcevae fit` made.")
+    if ended_here(run):
+        return
     config = Config.read(run / "settings.toml")
     if config.model.mirror == "auto":  # `fit` has settled it before it writes them
         raise UserError(f"{run / 'settings.toml'}: mirror is 'auto'; give true or false there.")
@@ -314,3 +341,4 @@ def train(
         opened = TrainedRun.open(run)
         name_by(run, opened.clusters, data.train.images.hints)
         show_and_report(opened, data)
+        search_again(opened)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mcevae.finding.background import background_of, noise_of
+from mcevae.finding.evidence import Evidence, evidence_of
 from mcevae.finding.explaining import Explainer
 from mcevae.finding.frames import Large, Scale
 from mcevae.finding.settings import FindConfig
@@ -80,6 +81,13 @@ class Finder:
             Unreadable: the frame cannot be read, or is smaller than a thing.
             UserError: it holds another kind of numbers than the run's images.
         """
+        return self.measured(frame, tell)[0]
+
+    def measured(self, frame: Large, tell: Tell | None = None) -> tuple[pa.Table, Evidence]:
+        """What `find` gives, and how much of the frame its things explain.
+
+        Arguments and errors are those of `find`.
+        """
         height, width = frame.view.shape[:2]
         if min(height, width) < self.size / 2:
             raise Unreadable(
@@ -90,9 +98,10 @@ class Finder:
         longest = min(TILE / self.ratio, max(LARGEST, 4 * self.size))
         tiles = list(tiles_of(height, width, longest, MARGIN * self.size))
         parts: list[tuple[Things, Tensor, Tensor]] = []
-        count = 0
+        count, evidence = 0, Evidence()
         for number, tile in enumerate(tiles):
-            things, place, expected = self.in_tile(frame, scale, tile)
+            things, place, expected, seen = self.in_tile(frame, scale, tile)
+            evidence += seen
             new = self.fresh(place, [one for _, one, _ in parts])
             parts.append((things[new], place[new], expected[new]))
             count += int(new.sum())
@@ -102,12 +111,14 @@ class Finder:
         place = torch.cat([one for _, one, _ in parts])
         expected = torch.cat([one for _, _, one in parts])
         order = expected.argsort(stable=True)
-        return self.rows(frame, things[order], place[order], expected[order])
+        return self.rows(frame, things[order], place[order], expected[order]), evidence
 
     def in_tile(
         self, frame: Large, scale: Scale, tile: Tile
-    ) -> tuple[Things, Float[Tensor, "n 2"], Float[Tensor, " n"]]:
+    ) -> tuple[Things, Float[Tensor, "n 2"], Float[Tensor, " n"], Evidence]:
         """The things whose middles a tile counts, their places, and the false finds expected.
+
+        And how much of what the tile counts its things explain.
 
         Raises:
             Unreadable: it cannot be read.
@@ -116,7 +127,10 @@ class Finder:
         shape = [max(1, round(n * self.ratio)) for n in values.shape[1:]]
         if shape != list(values.shape[1:]):
             values = F.interpolate(values[None], size=shape, mode="bilinear", antialias=True)[0]
-        things, expected = self.explained(values, math.prod(frame.view.shape[:2]))
+        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
+        apart = values - background_of(values, kind, reach)
+        noise = noise_of(values)
+        things, expected = self.explained(apart, noise, math.prod(frame.view.shape[:2]))
         ratio = torch.tensor([shape[1], shape[0]]) / torch.tensor(
             [tile.columns[1] - tile.columns[0], tile.rows[1] - tile.rows[0]]
         )
@@ -130,25 +144,33 @@ class Finder:
         height, width = frame.view.shape[:2]
         own = (x >= left - reach * (left > 0)) & (y >= top - reach * (top > 0))
         own &= (x < right + reach * (right < width)) & (y < bottom + reach * (bottom < height))
-        own &= expected <= self.settings.false_finds
-        return things[own], place[own], expected[own]
+        good = expected <= self.settings.false_finds
+        counted = tuple(
+            slice(round((first - begin) * factor), round((last - begin) * factor))
+            for (first, last), (begin, _), factor in (
+                (tile.own_rows, tile.rows, ratio[1].item()),
+                (tile.own_columns, tile.columns, ratio[0].item()),
+            )
+        )
+        seen = evidence_of(apart, things[good], noise, (counted[0], counted[1]))
+        own &= good
+        return things[own], place[own], expected[own], seen
 
     def explained(
-        self, values: Float[Tensor, "C h w"], pixels: float
+        self, apart: Float[Tensor, "C h w"], noise: float, pixels: float
     ) -> tuple[Things, Float[Tensor, " n"]]:
         """The things of a tile, and how many false finds as good are expected in its frame.
 
         Args:
-            values: intensities of the tile.
+            apart: difference of the tile from its background.
+            noise: variance of its pixels.
             pixels: of the whole frame, as it lies in its file.
         """
-        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
-        level = background_of(values, kind, reach)
-        noise, misfit, contrast = noise_of(values), self.templates.misfit, 1.0
+        misfit, contrast = self.templates.misfit, 1.0
         if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
-            contrast = self.explainer.contrast_of(values - level, max(noise, misfit))
+            contrast = self.explainer.contrast_of(apart, max(noise, misfit))
         noise = max(noise, misfit * contrast**2)
-        things, rest = self.explainer.explain(values - level, noise, contrast)
+        things, rest = self.explainer.explain(apart, noise, contrast)
         tail = tail_of(self.explainer, rest, noise, contrast)
         return things, tail.expected(things.gain, pixels * self.ratio**2)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mcevae.base.config import DataConfig
 from mcevae.base.names import path_of
 from mcevae.finding.finder import Finder
 from mcevae.finding.frames import Large, frames_in_memory, frames_of_files
@@ -85,17 +86,29 @@ class Frames:
         Raises:
             UserError: there is no such path, or an array has another shape.
         """
-        settings = run.settings.data
-        reading = Reading.by(settings)
         if not isinstance(frames, str | Path):
+            reading = Reading.by(run.settings.data)
             return cls(name="images", frames=frames_in_memory(frames, reading), reading=reading)
-        source = path_of(str(frames))
+        return cls.of_files(str(frames), run.settings.data)
+
+    @classmethod
+    def of_files(cls, frames: str, settings: DataConfig) -> "Frames":
+        """Frames of a path.
+
+        Args:
+            frames: the path.
+            settings: how its files are read.
+
+        Raises:
+            UserError: there is no such path.
+        """
+        reading, source = Reading.by(settings), path_of(frames)
         listing = files_of(source, links=settings.links)
         return cls(
-            name=str(frames),
+            name=frames,
             frames=frames_of_files(listing.paths, source, reading),
             reading=reading,
-            snapshot=Snapshot.of(str(frames), listing.paths),
+            snapshot=Snapshot.of(frames, listing.paths),
             faults=list(listing.passed),
         )
 

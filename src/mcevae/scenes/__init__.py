@@ -1,0 +1,1 @@
+"""Learn from frames that show many things, without boxes: places, groups, and places again."""

@@ -1,0 +1,213 @@
+"""Learn from frames without boxes: crops around places, groups of them, and places again.
+
+    guess -> crops -> groups (the quick answer) -> places that these groups explain -> crops -> ...
+
+What no group explains is left behind. A search is kept only if the bound of the frames' likelihood
+rises (`scenes.bound`). The run itself is then trained on crops around the last places, and searches
+the frames once more: that is the table of places.
+
+All steps are kept in the folder `scenes` of the run until the end, so that a stopped one continues.
+"""
+
+import json
+import shutil
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from mcevae.base.errors import Terminated, UserError
+from mcevae.base.files import atomic, read_text, real_folder, write_text
+from mcevae.finding.sources import Frames
+from mcevae.images.readers.frames import write_faults
+from mcevae.images.sources.registry import open_source
+from mcevae.models.config import Config
+from mcevae.predicting.parts import MARK, content_of, is_of, known_part, write_part
+from mcevae.predicting.predictor import skipped
+from mcevae.runs.checkpoint import run_file
+from mcevae.runs.data import decide_mirror, prepare_for, settle
+from mcevae.runs.run import TrainedRun
+from mcevae.scenes.bound import Bound
+from mcevae.scenes.places import check_enough, first_places, write_crops
+from mcevae.scenes.searching import searched
+from mcevae.scenes.settings import SceneConfig
+from mcevae.scenes.telling import Telling
+from mcevae.training.first import quickly
+from mcevae.training.loop import fit
+
+FOLDER, CROPS, PLACES, RECORD = "scenes", "crops.csv", "places.parquet", "scenes.json"
+"""Names in the folder of the run; the first is there until the end."""
+FORM = "scenes 1 "
+NOT_YET = ("boxes", "objects", "labels", "features", "hints", "kept")
+"""Settings of images that are cut out already."""
+
+
+class Learner:
+    """Finds the places from which a run is made."""
+
+    def __init__(
+        self, config: Config, scenes: SceneConfig, out: Path, telling: Telling | None = None
+    ) -> None:
+        """Begin, or continue what was begun in the folder.
+
+        Args:
+            config: settings of the run; its source are the frames.
+            scenes: how they are searched.
+            out: folder of the run.
+            telling: shows the progress; None: nothing is shown.
+
+        Raises:
+            UserError: settings do not fit frames, or the folder was begun with others.
+        """
+        self.config, self.scenes, self.out = config, scenes, out
+        self.telling = telling or Telling()
+        self.size = size_of(config, scenes)
+        frames = self.frames()
+        assert frames.snapshot is not None
+        told = json.dumps([config.to_dict(), asdict(scenes)], sort_keys=True)
+        self.identity = FORM + told + frames.snapshot.fingerprint("all")
+        self.folder = real_folder(out / FOLDER)
+        if self.folder.exists() and not is_of(self.folder, self.identity):
+            raise UserError(
+                f"{out}: was begun with other frames or settings; choose another --out, or give the "
+                "same command again to continue it."
+            )
+        write_text(self.folder / MARK, self.identity)
+
+    def frames(self) -> Frames:
+        """The frames, from the first on."""
+        return Frames.of_files(self.config.data.source, self.config.data)
+
+    def learn(self) -> Config:
+        """Find the places, and write the table of crops; return settings of the run of these.
+
+        Raises:
+            UserError: no frame can be used, or nothing is found in them.
+            KeyboardInterrupt: somebody asked to stop.
+        """
+        best, record = self.guess(), []
+        for number in range(1, self.scenes.searches + 1):
+            found, bound = self.search(number, best)
+            self.telling.say(f"Search {number} of {self.scenes.searches}: {bound.in_words()}.")
+            kept = found.num_rows > 0 and (not record or bound.nats > record[-1]["nats"])
+            record.append({"nats": bound.nats, "kept": kept, **bound.to_dict()})
+            if not kept:
+                break
+            best = found
+        check_enough(best, self.config.data.source, self.config.model.clusters)
+        if not record[-1]["kept"]:
+            self.telling.say("That is no better than before, so the places from before are taken.")
+        write_text(self.folder / RECORD, json.dumps(record))
+        write_crops(best, self.size, self.out / CROPS)
+        return self.config.changed(data={"boxes": str(self.out / CROPS)})
+
+    def guess(self) -> pa.Table:
+        """The first guess of places, kept in the folder."""
+        path = self.folder / "guess.part"
+        if (known := known_part(path)) is None:
+            frames = self.frames()
+            with self.telling.step("looking at frames") as tell:
+                known = first_places(frames, self.size, tell)
+            write_part(path, known, "")
+            write_faults(frames.faults, skipped(self.out / PLACES))
+        check_enough(known, self.config.data.source, self.config.model.clusters)
+        self.telling.say(f"First guess: {known.num_rows:,} things may be in the frames.")
+        return known
+
+    def search(self, number: int, places: pa.Table) -> tuple[pa.Table, Bound]:
+        """Sort the things at some places, and search all frames with their groups.
+
+        Args:
+            number: of the search, from 1.
+            places: that were found before.
+        """
+        path = self.folder / f"search-{number}.part"
+        if (known := known_part(path)) is not None:
+            return known, Bound.from_dict(json.loads(content_of(known) or "{}"))
+        with self.telling.step(f"sorting what was found (search {number})"):
+            run = self.sorted(number, places)
+        with self.telling.step(f"search {number}") as tell:
+            found, bound = searched(run, self.frames(), path, self.identity, tell)
+        write_part(path, found, json.dumps(bound.to_dict()))
+        return found, bound
+
+    def sorted(self, number: int, places: pa.Table) -> TrainedRun:
+        """The quick answer of the crops around places, a run in the folder."""
+        folder = self.folder / f"groups-{number}"
+        if not run_file(folder, "best").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            write_crops(places, self.size, folder / CROPS)
+            boxes = {"boxes": str(folder / CROPS), "split": "all", "limit": None}
+            config = quickly(self.config).changed(data=boxes)
+            source = open_source(config.data.source, config.data)
+            config = settle(config, source)
+            data = prepare_for(config, source=source)
+            config, _ = decide_mirror(config, data)
+            stopped: list[int] = []
+            if not fit(config, data, folder, signals=stopped):
+                raise Terminated if signal.SIGTERM in stopped else KeyboardInterrupt
+        return TrainedRun.open(folder)
+
+
+def is_begun(out: Path) -> bool:
+    """Whether a run is being made from frames in this folder."""
+    return (out / FOLDER / MARK).is_file()
+
+
+def is_trained(out: Path) -> bool:
+    """Whether such a run is trained, and has only its last search left."""
+    return (out / FOLDER / RECORD).is_file() and (out / "report.html").is_file()
+
+
+def size_of(config: Config, scenes: SceneConfig) -> int:
+    """Side of the box around one thing, pixels.
+
+    Raises:
+        UserError: nothing says it, or other settings do not fit frames.
+    """
+    for name in NOT_YET:
+        if getattr(config.data, name) is not None:
+            raise UserError(f"--{name} is of images that show one thing; leave out --scenes, or it.")
+    if not config.data.is_file:
+        raise UserError(f"{config.data.source}: --scenes is for files of frames; give their path.")
+    size = scenes.thing_size or config.data.size
+    if size is None:
+        raise UserError(
+            "--scenes needs --size, the side of the box around one thing in pixels of the frames; "
+            "give a little more than the largest things have."
+        )
+    return size
+
+
+def finish(run: TrainedRun, telling: Telling | None = None) -> Bound | None:
+    """Search the frames with the finished run, and write its table of places.
+
+    Args:
+        run: trained on crops of the frames.
+        telling: as for `Learner`.
+
+    Returns:
+        The score of the last search. None: the run was not made from frames, or is finished.
+
+    Raises:
+        UserError: the frames are missing, or a file cannot be written.
+    """
+    folder = run.folder / FOLDER
+    if not (folder / RECORD).is_file():
+        return None
+    telling = telling or Telling()
+    settings = run.settings.data
+    with telling.step("last search") as tell:
+        identity = read_text(folder / MARK)
+        frames = Frames.of_files(settings.source, replace(settings, boxes=None, box_size=None))
+        found, bound = searched(run, frames, folder / PLACES, identity, tell)
+    with atomic(run.folder / PLACES) as temporary:
+        parquet.write_table(found, temporary)
+    record: list[dict[str, Any]] = json.loads(read_text(folder / RECORD))
+    known = {"searches": record, "last": bound.to_dict()}
+    write_text(run.folder / RECORD, json.dumps(known, indent=1) + "\n")
+    shutil.rmtree(folder)
+    return bound

@@ -1,0 +1,106 @@
+"""Places of things in all frames of a source, and the table of crops around them."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mcevae.base.errors import UserError
+from mcevae.base.files import write_rows
+from mcevae.finding.frames import Large
+from mcevae.finding.sources import Frames
+from mcevae.images.readers.frames import Unreadable
+from mcevae.scenes.guess import guessed
+
+FEWEST = 12
+"""Places that something can be learned from, at least."""
+Tell = Callable[[str, int], None]
+"""Called with the name of each frame that is done, and the number of its things."""
+
+
+def first_places(frames: Frames, size: int, tell: Tell) -> pa.Table:
+    """The first guess for all frames: columns file, frame, x, y.
+
+    Args:
+        frames: of a source.
+        size: side of the box around one thing, pixels.
+        tell: see `Tell`.
+
+    Raises:
+        UserError: no frame can be used.
+    """
+
+    def look(_: int, frame: Large) -> pa.Table:
+        height, width = frame.view.shape[:2]
+        if min(height, width) < size:
+            raise Unreadable(f"is {width} x {height} pixels, smaller than a box of {size}")
+        place = guessed(frame, size).numpy()
+        tell(frame.name, len(place))
+        return pa.table(
+            {
+                "file": pa.array([frame.file] * len(place), pa.string()),
+                "frame": np.full(len(place), frame.number, np.int32),
+                "x": place[:, 0],
+                "y": place[:, 1],
+            }
+        )
+
+    return pa.concat_tables(frames.found(look))
+
+
+def check_enough(places: pa.Table, source: str, clusters: int | str) -> None:
+    """Refuse frames in which too little was found to learn from.
+
+    Args:
+        places: that were found.
+        source: name of the frames.
+        clusters: number of clusters, or "auto".
+
+    Raises:
+        UserError: there are too few places.
+    """
+    least = max(FEWEST, 4 * clusters if isinstance(clusters, int) else 0)
+    if not places.num_rows:
+        raise UserError(
+            f"{source}: nothing stands out in the frames that is about as large as --size; check "
+            "it, or give a table of places with --boxes."
+        )
+    if places.num_rows < least:
+        raise UserError(
+            f"{source}: {places.num_rows} things stand out in the frames, and {least} are needed; "
+            "give more frames, another --size, or fewer --clusters."
+        )
+
+
+def write_crops(places: pa.Table, size: int, path: Path) -> None:
+    """Write a table of boxes around places, for `--boxes`.
+
+    Args:
+        places: columns file, frame, x, y.
+        size: side of the boxes, pixels.
+        path: of the table, .csv.
+    """
+    rows = places.select(("file", "frame", "x", "y")).to_pylist()
+    single = max(row["frame"] for row in rows) == 0
+    names = ("file", *(() if single else ("frame",)))
+    write_rows(
+        path,
+        (*names, "box_x", "box_y", "box_width", "box_height"),
+        (
+            (
+                *(str(row[name]) for name in names),
+                *(str(math.floor(row[axis] - size / 2 + 0.5)) for axis in ("x", "y")),
+                *(str(size), str(size)),
+            )
+            for row in rows
+        ),
+    )
+
+
+def things_in(places: pa.Table, clusters: int) -> tuple[int, ...]:
+    """How many things of each cluster were found."""
+    counts = Counter(places["cluster"].to_pylist())
+    return tuple(counts[k] for k in range(clusters))
