@@ -14,10 +14,11 @@ Beside it, on the scenes of the first seed: scikit-image's `match_template` with
 template of each cluster at all rotations, non-maximum suppression, and the threshold that gives it
 the best F1 on these scenes (pip install scikit-image). Processor seconds are those of one thread,
 since other programs on the machine do not count there. Writes results/scenes.json and
-docs/images/finding.png.
+docs/images/finding.png. `scenes_learned.py` adds what is learned from such frames without boxes.
 """
 
 import argparse
+import json
 import math
 import os
 import subprocess
@@ -31,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import write_results
+from common import RESULTS, write_results
 from matplotlib.figure import Figure
 from scipy.ndimage import maximum_filter
 from scipy.optimize import linear_sum_assignment
@@ -77,11 +78,11 @@ Drawn = tuple[np.ndarray, int, float]
 """A picture of a thing, its kind, and how far it is turned, degrees."""
 
 
-def digits() -> Callable[[np.random.Generator], Drawn]:
-    """What draws a test digit within 90 degrees."""
-    test = load("mnist").test
-    assert test is not None and test.labels is not None
-    pixels, labels = test.pixels.float() / 255, test.labels
+def digits(part: str = "test") -> Callable[[np.random.Generator], Drawn]:
+    """What draws a digit of the test images, or of those for training, within 90 degrees."""
+    images = getattr(load("mnist"), part)
+    assert images.labels is not None
+    pixels, labels = images.pixels.float() / 255, images.labels
 
     def draw(rng: np.random.Generator) -> Drawn:
         which, angle = int(rng.integers(len(pixels))), rng.uniform(-90, 90)
@@ -336,7 +337,9 @@ def main() -> None:
         }
         print(kind, rows[kind])
     picture(finders)
-    content = {"fits": FITS, "seeds": SEEDS, "scenes": rows}
+    before = json.loads((RESULTS / "scenes.json").read_text())  # rows of scenes_learned.py
+    others = {name: before[name] for name in before if name.startswith("learned")}
+    content = {"fits": FITS, "seeds": SEEDS, "scenes": rows, **others}
     write_results("scenes", content, "python benchmarks/scenes.py --folder FOLDER --data FOLDER")
 
 

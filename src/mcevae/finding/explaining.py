@@ -1,6 +1,7 @@
 """Explaining a tile away: the best things are drawn and taken off, and the rest searched again."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mcevae.finding.bank import Bank, bank_of, turns_of
 from mcevae.finding.matching import FLOOR, gains, matched, peaks, response, windows
-from mcevae.finding.templates import Templates, grounded
+from mcevae.finding.templates import Templates, grounded, middles
 from mcevae.finding.things import Things, add, apart, colours, windows_of
 from mcevae.finding.uniting import united
 from mcevae.geometry.warp import warp
@@ -174,6 +175,30 @@ class Explainer:
             amplitude=amplitude,
             gain=gain,
         )
+
+    def named(
+        self, things: Things, rest: Float[Tensor, "C h w"], contrast: float
+    ) -> Things:
+        """Things with the cluster, variation and pose that the model itself gives each of them.
+
+        The model sees what is left over with this thing alone, centred as images of runs are.
+
+        Args:
+            things: of a tile.
+            rest: what is left over when all of them are taken off.
+            contrast: see `explain`.
+        """
+        longer, (height, width) = max(self.shape), self.shape
+        shift = (longer * middles(things.drawn)).round().long()
+        margin = int(shift.abs().amax()) if len(things) else 0
+        around = [n + 2 * margin for n in self.shape]
+        wide = windows(rest, things.corner - margin, *around)
+        wide[:, :, margin : margin + height, margin : margin + width] += things.drawn
+        crops = windows_of(wide, shift + margin, height, width)
+        found = embed(self.model, to_bytes(crops / contrast + self.model.background))
+        element = found.element.clone()
+        element[:, :2, 2] += shift / longer
+        return replace(things, cluster=found.cluster, z=found.z, element=element)
 
     def refined(
         self, things: Things, rest: Float[Tensor, "C h w"], noise: float, contrast: float

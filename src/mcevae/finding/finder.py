@@ -24,6 +24,7 @@ from mcevae.geometry.groups import mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.sources.contract import Track
+from mcevae.models.registry import spec_of
 from mcevae.runs.coordinates import SHIFTS, human
 from mcevae.runs.run import TrainedRun
 
@@ -172,6 +173,8 @@ class Finder:
         noise = max(noise, misfit * contrast**2)
         things, rest = self.explainer.explain(apart, noise, contrast)
         tail = tail_of(self.explainer, rest, noise, contrast)
+        if not spec_of(self.run.settings.model.kind).trained:  # it draws no more than means
+            things = self.explainer.named(things, rest, contrast)
         return things, tail.expected(things.gain, pixels * self.ratio**2)
 
     def fresh(self, place: Float[Tensor, "n 2"], before: list[Tensor]) -> Tensor:
