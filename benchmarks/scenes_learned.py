@@ -49,7 +49,7 @@ def made(folder: Path, seed: int, frames: int) -> tuple[Path, list[Scene]]:
     return path, scenes
 
 
-def learned(folder: Path, seed: int, frames: int, flags: str) -> dict[str, float]:
+def learned(folder: Path, seed: int, frames: int, flags: str) -> dict[str, Any]:
     """Learn from the frames of a seed; the scores."""
     path, scenes = made(folder, seed, frames)
     out = folder / f"{path.stem}{flags.replace(' ', '')}"

@@ -5,9 +5,9 @@ Most users need two names:
     MCEVAE     a scikit-learn estimator: `MCEVAE(n_clusters=10).fit(images).labels_`
     open_run   a run that `mcevae fit` made: `open_run("runs/first").predict("new images")`
 
-For researchers: `Config`, `fit` and `fit_scenes` (settings and training), `load` and `prepare_for` (images),
-`build` (networks), `get_group` and `warp` (Lie groups, and images moved by their elements).
-`help(mcevae.MCEVAE)` and the like describe each.
+For researchers: `Config`, `fit` and `fit_scenes` (settings and training), `load` and `prepare_for`
+(images), `build` (networks), `get_group` and `warp` (Lie groups, and images moved by their
+elements). `help(mcevae.MCEVAE)` and the like describe each.
 
 Names are imported when they are first used, so that `import mcevae` is quick.
 """

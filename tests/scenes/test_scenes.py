@@ -28,7 +28,10 @@ FRAMES, SIDE, SIZE = 7, 112, 28
 KINDS = (T, BAR, CORNERS)
 Truth = list[list[tuple[float, float, int]]]
 """Of each frame x, y and kind of its things."""
-FLAGS = ("--quick", "--clusters", "3", "--group", "so2", "--rotation", "40", "--mirror", "False", "--restarts", "1")
+FLAGS = (
+    *("--quick", "--clusters", "3", "--group", "so2", "--rotation", "40"),
+    *("--mirror", "False", "--restarts", "1"),
+)
 
 
 def drawn(rng: np.random.Generator) -> tuple[np.ndarray, Truth]:
@@ -121,8 +124,7 @@ def test_a_stopped_command_continues_and_ends_as_the_unbroken_one(
     main(["resume", str(out)])
     assert seen == [0, 1, 2, 3, *range(3, FRAMES), 0, 1, 2, 3, 4, *range(4, FRAMES)]
     assert "63 things explain" in capsys.readouterr().out
-    for name in (PLACES,):
-        assert parquet.read_table(out / name) == parquet.read_table(run.folder / name)
+    assert parquet.read_table(out / PLACES) == parquet.read_table(run.folder / PLACES)
     assert (out / CROPS).read_text() == (run.folder / CROPS).read_text()
     fails(capsys, [*command, "--out", str(out)], "already exists")
 

@@ -23,12 +23,11 @@ from mcevae.cli.again import (
     parent_in,
 )
 from mcevae.cli.evaluate import show_and_report, show_first
-from mcevae.cli.scenes import check_frames, ended_here, fit_frames, search_again
+from mcevae.cli.scenes import SceneFlags, check_frames, ended_here, fit_frames, search_again
 from mcevae.cli.shared import RunFolder, reading, screen, tell_notes
 from mcevae.models.config import PART_TYPES, PRESETS, Config
 from mcevae.models.own import unread
 from mcevae.models.registry import readers
-from mcevae.scenes.settings import SceneConfig
 
 if TYPE_CHECKING:
     from mcevae.images.sources.contract import Source
@@ -100,8 +99,7 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
         rounds: int = 1,
         settings: Path | None = None,  # both are read by `starting_point`, before the flags
         quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-        scenes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-        searching: tyro.conf.OmitArgPrefixes[SceneConfig] = SceneConfig(),  # noqa: B008
+        frames: tyro.conf.OmitArgPrefixes[SceneFlags] = SceneFlags(),  # noqa: B008
     ) -> None:
         """Learn clusters and poses from images, then write scores and report.html.
 
@@ -124,14 +122,11 @@ def fit_from(start: Config, *, clusters: bool = False) -> Callable[..., None]:
                 command line replaces the file's value.
             quick: Train no network: find clusters, poses and averages by comparing the images, and
                 end there. The same as --preset quick.
-            scenes: SOURCE has frames that show many things each, and no boxes: find the things,
-                sort them, and find them again with what was learned. --size is the side of the box
-                around one thing, in pixels of the frames. Give the command again to continue it.
-            searching: How frames are searched.
+            frames: Whether SOURCE has frames that show many things each.
         """
-        check_frames(scenes, searching, parent, alone(keeping, split_group), rounds)
-        if scenes:
-            fit_frames(config, searching, out)
+        check_frames(frames, parent, alone(keeping, split_group), rounds)
+        if frames.scenes:
+            fit_frames(config, frames.searching, out)
             return
         refuse_begun(out)
         check_rounds(rounds)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mcevae.base.flags import flag_of
+from mcevae.cli.scenes import SceneFlags
 from mcevae.cli.shared import screen
 from mcevae.models.config import PART_TYPES, Config
 
@@ -39,7 +40,7 @@ DESCRIPTION = """Sort unlabelled images by what they show, even if they are turn
 
 Start with: mcevae fit mnist-mini --epochs 40 --out runs/first
 Then, in a browser: mcevae serve runs/first"""
-CONTINUED = re.compile(r"\n {12,}")
+CONTINUED = re.compile(r"\n {8,}")
 """Where the text of an argument goes on in the next line of a docstring."""
 
 
@@ -63,7 +64,7 @@ def summary(command: Callable[..., Any]) -> str:
 
 def flowing(text: str) -> str:
     """A docstring whose arguments have one line each, so that the terminal breaks them."""
-    return CONTINUED.sub(" ", text)
+    return CONTINUED.sub(" ", inspect.cleandoc(text))
 
 
 def show_everyday(command: Callable[..., None], start: Config) -> None:
@@ -80,6 +81,7 @@ def show_everyday(command: Callable[..., None], start: Config) -> None:
     screen.print(boxed("the command", [("SOURCE", settings["source"][1]), *own_flags(command)]))
     for title, names in EVERYDAY.items():
         screen.print(boxed(title, [settings[name] for name in names if name in settings]))
+    screen.print(boxed("frames that show many things", list(of_frames())))
     preset = "" if start.preset == "default" else f"--preset {start.preset} "
     last = f"These are the flags of every day. All of them: mcevae fit {preset}--help-all"
     screen.print(last, markup=False, highlight=False)
@@ -93,6 +95,15 @@ def own_flags(command: Callable[..., None]) -> Iterator[tuple[str, str]]:
     for name in WHOLE:
         default = "required" if name == "out" else ""
         yield f"--{name}{values.get(name, ' PATH')}", with_default(texts[name], default)
+
+
+def of_frames() -> Iterator[tuple[str, str]]:
+    """The flags for frames, with what their texts say."""
+    texts, hints = texts_of(SceneFlags), get_type_hints(SceneFlags)
+    for field in reversed(dataclasses.fields(SceneFlags)):
+        default = f"default: {field.default}" if field.default else ""
+        flag = f"--{flag_of(field.name)}{taken(hints[field.name])}"
+        yield flag, with_default(texts[field.name], default)
 
 
 def settings_of(start: Config) -> dict[str, tuple[str, str]]:

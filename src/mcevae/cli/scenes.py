@@ -3,8 +3,11 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from mcevae.base.choosing import Keeping
 from mcevae.base.errors import Terminated, UserError
@@ -17,16 +20,29 @@ if TYPE_CHECKING:
     from mcevae.runs.run import TrainedRun
 
 
-def check_frames(
-    scenes: bool, searching: SceneConfig, parent: Path | None, keeping: Keeping, rounds: int
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class SceneFlags(SceneConfig):
+    """For frames that show many things each, and have no boxes."""
+
+    scenes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """SOURCE has frames that show many things: find these, sort them, and find them again with what
+    was learned. --size is the side of the box around one thing, in pixels of the frames. If it is
+    stopped, give the command again."""
+
+    @property
+    def searching(self) -> SceneConfig:
+        """How frames are searched."""
+        return SceneConfig(searches=self.searches, thing_size=self.thing_size)
+
+
+def check_frames(frames: SceneFlags, parent: Path | None, keeping: Keeping, rounds: int) -> None:
     """Refuse flags that do not go together.
 
     Raises:
         UserError: there are some, or several processes share the work.
     """
-    if not scenes:
-        if searching != SceneConfig():
+    if not frames.scenes:
+        if frames != SceneFlags():
             raise UserError("--searches and --thing-size are of frames; give --scenes with them.")
         return
     if parent is not None or keeping != Keeping() or rounds > 1:

@@ -1,8 +1,7 @@
-"""How much of a frame its things explain: squared differences from the background, and from them."""
+"""How much of a frame its things explain: squared differences without them, and with them."""
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

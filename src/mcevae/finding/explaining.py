@@ -176,9 +176,7 @@ class Explainer:
             gain=gain,
         )
 
-    def named(
-        self, things: Things, rest: Float[Tensor, "C h w"], contrast: float
-    ) -> Things:
+    def named(self, things: Things, rest: Float[Tensor, "C h w"], contrast: float) -> Things:
         """Things with the cluster, variation and pose that the model itself gives each of them.
 
         The model sees what is left over with this thing alone, centred as images of runs are.

@@ -51,7 +51,7 @@ class Bound:
         return self.nats / max(self.evidence.pixels, 1)
 
     def in_words(self) -> str:
-        """Say it to people, such as "3,921 things explain 63 % of what stands out in the frames"."""
+        """Say it to people: 3,921 things explain 63 % of what stands out in the frames."""
         things = "1 thing explains" if self.count == 1 else f"{self.count:,} things explain"
         share = math.floor(100 * self.evidence.share)
         return (

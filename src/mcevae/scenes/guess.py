@@ -1,9 +1,9 @@
 """A first guess of where things are in a frame, before anything is known of them.
 
 What stands out from the background, blurred a little against noise and squared, is the local
-energy. A thing is a blob of it: a peak of the negative Laplacian of Gaussian at the scale of a thing
-(Lindeberg, "Feature detection with automatic scale selection", 1998), here with the scale given. Its
-place is then moved to the centroid of the energy around it.
+energy. A thing is a blob of it: a peak of the negative Laplacian of Gaussian (Lindeberg, "Feature
+detection with automatic scale selection", 1998), at the scale that people give. Its place is then
+moved to the centroid of what stands out around it.
 """
 
 from functools import cache
@@ -65,22 +65,19 @@ def energy_of(frame: Large, tile: Tile, size: int, background: Background) -> np
     found = frame.window(slice(*tile.rows), slice(*tile.columns))
     pixels = np.atleast_3d(found.pixels.astype(np.float32))
     pixels = pixels if found.channels else pixels[..., :3]
-    total = np.zeros(pixels.shape[:2])
+    total, blur = np.zeros(pixels.shape[:2]), BLUR * size
     for channel in np.moveaxis(pixels, -1, 0):
-        values = torch.from_numpy(np.ascontiguousarray(channel))[None]
-        spread = max(float(values.std()), 1e-12)
-        values = (values - values.median()) / spread
+        known = np.isfinite(channel)
+        middle = np.median(channel[known]) if known.any() else 0.0
+        even = np.where(known, channel, middle) - middle
+        values = torch.from_numpy(even / max(float(even.std()), 1e-12))[None]
         apart = (values - background_of(values, background, 3 * size))[0].numpy()
-        blur = BLUR * size
-        even = gaussian_filter(apart, blur)
-        noise = max(noise_of(values), 1e-4) * noise_after(blur)
-        total += even**2 / noise - 1
+        smooth = gaussian_filter(apart, blur)
+        total += smooth**2 / (max(noise_of(values), 1e-4) * noise_after(blur)) - 1
     return total
 
 
-def peaks_of(
-    energy: np.ndarray, tile: Tile, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def peaks_of(energy: np.ndarray, tile: Tile, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Places of blobs of energy whose middles a tile counts, and how strong they are."""
     score = blobs(energy, size)
     top = maximum_filter(score, round(2 * NEAR * size) | 1)
@@ -123,7 +120,7 @@ def centred(energy: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
     padded = np.pad(amplitude, reach)
     for _ in range(CENTRED):
         for i, (x, y) in enumerate(place):
-            column, row = int(np.clip(x, 0, energy.shape[1] - 1)), int(np.clip(y, 0, energy.shape[0] - 1))
+            column, row = np.clip((x, y), 0, np.array(energy.shape[::-1]) - 1).astype(int)
             part = padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
             dx, dy = across + 0.5 + column - x, across + 0.5 + row - y
             window = np.exp(-(dx[None] ** 2 + dy[:, None] ** 2) / (2 * (0.3 * size) ** 2)) * part

@@ -31,7 +31,7 @@ from mcevae.runs.checkpoint import run_file
 from mcevae.runs.data import decide_mirror, prepare_for, settle
 from mcevae.runs.run import TrainedRun
 from mcevae.scenes.bound import Bound
-from mcevae.scenes.places import check_enough, first_places, write_crops
+from mcevae.scenes.places import check_enough, first_places, left_behind, write_crops
 from mcevae.scenes.searching import searched
 from mcevae.scenes.settings import SceneConfig
 from mcevae.scenes.telling import Telling
@@ -72,10 +72,9 @@ class Learner:
         self.folder = real_folder(out / FOLDER)
         if self.folder.exists() and not is_of(self.folder, self.identity):
             raise UserError(
-                f"{out}: was begun with other frames or settings; choose another --out, or give the "
-                "same command again to continue it."
+                f"{out}: was begun with other frames or settings; choose another --out, or give "
+                "the same command again to continue it."
             )
-        write_text(self.folder / MARK, self.identity)
 
     def frames(self) -> Frames:
         """The frames, from the first on."""
@@ -91,29 +90,41 @@ class Learner:
         best, record = self.guess(), []
         for number in range(1, self.scenes.searches + 1):
             found, bound = self.search(number, best)
-            self.telling.say(f"Search {number} of {self.scenes.searches}: {bound.in_words()}.")
-            kept = found.num_rows > 0 and (not record or bound.nats > record[-1]["nats"])
-            record.append({"nats": bound.nats, "kept": kept, **bound.to_dict()})
+            left = left_behind(best, found, self.size)
+            self.telling.say(
+                f"Search {number} of {self.scenes.searches}: {bound.in_words()}; {left:,} places "
+                "that no group explains are left behind."
+            )
+            kept = not record or bound.nats > record[-1]["nats"]
+            known = {"nats": bound.nats, "left_behind": left, "kept": kept}
+            record.append({**known, **bound.to_dict()})
             if not kept:
+                self.telling.say("That is no better, so the places from before are taken.")
                 break
             best = found
-        check_enough(best, self.config.data.source, self.config.model.clusters)
-        if not record[-1]["kept"]:
-            self.telling.say("That is no better than before, so the places from before are taken.")
+            check_enough(best, self.config.data.source, self.config.model.clusters)
         write_text(self.folder / RECORD, json.dumps(record))
         write_crops(best, self.size, self.out / CROPS)
         return self.config.changed(data={"boxes": str(self.out / CROPS)})
 
     def guess(self) -> pa.Table:
-        """The first guess of places, kept in the folder."""
+        """The first guess of places, kept in the folder.
+
+        Raises:
+            UserError: no frame can be used, or nothing is found; then the folder is not begun.
+        """
         path = self.folder / "guess.part"
         if (known := known_part(path)) is None:
             frames = self.frames()
             with self.telling.step("looking at frames") as tell:
                 known = first_places(frames, self.size, tell)
+            check_enough(known, self.config.data.source, self.config.model.clusters)
+            write_text(self.folder / MARK, self.identity)
             write_part(path, known, "")
             write_faults(frames.faults, skipped(self.out / PLACES))
-        check_enough(known, self.config.data.source, self.config.model.clusters)
+            if frames.faults:
+                named = skipped(self.out / PLACES)
+                self.telling.say(f"{len(frames.faults):,} frames could not be used: {named}")
         self.telling.say(f"First guess: {known.num_rows:,} things may be in the frames.")
         return known
 
@@ -170,9 +181,11 @@ def size_of(config: Config, scenes: SceneConfig) -> int:
     """
     for name in NOT_YET:
         if getattr(config.data, name) is not None:
-            raise UserError(f"--{name} is of images that show one thing; leave out --scenes, or it.")
+            raise UserError(
+                f"--{name} is of images that show one thing; leave out --scenes, or it."
+            )
     if not config.data.is_file:
-        raise UserError(f"{config.data.source}: --scenes is for files of frames; give their path.")
+        raise UserError(f"{config.data.source}: is no file of frames; give --scenes a path.")
     size = scenes.thing_size or config.data.size
     if size is None:
         raise UserError(

@@ -17,6 +17,8 @@ from mcevae.scenes.guess import guessed
 
 FEWEST = 12
 """Places that something can be learned from, at least."""
+COLUMNS = ["file", "frame", "x", "y"]
+"""Of all tables of places."""
 Tell = Callable[[str, int], None]
 """Called with the name of each frame that is done, and the number of its things."""
 
@@ -83,7 +85,7 @@ def write_crops(places: pa.Table, size: int, path: Path) -> None:
         size: side of the boxes, pixels.
         path: of the table, .csv.
     """
-    rows = places.select(("file", "frame", "x", "y")).to_pylist()
+    rows = places.select(COLUMNS).to_pylist()
     single = max(row["frame"] for row in rows) == 0
     names = ("file", *(() if single else ("frame",)))
     write_rows(
@@ -98,6 +100,25 @@ def write_crops(places: pa.Table, size: int, path: Path) -> None:
             for row in rows
         ),
     )
+
+
+def left_behind(before: pa.Table, after: pa.Table, size: int) -> int:
+    """How many places have no place of another table within half a box.
+
+    Args:
+        before, after: columns file, frame, x, y.
+        size: side of the boxes, pixels.
+    """
+    known: dict[tuple[str, int], list[complex]] = {}
+    for row in after.select(COLUMNS).to_pylist():
+        at = complex(row["x"], row["y"])
+        known.setdefault((row["file"], row["frame"]), []).append(at)
+    count = 0
+    for row in before.select(COLUMNS).to_pylist():
+        near = np.array(known.get((row["file"], row["frame"]), []))
+        far = np.abs(near - complex(row["x"], row["y"]))
+        count += int(far.min(initial=np.inf) > size / 2)
+    return count
 
 
 def things_in(places: pa.Table, clusters: int) -> tuple[int, ...]:

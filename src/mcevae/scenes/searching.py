@@ -54,5 +54,5 @@ def searched(
 
     table = pa.concat_tables(frames.found(look))
     turns = len(finder.explainer.bank.energy) // len(finder.templates.cluster)
-    bound = Bound(evidence=total, things=things_in(table, len(finder.templates.energy)), turns=turns)
-    return table, bound
+    things = things_in(table, len(finder.templates.energy))
+    return table, Bound(evidence=total, things=things, turns=turns)

@@ -12,11 +12,11 @@ class SceneConfig:
     """How groups are learned from frames of many things, without boxes."""
 
     searches: int = 2
-    """With --scenes: how many times the frames are searched with what was learned, before the last
-    training, 1 to 6. A search after which less of the frames is explained ends it earlier."""
+    """How many times the frames are searched with what was learned before the last training, 1 to
+    6. A search that explains no more than the one before is the last."""
     thing_size: int | None = None
-    """With --scenes: side of the box around one thing, in pixels of the frames, if crops are to be
-    made smaller or larger, to --size."""
+    """Side of the box around one thing in pixels of the frames, if it is not --size: crops are then
+    made as large as --size."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.searches <= MOST_SEARCHES:
