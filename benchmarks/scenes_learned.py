@@ -9,7 +9,8 @@ each seed from other frames. Its table of places is then compared with the truth
 Accuracy: the share of all things that are right. A thing is right if a place lies within 3 pixels
 of it (one-to-one in each frame) and has its group; each kind has one group of the run, by the best
 one-to-one match. So things that are missed are wrong. Writes the row `learned` of
-results/scenes.json; --network writes `learned_network`, with a network trained at the end.
+results/scenes.json; --network writes `learned_network`, with a network trained at the end, and
+docs/images/scenes.png.
 """
 
 import argparse
@@ -17,21 +18,25 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from common import RESULTS
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from pyarrow import parquet
 from scenes import Scene, Tally, digits, scene
 from scipy.optimize import linear_sum_assignment
 
+from mcevae import open_run
 from mcevae.base.files import write_text
 from mcevae.base.machine import machine
+from mcevae.finding.templates import templates_of
 
 FLAGS = "--scenes --size 28 --clusters 10 --group se2 --rotation 90 --shift 0.1"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "scenes.png"
 SIDE, THINGS, NOISE = 256, 20, 0.1
 
 
@@ -54,13 +59,12 @@ def learned(folder: Path, seed: int, frames: int, flags: str) -> dict[str, Any]:
     path, scenes = made(folder, seed, frames)
     out = folder / f"{path.stem}{flags.replace(' ', '')}"
     words = [*FLAGS.split(), *flags.split(), "--seed", str(seed), "--out", str(out)]
-    seconds = 0.0
+    kept = out.with_name(f"{out.name}.seconds")
     if not (out / "scenes.json").exists():
         command = [sys.executable, "-m", "mcevae", "fit", str(path), *words]
-        before, started = children(), time.perf_counter()
+        before = children()
         subprocess.run(command, check=True)
-        seconds = children() - before
-        print(f"{time.perf_counter() - started:.0f} seconds")
+        kept.write_text(f"{children() - before:.0f}")
     rows = parquet.read_table(out / "places.parquet").to_pandas()
     tally = Tally()
     for number, one in enumerate(scenes):
@@ -72,7 +76,7 @@ def learned(folder: Path, seed: int, frames: int, flags: str) -> dict[str, Any]:
         "accuracy": round(right(tally) / tally.there, 4),
         **tally.scores(),
         "explained": [round(one["explained"], 4) for one in [*record["searches"], record["last"]]],
-        "processor_seconds": round(seconds),
+        "processor_seconds": int(kept.read_text()),
     }
 
 
@@ -82,6 +86,27 @@ def right(tally: Tally) -> int:
     table = np.zeros((clusters.max() + 1, kinds.max() + 1))
     np.add.at(table, (clusters, kinds), 1)
     return int(table[linear_sum_assignment(-table)].sum())
+
+
+def picture(folder: Path, frames: Path) -> None:
+    """Draw the first frame with the places of a run, and what the largest part of each group is."""
+    rows = parquet.read_table(folder / "places.parquet").to_pandas()
+    templates = templates_of(open_run(folder, "cpu"))
+    cluster = templates.cluster.tolist()
+    figure = Figure(figsize=(9.4, 5), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 4.4))
+    axis = left.subplots()
+    axis.imshow(np.load(frames, mmap_mode="r")[0], cmap="gray")
+    for row in rows[rows.frame == 0].itertuples():
+        box = (row.box_x, row.box_y), row.box_width, row.box_height
+        axis.add_patch(Rectangle(*box, fill=False, edgecolor=f"C{row.cluster}", lw=1.5))
+    axis.set_axis_off()
+    for k, own in enumerate(right.subplots(4, 3).flat):
+        own.set_axis_off()
+        if k in cluster:
+            own.imshow(templates.pictures[cluster.index(k), 0], cmap="gray")
+            own.set_title(f"group {k}", color=f"C{k}", fontsize=9)
+    figure.savefig(PICTURE, dpi=70, pil_kwargs={"optimize": True})
 
 
 def children() -> float:
@@ -108,9 +133,14 @@ def main() -> None:
     for seed in arguments.seeds:
         rows.append(learned(arguments.folder, seed, arguments.frames, flags))
         print(rows[-1])
+    if arguments.network:
+        seed = arguments.seeds[0]
+        path, _ = made(arguments.folder, seed, arguments.frames)
+        picture(arguments.folder / f"{path.stem}{flags.replace(' ', '')}", path)
     content = {
         "command": "python benchmarks/scenes_learned.py --folder FOLDER --data FOLDER"
-        + (f" --network {arguments.network:g}" if arguments.network else ""),
+        + (f" --network {arguments.network:g}" if arguments.network else "")
+        + f" --seeds {' '.join(map(str, arguments.seeds))}",
         "machine": machine(),
         "frames": arguments.frames,
         "flags": f"{FLAGS} {flags}",
