@@ -94,7 +94,8 @@ def picture(folder: Path, frames: Path) -> None:
     templates = templates_of(open_run(folder, "cpu"))
     cluster = templates.cluster.tolist()
     figure = Figure(figsize=(9.4, 5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(5, 4.4))
+    parts: Any = figure.subfigures(1, 2, width_ratios=(5, 4.4))
+    left, right = parts
     axis = left.subplots()
     axis.imshow(np.load(frames, mmap_mode="r")[0], cmap="gray")
     for row in rows[rows.frame == 0].itertuples():
