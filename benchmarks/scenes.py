@@ -271,12 +271,12 @@ def suppressed(
     return np.stack([x, y], 1) + 0.5, which[y, x], best[y, x]
 
 
-def trained(folder: Path, name: str) -> Run:
-    """A run on single things, trained unless it is there."""
+def trained(folder: Path, name: str, fit: str | None = None) -> Run:
+    """A run on single things, trained unless it is there; `fit` are source and flags, if new."""
     if name == "particles" and not (folder / "particles.npy").exists():
         np.save(folder / "particles.npy", noise(0, RATIO, PARTICLES).images[:TRAINED])
     if not (folder / name / "report.html").exists():
-        words = FITS[name].replace("particles.npy", str(folder / "particles.npy")).split()
+        words = (fit or FITS[name]).replace("particles.npy", str(folder / "particles.npy")).split()
         command = [sys.executable, "-m", "mcevae", "fit", *words, "--out", str(folder / name)]
         subprocess.run(command, check=True)
     return open_run(folder / name, "cpu")

@@ -28,6 +28,8 @@ from mcevae.runs.answers import Answers, frames_in, pixels_by
 from mcevae.runs.collections import Collections
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
+from mcevae.tracking.settings import TrackConfig
+from mcevae.tracking.sources import Tracks, track_in
 from mcevae.training.loop import fit, training_alone
 
 
@@ -78,8 +80,7 @@ class Run(TrainedRun):
                 (n, H, W), (n, H, W, C) or (n, C, H, W) of any kind of number, a tensor
                 (n, C, H, W), `Images` of `load`, or a list of images of any sizes: arrays (H, W) or
                 (H, W, C), or Pillow images.
-            part: which images to take from a source that has training and test images: all, train
-                or test.
+            part: of a source that has training and test images: all, train or test.
             features: (n, D) features of the images, or a .npy with them, one row for each image of
                 the source; only for runs that were trained with features. None: clusters come from
                 the images alone.
@@ -124,6 +125,27 @@ class Run(TrainedRun):
         """
         return find_in(self, frames, settings)
 
+    def track(
+        self,
+        film: str | Path | Pictures,
+        settings: TrackConfig | None = None,
+        finding: FindConfig | None = None,
+    ) -> Tracks:
+        """Follow all things through a film, as `mcevae track` does; all finds must fit in memory.
+
+        Args:
+            film: a path of frames, or frames in memory, as for `find`, in the order of time.
+            settings: how finds are linked, such as `TrackConfig(kinds=5)`. None: as it has it.
+            finding: how things are found in each frame. None: as `FindConfig` has it.
+
+        Returns:
+            A row for each frame of each track: place, velocity, pose, turning rate and group.
+
+        Raises:
+            UserError: as for `find`; or laptrack is not installed.
+        """
+        return track_in(self, film, settings, finding)
+
     def canonical(self, images: str | Path | Pictures) -> Float32[np.ndarray, "n *picture"]:
         """Draw each image without its pose.
 
@@ -151,10 +173,8 @@ class Run(TrainedRun):
         Args:
             source: a path or a built-in set.
             out: the table to write, .parquet or .csv; of particles also .star or .cs.
-            canonical: folder for PNG files of each canonical and each upright image. None: no files
-                are drawn.
-            part: which images to take from a source that has training and test images: all, train
-                or test.
+            canonical: folder for PNG files of each canonical and each upright image. None: none.
+            part: of a source that has training and test images: all, train or test.
             overwrite: replace the table if it exists.
             features: a .npy with one row for each image, as for `predict`.
             cutting: as for `predict`.
@@ -222,10 +242,8 @@ class Run(TrainedRun):
         """Average the images of each group at full resolution, each moved back by its pose.
 
         Args:
-            source: a path or a built-in set. None: all images that the run was made from; if they
-                were moved at random, the moved ones.
-            part: which images to take from a source that has training and test images: all, train
-                or test.
+            source: as for `table`. None: all images of the run, as it moved them.
+            part: of a source that has training and test images: all, train or test.
 
         Returns:
             The average of each group, in the order of `collections`. Groups may have different

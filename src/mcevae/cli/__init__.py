@@ -35,12 +35,13 @@ from mcevae.cli.reproduce import reproduce
 from mcevae.cli.select import select
 from mcevae.cli.serve import serve
 from mcevae.cli.shared import screen
+from mcevae.cli.track import track
 from mcevae.models.mirror import spelled_out
 
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes can run together."""
 AGAIN: dict[str, str] = dict.fromkeys(
-    ("predict", "find", "reproduce"), "; give the same command again to continue"
+    ("predict", "find", "track", "reproduce"), "; give the same command again to continue"
 )
 """What to do after a stop. Training says it itself, once there is something to continue."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
@@ -113,6 +114,7 @@ def run(arguments: list[str]) -> None:
         "evaluate": evaluate,
         "predict": predict,
         "find": find,
+        "track": track,
         "report": report,
         "groups": groups,
         "select": select,

@@ -139,9 +139,11 @@ class Explainer:
         wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
         best = matched(wide, self.bank, noise, contrast)
         which = self.bank.template[best.entry]
+        cluster = self.templates.cluster[which]
         by_template = Things(
             corner=corner + best.shift.flip(1),
-            cluster=self.templates.cluster[which],
+            cluster=cluster,
+            chance=F.one_hot(cluster, len(self.templates.energy)).float(),
             z=self.templates.z[which],
             element=self.bank.element[best.entry],
             drawn=best.amplitude[:, None, None, None] * self.bank.pictures[best.entry],
@@ -169,6 +171,7 @@ class Explainer:
         return Things(
             corner=corner,
             cluster=found.cluster,
+            chance=found.responsibilities.float(),
             z=found.z,
             element=found.element,
             drawn=amplitude[:, None, None, None] * pictures,
@@ -196,7 +199,8 @@ class Explainer:
         found = embed(self.model, to_bytes(crops / contrast + self.model.background))
         element = found.element.clone()
         element[:, :2, 2] += shift / longer
-        return replace(things, cluster=found.cluster, z=found.z, element=element)
+        chance = found.responsibilities.float()
+        return replace(things, cluster=found.cluster, chance=chance, z=found.z, element=element)
 
     def refined(
         self, things: Things, rest: Float[Tensor, "C h w"], noise: float, contrast: float

@@ -20,7 +20,7 @@ from mcevae.finding.templates import middles, templates_of
 from mcevae.finding.things import Things
 from mcevae.finding.threshold import probability, tail_of
 from mcevae.finding.tiles import TILE, Tile, tiles_of
-from mcevae.geometry.groups import mirrored
+from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.sources.contract import Track
@@ -89,6 +89,16 @@ class Finder:
 
         Arguments and errors are those of `find`.
         """
+        things, place, expected, evidence = self.things(frame, tell)
+        return self.rows(frame, things, place, expected), evidence
+
+    def things(
+        self, frame: Large, tell: Tell | None = None
+    ) -> tuple[Things, Float[Tensor, "n 2"], Float[Tensor, " n"], Evidence]:
+        """All things of a frame, the surest first: with places, false finds expected, and evidence.
+
+        Arguments and errors are those of `find`.
+        """
         height, width = frame.view.shape[:2]
         if min(height, width) < self.size / 2:
             raise Unreadable(
@@ -112,7 +122,7 @@ class Finder:
         place = torch.cat([one for _, one, _ in parts])
         expected = torch.cat([one for _, _, one in parts])
         order = expected.argsort(stable=True)
-        return self.rows(frame, things[order], place[order], expected[order]), evidence
+        return things[order], place[order], expected[order], evidence
 
     def in_tile(
         self, frame: Large, scale: Scale, tile: Tile
@@ -212,15 +222,7 @@ class Finder:
             "score": things.gain.numpy(),
             "amplitude": things.amplitude.numpy(),
         }
-        parameters = group.to_parameters(pose)
-        for i, (name, unit) in enumerate(zip(group.coordinates, group.units, strict=True)):
-            if name not in SHIFTS:
-                known, factor = human(unit, self.run.shape)
-                columns[f"{name}_{known}"] = (parameters[:, i] * factor).numpy()
-            if name == "log_scale":
-                columns["scale"] = parameters[:, i].exp().numpy()
-        if group.mirrors:
-            columns["mirrored"] = mirrored(pose).numpy()
+        columns |= pose_columns(pose, group, self.run.shape)
         for name, values in zip(
             ("x", "y", "width", "height"), self.boxes(things, place), strict=True
         ):
@@ -242,3 +244,26 @@ class Finder:
         for i in (0, 1):
             for values in ends:
                 yield values[i].numpy().astype(np.float32)
+
+
+def pose_columns(
+    pose: Float[Tensor, "n 3 3"], group: MatrixGroup, shape: tuple[int, int, int]
+) -> dict[str, np.ndarray]:
+    """Columns of poses without their shifts: rotation_deg and so on, scale, mirrored.
+
+    Args:
+        pose: of the things.
+        group: of the poses.
+        shape: (C, H, W) of the model's images.
+    """
+    columns = {}
+    parameters = group.to_parameters(pose)
+    for i, (name, unit) in enumerate(zip(group.coordinates, group.units, strict=True)):
+        if name not in SHIFTS:
+            known, factor = human(unit, shape)
+            columns[f"{name}_{known}"] = (parameters[:, i] * factor).numpy()
+        if name == "log_scale":
+            columns["scale"] = parameters[:, i].exp().numpy()
+    if group.mirrors:
+        columns["mirrored"] = mirrored(pose).numpy()
+    return columns

@@ -112,6 +112,33 @@ class Frames:
             faults=list(listing.passed),
         )
 
+    def parts(self, folder: Path, look: Callable[[int, Large], pa.Table]) -> dict[Path, int]:
+        """Make the parts of a table in a folder, one for each frame, but for those that are there.
+
+        Args:
+            folder: of the parts, begun by `begin_parts`. Their names are the numbers of the frames.
+            look: makes the rows of a frame with this number.
+
+        Returns:
+            The number of rows of each part.
+
+        Raises:
+            UserError: there is no frame that can be used.
+        """
+
+        def kept(number: int, frame: Large) -> pa.Table:
+            path = folder / f"{number:06}.part"
+            if (rows := known_part(path)) is None:
+                rows = look(number, frame)
+                write_part(path, rows, frame.name)
+            counts[path] = rows.num_rows
+            return rows
+
+        counts: dict[Path, int] = {}
+        for _ in self.found(kept):
+            pass
+        return counts
+
     def found(self, look: Callable[[int, Large], pa.Table]) -> Iterator[pa.Table]:
         """What is found in each frame that can be used; the others are among the faults.
 
@@ -210,27 +237,19 @@ def write_finds(
         raise exists(out)
     finder = Finder(run, settings, track)
     folder = begin_parts(out, identity)
-    paths: list[Path] = []
-
-    def look(number: int, frame: Large) -> pa.Table:
-        path = folder / f"{number:06}.part"
-        rows = known_part(path)
-        if rows is None:
-            rows = finder.find(frame, lambda done, things: tell(done, frame.name, things))
-            write_part(path, rows, frame.name)
-        paths.append(path)
-        return rows
-
-    count = sum(rows.num_rows for rows in source.found(look))
+    parts = source.parts(
+        folder,
+        lambda _, frame: finder.find(frame, lambda done, things: tell(done, frame.name, things)),
+    )
     source.snapshot.check_unchanged()
     write_faults(source.faults, skipped(out))
     about = {"mcevae": identity, "mcevae.checkpoint": run.in_words}
-    write_tables((whole_part(path).replace_schema_metadata(about) for path in paths), out)
+    write_tables((whole_part(path).replace_schema_metadata(about) for path in parts), out)
     shutil.rmtree(folder)
     return Found(
         table=out,
-        rows=count,
-        frames=len(paths),
+        rows=sum(parts.values()),
+        frames=len(parts),
         faults=source.faults,
         notes=[f"{sentence}." for sentence in source.reading.notes],
     )

@@ -15,6 +15,8 @@ class Things:
     Attributes:
         corner: (n, 2) row and column of the first pixel of each one's window.
         cluster: (n,) of each.
+        chance: (n, K) probability of each cluster, by what explains it best: the model's, or all on
+            the cluster of a template.
         z: (n, V) its variation.
         element: (n, 3, 3) its pose in the window.
         drawn: (n, C, H, W) what it adds to the background there.
@@ -24,6 +26,7 @@ class Things:
 
     corner: Int[Tensor, "n 2"]
     cluster: Int[Tensor, " n"]
+    chance: Float[Tensor, "n K"]
     z: Float[Tensor, "n V"]
     element: Float[Tensor, "n 3 3"]
     drawn: Float[Tensor, "n C H W"]
