@@ -65,7 +65,7 @@ def whole_cells() -> dict[str, list[dict[str, Any]]]:
     known: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((RESULTS / "full").glob("*.json")):
         cell = json.loads(path.read_text("utf-8"))["cell"]
-        known.setdefault(f"{cell['group'].upper()}, {cell['model']}", []).append(cell)
+        known.setdefault(f"{cell['protocol'].upper()}, {cell['model']}", []).append(cell)
     return known
 
 
@@ -85,7 +85,7 @@ def paper_model() -> str:
         f"MNIST, 60 epochs, one draw; {images} images; scored once on the test images. Mean over "
         f"seeds, ± standard deviation. {cpus}, one core. [The verdict](reproduction.md).\n\n"
         + table(["test images", *known, "unit"], rows)
-        + "\n`python benchmarks/full_budget.py --models MODEL --groups GROUP --seeds SEED` → "
+        + "\n`python benchmarks/full_budget.py --models MODEL --protocols PROTOCOL --seeds SEED` → "
         "`benchmarks/results/full/`\n"
     )
 
