@@ -15,6 +15,7 @@ from mcevae.images.arrays import to_bytes
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.likelihood import bce
+from mcevae.models.peers.aet import AET
 from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
 from mcevae.models.peers.factor_vae import FactorVAE, permuted
 from mcevae.models.peers.gmvae import GMVAE
@@ -413,3 +414,30 @@ def test_iic_trains_its_heads_in_turn_and_finds_two_kinds() -> None:
     noise = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
     first, same, other = (model.transformed(x, one) for one in noise)
     assert first.equal(same) and not first.equal(other) and not first.equal(x)
+
+
+def test_aet_tells_how_an_image_was_moved() -> None:
+    torch.manual_seed(0)
+    config = few("aet", hidden=64, rotation=40.0, shift=0.1)
+    model = build(config, (1, 28, 28)).train()
+    assert isinstance(model, AET)
+    x = torch.zeros(32, 1, 28, 28)
+    x[:, :, 6:22, 13:16], x[:, :, 6:9, 13:22] = 1.0, 1.0  # a hook
+    pixels = to_bytes(x)
+    assert model.teacher(planned(config, len(pixels)), pixels).prepare(0, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    errors = []
+    for _ in range(80):
+        optimizer.zero_grad()
+        terms = model.terms(model, x, {})
+        terms.loss.backward()
+        optimizer.step()
+        errors.append(terms.reconstruction.item())
+    reach = torch.tensor(config.support.half_widths(model.group))
+    moves = model.group.sample(1000, reach.tolist())[:, :2] * torch.tensor([1.0, 1.0, 2.0])
+    guess = moves.flatten(1).var(0).sum().item()  # of one who sees no image
+    assert sum(errors[-10:]) / 10 < 0.4 * guess
+    out = model.eval()(x)
+    assert out.reconstruction.allclose(x, atol=0.02) and out.responsibilities.equal(
+        torch.ones(32, 1)
+    )

@@ -170,6 +170,13 @@ MODELS: dict[str, Entry] = {
         curve="information",
         on_train=True,
     ),
+    "aet": Entry(
+        title="AET",
+        preset="aet",
+        otherwise=f"{OUR_NETWORKS}; copies moved within the support; k-means on its code",
+        poses=False,
+        curve="moves",
+    ),
 }
 FLOORS = {
     "k-means": "k-means on pixels",
