@@ -138,7 +138,10 @@ class IIC(Model[Sorted]):
         where = x.device if generator is None else torch.device("cpu")
 
         def between(low: float, high: float) -> Tensor:
-            drawn = torch.rand(len(x), generator=generator, device=where)
+            if generator is None:
+                drawn = torch.rand_like(x[:, 0, 0, 0])
+            else:
+                drawn = torch.rand(len(x), generator=generator)
             return (low + (high - low) * drawn).to(x)
 
         moved = self.group.sample(
