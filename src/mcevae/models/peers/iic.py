@@ -29,6 +29,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mcevae.geometry.groups import MatrixGroup
+from mcevae.geometry.groups.precision import full_precision
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.config import Config, PlannedConfig
@@ -50,13 +51,14 @@ SEEN, TOGETHER = 2000, 500
 """Images that choose the sub-head and make the averages, and how many of them at once."""
 
 
+@full_precision  # near the start, all of the joint distribution is hardly above the product
 def information(one: Float[Tensor, "B S K"], other: Float[Tensor, "B S K"]) -> Float[Tensor, " S"]:
     """Mutual information in nats of the clusters of B pairs, for each of S sub-heads.
 
     Args:
         one, other: probabilities of the clusters; rows sum to 1.
     """
-    joint = torch.einsum("bsi,bsj->sij", one.float(), other.float()) / len(one)
+    joint = torch.einsum("bsi,bsj->sij", one, other) / len(one)
     joint = ((joint + joint.mT) / 2).clamp_min(LEAST)
     marginal = joint.sum(-1)
     independent = marginal[:, :, None] * marginal[:, None]
