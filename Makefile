@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test lint docs lock audit clean
+.PHONY: demo test lint docs gpu-check lock audit clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "Installing into .venv: about 2.6 GB, which takes some minutes ..."
@@ -26,6 +26,9 @@ lint: .venv/ready
 
 docs: .venv/ready  ## build the documentation in site/; any warning fails (so no --quiet: it hides them)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+gpu-check: .venv/ready  ## on a machine with CUDA: tests, speed, two processes; writes benchmarks/results/gpu.json
+	$(BIN)/python benchmarks/gpu_check.py
 
 .venv/tools/ready:
 	$(PYTHON) -m venv .venv/tools

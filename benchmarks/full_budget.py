@@ -1,6 +1,6 @@
 """Models at the paper's own budget: 60 epochs on 55,000 images, for docs/reproduction.md.
 
-    MCEVAE_DATA=folder/with/mnist.npz python benchmarks/full_budget.py --models mce-vae --groups se2
+    MCEVAE_DATA=folder/with/mnist.npz python benchmarks/full_budget.py --models mce-vae
 
 A cell takes half an hour or more on one core. A stopped one goes on where it was. Each cell that is
 done rewrites results/full/GROUP-MODEL-SEED.json.
@@ -25,7 +25,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--models", nargs="*", default=[], help="as in `mcevae reproduce`; all by default")
-    add("--groups", nargs="+", default=list(GROUPS), help="both by default")
+    add("--protocols", nargs="+", default=list(GROUPS), help="both by default")
     add("--seeds", nargs="+", type=int, default=[0])
     add("--out", type=Path, default=Path("runs/full"), help="folder of the cells")
     add("--threads", type=int, default=torch.get_num_threads(), help="cores to use")
@@ -34,7 +34,7 @@ def main() -> None:
     cells = cells_for(
         ["table"],
         models=tuple(chosen.models),
-        groups=tuple(chosen.groups),
+        protocols=tuple(chosen.protocols),
         seeds=chosen.seeds,
         budget=budget_of("full"),
         source="mnist",
@@ -44,10 +44,10 @@ def main() -> None:
         result = run_cell(cell, Console())
         if result is None:
             raise SystemExit(130)
-        name = f"{result['group']}-{result['model']}-{result['seed']}"
+        name = f"{result['protocol']}-{result['model']}-{result['seed']}"
         command = (
             f"python benchmarks/full_budget.py --models {result['model']} "
-            f"--groups {result['group']} --seeds {result['seed']}"
+            f"--protocols {result['protocol']} --seeds {result['seed']}"
         )
         write_results(name, {"cell": trimmed(result)}, command, RESULTS / "full")
 

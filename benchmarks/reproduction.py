@@ -15,7 +15,7 @@ import torch
 from common import write_results
 from rich.console import Console
 
-from mcevae.reproduce.grid import GROUPS, NEEDS, budget_of, cells_for
+from mcevae.reproduce.grid import GROUPS, PAPER, budget_of, cells_for
 from mcevae.reproduce.run import reproduce
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -45,15 +45,15 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     cells = cells_for(
-        list(NEEDS),
+        list(PAPER),
         models=(),
-        groups=GROUPS,
+        protocols=GROUPS,
         seeds=chosen.seeds,
         budget=budget_of(chosen.minutes),
         source="mnist",
         out=chosen.out,
     )
-    made = reproduce(list(NEEDS), cells, Console())
+    made = reproduce(list(PAPER), cells, Console())
     if made is None:
         raise SystemExit(130)
     content = {

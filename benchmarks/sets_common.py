@@ -11,6 +11,7 @@ from torch import Tensor
 from mcevae.geometry.warp import side, warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits, shuffled
+from mcevae.reproduce.protocols import placed
 
 CHUNK = 250  # images that are moved at once
 FLIP = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
@@ -57,17 +58,6 @@ def poses(
     turned = placed(rng.uniform(-rotation, rotation, count), rng.uniform(-shift, shift, (count, 2)))
     flipped = rng.integers(2, size=count) == 1 if mirror else np.zeros(count, bool)
     return turned @ torch.where(torch.from_numpy(flipped)[:, None, None], FLIP, torch.eye(3))
-
-
-def placed(degrees: np.ndarray, shift: np.ndarray) -> Tensor:
-    """Rotations of (n,) degrees about the centre, then shifts of (n, 2) image sides: (n, 3, 3)."""
-    angle = torch.from_numpy(np.radians(degrees)).float()
-    elements = torch.eye(3).repeat(len(angle), 1, 1)
-    elements[:, 0, 0] = elements[:, 1, 1] = angle.cos()
-    elements[:, 1, 0] = angle.sin()
-    elements[:, 0, 1] = -angle.sin()
-    elements[:, :2, 2] = torch.from_numpy(shift)
-    return elements
 
 
 def moved(pictures: Tensor, which: Tensor, elements: Tensor, size: int | None = None) -> np.ndarray:

@@ -1,26 +1,20 @@
 """Sets of digits and clothes in other poses than the built-in ones have."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-import torch.nn.functional as F
-from sets_common import Made, moved, placed, poses, seventh, to_uint8
-from torch import Tensor
+from sets_common import Made, moved, poses, seventh, to_uint8
 
 from mcevae.images.arrays import ImageSet
 from mcevae.images.loading import load
-
-Poses = Callable[[np.random.Generator, Tensor], Tensor]
-"""Draws a pose for each of some pictures, (N, 1, H, W)."""
+from mcevae.reproduce.protocols import CANVAS, Draw, affine, anywhere, near_upright, on_canvas
 
 
-def within(rotation: float, shift: float = 0.0) -> Poses:
+def within(rotation: float, shift: float = 0.0) -> Draw:
     """Poses within a rotation in degrees and a shift in image sides, all as likely."""
     return lambda rng, pictures: poses(rng, len(pictures), rotation=rotation, shift=shift)
 
 
-def posed(source: ImageSet, seed: int, draw: Poses, canvas: int = 28) -> Made:
+def posed(source: ImageSet, seed: int, draw: Draw, canvas: int = 28) -> Made:
     """Training and test images of a built-in set, posed on a black square.
 
     Args:
@@ -32,8 +26,7 @@ def posed(source: ImageSet, seed: int, draw: Poses, canvas: int = 28) -> Made:
     assert source.test is not None and source.train.labels is not None
     assert source.test.labels is not None
     pictures = torch.cat((source.train.pixels, source.test.pixels))
-    left = canvas - pictures.shape[-1]
-    pictures = F.pad(pictures, 2 * (left // 2, left - left // 2))
+    pictures = on_canvas(pictures, canvas)
     elements = draw(np.random.default_rng(seed), pictures)
     images = 255 * moved(pictures, torch.arange(len(pictures)), elements)[:, 0]
     labels = torch.cat((source.train.labels, source.test.labels))
@@ -50,17 +43,6 @@ def se2_mnist(seed: int) -> Made:
 def so2_mnist(seed: int) -> Made:
     """MNIST within 90 degrees, without shifts, 28 x 28."""
     return posed(load("mnist"), seed, within(90))
-
-
-MNIST_U = {"canvas": 50, "deviation": 5.0, "largest": 11.0}
-"""Side of the canvas, standard deviation and limit of shifts, in pixels."""
-
-
-def anywhere(rng: np.random.Generator, pictures: Tensor) -> Tensor:
-    """The poses of `mnist_u`."""
-    limit, count = MNIST_U["largest"], len(pictures)
-    shift = rng.normal(0, MNIST_U["deviation"], (count, 2)).clip(-limit, limit)
-    return placed(rng.uniform(-180, 180, count), shift / MNIST_U["canvas"])
 
 
 def mnist_u(seed: int, source: ImageSet | None = None) -> Made:
@@ -80,38 +62,19 @@ def mnist_u(seed: int, source: ImageSet | None = None) -> Made:
         seed: seed of the poses.
         source: other digits than MNIST.
     """
-    return posed(source or load("mnist"), seed, anywhere, MNIST_U["canvas"])
+    return posed(source or load("mnist"), seed, anywhere, CANVAS)
 
 
-AFFNIST = {"rotation": 20.0, "shear": 0.2, "stretch": 0.2}
-"""Largest rotation in degrees, largest shear, and how much wider or narrower digits get."""
+def mnist_n(seed: int, source: ImageSet | None = None) -> Made:
+    """The same with normal rotations of 45 degrees (standard deviation): after MNIST(N).
 
-
-def affine(rng: np.random.Generator, pictures: Tensor) -> Tensor:
-    """The poses of `affnist_like`: stretched, sheared, turned, then shifted as far as fits."""
-    count = len(pictures)
-    factors = 1 + rng.uniform(-AFFNIST["stretch"], AFFNIST["stretch"], (count, 2))
-    stretched = torch.diag_embed(torch.from_numpy(factors))
-    sheared = torch.eye(2, dtype=stretched.dtype).repeat(count, 1, 1)
-    sheared[:, 0, 1] = torch.from_numpy(rng.uniform(-AFFNIST["shear"], AFFNIST["shear"], count))
-    turn = rng.uniform(-AFFNIST["rotation"], AFFNIST["rotation"], count)
-    elements = placed(turn, np.zeros((count, 2)))
-    elements[:, :2, :2] = elements[:, :2, :2] @ (sheared @ stretched).float()
-    drawn = moved(pictures, torch.arange(count), elements)[:, 0]
-    shifts = [free_shift(rng, drawn.max(axis)) for axis in (1, 2)]
-    elements[:, :2, 2] = torch.from_numpy(np.stack(shifts, 1) / drawn.shape[-1])
-    return elements
-
-
-def free_shift(rng: np.random.Generator, ink: np.ndarray) -> np.ndarray:
-    """Shifts in pixels, uniform among those that leave all ink inside.
+    That is the prior of rotations in the code of TARGET-VAE, which publishes this set as files too.
 
     Args:
-        rng: source of chance.
-        ink: (N, side) the most ink of each column, or of each row.
+        seed: seed of the poses.
+        source: other digits than MNIST.
     """
-    before, after = (ink > 0).argmax(1), (ink[:, ::-1] > 0).argmax(1)
-    return rng.uniform(-before, after)
+    return posed(source or load("mnist"), seed, near_upright, CANVAS)
 
 
 def affnist_like(seed: int, source: ImageSet | None = None) -> Made:

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from common import RESULTS
+from compared import commands, literature, measured
 from matplotlib.figure import Figure
 from quality_rows import BUILT_IN, MADE, ROWS, Row
 
@@ -17,8 +18,9 @@ from mcevae.reproduce.plots import taught
 from mcevae.reproduce.tables import markdown as models_table
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, AIMS, REPRODUCTION, PAPER = (
-    DOCS / f"{name}.md" for name in ("results", "lessons", "reproduction", "paper-model")
+PAGE, AIMS, REPRODUCTION, PAPER, COMPARISON = (
+    DOCS / f"{name}.md"
+    for name in ("results", "lessons", "reproduction", "paper-model", "comparison")
 )
 CURVES_PICTURE = "images/quality-curves.png"
 SCORES = {
@@ -65,7 +67,7 @@ def whole_cells() -> dict[str, list[dict[str, Any]]]:
     known: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((RESULTS / "full").glob("*.json")):
         cell = json.loads(path.read_text("utf-8"))["cell"]
-        known.setdefault(f"{cell['group'].upper()}, {cell['model']}", []).append(cell)
+        known.setdefault(f"{cell['protocol'].upper()}, {cell['model']}", []).append(cell)
     return known
 
 
@@ -85,7 +87,7 @@ def paper_model() -> str:
         f"MNIST, 60 epochs, one draw; {images} images; scored once on the test images. Mean over "
         f"seeds, ± standard deviation. {cpus}, one core. [The verdict](reproduction.md).\n\n"
         + table(["test images", *known, "unit"], rows)
-        + "\n`python benchmarks/full_budget.py --models MODEL --groups GROUP --seeds SEED` → "
+        + "\n`python benchmarks/full_budget.py --models MODEL --protocols PROTOCOL --seeds SEED` → "
         "`benchmarks/results/full/`\n"
     )
 
@@ -338,6 +340,10 @@ def main() -> None:
     fill(AIMS, "aims", aims())
     fill(REPRODUCTION, "table", reproduction())
     fill(PAPER, "poses", poses())
+    compared = read("comparison")
+    fill(COMPARISON, "measured", measured(compared))
+    fill(COMPARISON, "published", table(*literature()))
+    fill(COMPARISON, "commands", table(*commands(compared)))
 
 
 if __name__ == "__main__":

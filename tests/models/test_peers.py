@@ -10,13 +10,17 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from mcevae.base.config import DataConfig
-from mcevae.base.errors import TrainingError
+from mcevae.base.errors import TrainingError, UserError
+from mcevae.images.arrays import to_bytes
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.likelihood import bce
+from mcevae.models.peers.aet import AET
 from mcevae.models.peers.beta_tcvae import BetaTCVAE, decompose
 from mcevae.models.peers.factor_vae import FactorVAE, permuted
 from mcevae.models.peers.gmvae import GMVAE
+from mcevae.models.peers.iic import IIC, information
+from mcevae.models.peers.n2d import N2D
 from mcevae.models.peers.vade import VaDE
 from mcevae.models.peers.vamp_prior import VampPrior
 from mcevae.models.registry import ENTRIES, build, spec_of
@@ -58,7 +62,8 @@ def test_every_peer_keeps_the_contract(kind: str, shape: tuple[int, int, int]) -
 
 @ALL
 def test_every_peer_learns_and_is_scored(kind: str, tmp_path: Path, small_data: Splits) -> None:
-    config = few(kind, lr=5e-3)
+    near = {"rotation": 15.0, "shift": 0.05} if kind == "iic" else {}  # copies: it learns slowly
+    config = few(kind, lr=5e-3, **near)
     assert fit(config, small_data, tmp_path / "run")
     errors = [r["reconstruction"] for r in read_log(tmp_path / "run") if r["split"] == "train"]
     assert errors[-1] < 0.8 * errors[0]
@@ -303,14 +308,20 @@ def test_gmvae_sums_over_the_clusters() -> None:
     assert out.z_c.equal(torch.stack([out.posterior.z[i, y] for i, y in enumerate(likeliest)]))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_gmvae_separates_two_kinds_of_images(seed: int) -> None:
-    torch.manual_seed(seed)
-    model = build(few("gmvae", clusters=2, code=2), (1, 28, 28)).train()
+def halves() -> tuple[torch.Tensor, torch.Tensor]:
+    """64 images, white on the left or on the right, and which of both each of them is."""
     kind = torch.arange(64) % 2
     x = torch.zeros(64, 1, 28, 28)
     x[kind == 0, :, :, :14] = 1
     x[kind == 1, :, :, 14:] = 1
+    return x, kind
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_gmvae_separates_two_kinds_of_images(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = build(few("gmvae", clusters=2, code=2), (1, 28, 28)).train()
+    x, kind = halves()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(120):
         noisy = (x - 0.2 * torch.rand_like(x)).abs()
@@ -340,3 +351,93 @@ def test_vamp_prior_is_the_mixture_of_posteriors_of_pseudo_inputs() -> None:
     assert out.responsibilities.allclose(joint / joint.sum(-1, keepdim=True), atol=1e-5)
     (gradient,) = torch.autograd.grad(model.divergences(out)[0], model.pseudo_inputs)
     assert gradient.abs().sum() > 0
+
+
+def test_n2d_sorts_the_codes_once_and_new_images_by_their_nearest_codes() -> None:
+    torch.manual_seed(0)
+    config = few("n2d", clusters=2, epochs=10)
+    x, kind = halves()
+    noisy = (x - 0.2 * torch.rand_like(x)).abs()
+    pixels = to_bytes(noisy)
+    model = build(config, (1, 28, 28)).eval()
+    assert isinstance(model, N2D)
+    assert model(x).responsibilities.allclose(torch.tensor(0.5))
+    teacher = model.teacher(planned(config, len(pixels)), pixels)
+    assert [bool(teacher.prepare(epoch, 10)) for epoch in range(8, 11)] == [False, True, False]
+    found = model(x).responsibilities.argmax(-1)
+    assert found.equal(kind) or found.equal(1 - kind)
+    with torch.no_grad():
+        for weights in model.encoder.parameters():
+            weights.mul_(-1)
+    out = model(x)
+    assert out.responsibilities.argmax(-1).equal(found)  # the networks of that epoch are kept
+    assert not out.z_c.allclose(model.reader(x.flatten(1)))
+    with pytest.raises(UserError, match="1 training images cannot make 2 clusters"):
+        model.sort(pixels[:1], seed=0)
+
+
+def test_iic_measures_the_information_that_two_clusterings_share() -> None:
+    torch.manual_seed(0)
+    sure = torch.eye(4).repeat(25, 1)[:, None]
+    assert information(sure, sure).allclose(torch.tensor(4.0).log())
+    assert information(sure, sure.roll(1, -1)).allclose(torch.tensor(4.0).log() / 2, atol=1e-5)
+    assert information(sure, torch.full_like(sure, 0.25)).abs() < 1e-5
+    one, other = (torch.randn(200, 3, 4).softmax(-1) for _ in range(2))
+    joint = torch.einsum("bi,bj->ij", one[:, 1], other[:, 1]) / 200
+    joint = (joint + joint.T) / 2
+    alone, both = (Categorical(p).entropy() for p in (joint.sum(0), joint.flatten()))
+    assert information(one, other)[1].allclose(2 * alone - both, atol=1e-5)
+
+
+def test_iic_trains_its_heads_in_turn_and_finds_two_kinds() -> None:
+    torch.manual_seed(0)
+    config = few("iic", clusters=2, rotation=20.0, shift=0.05)
+    x, kind = halves()
+    pixels = to_bytes(x)
+    model = build(config, (1, 28, 28)).train()
+    assert isinstance(model, IIC)
+    teacher = model.teacher(planned(config, len(pixels)), pixels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for epoch in range(6):
+        assert teacher.prepare(epoch, 6) and model.training
+        for _ in range(5):
+            optimizer.zero_grad()
+            model.terms(model, x, {}).loss.backward()
+            idle, busy = (model.few, model.many) if epoch % 3 == 2 else (model.many, model.few)
+            assert not idle.weight.grad.any() and busy.weight.grad.any()
+            optimizer.step()
+    teacher.prepare(6, 6)
+    out = model.eval()(x)
+    found = out.responsibilities.argmax(-1)
+    assert found.equal(kind) or found.equal(1 - kind)
+    assert out.reconstruction.allclose(x, atol=0.02)  # the mean of the images of the cluster
+    noise = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
+    first, same, other = (model.transformed(x, one) for one in noise)
+    assert first.equal(same) and not first.equal(other) and not first.equal(x)
+
+
+def test_aet_tells_how_an_image_was_moved() -> None:
+    torch.manual_seed(0)
+    config = few("aet", hidden=64, rotation=40.0, shift=0.1)
+    model = build(config, (1, 28, 28)).train()
+    assert isinstance(model, AET)
+    x = torch.zeros(32, 1, 28, 28)
+    x[:, :, 6:22, 13:16], x[:, :, 6:9, 13:22] = 1.0, 1.0  # a hook
+    pixels = to_bytes(x)
+    assert model.teacher(planned(config, len(pixels)), pixels).prepare(0, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    errors = []
+    for _ in range(80):
+        optimizer.zero_grad()
+        terms = model.terms(model, x, {})
+        terms.loss.backward()
+        optimizer.step()
+        errors.append(terms.reconstruction.item())
+    reach = torch.tensor(config.support.half_widths(model.group))
+    moves = model.group.sample(1000, reach.tolist())[:, :2] * torch.tensor([1.0, 1.0, 2.0])
+    guess = moves.flatten(1).var(0).sum().item()  # of one who sees no image
+    assert sum(errors[-10:]) / 10 < 0.4 * guess
+    out = model.eval()(x)
+    assert out.reconstruction.allclose(x, atol=0.02) and out.responsibilities.equal(
+        torch.ones(32, 1)
+    )

@@ -12,13 +12,18 @@ from rich.console import Console
 
 from mcevae.base.errors import TrainingError, UserError
 from mcevae.cli import main
+from mcevae.geometry.groups import get_group
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.loading import load
 from mcevae.models.config import PRESETS
 from mcevae.reproduce import cells as cells_module
 from mcevae.reproduce import grid
 from mcevae.reproduce.cells import run_cell, splits
+from mcevae.reproduce.entries import FLOORS, MODELS, UPRIGHT
 from mcevae.reproduce.floors import fit_floor
-from mcevae.reproduce.grid import FLOORS, MODELS, NEEDS, Budget, Cell, budget_of, cells_for
+from mcevae.reproduce.grid import PAPER, RIVALS, Budget, Cell, budget_of, cells_for
+from mcevae.reproduce.protocols import PROTOCOLS, ProtocolName
 from mcevae.reproduce.tables import comma_separated, markdown, rows
 from mcevae.runs.metrics import matched_accuracy
 
@@ -27,16 +32,14 @@ QUIET = Console(quiet=True)
 
 
 def cell(out: Path, model: str = "vae", **changes: object) -> Cell:
-    whole = Cell(model=model, group="se2", seed=0, budget=TINY, source="mnist-mini", out=out)
+    whole = Cell(model=model, protocol="se2", seed=0, budget=TINY, source="mnist-mini", out=out)
     return dataclasses.replace(whole, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def test_models_are_presets_and_every_peer_is_there() -> None:
     for entry in MODELS.values():
         PRESETS[entry.preset]().changed(**entry.changes)
-    assert {entry.preset for entry in MODELS.values()} == PRESETS.keys() - {
-        "quick"
-    }  # it trains nothing
+    assert {entry.preset for entry in MODELS.values()} == PRESETS.keys()
 
 
 def test_full_budget_is_the_papers() -> None:
@@ -49,7 +52,7 @@ def test_full_budget_is_the_papers() -> None:
 
 def test_minutes_are_the_same_for_all(tmp_path: Path) -> None:
     budget = budget_of(7.0)
-    for model in MODELS:
+    for model in MODELS.keys() - {"graph"}:  # it trains nothing
         train = cell(tmp_path, model, budget=budget).config().train
         assert train.minutes == 7
         assert (train.epochs > 1000) == (train.schedule == "constant")  # no end but the clock's
@@ -61,7 +64,7 @@ def test_minutes_are_the_same_for_all(tmp_path: Path) -> None:
 
 def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
     def needed(*experiments: str, **chosen: object) -> set[tuple[str, str]]:
-        options = {"models": (), "groups": ("so2", "se2"), "seeds": (0,)} | chosen
+        options = {"models": (), "protocols": (), "seeds": (0,)} | chosen
         found = cells_for(
             experiments,  # pyright: ignore[reportArgumentType]
             budget=TINY,
@@ -70,20 +73,22 @@ def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
             **options,  # pyright: ignore[reportArgumentType]
         )
         assert len({cell.folder for cell in found}) == len(found)
-        return {(cell.model, cell.group) for cell in found}
+        return {(cell.model, cell.protocol) for cell in found}
 
     assert needed("figure3") == {
         (model, group) for model in ("mce-vae", "mce-vae-supervised") for group in ("so2", "se2")
     }
-    assert len(needed(*NEEDS)) == 2 * (len(MODELS) + len(FLOORS))
-    assert needed("table", models=("gmvae",), groups=("so2",)) == {("gmvae", "so2")}
+    assert len(needed(*PAPER)) == 2 * (len(MODELS) + len(FLOORS))
+    assert len(needed("comparison")) == len(PROTOCOLS) * len(RIVALS)
+    assert needed("table", models=("gmvae",), protocols=("so2",)) == {("gmvae", "so2")}
     with pytest.raises(UserError, match="'nothing' is not one of default, mce-vae"):
         needed("table", models=("nothing",))
     with pytest.raises(UserError, match="needs none of the chosen"):
         needed("figure3", models=("gmvae",))
     with pytest.raises(UserError, match="seeds has no numbers"):
         needed("table", seeds=())
-    assert len(needed("figure4a", seeds=(1, 1))) == len(MODELS)
+    drawn = {model for model, entry in MODELS.items() if entry.curve in ("", UPRIGHT)}
+    assert needed("figure4a", seeds=(1, 1)) == {(model, "se2") for model in drawn}
 
 
 def test_a_cell_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +165,7 @@ def test_tables_give_means_and_spreads() -> None:
         scores = {"bce": bce, "accuracy": 0.5, "clusters": clusters}
         return {
             "model": model,
-            "group": "se2",
+            "protocol": "se2",
             "seed": seed,
             "parameters": 1234567,
             "seconds_to_level": level,
@@ -196,10 +201,64 @@ def test_the_command_draws_and_tabulates(
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (folder / f"{name}.svg").read_bytes()
     found = json.loads((folder / "table.json").read_text())["cells"]
-    assert {(one["model"], one["group"]) for one in found} == {
+    assert {(one["model"], one["protocol"]) for one in found} == {
         (model, group) for model in chosen for group in ("so2", "se2")
     }
     assert str(folder / "table.md") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mnist-u", "mnist-n", "affnist-like"])
+def test_other_protocols_move_images_on_their_canvas(name: ProtocolName) -> None:
+    one = cell(Path(), protocol=name, budget=dataclasses.replace(TINY, limit=50, scored=50))
+    data, side = splits(one), PROTOCOLS[name].canvas
+    train, test = data.train, data.test
+    assert train.images.shape == (1, side, side) and train.elements is not None
+    assert test.elements is not None and not test.elements.equal(train.elements)
+    assert train.upright is not None
+    again = to_bytes(warp(to_float(train.upright), train.elements))
+    assert again.equal(train.images.pixels)
+    ink = to_float(train.images.pixels).sum((1, 2, 3)) / to_float(train.upright).sum((1, 2, 3))
+    size = torch.linalg.det(train.elements)
+    assert (ink / size - 1).abs().max() < 0.06  # nothing leaves the frame
+    group = get_group(one.config().model.group)
+    reach = torch.tensor(one.config().support.half_widths(group))
+    found = group.to_parameters(train.elements.double()).abs()
+    assert (found <= reach + 1e-3).float().mean() > 0.98  # some are beyond 3 standard deviations
+    assert splits(one).train.images.pixels.equal(train.images.pixels)
+
+
+def test_upright_protocols_are_upright_and_rigid_models_get_a_rigid_group(tmp_path: Path) -> None:
+    data = splits(cell(tmp_path, protocol="upright"))
+    assert data.train.elements is None and data.train.upright is data.train.images.pixels
+    groups = [
+        cell(tmp_path, model, protocol="affnist-like").config().model.group
+        for model in ("default", "target-vae")
+    ]
+    assert groups == ["aff2", "se2"]
+    clothes = cell(tmp_path, protocol="fashion-upright").config()
+    assert clothes.data.source == "fashion-mnist"
+
+
+def test_the_comparison_is_made_cell_by_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(grid, "budget_of", lambda _: TINY)
+    command = ["reproduce", "comparison", "--source", "mnist-mini", "--out", str(tmp_path)]
+    main([*command, "--models", "graph", "--protocols", "mnist-u"])
+    main([*command, "--models", "graph", "iic", "--protocols", "mnist-u"])
+    folder = tmp_path / "tiny"
+    found = json.loads((folder / "comparison.json").read_text())["cells"]
+    assert [one["model"] for one in found] == ["graph", "iic"]
+    graph, iic = found
+    assert graph == json.loads((folder / "mnist-u" / "graph-0" / "cell.json").read_text())
+    assert graph["scores"]["accuracy"]["value"] > 0.3  # without any training
+    assert {"rotation_error_median", "rotation_correlation"} <= graph["scores"].keys()
+    assert "train_accuracy" in iic["scores"] and "train_accuracy" not in graph["scores"]
+    assert "--models iic --protocols mnist-u --seeds 0" in iic["command"]
+    main(iic["command"].split()[1:])  # it is there already
+    table = (folder / "comparison.md").read_text()
+    assert "### MNIST(U)" in table and "| IIC | 1 |" in table and "graph" not in table
+    assert str(folder / "comparison.md") in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_refuses_what_it_cannot_do(

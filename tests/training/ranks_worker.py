@@ -22,6 +22,7 @@ from torch.distributions import Normal
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
+from mcevae.models.registry import spec_of
 from mcevae.runs import checkpoint
 from mcevae.runs.data import prepare_for
 from mcevae.training.bar import Bar
@@ -31,7 +32,7 @@ from mcevae.training.trainer import Trainer
 
 TRAINED = sorted(PRESETS.keys() - {"quick"})  # preset quick trains nothing
 SIZES = {"hidden": 16, "decoder_hidden": 16, "pose_hidden": 8, "filters": (4, 4, 4, 4)}
-SMALLER = {"filters": ("paper", "dti")}
+SMALLER = {"filters": ("paper", "dti", "iic", "aet")}
 
 
 def small(preset: str, batch_size: int) -> Config:
@@ -40,6 +41,7 @@ def small(preset: str, batch_size: int) -> Config:
     train = {"batch_size": batch_size, "epochs": 4, "minutes": None, "precision": "no"}
     sizes = {"clusters": 3, "hidden": 16}
     sizes |= {k: v for k, v in SIZES.items() if preset in SMALLER.get(k, ("paper",))}
+    sizes = {k: v for k, v in sizes.items() if spec_of(config.model.kind).knows(f"model.{k}")}
     start = {"templates": 4, "subset": 200, "neighbours": 5} if preset == "default" else {}
     draws = {"draws": 2} if preset == "paper" else {}
     data = {"source": "mnist-mini", "limit": 200}

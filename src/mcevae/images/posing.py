@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
@@ -36,6 +38,17 @@ def pose(
     """
     generator = torch.Generator().manual_seed(seed)
     elements = group.sample((len(images),), support, generator=generator)
+    return moved_by(images, elements, background=background)
+
+
+def moved_by(images: Images, elements: Float[Tensor, "n 3 3"], *, background: float = 0.0) -> Posed:
+    """Move every image by its own group element.
+
+    Args:
+        images: images to move.
+        elements: x right, y down, shifts in image sides.
+        background: brightness of what comes in from outside the image, 0 (black) to 1 (white).
+    """
     moved = torch.empty_like(images.pixels)
     for start in range(0, len(images), POSE_CHUNK):
         chunk = slice(start, start + POSE_CHUNK)

@@ -83,6 +83,9 @@ ENTRIES = (
     Entry("jrvae", "jrvae", "peers.jrvae:SPEC"),
     Entry("dti", "dti", "peers.dti:SPEC"),
     Entry("target-vae", "target-vae", "peers.target_vae:SPEC"),
+    Entry("n2d", "n2d", "peers.n2d:SPEC"),
+    Entry("iic", "iic", "peers.iic:SPEC"),
+    Entry("aet", "aet", "peers.aet:SPEC"),
 )
 KINDS = tuple(entry.kind for entry in ENTRIES)
 PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)

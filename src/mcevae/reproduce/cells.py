@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,10 +14,14 @@ from mcevae.base.files import write_text
 from mcevae.base.machine import machine
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
+from mcevae.models.registry import spec_of
+from mcevae.reproduce.entries import FLOORS, MODELS
 from mcevae.reproduce.floors import fit_floor
-from mcevae.reproduce.grid import FLOORS, MODELS, Cell
+from mcevae.reproduce.grid import Cell
+from mcevae.reproduce.protocols import PROTOCOLS
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.data import prepare_for
+from mcevae.runs.infer import embed
 from mcevae.runs.metrics import agreement, repose, same_cluster
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import Scores
@@ -30,12 +35,15 @@ LEVEL = 150.0
 
 def splits(cell: Cell) -> Splits:
     """Data of a cell: its training images, and as many others as its budget scores."""
-    data, scored = prepare_for(cell.config()), cell.budget.scored
-    return dataclasses.replace(
-        data,
-        validation=data.validation.subset(slice(scored)),
-        test=data.test.subset(slice(scored)),
-    )
+    config, scored = cell.config(), cell.budget.scored
+    data, protocol = prepare_for(config), PROTOCOLS[cell.protocol]
+    parts = {"train": data.train} | {
+        name: getattr(data, name).subset(slice(scored)) for name in ("validation", "test")
+    }
+    posed = {
+        name: protocol.place(part, name, config.data.data_seed) for name, part in parts.items()
+    }
+    return dataclasses.replace(data, **posed, known=None)  # the pixels may be others
 
 
 def result(cell: Cell) -> dict[str, Any] | None:
@@ -50,6 +58,7 @@ def result(cell: Cell) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text("utf-8"))
         settings = Config.from_dict(found["settings"], str(path)), found["scored"]
+        found["protocol"]  # an older version called it otherwise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); delete its folder.") from error
     if settings != (cell.config(), cell.budget.scored):
@@ -73,19 +82,21 @@ def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
     """
     if found := result(cell):
         return found
-    where = f"{cell.title}, {cell.group}, seed {cell.seed}"
+    where = f"{cell.title}, {PROTOCOLS[cell.protocol].title}, seed {cell.seed}"
     console.rule(where)
     data = splits(cell)
     try:
-        made = floor(cell, data) if cell.model in FLOORS else trained(cell, data, console)
+        made = way(cell)(cell, data, console)
     except TrainingError as error:
         made = {"failed": str(error), "scores": {}, "curves": read_log(cell.folder)}
     if made is None:
         return None
     content = {
         "model": cell.model,
-        "group": cell.group,
+        "protocol": cell.protocol,
         "seed": cell.seed,
+        "budget": cell.budget.name,
+        "command": cell.command,
         "settings": cell.config().to_dict(),
         "scored": cell.budget.scored,
         "images": {part: len(getattr(data, part)) for part in ("train", "validation", "test")},
@@ -94,6 +105,40 @@ def run_cell(cell: Cell, console: Console) -> dict[str, Any] | None:
     }
     write_text(cell.folder / "cell.json", json.dumps(content, indent=1) + "\n")
     return content
+
+
+def way(cell: Cell) -> Callable[[Cell, Splits, Console], dict[str, Any] | None]:
+    """What makes the result of a cell: a floor, a model that is filled at once, or a training."""
+    if cell.model in FLOORS:
+        return floor
+    return trained if spec_of(cell.config().model.kind).trained else filled
+
+
+def filled(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None:
+    """Fill a model that is not trained, and score it; None if it was stopped."""
+    folder, started = cell.folder, time.perf_counter()
+    if not run_file(folder, "best").exists() and not fit(
+        cell.config(), data, folder, console=console
+    ):
+        return None
+    seconds = round(time.perf_counter() - started, 1)
+    return {"seconds": seconds, "scores": scored(cell, data, console), "curves": []}
+
+
+def scored(cell: Cell, data: Splits, console: Console) -> dict[str, Any]:
+    """Scores of the best checkpoint of a cell on the test images.
+
+    A model that is published on the images that it trains on gets `train_accuracy` besides: of its
+    own clusters, on as many training images as there are test images.
+    """
+    with console.status("scoring"):
+        run = TrainedRun.open(cell.folder)
+        scores = run.scores(data)
+        few = data.train.subset(slice(len(data.test))).images
+        if MODELS[cell.model].on_train and few.labels is not None:
+            found = embed(run.model, few.pixels).cluster.numpy()
+            scores["train_accuracy"] = agreement(found, few.labels.numpy())["accuracy"]
+    return as_values(scores)
 
 
 def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None:
@@ -106,9 +151,8 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
         )
     if not fit(config, data, folder, resume=last.exists(), console=console):
         return None
-    with console.status("scoring"):
-        run = TrainedRun.open(folder)
-        scores = run.scores(data)
+    scores = scored(cell, data, console)
+    run = TrainedRun.open(folder)
     train = planned(config, len(data.train)).train
     steps = steps_per_epoch(train.batch_size, len(data.train))
     position = load(last)[1]["position"]
@@ -119,7 +163,7 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
         for row in curves
         if row["split"] == "validation" and row["reconstruction"] <= LEVEL
     ]
-    if MODELS[cell.model].upright:  # its curve is of other images than the others'
+    if MODELS[cell.model].curve:  # it is not of what the others' are
         below = []
     return {
         "parameters": sum(p.numel() for p in run.model.parameters()),
@@ -128,12 +172,12 @@ def trained(cell: Cell, data: Splits, console: Console) -> dict[str, Any] | None
         "seconds": round(position["seconds"], 1),
         "seconds_per_epoch": round(position["seconds"] / epochs, 2),
         "seconds_to_level": min(below, default=None),
-        "scores": as_values(scores),
+        "scores": scores,
         "curves": curves,
     }
 
 
-def floor(cell: Cell, data: Splits) -> dict[str, Any]:
+def floor(cell: Cell, data: Splits, console: Console) -> dict[str, Any]:
     """Fit a floor, and score its clusters of the test images as they are and in another pose."""
     config, test = cell.config(), data.test
     started = time.perf_counter()

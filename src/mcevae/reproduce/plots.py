@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from mcevae.images.arrays import to_float
 from mcevae.pages.figures import fill_grid, image_grid, reconstructions, scatter_tsne
 from mcevae.reproduce.cells import splits
-from mcevae.reproduce.grid import MODELS, PANELS, Cell
+from mcevae.reproduce.entries import MODELS
+from mcevae.reproduce.grid import PANELS, Cell
+from mcevae.reproduce.protocols import PROTOCOLS
 from mcevae.reproduce.tables import value
 from mcevae.runs.infer import embed, outputs
 from mcevae.runs.run import TrainedRun
@@ -22,7 +24,6 @@ HIGHEST = 350
 MAPPED = 2000
 """Images of a t-SNE map."""
 AGREEMENT = {"accuracy": "accuracy", "nmi": "NMI", "ari": "ARI"}
-ROTATION = {"so2": "SO(2)", "se2": "SE(2)"}
 
 
 def spread_out(count: int, of: int) -> torch.Tensor:
@@ -38,7 +39,7 @@ def figure3(results: Results) -> Figure:
         model = TrainedRun.open(cell.folder).model
         test = splits(cell).test
         few = test.subset(spread_out(COLUMNS, len(test)))
-        part.suptitle(f"{cell.title}, {ROTATION[cell.group]}")
+        part.suptitle(f"{cell.title}, {PROTOCOLS[cell.protocol].title}")
         fill_grid(part, reconstructions(model, few.images.pixels, few.upright))
     return figure
 
@@ -55,7 +56,8 @@ def figure4a(results: Results) -> Figure:
                 x = [row["seconds"] for row in rows]
                 if key == "epoch":  # the last one may have been cut short by the clock
                     x = [min(row["epoch"] + 1, result["epochs"]) for row in rows]
-                star = " (upright images)" if MODELS[cell.model].upright else ""
+                curve = MODELS[cell.model].curve
+                star = f" ({curve})" if curve else ""
                 label = cell.title + star if split == "train" else None
                 axes.plot(x, [row["reconstruction"] for row in rows], style, label=label, **look)
         axes.set_xscale("log")
@@ -95,7 +97,7 @@ def figure5(results: Results) -> Figure:
     The scores in the titles are of all scored images. They are those of the model's own clusters,
     if it has any, and those of k-means on the latent that is drawn.
     """
-    found = {(cell.model, cell.group): (cell, result) for cell, result in results}
+    found = {(cell.model, cell.protocol): (cell, result) for cell, result in results}
     drawn = [panel for panel in PANELS if panel in found]
     rows = (len(drawn) + 1) // 2
     figure = Figure(figsize=(11, 4.6 * rows), layout="constrained")
@@ -111,7 +113,7 @@ def figure5(results: Results) -> Figure:
         labels, colours = some.images.labels.unique(return_inverse=True)
         z_c = embed(model, some.images.pixels).z_c
         scatter_tsne(axes, z_c, colours, [str(label) for label in labels.tolist()])
-        lines = [f"({letters[panel]}) {cell.title}, {ROTATION[cell.group]}"]
+        lines = [f"({letters[panel]}) {cell.title}, {PROTOCOLS[cell.protocol].title}"]
         for prefix, what in (("", "own clusters"), ("kmeans_", "k-means")):
             known = {name: value(result, prefix + key) for key, name in AGREEMENT.items()}
             parts = [f"{name} {score:.2f}" for name, score in known.items() if score is not None]

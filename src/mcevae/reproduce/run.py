@@ -15,7 +15,10 @@ from mcevae.images.loading import load
 from mcevae.reproduce.cells import run_cell
 from mcevae.reproduce.grid import NEEDS, Cell, Experiment
 from mcevae.reproduce.plots import FIGURES
-from mcevae.reproduce.tables import comma_separated, markdown
+from mcevae.reproduce.tables import COLUMNS, COMPARED, comma_separated, markdown
+
+TABLES: dict[str, dict[str, str]] = {"table": COLUMNS, "comparison": COMPARED}
+"""Experiments that are tables, and their columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +45,13 @@ def reproduce(
     Raises:
         UserError: some images have no labels, or for the reasons of `run_cell`.
     """
-    source = load(cells[0].source)
-    if any(part is not None and part.labels is None for part in (source.train, source.test)):
-        raise UserError(
-            f"{cells[0].source}: has no labels, but models are compared by labels; give a source "
-            "that has some."
-        )
+    for name in dict.fromkeys(cell.config().data.source for cell in cells):
+        source = load(name)
+        if any(part is not None and part.labels is None for part in (source.train, source.test)):
+            raise UserError(
+                f"{name}: has no labels, but models are compared by labels; give a source "
+                "that has some."
+            )
     done: list[tuple[Cell, dict[str, Any]]] = []
     for i, cell in enumerate(cells):
         console.print(f"cell {i + 1} of {len(cells)}", highlight=False)
@@ -59,9 +63,9 @@ def reproduce(
     written = []
     with console.status("drawing"):
         for name in experiments:
-            own = [(c, r) for c, r in done if (c.model, c.group) in NEEDS[name]]
-            if name == "table":
-                written += write_tables(folder, [r for _, r in own])
+            own = [(c, r) for c, r in done if (c.model, c.protocol) in NEEDS[name]]
+            if name in TABLES:
+                written += write_tables(folder, name, [r for _, r in own])
                 continue
             first = [(c, r) for c, r in own if c.seed == cells[0].seed and "failed" not in r]
             if first:
@@ -82,13 +86,13 @@ def write_figure(folder: Path, name: str, results: Sequence[tuple[Cell, Any]]) -
     return written
 
 
-def write_tables(folder: Path, results: Sequence[dict[str, Any]]) -> list[Path]:
-    """Write the table as Markdown and CSV, and all cells with their curves as JSON."""
+def write_tables(folder: Path, name: str, results: Sequence[dict[str, Any]]) -> list[Path]:
+    """Write a table as Markdown and CSV, and all cells with their curves as JSON."""
     texts = {
-        "table.md": markdown(results),
-        "table.csv": comma_separated(results),
-        "table.json": json.dumps({"cells": results}, indent=1) + "\n",
+        f"{name}.md": markdown(results, TABLES[name]),
+        f"{name}.csv": comma_separated(results, TABLES[name]),
+        f"{name}.json": json.dumps({"cells": results}, indent=1) + "\n",
     }
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    return [folder / name for name in texts]
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    return [folder / file for file in texts]
