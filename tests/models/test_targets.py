@@ -316,6 +316,22 @@ def test_clusters_of_images_as_they_lie_are_tried_where_canonical_ones_are_unste
     assert school.targets.cluster.max() == (0 if taken == "graph" else 2)
 
 
+@pytest.mark.parametrize(("agreement", "kept"), [(0.95, True), (0.85, False)])
+def test_first_clusters_stay_if_their_restarts_agreed(
+    small_data: Splits, monkeypatch: pytest.MonkeyPatch, agreement: float, kept: bool
+) -> None:
+    school, _ = teacher(small_data)
+    n, used = len(small_data.train), school.config.start.subset
+    first = torch.arange(n) % 2
+    school.use_clusters(
+        Grouping(clusters=3, labels=first, agreement=agreement, duplicates=[]), first
+    )
+    other = Grouping(clusters=3, labels=torch.full((used,), 2), agreement=1.0, duplicates=[])
+    monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (other, "canonical"))
+    assert school.group_images().startswith("first clusters kept") == kept
+    assert (school.targets.cluster.max() == 1) == kept
+
+
 def test_poses_that_may_lie_in_any_way_are_kept_until_they_are_learned(small_data: Splits) -> None:
     school, _ = teacher(small_data)
     known = school.targets.element

@@ -51,12 +51,10 @@ AGREEMENT = 0.7
 """New targets are made only if the network agrees with this share of the images' clusters. Poses
 that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
 SURE, DOUBT = 0.9, 0.1
-"""If restarts agree less than `SURE` on clusters of canonical images, these are doubtful. Then
+"""Clusters on which restarts agree less than `SURE` are doubtful. If those of canonical images are,
 restarts must agree better by `DOUBT` on them than on other clusters."""
-POOR = 0.7
-"""If restarts agree less than this, and there are no others yet, others are tried."""
-CHUNK_NUMBERS = 800_000
-"""Number of pixels that are held as floats at once: 1,000 images of 28 x 28."""
+POOR = 0.7  # if restarts agree less, and there are no others yet, others are tried
+CHUNK_NUMBERS = 800_000  # pixels that are held as floats at once: 1,000 images of 28 x 28
 
 
 class SelfTraining(Teacher):
@@ -266,9 +264,11 @@ class SelfTraining(Teacher):
     def group_images(self) -> str:
         """Find clusters for a random subset of the canonical images; return a message about it.
 
-        First clusters stay if their restarts agreed better. If there are none and restarts
-        disagree, as in strong noise, clusters of the images as they lie are tried too.
+        First clusters stay if their restarts agreed by `SURE`, or better than these. If there are
+        none and restarts disagree, as in noise, clusters of images as they lie are tried too.
         """
+        if self.agreement >= SURE:
+            return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
         seed, start = self.config.train.seed, self.config.start
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
         rows = first_with_hints(order, self.hints)[: start.subset]
