@@ -21,6 +21,7 @@ from mcevae.base.flags import present_flags
 from mcevae.base.processes import place
 from mcevae.cli.again import gives
 from mcevae.cli.averages import averages
+from mcevae.cli.convert import convert
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
 from mcevae.cli.export import export
@@ -115,6 +116,7 @@ def run(arguments: list[str]) -> None:
         "predict": predict,
         "find": find,
         "track": track,
+        "convert": convert,
         "report": report,
         "groups": groups,
         "select": select,

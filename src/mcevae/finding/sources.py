@@ -161,6 +161,17 @@ class Frames:
             raise no_image(self.name, wrong or self.faults)
 
 
+def sizes_of(frames: str) -> dict[tuple[str, int], tuple[int, int]]:
+    """Height and width of each frame of a path, by its file and number.
+
+    Raises:
+        UserError: there is no such path.
+    """
+    source = Frames.of_files(frames, DataConfig(source=frames))
+    known = (frame for frame in source.frames if isinstance(frame, Large))
+    return {(frame.file, frame.number): frame.view.shape[:2] for frame in known}
+
+
 def find_in(
     run: TrainedRun, frames: str | Path | Pictures, settings: FindConfig | None = None
 ) -> Finds:
