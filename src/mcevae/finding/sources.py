@@ -169,7 +169,8 @@ def sizes_of(frames: str) -> dict[tuple[str, int], tuple[int, int]]:
     """
     source = Frames.of_files(frames, DataConfig(source=frames))
     known = (frame for frame in source.frames if isinstance(frame, Large))
-    return {(frame.file, frame.number): frame.view.shape[:2] for frame in known}
+    shapes = {(frame.file, frame.number): frame.view.shape for frame in known}
+    return {key: (height, width) for key, (height, width, *_) in shapes.items()}
 
 
 def find_in(
