@@ -75,7 +75,8 @@ def paper_model() -> str:
     """The paper's model at the paper's own budget, a column for each model and group."""
     known = whole_cells()
     cells = [cell for column in known.values() for cell in column]
-    units = {name: cells[0]["scores"][name]["unit"] for name in SCORES}
+    scored = [cell["scores"] for cell in cells]  # some models lack some of them
+    units = {name: one[name]["unit"] for one in scored for name in SCORES if name in one}
     rows = [["seeds", *(str(len(column)) for column in known.values()), ""]]
     rows += [
         [title, *(spread(column, name) for column in known.values()), units[name]]
