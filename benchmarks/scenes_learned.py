@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from common import RESULTS
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -127,7 +128,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.data:
         os.environ["MCEVAE_DATA"] = str(arguments.data)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that it runs
+    torch.set_num_threads(1)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     flags = f"--minutes {arguments.network:g}" if arguments.network else "--quick"
     rows: list[dict[str, Any]] = []
