@@ -6,7 +6,7 @@ import tyro
 
 from mcevae.base.errors import UserError
 from mcevae.cli.shared import screen
-from mcevae.exporting.marks import Form
+from mcevae.exporting.form import Form
 
 
 def convert(

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import tyro
-from rich.progress import Progress
 
-from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, searching, tell_faults, tell_notes
 from mcevae.finding.settings import FindConfig
 
 
@@ -47,12 +46,7 @@ def find(
 
     check_table_path(out)
     opened = TrainedRun.open(run, checkpoint)
-    with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task("finding", total=1.0)
-
-        def tell(done: float, frame: str, things: int) -> None:
-            bar.update(task, completed=done, description=f"{things} things in {frame}")
-
+    with searching() as (bar, tell):
         made = write_finds(
             opened, frames, out, settings, overwrite=overwrite, track=bar.track, tell=tell
         )

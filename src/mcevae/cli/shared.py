@@ -55,6 +55,23 @@ def telling(what: str) -> Iterator[Callable[[float, int], None]]:
         yield lambda done, _: bar.update(task, completed=done)
 
 
+@contextmanager
+def searching() -> Iterator[tuple[Progress, Callable[[float, str, int], None]]]:
+    """Show a bar while frames are searched.
+
+    Yields:
+        The bar, and what is called with the share of a frame that is done, the frame's name and
+        its things so far.
+    """
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task("finding", total=1.0)
+
+        def tell(done: float, frame: str, things: int) -> None:
+            bar.update(task, completed=done, description=f"{things} things in {frame}")
+
+        yield bar, tell
+
+
 def images_of(run: "TrainedRun") -> "Splits":
     """Read the images that a run was trained on, and show a progress bar meanwhile."""
     with reading() as bar:

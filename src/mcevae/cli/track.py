@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import tyro
-from rich.progress import Progress
 
-from mcevae.cli.shared import Checkpoint, RunFolder, screen, tell_faults, tell_notes
+from mcevae.cli.shared import Checkpoint, RunFolder, screen, searching, tell_faults, tell_notes
 from mcevae.finding.settings import FindConfig
 from mcevae.tracking.settings import TrackConfig
 
@@ -53,12 +52,7 @@ def track(
 
     check_table_path(out)
     opened = TrainedRun.open(run, checkpoint)
-    with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task("finding", total=1.0)
-
-        def tell(done: float, frame: str, things: int) -> None:
-            bar.update(task, completed=done, description=f"{things} things in {frame}")
-
+    with searching() as (bar, tell):
         made = write_tracks(
             opened, film, out, settings, finding, overwrite=overwrite, track=bar.track, tell=tell
         )

@@ -8,15 +8,14 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, atomic_folder, write_rows, write_text
+from mcevae.exporting.form import Form
 from mcevae.exporting.places import Places, plain
 
-Form = Literal["star", "eman", "coco", "imagej", "napari", "trackmate"]
 Sizes = Mapping[tuple[str, int], tuple[int, int]]
 """Height and width of each frame, by its file and number."""
 MOST_GROUPS = 255
@@ -99,11 +98,8 @@ def write_imagej(places: Places, out: Path) -> None:
         from roifile import ROI_TYPE, ImagejRoi, roiwrite
     except ImportError as error:
         raise UserError("Regions for ImageJ need roifile; pip install 'mcevae[imagej]'.") from error
-    files: dict[str, list[int]] = {}
-    for i, row in enumerate(places.frame):
-        files.setdefault(places.frames[row][0], []).append(i)
     boxes = places.boxes
-    for file, rows in files.items():
+    for file, rows in places.by_file():
         regions = []
         for i in rows:
             left, top, width, height = boxes[i]

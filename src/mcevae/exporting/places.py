@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from pyarrow import csv, parquet
 
 from mcevae.base.errors import UserError
+from mcevae.finding.finder import BOX
 
 NEEDED = ("file", "frame", "x", "y", "group", "probability")
-BOX = ("box_x", "box_y", "box_width", "box_height")
-"""Columns that every table of places has."""
+"""Columns that every table of places has, with those of its boxes."""
 READERS = {".parquet": parquet.read_table, ".csv": csv.read_csv}
 
 
@@ -121,7 +121,7 @@ class Places:
         """
         many = {file for file, number in self.frames if number}
         seen: dict[str, str] = {}
-        for i, (file, number) in enumerate(self.frames):
+        for (file, number), rows in zip(self.frames, self.split(self.frame), strict=True):
             name = plain(file) + (f"_{number:06}" if file in many else "")
             if name in seen:
                 raise UserError(
@@ -129,7 +129,19 @@ class Places:
                     f"{name}; rename one, or convert their rows one after the other."
                 )
             seen[name] = file
-            yield name, np.flatnonzero(self.frame == i)
+            yield name, rows
+
+    def by_file(self) -> Iterator[tuple[str, Int[np.ndarray, " m"]]]:
+        """Each file, and its rows, in the order of the table."""
+        number = {file: i for i, file in enumerate(dict.fromkeys(file for file, _ in self.frames))}
+        of = np.array([number[file] for file, _ in self.frames], np.int64)
+        yield from zip(number, self.split(of[self.frame]), strict=True)
+
+    @staticmethod
+    def split(of: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " _"]]:
+        """Rows of each number of 0 to the largest, in their order; no number is missing."""
+        order = np.argsort(of, kind="stable")
+        return np.split(order, np.bincount(of).cumsum()[:-1]) if len(of) else []
 
 
 def plain(file: str) -> str:

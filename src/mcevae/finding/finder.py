@@ -38,6 +38,8 @@ TWICE = 0.4
 """A thing of two tiles lies in both within this distance, in its sides."""
 OUTLINE = 0.15
 """A thing is where it is drawn by more than this share of its largest difference."""
+BOX = ("box_x", "box_y", "box_width", "box_height")
+"""Columns of the box around a thing: its left and top, and its sides, pixels of the frame."""
 Tell = Callable[[float, int], None]
 """Called with the share of a frame that is done, and the number of things so far."""
 
@@ -204,7 +206,7 @@ class Finder:
         Columns: file, frame, x and y (the centroid of the thing, pixels from the upper left corner
         of the frame), group, cluster, probability, false_finds, score, amplitude; rotation_deg and
         the other coordinates of the pose but for shifts, scale, mirrored; and the box around what
-        is drawn (box_x, box_y, box_width, box_height), pixels.
+        is drawn (`BOX`), pixels.
         """
         group, collections = self.run.model.group, self.run.collections
         pose = self.run.frames.poses(things.element, things.cluster, things.z)
@@ -223,10 +225,7 @@ class Finder:
             "amplitude": things.amplitude.numpy(),
         }
         columns |= pose_columns(pose, group, self.run.shape)
-        for name, values in zip(
-            ("x", "y", "width", "height"), self.boxes(things, place), strict=True
-        ):
-            columns[f"box_{name}"] = values
+        columns |= dict(zip(BOX, self.boxes(things, place), strict=True))
         return pa.table(columns)
 
     def boxes(self, things: Things, place: Float[Tensor, "n 2"]) -> Iterator[np.ndarray]:

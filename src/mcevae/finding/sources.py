@@ -112,6 +112,33 @@ class Frames:
             faults=list(listing.passed),
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """Remarks on the frames that were read so far, as sentences."""
+        return [f"{sentence}." for sentence in self.reading.notes]
+
+    def identity(
+        self, form: str, run: TrainedRun, settings: FindConfig, out: Path, *, overwrite: bool
+    ) -> str:
+        """What tells a table of these frames from all others, so that a stopped one is continued.
+
+        Args:
+            form: begins it.
+            run: an open run.
+            settings: how things are found.
+            out: the table.
+            overwrite: whether it may be replaced.
+
+        Raises:
+            UserError: there is a table already, which may not be replaced and was not stopped.
+        """
+        assert self.snapshot is not None
+        identity = form + run.identity + repr(sorted(asdict(settings).items(), key=str))
+        identity += run.collections.to_json() + self.snapshot.fingerprint("all")
+        if out.exists() and not overwrite and not is_of(parts_folder(out), identity):
+            raise exists(out)
+        return identity
+
     def parts(self, folder: Path, look: Callable[[int, Large], pa.Table]) -> dict[Path, int]:
         """Make the parts of a table in a folder, one for each frame, but for those that are there.
 
@@ -189,8 +216,8 @@ def find_in(
     source = Frames.of(frames, run)
     finder = Finder(run, settings or FindConfig())
     parts = list(source.found(lambda _, frame: finder.find(frame)))
-    notes = tuple(f"{sentence}." for sentence in source.reading.notes)
-    return Finds(table=pa.concat_tables(parts), faults=tuple(source.faults), notes=notes)
+    table = pa.concat_tables(parts)
+    return Finds(table=table, faults=tuple(source.faults), notes=tuple(source.notes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,10 +270,7 @@ def write_finds(
     check_table_path(out)
     source = Frames.of(frames, run)
     assert source.snapshot is not None
-    identity = FORM + run.identity + repr(sorted(asdict(settings).items(), key=str))
-    identity += run.collections.to_json() + source.snapshot.fingerprint("all")
-    if out.exists() and not overwrite and not is_of(parts_folder(out), identity):
-        raise exists(out)
+    identity = source.identity(FORM, run, settings, out, overwrite=overwrite)
     finder = Finder(run, settings, track)
     folder = begin_parts(out, identity)
     parts = source.parts(
@@ -263,5 +287,5 @@ def write_finds(
         rows=sum(parts.values()),
         frames=len(parts),
         faults=source.faults,
-        notes=[f"{sentence}." for sentence in source.reading.notes],
+        notes=source.notes,
     )

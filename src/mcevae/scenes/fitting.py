@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from mcevae.base.errors import UserError
-from mcevae.images.sources.registry import open_source
 from mcevae.models.config import Config
 from mcevae.run import Run
-from mcevae.runs.data import decide_mirror, prepare_for, settle
-from mcevae.scenes.learning import Learner, finish, is_begun, is_trained
+from mcevae.scenes.learning import Learner, finish, is_begun, is_trained, with_crops
 from mcevae.scenes.settings import SceneConfig
 from mcevae.scenes.telling import Telling
 from mcevae.training.loop import fit, training_alone
@@ -56,10 +54,7 @@ def train(learner: Learner, folder: Path) -> None:
     """
     begun = (folder / "settings.toml").exists()
     config = Config.read(folder / "settings.toml") if begun else learner.learn()
-    source = open_source(config.data.source, config.data)
-    config = settle(config, source)
-    data = prepare_for(config, source=source)
-    config, _ = decide_mirror(config, data)
+    config, data = with_crops(config)
     if not fit(config, data, folder, resume=begun):
         raise KeyboardInterrupt
     Run.open(folder).report()

@@ -24,6 +24,7 @@ from mcevae.base.files import atomic, read_text, real_folder, write_text
 from mcevae.finding.sources import Frames
 from mcevae.images.readers.frames import write_faults
 from mcevae.images.sources.registry import open_source
+from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.predicting.parts import MARK, content_of, is_of, known_part, write_part
 from mcevae.predicting.predictor import skipped
@@ -153,14 +154,23 @@ class Learner:
             write_crops(places, self.size, folder / CROPS)
             boxes = {"boxes": str(folder / CROPS), "split": "all", "limit": None}
             config = quickly(self.config).changed(data=boxes)
-            source = open_source(config.data.source, config.data)
-            config = settle(config, source)
-            data = prepare_for(config, source=source)
-            config, _ = decide_mirror(config, data)
+            config, data = with_crops(config)
             stopped: list[int] = []
             if not fit(config, data, folder, signals=stopped):
                 raise Terminated if signal.SIGTERM in stopped else KeyboardInterrupt
         return TrainedRun.open(folder)
+
+
+def with_crops(config: Config) -> tuple[Config, Splits]:
+    """Read the crops of a training, and settle what depends on them.
+
+    Raises:
+        UserError: there are none.
+    """
+    source = open_source(config.data.source, config.data)
+    config = settle(config, source)
+    data = prepare_for(config, source=source)
+    return decide_mirror(config, data)[0], data
 
 
 def is_begun(out: Path) -> bool:

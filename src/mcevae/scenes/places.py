@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mcevae.base.errors import UserError
 from mcevae.base.files import write_rows
+from mcevae.finding.finder import BOX
 from mcevae.finding.frames import Large
 from mcevae.finding.sources import Frames
 from mcevae.images.readers.frames import Unreadable
@@ -90,7 +91,7 @@ def write_crops(places: pa.Table, size: int, path: Path) -> None:
     names = ("file", *(() if single else ("frame",)))
     write_rows(
         path,
-        (*names, "box_x", "box_y", "box_width", "box_height"),
+        (*names, *BOX),
         (
             (
                 *(str(row[name]) for name in names),

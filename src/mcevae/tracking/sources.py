@@ -1,7 +1,7 @@
 """Follow the things of a film: in memory, or as a table that can be continued."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,7 @@ from mcevae.finding.sources import Frames, Tell
 from mcevae.images.forms import Pictures
 from mcevae.images.readers.frames import Fault, write_faults
 from mcevae.images.sources.contract import Track
-from mcevae.predicting.engines import exists
-from mcevae.predicting.parts import begin_parts, is_of, parts_folder, whole_part
+from mcevae.predicting.parts import begin_parts, whole_part
 from mcevae.predicting.predictor import skipped
 from mcevae.runs.infer import check_table_path, write_tables
 from mcevae.runs.run import TrainedRun
@@ -81,8 +80,7 @@ def track_in(
     finder = Finder(run, finding or FindConfig())
     parts = list(source.found(lambda time, frame: finds_in(finder, time, frame)))
     table = tracks_of(Film.of(finder, parts), settings or TrackConfig())
-    notes = tuple(f"{sentence}." for sentence in source.reading.notes)
-    return Tracks(table=table, faults=tuple(source.faults), notes=notes)
+    return Tracks(table=table, faults=tuple(source.faults), notes=tuple(source.notes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +144,7 @@ def write_tracks(
     need_laptrack()
     source = Frames.of(film, run)
     assert source.snapshot is not None
-    identity = FORM + run.identity + repr(sorted(asdict(finding).items(), key=str))
-    identity += run.collections.to_json() + source.snapshot.fingerprint("all")
-    if out.exists() and not overwrite and not is_of(parts_folder(out), identity):
-        raise exists(out)
+    identity = source.identity(FORM, run, finding, out, overwrite=overwrite)
     finder = Finder(run, finding, track)
     rows = known_finds(finds_of(out), identity)
     if rows is None:
@@ -178,7 +173,7 @@ def write_tracks(
         frames=int((rows.schema.metadata or {})[b"mcevae.frames"]),
         finds=rows.num_rows,
         faults=source.faults,
-        notes=[f"{sentence}." for sentence in source.reading.notes],
+        notes=source.notes,
     )
 
 

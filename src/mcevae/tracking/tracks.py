@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
 
-from mcevae.finding.finder import pose_columns
+from mcevae.finding.finder import BOX, pose_columns
 from mcevae.geometry.groups import mirrored, proper_part, reflect
 from mcevae.tracking.film import Film
 from mcevae.tracking.kinds import kinds_of
@@ -23,7 +23,6 @@ others."""
 PLACE = 0.15
 """A find this far from the line through its neighbours counts a quarter, in sizes of a thing."""
 OF_FIND = ("file", "frame", "probability", "false_finds", "score", "amplitude")
-BOX = ("box_x", "box_y", "box_width", "box_height")
 
 
 def tracks_of(film: Film, settings: TrackConfig) -> pa.Table:
