@@ -1,5 +1,6 @@
 """What every benchmark does: write its results beside the machine they were measured on."""
 
+import argparse
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import psutil
+import torch
 
 from mcevae.base.files import write_text
 from mcevae.base.machine import machine
@@ -26,6 +28,22 @@ def write_results(
     document = {"command": command, "machine": machine(), **content}
     write_text(path, json.dumps(document, indent=1) + "\n")
     return path
+
+
+def in_folder(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Take the arguments of a benchmark that works in --folder on one thread, with --data.
+
+    Args:
+        parser: has the benchmark's other arguments.
+    """
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder with mnist.npz")
+    chosen = parser.parse_args()
+    if chosen.data:
+        os.environ["MCEVAE_DATA"] = str(chosen.data)
+    torch.set_num_threads(1)
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    return chosen
 
 
 def processor_seconds(run: Callable[[], Any], rounds: int) -> float:

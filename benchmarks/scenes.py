@@ -20,7 +20,6 @@ docs/images/finding.png. `scenes_learned.py` adds what is learned from such fram
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, write_results
+from common import RESULTS, in_folder, write_results
 from matplotlib.figure import Figure
 from scipy.ndimage import maximum_filter
 from scipy.optimize import linear_sum_assignment
@@ -309,14 +308,7 @@ def picture(finders: dict[str, Finder]) -> None:
 
 def main() -> None:
     """Train, find, compare, and store."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="folder with mnist.npz")
-    arguments = parser.parse_args()
-    if arguments.data:
-        os.environ["MCEVAE_DATA"] = str(arguments.data)
-    torch.set_num_threads(1)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    arguments = in_folder(argparse.ArgumentParser(description=__doc__))
     finders = {name: Finder(trained(arguments.folder, name), FindConfig()) for name in FITS}
     rows = {}
     for kind in ("digits", "overlap", "micrograph"):

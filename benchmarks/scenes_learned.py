@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-import torch
-from common import RESULTS
+from common import RESULTS, in_folder
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from pyarrow import parquet
@@ -120,17 +119,11 @@ def children() -> float:
 def main() -> None:
     """Make frames, learn from them, and store the scores."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="folder with mnist.npz")
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--network", type=float, metavar="MINUTES", help="train a network so long")
-    arguments = parser.parse_args()
-    if arguments.data:
-        os.environ["MCEVAE_DATA"] = str(arguments.data)
+    arguments = in_folder(parser)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that it runs
-    torch.set_num_threads(1)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     flags = f"--minutes {arguments.network:g}" if arguments.network else "--quick"
     rows: list[dict[str, Any]] = []
     for seed in arguments.seeds:

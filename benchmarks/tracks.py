@@ -16,7 +16,6 @@ results/tracks.json and docs/images/tracks.png.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
-from common import write_results
+from common import in_folder, write_results
 from films import KINDS, Things, by_boxes, by_distance, film, frames_of, hota, paths
 from matplotlib.figure import Figure
 from scenes import NEAR, Scene, Tally, trained
@@ -222,14 +220,7 @@ def picture(run: Run, kept: list[tuple[Things, Film, float]]) -> None:
 
 def main() -> None:
     """Train, follow, compare, and store."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="folder with mnist.npz")
-    arguments = parser.parse_args()
-    if arguments.data:
-        os.environ["MCEVAE_DATA"] = str(arguments.data)
-    torch.set_num_threads(1)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    arguments = in_folder(argparse.ArgumentParser(description=__doc__))
     run = trained(arguments.folder, "film-digits", FIT)
     kept = [found_in(run, seed) for seed in SEEDS]
     content = {
