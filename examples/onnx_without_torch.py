@@ -101,6 +101,15 @@ def lone(image: np.ndarray, level: float, edge: np.ndarray) -> np.ndarray:
     return np.where(gone, np.float32(level), image)
 
 
+def middle(image: np.ndarray, level: float) -> np.ndarray:
+    """Replace what is far from the middle of an image (C, H, W) by the background, softly."""
+    height, width = image.shape[1:]
+    down, across = np.ogrid[:height, :width]
+    radius = np.hypot(down + 0.5 - height / 2, across + 0.5 - width / 2) / min(height, width)
+    weight = 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 0.36) / 0.1 + 0.5, 0, 1))
+    return (level + weight * (image - level)).astype(np.float32)
+
+
 def model_input(picture: Path, form: dict) -> np.ndarray:
     """An image file in the form that "image" in model.json describes, (1, C, H, W)."""
     names, white = form.get("names"), form.get("white")
@@ -129,9 +138,12 @@ def model_input(picture: Path, form: dict) -> np.ndarray:
             scaled = Image.fromarray(even.astype(np.float32))
         layers.append(np.asarray(scaled))
     x = np.stack(layers)
-    if form.get("isolate"):
+    others = form.get("isolate", "no")  # older models say true or false
+    if others in ("yes", True):
         thick = 1 if seen.all() else max(1, min(height, width) // 16)
         x = lone(x, form["background"], border(np.asarray(share), thick))
+    elif others == "middle":
+        x = middle(x, form["background"])
     whole = [Image.new("F", shape[::-1], form["background"]) for _ in x]
     for image, layer in zip(whole, x, strict=True):
         place = ((shape[1] - width) // 2, (shape[0] - height) // 2)

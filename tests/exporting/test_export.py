@@ -198,13 +198,13 @@ def test_the_example_takes_other_things_out_as_predict_does(
     Image.fromarray(pixels).save(tmp_path / "a.png")
     bits = as_text(circle(60, 48)) if masked else None
     about = {"normalise": "none", "levels": None, "fit": fit, "background": 45 / 255}
-    about |= {"channels": 1, "isolate": True, "mask": "circle" if masked else None}
+    about |= {"channels": 1, "isolate": "yes", "mask": "circle" if masked else None}
     about["mask_bits"] = bits
     recipe = Recipe(**about, shape=(28, 28))
     form = {**about, "height": 28, "width": 28, "flatten": False}
     ours = runpy.run_path(str(EXAMPLE))["model_input"](tmp_path / "a.png", form)
     wanted = recipe(Frame("a.png", pixels)).numpy()
-    untouched = replace(recipe, isolate=False)(Frame("a.png", pixels)).numpy()
+    untouched = replace(recipe, isolate="no")(Frame("a.png", pixels)).numpy()
     assert np.abs(255 * ours[0] - wanted).max() < 1.01
     assert (np.abs(untouched.astype(float) - wanted) > 60).sum() > 20
 

@@ -65,15 +65,15 @@ def frames(*, others: bool, count: int = 20) -> list[Frame]:
 def test_the_survey_finds_crowded_images_and_says_so() -> None:
     crowded, alone = frames(others=True), frames(others=False)
     found = survey(crowded)
-    assert found.recipe.isolate and "other things" in found.in_words()
+    assert found.recipe.isolate == "yes" and "other things" in found.in_words()
     assert found.settled()["isolate"] == "yes"
-    assert not survey(alone).recipe.isolate
-    assert not survey([*alone, *crowded[:4]]).recipe.isolate  # a sixth of them
-    assert not survey(crowded, isolate="no").recipe.isolate
-    assert survey(alone, isolate="yes").recipe.isolate
+    assert survey(alone).recipe.isolate == "no"
+    assert survey([*alone, *crowded[:4]]).recipe.isolate == "no"  # a sixth of them
+    assert survey(crowded, isolate="no").recipe.isolate == "no"
+    assert survey(alone, isolate="yes").recipe.isolate == "yes"
     made, plain = found.recipe(crowded[0]), found.recipe(alone[0])
     assert (made.int() - plain.int()).abs().max() <= 1
-    unchanged = dataclasses.replace(found.recipe, isolate=False)(crowded[0])
+    unchanged = dataclasses.replace(found.recipe, isolate="no")(crowded[0])
     assert not unchanged.equal(made)
 
 
@@ -83,5 +83,5 @@ def test_bytes_of_the_right_size_are_isolated_too() -> None:
         for one in frames(others=True)
     ]
     recipe = survey(crowded).recipe
-    assert recipe.isolate and recipe.normalise == "none"
+    assert recipe.isolate == "yes" and recipe.normalise == "none"
     assert recipe(crowded[0])[0, :, :5].float().std() < 1

@@ -54,6 +54,7 @@ def ensure_range(settings: Any, **ranges: tuple[float, float]) -> None:
         )
 
 
+Isolate = Literal["auto", "no", "yes", "middle"]
 Mode = Literal["unsupervised", "supervised"]
 
 
@@ -133,10 +134,11 @@ class FilesConfig(CuttingConfig):
     """Whether to even out backgrounds of images from files: a plane is fitted to the border of each
     image, and replaced by --background. auto: if half of the images have another background than
     the others, or one that slopes."""
-    isolate: Literal["auto", "yes", "no"] = "auto"
-    """Whether to take parts of other things out of images from files: what differs from the
-    background, reaches the border, and is apart from the thing in the middle. auto: if a quarter of
-    the images shows any."""
+    isolate: Isolate = "auto"
+    """Whether to take other things out of images from files. yes: what differs from the background,
+    reaches the border, and is apart from the thing in the middle. middle: all that is far from the
+    middle, by a soft circular mask, where others touch the thing. auto: yes if a quarter of the
+    images shows such parts; else middle if images of one size are full up to their borders."""
     labels: str | None = None
     """Labels, which are used for scores only: the word folders (the folder of a file is its label),
     or a table with a row for each file, its columns parted by commas, semicolons or tabs; or a .npy

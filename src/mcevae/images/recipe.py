@@ -21,6 +21,7 @@ from mcevae.images.background import flattened
 from mcevae.images.intensities import ABSURD, fitting, floats, pairs_of, with_channels
 from mcevae.images.isolation import isolated
 from mcevae.images.masks import border_of, from_text, masked, share_of
+from mcevae.images.middle import middle_alone
 from mcevae.images.placement import Fit, fitted
 from mcevae.images.readers.frames import Frame
 from mcevae.images.stretch import Stretch
@@ -28,6 +29,11 @@ from mcevae.images.stretch import Stretch
 WHOLE = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 KINDS = (None, "bool", "float", "mixed", *WHOLE)
 """Kinds of numbers."""
+OTHERS = {
+    "yes": "; parts of other things at the border are taken out",
+    "middle": "; only the middle is kept, as others reach in (--isolate no keeps all)",
+}
+"""What `isolate` does, in words."""
 INSIDE = 0.99
 """Pixels of which so much counts show their image alone, and nothing of the mask's border."""
 
@@ -47,7 +53,8 @@ class Recipe:
             shorter side fills the image.
         shape: height and width of the image.
         flatten: whether the plane fitted to the border of each image becomes `background`.
-        isolate: whether parts of other things at the border become `background`, after that.
+        isolate: what becomes `background` after that: nothing (no), parts of other things at the
+            border (yes), or all that is far from the middle (middle).
         white: the number by which intensities are divided first; None: the largest of their type.
         stretch: after `normalise`, see `images.stretch`; zscale in place of percentiles of "image".
         invert: whether dark and light are exchanged after that.
@@ -65,7 +72,7 @@ class Recipe:
     fit: Fit
     shape: tuple[int, int]
     flatten: bool = False
-    isolate: bool = False
+    isolate: Literal["no", "yes", "middle"] = "no"
     white: float | None = None
     stretch: Stretch = "linear"
     invert: bool = False
@@ -109,8 +116,10 @@ class Recipe:
             pixels = torch.from_numpy(np.array(frame.pixels))
             return pixels.view(*self.shape, self.channels).movedim(-1, 0)
         image = self.even(frame, self.scaled(frame))
-        if self.isolate:
+        if self.isolate == "yes":
             image = isolated(image, self.background, self.edge(frame, image))
+        if self.isolate == "middle":
+            image = middle_alone(image, self.background)
         return to_bytes(padded(image, self.shape, self.background))
 
     def scaled(self, frame: Frame) -> Float[Tensor, "C h w"]:
@@ -153,8 +162,8 @@ class Recipe:
     def keeps(self, pixels: np.ndarray) -> bool:
         """Whether a frame already has the right form, so that the slow steps can be left out."""
         shapes = [(*self.shape, self.channels), *([self.shape] if self.channels == 1 else [])]
-        plain = self.normalise == "none" and not (self.flatten or self.isolate or self.invert)
-        plain = plain and self.stretch == "linear"
+        plain = self.normalise == "none" and not (self.flatten or self.invert)
+        plain = plain and self.stretch == "linear" and self.isolate == "no"
         plain = plain and self.white in (None, 255)
         return plain and pixels.dtype == np.uint8 and pixels.shape in shapes
 
@@ -167,7 +176,7 @@ class Recipe:
             "background": self.background,
             "fit": self.fit,
             "flatten": "yes" if self.flatten else "no",
-            "isolate": "yes" if self.isolate else "no",
+            "isolate": self.isolate,
             "white": self.white,
             "stretch": self.stretch,
             "invert": self.invert,
@@ -187,7 +196,7 @@ class Recipe:
         rule += f", then by {self.stretch}" if self.stretch != "linear" else ""
         rule += ", inverted" if self.invert else ""
         flat = ", to which uneven backgrounds are flattened" if self.flatten else ""
-        flat += "; parts of other things at the border are taken out" if self.isolate else ""
+        flat += OTHERS.get(self.isolate, "")
         kind = "in colour" if self.channels == 3 else "grey"
         if self.names:
             kind = f"with {self.channels} channels ({', '.join(self.names)}), each by itself"
@@ -254,7 +263,7 @@ def recipe_for(settings: DataConfig, shape: tuple[int, int, int]) -> Recipe:
         fit=settings.fit,
         shape=(height, width),
         flatten=settings.flatten == "yes",
-        isolate=settings.isolate == "yes",
+        isolate="no" if settings.isolate == "auto" else settings.isolate,
         white=settings.white,
         stretch=settings.stretch,
         invert=settings.invert,

@@ -11,11 +11,13 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from mcevae.base.config import Isolate
 from mcevae.images.arrays import MIN_SIDE
 from mcevae.images.background import UNEVEN, unevenness
 from mcevae.images.intensities import LUMA, floats
 from mcevae.images.isolation import MANY, MUCH, crowding, outermost
 from mcevae.images.masks import CIRCLE, as_text, border_of, circle, masked
+from mcevae.images.middle import FULL, fullness
 from mcevae.images.numbers import BYTE, SAMPLED, TAILS, Numbers, largest_of, shown_by
 from mcevae.images.numbers import kind_of as kind_of_numbers
 from mcevae.images.readers.frames import Frame
@@ -68,7 +70,7 @@ def survey(
     background: float | None = None,
     levels: tuple[float, ...] | None = None,
     flatten: Literal["auto", "yes", "no"] = "auto",
-    isolate: Literal["auto", "yes", "no"] = "auto",
+    isolate: Isolate = "auto",
     white: float | None = None,
     stretch: Stretch = "linear",
     invert: bool = False,
@@ -84,7 +86,8 @@ def survey(
     no colours, stretched by the percentiles of the set, or of each channel. Background: the
     median of the frames' borders, to which each image is flattened if half of them have another
     background, or one that slopes. Parts of other things at the border are taken out if a quarter
-    of the images shows any.
+    of the images shows any. If images of one size are full up to their borders, only the middle is
+    kept.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -96,7 +99,7 @@ def survey(
         background: 0 to 1.
         levels: black and white of "set".
         flatten: whether to flatten backgrounds.
-        isolate: whether to take out parts of other things at the border.
+        isolate: whether to take out parts of other things, as in `Recipe`.
         mask, mask_bits: as in `Recipe`; only pixels that count are looked at.
         white, stretch, invert: as in `Recipe`; zscale is a rule for each image by itself.
     """
@@ -120,7 +123,7 @@ def survey(
         fit=fit,
         shape=shape,
         flatten=flatten == "yes",
-        isolate=isolate == "yes",
+        isolate="no" if isolate == "auto" else isolate,
         white=white,
         stretch=stretch,
         invert=invert,
@@ -157,7 +160,11 @@ def of_one_kind(frames: Sequence[Frame], channels: str) -> list[Frame]:
 
 
 def with_background(
-    recipe: Recipe, frames: Sequence[Frame], background: float | None, flatten: str, isolate: str
+    recipe: Recipe,
+    frames: Sequence[Frame],
+    background: float | None,
+    flatten: str,
+    isolate: Isolate,
 ) -> Recipe:
     """The recipe with the median of the frames' borders as background, and what makes it even.
 
@@ -175,7 +182,11 @@ def with_background(
         recipe = replace(recipe, background=round(float(np.median(borders)), 3))
     if flatten == "auto":
         recipe = replace(recipe, flatten=are_uneven(frames, recipe))
-    return replace(recipe, isolate=are_crowded(frames, recipe)) if isolate == "auto" else recipe
+    if isolate == "auto" and are_crowded(frames, recipe):
+        return replace(recipe, isolate="yes")
+    if isolate == "auto" and are_full(frames, recipe):
+        return replace(recipe, isolate="middle")
+    return recipe
 
 
 def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
@@ -198,6 +209,20 @@ def are_crowded(frames: Sequence[Frame], recipe: Recipe) -> bool:
     level = recipe.background
     found = [crowding(image, level, edge) > MUCH for image, edge in evened(frames, recipe)]
     return float(np.mean(found)) > MANY
+
+
+def are_full(frames: Sequence[Frame], recipe: Recipe) -> bool:
+    """Whether most of the frames have content up to their borders, from all sides.
+
+    Frames of several sizes are boxes that somebody drew around each thing, and it fills them.
+
+    Raises:
+        Unreadable: a frame's shape or values do not fit.
+    """
+    if len({frame.pixels.shape[:2] for frame in frames}) > 1:
+        return False
+    found = [fullness(image, recipe.background, edge) for image, edge in evened(frames, recipe)]
+    return float(np.median(found)) > FULL
 
 
 def evened(frames: Sequence[Frame], recipe: Recipe) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -52,7 +52,7 @@ def originals_of(run: TrainedRun, data: Splits | None = None) -> tuple[Source, R
         for i, image in enumerate(part.images.pixels.movedim(1, -1).numpy())
     ]
     recipe = replace(  # which they went by
-        run.recipe, normalise="none", levels=None, flatten=False, isolate=False
+        run.recipe, normalise="none", levels=None, flatten=False, isolate="no"
     )
     return MemorySource(frames, settings.data, settings.data.source), recipe
 
