@@ -1,6 +1,6 @@
 """First clusters and first poses of all images, from the invariant graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,8 +12,9 @@ from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.described import graphs_of, steadiest
 from mcevae.teaching.graph import reach_of
 from mcevae.teaching.hinted import first_with_hints
-from mcevae.teaching.rings import Track, most_alike, turns
-from mcevae.teaching.upright import Oriented, moved, orient
+from mcevae.teaching.inside import compared, put_inside
+from mcevae.teaching.rings import Track, turned_back
+from mcevae.teaching.upright import Oriented, orient
 
 EXEMPLARS = 2000
 """Images of the graph to which the other images are compared."""
@@ -86,21 +87,20 @@ def invariant_start(
         lambda graph: start_clusters(rings[rows].flatten(1), graph, clusters, hints=said, **how),
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
+    found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said)
     labels = torch.empty(len(rings), dtype=torch.long)
     angle, mirrored = torch.empty(len(rings)), torch.empty(len(rings), dtype=torch.bool)
-    labels[rows], angle[rows] = grouping.labels, oriented.angle
-    mirrored[rows] = oriented.mirrored
+    labels[rows], angle[rows], mirrored[rows] = found, oriented.angle, oriented.mirrored
     if len(rest):
         known = rows[:EXEMPLARS]
-        nearest = known[
-            most_alike(rings[rest], 1, among=rings[known], reach=reach, mirror=mirror)[:, 0]
-        ]
-        turn = turns(rings[nearest], rings[rest], reach, mirror)
-        labels[rest] = labels[nearest]
-        # R(b) F^s R(a) F^m with the turn (b, s) onto the image and the pose (a, m) of the exemplar.
-        angle[rest], mirrored[rest] = moved(
-            turn.angle, turn.mirrored, angle[nearest], mirrored[nearest]
-        )
+        upright = turned_back(rings[known], angle[known], mirrored[known])
+        nearest, turn = compared(rings[rest], upright, half_width, mirror=mirror)
+        labels[rest] = labels[known[nearest]]
+        angle[rest], mirrored[rest] = turn.angle, turn.mirrored
     return InvariantStart(
-        grouping=grouping, oriented=oriented, labels=labels, angle=angle, mirrored=mirrored
+        grouping=replace(grouping, labels=found),
+        oriented=oriented,
+        labels=labels,
+        angle=angle,
+        mirrored=mirrored,
     )
