@@ -177,6 +177,14 @@ MODELS: dict[str, Entry] = {
         poses=False,
         curve="moves",
     ),
+    "pink": Entry(
+        title="rotation-invariant map (PINK)",
+        preset="pink",
+        changes={"model": {"mirror": False}, "peer": {"passes": 5, "neighbourhood_end": 0.2}},
+        otherwise="a neuron for each cluster, not hundreds; no mirror images; five passes, and the "
+        "neighbourhood shrinks from 1.1 to 0.2; shifts from moments",
+        curve="nothing",
+    ),
 }
 FLOORS = {
     "k-means": "k-means on pixels",
