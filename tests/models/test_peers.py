@@ -74,6 +74,8 @@ def test_every_peer_learns_and_is_scored(kind: str, tmp_path: Path, small_data: 
     assert found == config
     scores = evaluate(model, config, small_data)
     assert {"bce", "kmeans_accuracy", "rotation_error_median"} <= set(scores)
+    sorts_its_code = scores["clusters"].value == 1
+    assert all((f"ward{of}_accuracy" in scores) == sorts_its_code for of in ("", "_held"))
     if not trained:
         blank = build(config, (1, 28, 28)).eval()
         assert scores["bce"].value < 0.8 * evaluate(blank, config, small_data)["bce"].value

@@ -86,6 +86,7 @@ ENTRIES = (
     Entry("n2d", "n2d", "peers.n2d:SPEC"),
     Entry("iic", "iic", "peers.iic:SPEC"),
     Entry("aet", "aet", "peers.aet:SPEC"),
+    Entry("scan", "scan", "peers.scan:SPEC"),
     Entry("pink", "pink", "peers.pink:SPEC"),
 )
 KINDS = tuple(entry.kind for entry in ENTRIES)
