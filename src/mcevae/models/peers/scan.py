@@ -175,11 +175,6 @@ class Neighbours(Teacher):
         self.partner, self.partners = partner, self.pixels[partner]
 
     @property
-    def grouped(self) -> bool:
-        """Whether the last stage has begun; from then on the best epoch is looked for."""
-        return bool(self.model.labelling)
-
-    @property
     def columns(self) -> Mapping[str, Tensor]:
         """The partner of each image, uint8."""
         return {"partner": self.partners}
