@@ -12,7 +12,8 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.splits import Splits
 from mcevae.models.peers import pink
-from mcevae.models.peers.pink import SelfOrganisingMap, draw_along, matched, rings_of, spectra
+from mcevae.models.peers.pink import SelfOrganisingMap
+from mcevae.models.peers.ring_spectra import draw_along, matched, rings_of, spectra
 from mcevae.models.registry import build
 from mcevae.runs.infer import outputs
 from mcevae.teaching.blur import gaussian_blur
