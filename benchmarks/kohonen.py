@@ -22,7 +22,7 @@ from torch import Tensor
 from mcevae.base.machine import keep_memory
 from mcevae.images.arrays import to_bytes
 from mcevae.models.config import PRESETS
-from mcevae.models.peers.pink import BATCH, ENERGY, MEASURED, SelfOrganisingMap, Shown
+from mcevae.models.peers.som import BATCH, ENERGY, MEASURED, SelfOrganisingMap, Shown
 from mcevae.models.registry import build
 from mcevae.training.schedule import planned
 
@@ -83,7 +83,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     counts = [min(CHUNK, chosen.images - begin) for begin in range(0, chosen.images, CHUNK)]
     pixels = torch.cat([galaxies(count, generator) for count in counts])
-    config = PRESETS["pink"]().changed(model={"clusters": NEURONS, "group": "so2"})
+    config = PRESETS["som"]().changed(model={"clusters": NEURONS, "group": "so2"})
     config = config.changed(support={"rotation": 180.0})
     model = build(config, (1, SIDE, SIDE)).eval()
     assert isinstance(model, SelfOrganisingMap) and model.angles == len(model.steps) == ANGLES

@@ -63,7 +63,9 @@ def test_every_peer_keeps_the_contract(kind: str, shape: tuple[int, int, int]) -
 
 @ALL
 def test_every_peer_learns_and_is_scored(kind: str, tmp_path: Path, small_data: Splits) -> None:
-    near = {"rotation": 15.0, "shift": 0.05} if kind == "iic" else {}  # copies: it learns slowly
+    near = (
+        {"rotation": 15.0, "shift": 0.05} if kind in ("iic", "scan") else {}
+    )  # copies: it learns slowly
     trained = spec_of(kind).trained
     config = few(kind, **({"lr": 5e-3} | near if trained else {}))
     assert fit(config, small_data, tmp_path / "run")

@@ -87,7 +87,7 @@ ENTRIES = (
     Entry("iic", "iic", "peers.iic:SPEC"),
     Entry("aet", "aet", "peers.aet:SPEC"),
     Entry("scan", "scan", "peers.scan:SPEC"),
-    Entry("pink", "pink", "peers.pink:SPEC"),
+    Entry("som", "som", "peers.som:SPEC"),
 )
 KINDS = tuple(entry.kind for entry in ENTRIES)
 PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)

@@ -194,9 +194,9 @@ MODELS: dict[str, Entry] = {
         curve="semantic loss",
         on_train=True,
     ),
-    "pink": Entry(
+    "som": Entry(
         title="rotation-invariant map (PINK)",
-        preset="pink",
+        preset="som",
         changes={"model": {"mirror": False}, "peer": {"passes": 5, "neighbourhood_end": 0.2}},
         otherwise="a neuron for each cluster, not hundreds; no mirror images; five passes, and the "
         "neighbourhood shrinks from 1.1 to 0.2; shifts from moments",

@@ -20,7 +20,7 @@ GROUPS: tuple[ProtocolName, ...] = ("so2", "se2")
 RIVALS = (
     *("default", "graph", "mce-vae", "spatial-vae", "affine-vae"),
     *("target-vae", "dti", "vamp-prior", "n2d", "iic", "aet", "scan"),
-    *("affine-vae-log-polar", "pink"),
+    *("affine-vae-log-polar", "som"),
 )
 """Models of the comparison on all protocols."""
 PANELS: tuple[tuple[str, ProtocolName], ...] = (

@@ -63,18 +63,18 @@ class GridConfig(PeerConfig):
     """Settings of the map."""
 
     grid: Literal["hexagonal", "square"] = "hexagonal"
-    """Grid of the neurons (preset pink). hexagonal: rings of hexagons about the first one; square:
+    """Grid of the neurons (preset som). hexagonal: rings of hexagons about the first one; square:
     rows."""
     passes: int = 1
-    """How many times all images are shown to the map (preset pink)."""
+    """How many times all images are shown to the map (preset som)."""
     neighbourhood: float = 1.1
     """Standard deviation, in steps of the grid, of how far an image draws the neighbours of its
-    neuron along, at the start (preset pink)."""
+    neuron along, at the start (preset som)."""
     neighbourhood_end: float = 1.1
-    """The same at the end (preset pink)."""
+    """The same at the end (preset som)."""
     damping: float = 0.2
     """How far neurons move with each image, times the density of the normal distribution at their
-    distance (preset pink)."""
+    distance (preset som)."""
 
     def __post_init__(self) -> None:
         reach = {"neighbourhood": (0.05, 1000), "neighbourhood_end": (0.05, 1000)}
@@ -132,7 +132,7 @@ class SelfOrganisingMap(Model[Matches]):
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__()
-        require(group.polar, f"preset pink turns images, and group {group.name} does not.")
+        require(group.polar, f"preset som turns images, and group {group.name} does not.")
         sizes = config.model
         self.angles, self.rings = sizes.rotations, max(2, round(side(*shape[1:]) / 2))
         require(self.angles % 4 == 0, f"--angles is {self.angles}; use a multiple of 4.")

@@ -11,9 +11,9 @@ from mcevae.geometry.groups import mirrored
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes
 from mcevae.images.splits import Splits
-from mcevae.models.peers import pink
-from mcevae.models.peers.pink import SelfOrganisingMap
+from mcevae.models.peers import som
 from mcevae.models.peers.ring_spectra import draw_along, matched, rings_of, spectra
+from mcevae.models.peers.som import SelfOrganisingMap
 from mcevae.models.registry import build
 from mcevae.runs.infer import outputs
 from mcevae.teaching.blur import gaussian_blur
@@ -25,7 +25,7 @@ ANGLES = 12
 
 def made(**changes: object) -> SelfOrganisingMap:
     """An empty map."""
-    model = build(few("pink", **{"mirror": True, "group": "so2", **changes}), (1, 28, 28)).eval()
+    model = build(few("som", **{"mirror": True, "group": "so2", **changes}), (1, 28, 28)).eval()
     assert isinstance(model, SelfOrganisingMap)
     return model
 
@@ -72,11 +72,11 @@ def test_fourier_space_gives_what_trying_all_turns_gives(mirror: bool) -> None:
 
 
 def test_the_hexagonal_grid_of_331_has_a_radius_of_ten() -> None:
-    apart = pink.steps_apart("hexagonal", 331)
+    apart = som.steps_apart("hexagonal", 331)
     assert apart[0].max() == 10 and apart.max() == 20 and apart.equal(apart.T)
     assert (apart == 1).sum(1).max() == 6 and (apart[0] == 10).sum() == 60
     assert ((apart == 0) == torch.eye(331, dtype=torch.bool)).all()
-    square = pink.steps_apart("square", 10)
+    square = som.steps_apart("square", 10)
     assert square[0, 3] == 3 and square[0, 5].allclose(torch.tensor(2**0.5))
 
 
@@ -102,7 +102,7 @@ def test_a_neuron_learns_the_image_and_its_pose_is_that_of_the_image(mirror: boo
     group = model.group
     truth = group.sample(200, [math.pi], generator=torch.Generator().manual_seed(1))
     pixels = to_bytes(warp(hook(200), truth))
-    config = planned(few("pink"), 200)
+    config = planned(few("som"), 200)
     assert "1 neurons" in model.teacher(config, pixels).prepare(0, 1)
     ((_, out),) = outputs(model, pixels)
     own = truth[0].T @ out.element[0]  # the frame of the neuron, from one image
@@ -128,11 +128,11 @@ def test_batches_change_the_map_as_single_images_do(
     pixels = small_data.train.images.pixels[:200]
     found = []
     for batch in (1, 32):
-        monkeypatch.setattr(pink, "BATCH", batch)
+        monkeypatch.setattr(som, "BATCH", batch)
         model = made(rotations=72, rotation=180.0, clusters=7)
         spectrum, _ = model.read(pixels[:7] / 255)  # at 0 the first images decide where others go
         model.neurons.copy_(rings_of(spectrum, 72).view_as(model.neurons))
         before = model.neurons.clone()
-        model.teacher(planned(few("pink"), 200), pixels).prepare(0, 1)
+        model.teacher(planned(few("som"), 200), pixels).prepare(0, 1)
         found.append(model.neurons - before)
     assert 0 < (found[0] - found[1]).norm() < 0.4 * found[0].norm()
