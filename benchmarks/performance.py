@@ -110,6 +110,24 @@ def waiting(found: dict[str, Any]) -> str:
     return table(["other programs", *(f"{way}: seconds a step" for way in ways)], rows)
 
 
+def kohonen(found: dict[str, Any]) -> str:
+    """The rate of the map, here and as published, where it is not clear what else ran."""
+    share = found["processor_seconds"] / found["seconds"]
+    here = f"here, with {share:.2f} of a core"
+    rows = [
+        [here, f"{found['images']:,}", f"{found['seconds']:.0f}", f"{found['images_a_second']}"]
+    ]
+    published = found["published"]
+    rows += [
+        [f"published: {where}", f"{published['images']:,}", f"{seconds:,}", f"{rate:.1f}"]
+        for where, seconds in published["seconds"].items()
+        for rate in [published["images"] / seconds]
+    ]
+    made = table(["", "images", "seconds", "images a second"], rows)
+    alone = found["images_a_processor_second"]
+    return f"{made}\nFor each second of processor time here: {alone} images.\n"
+
+
 def growth(found: dict[str, Any]) -> str:
     """Exponents."""
     rows = [
@@ -143,7 +161,8 @@ def large(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Fill in what there is."""
-    for section in (throughput, time_to_quality, costs, inference, startup, waiting, growth, large):
+    sections = (throughput, time_to_quality, costs, inference, startup, waiting, growth, large)
+    for section in (*sections, kohonen):
         name = section.__name__
         found = read(name)
         fill(PAGE, name, f"{section(found)}\n{source(found, name)}\n")

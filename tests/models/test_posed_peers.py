@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from mcevae.base.errors import UserError
+from mcevae.geometry.groups import get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits
 from mcevae.models.peers.affine_vae import MOST_STARTS, MOST_STEPS, AffineVAE, TransformerVAE
 from mcevae.models.peers.jrvae import JRVAE
+from mcevae.models.peers.log_polar import INNER, OUTER, RADII, LogPolar, log_polar
 from mcevae.models.peers.spatial_vae import SpatialVAE
 from mcevae.models.registry import build
 from mcevae.runs.infer import outputs
+from mcevae.teaching.blur import gaussian_blur
 from tests.models.test_peers import few
 
 SHAPES = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 41)])
@@ -207,3 +210,47 @@ def test_the_localiser_starts_at_the_identity_and_is_trained() -> None:
     model.zero_grad()
     model.terms(model, x, {}).loss.backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.localiser.parameters())
+
+
+@pytest.mark.parametrize("group", ["so2", "sim2"])
+def test_the_log_polar_map_shifts_and_the_pose_turns_with_the_image(group: str) -> None:
+    torch.manual_seed(0)
+    model = build(few("affine-vae-stn", pose_module="log-polar", group=group), (1, 28, 28)).eval()
+    assert isinstance(model, TransformerVAE) and isinstance(model.localiser, LogPolar)
+    x = torch.rand(5, 1, 28, 28)
+    centre = torch.zeros(5, 2)
+    turned = x.rot90(-1, (2, 3))  # by a quarter from the x axis to the y axis, which points down
+    assert log_polar(turned, centre).allclose(log_polar(x, centre).roll(16, 2), atol=1e-5)
+    for along in model.localiser.shift.along:
+        along.weight.data.zero_()  # the shift is that of the centre
+    with torch.no_grad():
+        before, after = (model.localiser(one) for one in (x, turned))
+    apart = (after - before)[:, 0].remainder(2 * math.pi)
+    assert apart.allclose(torch.tensor(math.pi / 2), atol=1e-4)
+    assert before[:, 1:].allclose(after[:, 1:], atol=1e-4)
+    assert before[:, 0].std() > 0.05  # it is not the same for all images
+
+
+def test_a_scale_shifts_the_log_polar_map_along_its_radii() -> None:
+    blob = torch.zeros(1, 1, 56, 56)
+    blob[:, :, 22:32, 24:38] = 1.0
+    blob = gaussian_blur(blob, 3.0)
+    step = math.log(OUTER / INNER) / (RADII - 1)
+    group = get_group("sim2")
+    bigger = warp(blob, group.from_parameters(torch.tensor([[0.0, 0.0, 0.0, 6 * step]])))
+    still = torch.zeros(1, 2)
+    before, after = log_polar(blob, still), log_polar(bigger, still)
+    assert after[..., 6:].allclose(before[..., :-6], atol=0.03)
+    assert not after.allclose(before, atol=0.3)
+
+
+def test_the_log_polar_module_is_trained_and_refuses_other_moves() -> None:
+    torch.manual_seed(0)
+    model = build(few("affine-vae-stn", pose_module="log-polar"), (1, 28, 28)).train()
+    model.terms(model, torch.rand(4, 1, 28, 28), {}).loss.backward()
+    assert isinstance(model, TransformerVAE)
+    unused = {"turn.along.0.weight"}  # the radius: se2 has no scale
+    for name, parameter in model.localiser.named_parameters():
+        assert (parameter.grad is None) == (name in unused), name
+    with pytest.raises(UserError, match="finds rotations, shifts and scales, not group aff2"):
+        build(few("affine-vae-stn", pose_module="log-polar", group="aff2"), (1, 28, 28))

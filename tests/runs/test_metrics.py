@@ -13,7 +13,15 @@ from mcevae.models.default.model import DefaultModel
 from mcevae.models.paper import PaperModel
 from mcevae.models.registry import build
 from mcevae.runs.infer import Embedding, embed
-from mcevae.runs.metrics import clustering, coverage, evaluate, invariance, matched_accuracy, repose
+from mcevae.runs.metrics import (
+    clustering,
+    coverage,
+    evaluate,
+    invariance,
+    matched_accuracy,
+    repose,
+    ward,
+)
 from mcevae.runs.pose_scores import circular, frame, frames, poses
 from mcevae.runs.scores import Score
 from tests.sizes import taught, tiny
@@ -34,6 +42,23 @@ def embedding(clusters: torch.Tensor, element: torch.Tensor | None = None, k: in
         element=element,
         canonical=one_hot[:, None, None, :].repeat(1, 1, 3, 1),
     )
+
+
+def coded(*lumps: tuple[float, int]) -> Embedding:
+    """An embedding of one cluster whose codes lie in lumps: where, and how many."""
+    places = torch.cat([torch.full((count,), place) for place, count in lumps])
+    empty = embedding(torch.zeros(len(places), dtype=torch.long), k=1)
+    return dataclasses.replace(empty, z_c=places[:, None])
+
+
+def test_ward_sorts_the_codes_themselves_and_by_clusters_of_held_out_codes() -> None:
+    found, labels = coded((0.0, 30), (1.0, 30), (2.5, 1)), torch.tensor([0] * 60 + [1])
+    held = coded((0.0, 15), (1.0, 15), (2.5, 30))
+    scores = ward(found, labels, held, 2)
+    assert scores["ward_accuracy"].value == pytest.approx(31 / 61)  # it splits the commonest kind
+    assert scores["ward_held_accuracy"].value == 1 and scores["ward_held_nmi"].value == 1
+    assert ward(found, None, held, 2) == ward(found, torch.full((61,), -1), held, 2) == {}
+    assert ward(coded((0.0, 2)), labels[:2], coded((0.0, 2)), 2) == {}
 
 
 def test_k_means_looks_for_as_many_clusters_as_it_is_told() -> None:

@@ -86,6 +86,8 @@ ENTRIES = (
     Entry("n2d", "n2d", "peers.n2d:SPEC"),
     Entry("iic", "iic", "peers.iic:SPEC"),
     Entry("aet", "aet", "peers.aet:SPEC"),
+    Entry("scan", "scan", "peers.scan:SPEC"),
+    Entry("som", "som", "peers.som:SPEC"),
 )
 KINDS = tuple(entry.kind for entry in ENTRIES)
 PRESET_NAMES = tuple(entry.preset for entry in ENTRIES)

@@ -62,8 +62,8 @@ def stage_of(run: TrainedRun, *, shown: int, total: int) -> dict[str, str]:
         return {
             "kind": "quick",
             "title": "Quick answer.",
-            "text": "The images were compared with each other, and no network was trained. New "
-            "images are placed by their nearest neighbours. Without --quick, mcevae fit trains a "
-            "network, which often sorts better, and draws each image.",
+            "text": "The images were compared, and no network was trained. New images are placed "
+            "by what they are nearest to. With preset default, mcevae fit trains a network, which "
+            "often sorts better, and draws each image.",
         }
     return {"kind": "last", "title": "Final answer.", "text": "It is that of the trained network."}

@@ -92,6 +92,14 @@ MODELS: dict[str, Entry] = {
         preset="affine-vae-stn",
         otherwise=f"{OUR_NETWORKS}; a pose of the group, not six numbers",
     ),
+    "affine-vae-log-polar": Entry(
+        title="affine-VAE, equivariant transformer",
+        preset="affine-vae-stn",
+        changes={"peer": {"pose_module": "log-polar"}},
+        otherwise=f"{OUR_NETWORKS}; the transformer is trained with a VAE, not with labels; 64 "
+        "angles and 32 radii",
+        rigid=True,
+    ),
     "jrvae": Entry(
         title="jrVAE",
         preset="jrvae",
@@ -176,6 +184,23 @@ MODELS: dict[str, Entry] = {
         otherwise=f"{OUR_NETWORKS}; copies moved within the support; k-means on its code",
         poses=False,
         curve="moves",
+    ),
+    "scan": Entry(
+        title="SCAN, invariant graph",
+        preset="scan",
+        otherwise="neighbours of the invariant graph, not of a learned code; MCE-VAE's encoder, "
+        "untrained at first; Adam 1e-3; copies moved within the support; 60 epochs, not 250",
+        poses=False,
+        curve="semantic loss",
+        on_train=True,
+    ),
+    "som": Entry(
+        title="rotation-invariant map (PINK)",
+        preset="som",
+        changes={"model": {"mirror": False}, "peer": {"passes": 5, "neighbourhood_end": 0.2}},
+        otherwise="a neuron for each cluster, not hundreds; no mirror images; five passes, and the "
+        "neighbourhood shrinks from 1.1 to 0.2; shifts from moments",
+        curve="nothing",
     ),
 }
 FLOORS = {

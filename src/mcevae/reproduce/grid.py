@@ -19,7 +19,8 @@ GROUPS: tuple[ProtocolName, ...] = ("so2", "se2")
 """How the paper poses images."""
 RIVALS = (
     *("default", "graph", "mce-vae", "spatial-vae", "affine-vae"),
-    *("target-vae", "dti", "vamp-prior", "n2d", "iic", "aet"),
+    *("target-vae", "dti", "vamp-prior", "n2d", "iic", "aet", "scan"),
+    *("affine-vae-log-polar", "som"),
 )
 """Models of the comparison on all protocols."""
 PANELS: tuple[tuple[str, ProtocolName], ...] = (

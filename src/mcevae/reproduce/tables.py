@@ -33,6 +33,8 @@ COMPARED = {
     "accuracy": "accuracy, own clusters",
     "nmi": "NMI, own",
     "kmeans_accuracy": "accuracy, k-means on code",
+    "ward_accuracy": "accuracy, Ward on code",
+    "ward_held_accuracy": "accuracy, Ward, clusters of validation images",
     "train_accuracy": "accuracy, own, on training images",
     "rotation_error_median": "rotation error, deg, median",
     "rotation_correlation": "rotation, correlation",

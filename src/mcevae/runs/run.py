@@ -92,7 +92,7 @@ class TrainedRun:
     def in_words(self) -> str:
         """Which checkpoint this is, such as "last checkpoint, epoch 24"."""
         if not spec_of(self.settings.model.kind).trained:
-            return "exemplars (no network)"
+            return "no network"
         if self.epoch == 0:
             return "model as it was given"
         return f"{self.checkpoint} checkpoint, epoch {self.epoch}"

@@ -57,6 +57,27 @@ class Graph:
     turn: Turn
 
 
+def frame_of(
+    intensities: Float[Tensor, "b c h w"], group: MatrixGroup
+) -> tuple[Float[Tensor, "b rest"], Float[Tensor, "b 2"], Float[Tensor, " b"]]:
+    """Where the content of images is, and how large, as far as the group moves it.
+
+    Args:
+        intensities: at least 0: differences of images from their background.
+        group: of the poses.
+
+    Returns:
+        Parameters of the pose other than the rotation, from moments; of these the middle, and the
+        scale.
+    """
+    rest = moments(intensities, group)
+    names = group.coordinates[1:] if group.polar else ()  # moments know no other groups
+    named = dict(zip(names, rest.unbind(1), strict=False))
+    nothing = rest.new_zeros(len(rest))
+    middle = torch.stack([named.get(f"shift_{axis}", nothing) for axis in "xy"], 1)
+    return rest, middle, named.get("log_scale", nothing).exp()
+
+
 def describe(
     images: Iterable[Float[Tensor, "b c h w"]], group: MatrixGroup, background: float
 ) -> Described:
@@ -70,12 +91,7 @@ def describe(
     parts = []
     for some in images:
         differences = shrink(some, LONGEST) - background
-        rest = moments(differences.abs(), group)
-        names = group.coordinates[1:] if group.polar else ()  # moments know no other groups
-        named = dict(zip(names, rest.unbind(1), strict=False))
-        nothing = rest.new_zeros(len(rest))
-        middle = torch.stack([named.get(f"shift_{axis}", nothing) for axis in "xy"], 1)
-        scale = named.get("log_scale", nothing).exp()
+        rest, middle, scale = frame_of(differences.abs(), group)
         parts.append((on_rings(differences, middle, scale), rest))
     rings, rest = (torch.cat(part) for part in zip(*parts, strict=True))
     return Described(rings=rings, rest=rest)

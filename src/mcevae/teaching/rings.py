@@ -48,30 +48,41 @@ class Turn:
     mirrored: Bool[Tensor, " pairs"]
 
 
+def polar(
+    images: Float[Tensor, "n c h w"],
+    middle: Float[Tensor, "n 2"],
+    scale: Float[Tensor, " n"],
+    rings: int = RINGS,
+    angles: int = ANGLES,
+) -> Float[Tensor, "n c {rings} {angles}"]:
+    """Sample images on rings about their middles, 0 outside the frame.
+
+    Rings are weighted by the root of their radius, so that each part of the image counts by its
+    area.
+
+    Args:
+        images: differences of images from their background.
+        middle: in image sides from the centre, x right and y down.
+        scale: 1 if the outermost ring has a diameter of one image side.
+        rings, angles: number of rings, and of places on each of them.
+    """
+    height, width = images.shape[-2:]
+    radius = (torch.arange(rings, device=middle.device) + 0.5) / rings / 2  # image sides
+    angle = torch.arange(angles, device=middle.device) * (2 * math.pi / angles)
+    ring = torch.stack([radius[:, None] * angle.cos(), radius[:, None] * angle.sin()], -1)
+    to_grid = 2 * side(height, width) / middle.new_tensor([width, height])
+    grid = (ring * scale[:, None, None, None] + middle[:, None, None]) * to_grid
+    return F.grid_sample(images, grid, align_corners=False) * (2 * radius).sqrt()[:, None]
+
+
 def on_rings(
     differences: Float[Tensor, "n c h w"],
     middle: Float[Tensor, "n 2"],
     scale: Float[Tensor, " n"],
 ) -> Float[Tensor, "n c rings angles"]:
-    """Sample images on rings about their middles. Each image has norm one; a blank one has zero.
-
-    Rings are weighted by the root of their radius, so that each part of the image counts by its
-    area. Outside the frame everything is background.
-
-    Args:
-        differences: differences of images from their background.
-        middle: in image sides from the centre, x right and y down.
-        scale: 1 if the outermost ring has a diameter of one image side.
-    """
-    height, width = differences.shape[-2:]
-    unit = side(height, width)
-    radius = (torch.arange(RINGS, device=middle.device) + 0.5) / RINGS / 2  # image sides
-    angle = torch.arange(ANGLES, device=middle.device) * (2 * math.pi / ANGLES)
-    ring = torch.stack([radius[:, None] * angle.cos(), radius[:, None] * angle.sin()], -1)
-    to_grid = 2 * unit / middle.new_tensor([width, height])
-    grid = (ring * scale[:, None, None, None] + middle[:, None, None]) * to_grid
-    smooth = gaussian_blur(differences, BLUR * unit)
-    rings = F.grid_sample(smooth, grid, align_corners=False) * (2 * radius).sqrt()[:, None]
+    """Blur images, and sample them as `polar` does. Each has norm one; a blank one has zero."""
+    smooth = gaussian_blur(differences, BLUR * side(*differences.shape[-2:]))
+    rings = polar(smooth, middle, scale)
     norm = torch.linalg.vector_norm(rings.flatten(1), dim=1)
     return rings / norm.clamp_min(1e-6)[:, None, None, None]
 
@@ -111,14 +122,15 @@ def turned_back(
     return turned(rings, undone(angle, mirrored), mirrored)
 
 
-def allowed(reach: float) -> Int[Tensor, " some"]:
+def allowed(reach: float, angles: int = ANGLES) -> Int[Tensor, " some"]:
     """Steps along the angle by which two images may be turned, if they lie at most `reach` apart.
 
     Args:
         reach: radians.
+        angles: number of steps of the whole circle.
     """
-    step = torch.arange(ANGLES)
-    apart = torch.minimum(step, ANGLES - step) * (2 * math.pi / ANGLES)
+    step = torch.arange(angles)
+    apart = torch.minimum(step, angles - step) * (2 * math.pi / angles)
     return step[apart <= reach + 1e-4]
 
 

@@ -20,11 +20,13 @@ found within degrees, with 20 about every other time (tests/models/test_posed_pe
 `affine-vae-stn`, the variant of the code with `use_STN`, needs no upright images and no search: a
 spatial transformer (Jaderberg, Simonyan, Zisserman and Kavukcuoglu, 2015) predicts M, and is
 trained with the VAE on the posed images. Its localiser is the code's: 8 kernels of 7, 10 of 5, 3 x
-3 maxima and 32 units, the last layer starting at the identity.
+3 maxima and 32 units, the last layer starting at the identity. With `pose_module` log-polar, an
+equivariant transformer (`log_polar`) stands in its place.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -39,6 +41,7 @@ from mcevae.images.arrays import to_float
 from mcevae.models.config import Config
 from mcevae.models.contract import Output, Terms, assemble
 from mcevae.models.peers.common import CONVOLVED, CodeConfig
+from mcevae.models.peers.log_polar import LogPolar
 from mcevae.models.peers.vae import VAE
 from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
 from mcevae.models.registry import ModelSpec
@@ -66,6 +69,15 @@ class SearchConfig(CodeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         ensure_range(self, search_restarts=(1, MOST_STARTS), search_steps=(1, MOST_STEPS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(CodeConfig):
+    """Settings of the network that finds the pose."""
+
+    pose_module: Literal["stn", "log-polar"] = "stn"
+    """Network that predicts the pose (preset affine-vae-stn). stn: a spatial transformer's;
+    log-polar: an equivariant transformer, whose pose turns with the image."""
 
 
 class PosedVAE(VAE):
@@ -192,33 +204,44 @@ class TransformerVAE(PosedVAE):
     """Image -> pose, by a network -> upright image -> code -> upright image -> image.
 
     Args:
-        config: sizes as for `VAE`; beta.
+        config: sizes as for `VAE`; beta; network for the pose.
         shape: (C, H, W) of the images.
         group: group of the poses.
+
+    Raises:
+        UserError: the network does not find all moves of the group.
     """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], group: MatrixGroup) -> None:
         super().__init__(config, shape, group)
-        last = nn.Linear(32, group.dim)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.localiser = nn.Sequential(
-            nn.Conv2d(shape[0], 8, 7),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Conv2d(8, 10, 5),
-            nn.AdaptiveMaxPool2d(3),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(90, 32),
-            nn.ReLU(),
-            last,
-        )
+        if config.own(TransformerConfig).pose_module == "stn":
+            self.localiser = spatial_transformer(shape[0], group.dim)
+        else:
+            self.localiser = LogPolar(shape, group, self.background)
 
     def forward(self, x: Float[Tensor, "B C H W"], sample: bool | None = None) -> Output[Normal]:
         """See `Model.forward`."""
         draw = self.draws(sample)
         return self.redraw(x, self.localiser(x).to(x.dtype), draw)
+
+
+def spatial_transformer(channels: int, numbers: int) -> nn.Sequential:
+    """Make the localiser of the authors' code, which starts at the identity."""
+    last = nn.Linear(32, numbers)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 7),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(8, 10, 5),
+        nn.AdaptiveMaxPool2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(90, 32),
+        nn.ReLU(),
+        last,
+    )
 
 
 SEARCH = ModelSpec(
@@ -232,7 +255,7 @@ SEARCH = ModelSpec(
 TRANSFORMER = ModelSpec(
     build=TransformerVAE,
     reads=CONVOLVED,
-    settings=CodeConfig,
+    settings=TransformerConfig,
     preset={"model": PAPER_SIZES, "train": PAPER_TRAINING},
 )
 """Its variant with a spatial transformer."""

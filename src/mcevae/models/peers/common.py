@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 import torch
 import tyro
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mcevae.base.config import ensure_range
@@ -62,6 +62,20 @@ def unposed(
         canonical=image,
         reconstruction=image,
     )
+
+
+def cluster_means(
+    images: Float[Tensor, "B C H W"], cluster: Int[Tensor, " B"], count: int
+) -> Float[Tensor, "{count} C H W"]:
+    """The mean image of each of some clusters; black where a cluster has no image.
+
+    Args:
+        images: from 0 to 1.
+        cluster: of the images.
+        count: number of clusters.
+    """
+    total = images.new_zeros(count, *images.shape[1:]).index_add_(0, cluster, images)
+    return total / cluster.bincount(minlength=count).clamp_min(1).view(-1, 1, 1, 1)
 
 
 def single_cluster(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1"]:

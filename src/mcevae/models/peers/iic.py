@@ -35,7 +35,7 @@ from mcevae.images.arrays import to_float
 from mcevae.models.config import Config, PlannedConfig
 from mcevae.models.contract import Model, Output, Teacher, Terms, assemble
 from mcevae.models.nets import ConvEncoder
-from mcevae.models.peers.common import unposed
+from mcevae.models.peers.common import cluster_means, unposed
 from mcevae.models.presets import PAPER_SIZES, PAPER_TRAINING
 from mcevae.models.registry import ModelSpec
 
@@ -197,8 +197,7 @@ class IIC(Model[Sorted]):
         one, other = (torch.cat(both) for both in zip(*probabilities, strict=True))
         self.chosen.copy_(information(one, other).argmax())
         cluster = one[:, self.chosen].argmax(-1)
-        self.averages.zero_().index_add_(0, cluster, torch.cat(parts))
-        self.averages /= cluster.bincount(minlength=self.clusters).clamp_min(1).view(-1, 1, 1, 1)
+        self.averages.copy_(cluster_means(torch.cat(parts), cluster, self.clusters))
 
 
 class Turns(Teacher):
