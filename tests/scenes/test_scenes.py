@@ -158,7 +158,7 @@ def test_frames_without_things_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--scenes"], "--scenes needs --size"),
+        (["--scenes", "--boxes", "boxes.csv"], "--boxes is of images that show"),
         (["--scenes", "--size", "28", "--rounds", "2"], "leave out --from, --rounds"),
         (["--scenes", "--size", "28", "--labels", "folders"], "--labels is of images that show"),
         (["--searches", "3"], "give --scenes with them"),
