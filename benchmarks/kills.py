@@ -5,10 +5,10 @@
 Every life of a command is a process of its own, forked from one that has imported torch, which runs
 the command line and is ended by SIGKILL: some at a moment drawn at random, others within the
 next write of a file after one. Commands that search frames get Ctrl-C (SIGINT) as often, and must
-then end by themselves, with exit code 130. Settings are tiny and writes frequent. After every kill, what is on
-the disk is read and checked; then the command goes on. In the end weights, losses and tables must
-be those of the unbroken command, number by number. The first thing that is not as it must be ends
-the benchmark with an error.
+then end by themselves, with exit code 130. Settings are tiny and writes frequent. After every kill,
+what is on the disk is read and checked; then the command goes on. In the end weights, losses and
+tables must be those of the unbroken command, number by number. The first thing that is not as it
+must be ends the benchmark with an error.
 
 Each command is killed so often, and results/kills.json says into what. It is written whenever a
 run or a table has come to its end and was compared. Start the benchmark again and it makes the

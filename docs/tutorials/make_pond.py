@@ -4,7 +4,7 @@
     python make_pond.py --out film.tif
 
 Three kinds of creatures lie in any direction, on uneven and noisy light, and may touch or cross:
-darters swim where they point, but some of them swim in circles; slippers roll over as they swim;
+darters swim where they point, but half of them swim in circles; slippers roll over as they swim;
 shells have no way of their own and drift. Writes a folder of PNG files, or a film in one TIFF file;
 and truth-NAME.csv, which says what is where (nothing but this page's figures reads it). Needs numpy
 and Pillow alone.
@@ -26,7 +26,7 @@ HALF = 20
 """Half the side of the window that a creature is drawn in, pixels."""
 BORDER = MARGIN + HALF
 KINDS = ("darter", "slipper", "shell")
-CIRCLING = 1 / 3
+CIRCLING = 1 / 2
 """Share of the darters that swim in circles."""
 NOISE, LIGHT = 9, 150
 """Standard deviation of the camera's noise, and the light of the ground, of 255."""
@@ -127,7 +127,7 @@ def drawn(creatures: list[Creature], ground: np.ndarray, rng: Rng) -> Image.Imag
         turn = one.size * np.array([[cos, -sin], [sin, cos]])
         own = np.zeros((2 * HALF * FINE,) * 2, np.float32)
         for corners, dark in parts(one.kind):
-            mask = Image.new("1", own.shape)
+            mask = Image.new("1", (2 * HALF * FINE, 2 * HALF * FINE))
             moved = (corners @ turn.T + one.place - corner) * FINE
             ImageDraw.Draw(mask).polygon(moved.ravel().tolist(), fill=1)
             own += dark * np.asarray(mask)
@@ -147,7 +147,7 @@ def ground_of(rng: Rng) -> np.ndarray:
 
 def seen(creatures: list[Creature]) -> list[tuple[int, Creature]]:
     """The creatures whose middle is in the frame, with their numbers."""
-    inside = ((0 <= one.place).all() and (one.place < SIDE).all() for one in creatures)
+    inside = ((one.place >= 0).all() and (one.place < SIDE).all() for one in creatures)
     return [pair for pair, within in zip(enumerate(creatures), inside, strict=True) if within]
 
 
@@ -155,7 +155,7 @@ def main() -> None:
     """Read the arguments and write the frames."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("pond"), help="folder, or .tif of a film")
-    parser.add_argument("--images", type=int, default=60, help="photographs, or frames of the film")
+    parser.add_argument("--images", type=int, default=40, help="photographs, or frames of the film")
     parser.add_argument("--creatures", type=int, default=20, help="in and around each frame")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

@@ -32,7 +32,7 @@ from mcevae.runs.checkpoint import run_file
 from mcevae.runs.data import decide_mirror, prepare_for, settle
 from mcevae.runs.run import TrainedRun
 from mcevae.scenes.bound import Bound
-from mcevae.scenes.places import check_enough, first_places, left_behind, write_crops
+from mcevae.scenes.places import check_enough, first_places, learned_from, left_behind, write_crops
 from mcevae.scenes.searching import searched
 from mcevae.scenes.settings import SceneConfig
 from mcevae.scenes.size import guessed_size
@@ -42,7 +42,7 @@ from mcevae.training.loop import fit
 
 FOLDER, CROPS, PLACES, RECORD = "scenes", "crops.csv", "places.parquet", "scenes.json"
 """Names in the folder of the run; the first is there until the end."""
-FORM = "scenes 1 "
+FORM = "scenes 2 "
 NOT_YET = ("boxes", "objects", "labels", "features", "hints", "kept")
 """Settings of images that are cut out already."""
 MOST_SIDE, SIDE = 96, 64
@@ -98,14 +98,17 @@ class Learner:
             )
         best, record = self.guess(), []
         for number in range(1, self.scenes.searches + 1):
-            found, bound = self.search(number, best)
+            found, bound, held = self.search(number, best)
             left = left_behind(best, found, self.size)
             self.telling.say(
                 f"Search {number} of {self.scenes.searches}: {bound.in_words()}; {left:,} places "
                 "that no group explains are left behind."
+                + (f" In frames held out: {held.per_pixel:.3f} nats a pixel." if held else "")
             )
-            kept = not record or bound.nats > record[-1]["nats"]
-            known = {"nats": bound.nats, "left_behind": left, "kept": kept}
+            nats = (held or bound).nats
+            kept = not record or nats > record[-1]["nats"]
+            known = {"nats": nats, "left_behind": left, "kept": kept}
+            known["held_out"] = held and held.to_dict()
             record.append({**known, **bound.to_dict()})
             if not kept:
                 self.telling.say("That is no better, so the places from before are taken.")
@@ -138,8 +141,8 @@ class Learner:
         self.telling.say(f"First guess: {known.num_rows:,} things may be in the frames.")
         return known
 
-    def search(self, number: int, places: pa.Table) -> tuple[pa.Table, Bound]:
-        """Sort the things at some places, and search all frames with their groups.
+    def search(self, number: int, places: pa.Table) -> tuple[pa.Table, Bound, Bound | None]:
+        """Sort the things at some places, and search all frames with their groups: see `searched`.
 
         Args:
             number: of the search, from 1.
@@ -147,20 +150,23 @@ class Learner:
         """
         path = self.folder / f"search-{number}.part"
         if (known := known_part(path)) is not None:
-            return known, Bound.from_dict(json.loads(content_of(known) or "{}"))
+            told = json.loads(content_of(known) or "{}")
+            held = told["held"] and Bound.from_dict(told["held"])
+            return known, Bound.from_dict(told["all"]), held
         with self.telling.step(f"sorting what was found (search {number})"):
             run = self.sorted(number, places)
         with self.telling.step(f"search {number}") as tell:
-            found, bound = searched(run, self.frames(), path, self.identity, tell)
-        write_part(path, found, json.dumps(bound.to_dict()))
-        return found, bound
+            found, bound, held = searched(run, self.frames(), path, self.identity, tell)
+        told = {"all": bound.to_dict(), "held": held and held.to_dict()}
+        write_part(path, found, json.dumps(told))
+        return found, bound, held
 
     def sorted(self, number: int, places: pa.Table) -> TrainedRun:
         """The quick answer of the crops around places, a run in the folder."""
         folder = self.folder / f"groups-{number}"
         if not run_file(folder, "best").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            write_crops(places, self.size, folder / CROPS)
+            write_crops(learned_from(places), self.size, folder / CROPS)
             boxes = {"boxes": str(folder / CROPS), "split": "all", "limit": None}
             config = quickly(self.config).changed(data=boxes)
             config, data = with_crops(config)
@@ -245,9 +251,9 @@ def finish(run: TrainedRun, telling: Telling | None = None) -> Bound | None:
     with telling.step("last search") as tell:
         identity = read_text(folder / MARK)
         frames = Frames.of_files(settings.source, replace(settings, boxes=None, box_size=None))
-        found, bound = searched(run, frames, folder / PLACES, identity, tell)
+        found, bound, _ = searched(run, frames, folder / PLACES, identity, tell)
     with atomic(run.folder / PLACES) as temporary:
-        parquet.write_table(found, temporary)
+        parquet.write_table(found.drop_columns("held"), temporary)
     known: dict[str, Any] = json.loads(read_text(folder / RECORD))
     known["last"] = bound.to_dict()
     write_text(run.folder / RECORD, json.dumps(known, indent=1) + "\n")

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter
 
 from mcevae.finding.background import background_of
@@ -139,10 +138,10 @@ def likeness_of(part: Float[np.ndarray, "C h w"], ground: float) -> Float[np.nda
         energy += gaussian_filter(apart, BLUR) ** 2
     energy = np.minimum(energy, np.quantile(energy, 0.999))  # single hot pixels
     height, width = energy.shape
-    shape = [next_fast_len(3 * n // 2, real=True) for n in (height, width)]
+    shape = [16 * math.ceil(1.5 * n / 16) for n in (height, width)]
 
     def alike(values: np.ndarray) -> np.ndarray:
-        return irfft2(np.abs(rfft2(values, shape)) ** 2, shape)
+        return np.fft.irfft2(np.abs(np.fft.rfft2(values, shape)) ** 2, shape)
 
     pairs = alike(np.ones_like(energy))
     mean = alike(energy - energy.mean()) / np.maximum(pairs, 1)
