@@ -1,13 +1,14 @@
-"""Kill training and predict at random moments, go on, and compare with what was never stopped.
+"""Kill commands at random moments, go on, and compare with what was never stopped.
 
     python benchmarks/kills.py --kills 100
 
 Every life of a command is a process of its own, forked from one that has imported torch, which runs
 the command line and is ended by SIGKILL: some at a moment drawn at random, others within the
-next write of a file after one. Settings are tiny and writes frequent. After every kill, what is on
-the disk is read and checked; then the command goes on. In the end weights, losses and tables must
-be those of the unbroken command, number by number. The first thing that is not as it must be ends
-the benchmark with an error.
+next write of a file after one. Commands that search frames get Ctrl-C (SIGINT) as often, and must
+then end by themselves, with exit code 130. Settings are tiny and writes frequent. After every kill,
+what is on the disk is read and checked; then the command goes on. In the end weights, losses and
+tables must be those of the unbroken command, number by number. The first thing that is not as it
+must be ends the benchmark with an error.
 
 Each command is killed so often, and results/kills.json says into what. It is written whenever a
 run or a table has come to its end and was compared. Start the benchmark again and it makes the
@@ -22,6 +23,7 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -40,7 +42,7 @@ from pyarrow import csv, parquet
 
 from mcevae.images.loading import load as load_images
 from mcevae.models.config import Config
-from mcevae.predicting.parts import whole_part
+from mcevae.predicting.parts import known_part, whole_part
 from mcevae.runs.checkpoint import load, load_model, run_file
 from mcevae.training.log import read_log
 
@@ -49,6 +51,7 @@ LOADED = [
         f"mcevae.{name}"
         for name in ("cli", "training.loop", "pages.report", "predicting.predictor", "runs.metrics")
     ),
+    *(f"mcevae.{name}" for name in ("finding.finder", "tracking.sources", "scenes.learning")),
     *("mcevae.models.default", "mcevae.models.paper", "mcevae.models.neighbours"),
     *("torch._dynamo", "tensorboardX"),  # the optimizer and the log import them
     *("umap.umap_", "sklearn.mixture", "matplotlib.backends.backend_agg"),
@@ -62,13 +65,18 @@ EARLY = 0.2
 """Share of the lives of a training that have a first answer: it takes as long as all the rest."""
 LONGEST = 0.001
 """Seconds that a kill waits at most once a write that it is aimed at has begun."""
-COMMANDS = ("fit --preset paper", "fit", "predict", "predict --canonical")
+ON_FRAMES = ("fit --scenes", "find", "track")
+COMMANDS = ("fit --preset paper", "fit", "predict", "predict --canonical", *ON_FRAMES)
 FEW = 200
 """Images that trainings learn from, and are scored on. The time of a life is that of its start."""
 TINY = "--batch-size 20 --checkpoint-minutes 0.0002"
 PAPER = "--preset paper --filters 4 8 8 8 --hidden 32 --pose-hidden 16 --decoder-hidden 32"
 DEFAULT = """--angles 8 --hidden 32 --templates 8 --subset 100 --neighbours 8 --restarts 2
 --redraws 2"""
+SCENES = """--scenes --size 28 --quick --clusters 3 --group so2 --rotation 40 --mirror False
+--restarts 1 --searches 1"""
+FRAMES, SIDE, THINGS = 6, 112, 9
+"""Frames that are searched, their side in pixels, and the things in each."""
 
 
 def live(arguments: list[str], log: Path, early: bool) -> None:
@@ -79,6 +87,7 @@ def live(arguments: list[str], log: Path, early: bool) -> None:
         log: gets what it says.
         early: whether a training of few images has a first answer, too.
     """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until the command takes over
     import torch
 
     from mcevae import cli
@@ -94,6 +103,7 @@ def live(arguments: list[str], log: Path, early: bool) -> None:
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
     if early:
         first.LEAST_IMAGES = FEW // 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cli.main(arguments)
 
 
@@ -107,6 +117,7 @@ class Task(ABC):
         attempt: number of the run or table that is being made.
         killed: how many kills fell where: into the write of a file, or between writes.
         stages: how many kills fell into which stage, of a training that has stages.
+        signals: a kill is one of these, drawn at random.
     """
 
     folder: Path
@@ -115,6 +126,7 @@ class Task(ABC):
     killed: Counter = field(default_factory=Counter)
     stages: Counter = field(default_factory=Counter)
     compared: Counter = field(default_factory=Counter)
+    signals: tuple[signal.Signals, ...] = (signal.SIGKILL,)
 
     @property
     def made(self) -> Path:
@@ -168,7 +180,9 @@ class Task(ABC):
             found[name] = path
         return found
 
-    def kill(self, aimed: bool, moment: float, wait: float, early: bool) -> bool:
+    def kill(
+        self, aimed: bool, moment: float, wait: float, early: bool, by: signal.Signals
+    ) -> bool:
         """Begin a life and end it; whether it had not come to its end before.
 
         Args:
@@ -176,6 +190,7 @@ class Task(ABC):
             moment: seconds of the processor after the start, whatever else the machine does.
             wait: seconds between the beginning of that write and the kill.
             early: see `live`.
+            by: the signal.
         """
         process = self.start(self.made, early)
         mine = f".{process.pid}.tmp"
@@ -186,13 +201,17 @@ class Task(ABC):
                 time.sleep(0.002)
             elif not aimed or any(name.endswith(mine) for name in self.written_now()):
                 time.sleep(wait * aimed)
-                process.kill()
+                assert process.pid is not None
+                os.kill(process.pid, by)
                 break
         process.join()
         if process.exitcode == 0:
             return False
         said = (self.folder / "log.txt").read_text()[-2000:]
-        assert process.exitcode == -9, f"{self.arguments(self.made)} ended with {said}"
+        asked = 130 if by == signal.SIGINT else -by
+        assert process.exitcode == asked, f"{self.arguments(self.made)} ended with {said}"
+        if len(self.signals) > 1:
+            self.stages[by.name] += 1
         within = [n for n, path in self.half_written().items() if path.name.endswith(mine)]
         self.killed[kind(within[0]) if within else "between writes"] += 1
         self.note_stage()
@@ -375,6 +394,107 @@ class Prediction(Task):
             self.compared["pictures"] += len(same)
 
 
+BOTH = (signal.SIGKILL, signal.SIGINT)
+
+
+@dataclass
+class Search(Task):
+    """`find` and `track`.
+
+    Attributes:
+        command: its name.
+        run: whose things are found.
+        source: of the frames.
+    """
+
+    command: str = "find"
+    run: Path = Path()
+    source: Path = Path()
+
+    def named(self, name: str) -> Path:
+        """See `Task`."""
+        return self.folder / f"table-{name}.parquet"
+
+    def parts(self) -> Path:
+        """Where the parts of the present table are; those of tracks are finds."""
+        ending = ".finds.parquet" if self.command == "track" else ".parquet"
+        return self.folder / f".{self.made.stem}{ending}.parts"
+
+    def places(self) -> list[Path]:
+        """See `Task`."""
+        return [self.folder, self.parts()]
+
+    def arguments(self, made: Path) -> list[str]:
+        """See `Task`."""
+        return [self.command, str(self.run), str(self.source), "--out", str(made)]
+
+    def check(self) -> bool:
+        """The table is whole or not there, and so are its parts."""
+        self.half_written()
+        for path in self.parts().glob("*.part"):
+            whole_part(path)
+        if self.made.exists():
+            self.same()
+        return self.made.exists() and not (self.parts() / "identity").exists()
+
+    def same(self) -> int:
+        """Rows of the table, which is that of the unbroken command."""
+        ours, theirs = (parquet.read_table(p) for p in (self.made, self.named("unbroken")))
+        assert ours.equals(theirs), f"{self.made}: {len(ours)} rows, not the {len(theirs)} it has"
+        return len(ours)
+
+    def compare(self) -> None:
+        """See `Task`."""
+        self.compared["rows"] += self.same()
+        self.compared["tables"] += 1
+
+
+@dataclass
+class Scenes(Task):
+    """`fit --scenes`.
+
+    Attributes:
+        source: of the frames.
+    """
+
+    source: Path = Path()
+
+    def named(self, name: str) -> Path:
+        """See `Task`."""
+        return self.folder / name
+
+    def places(self) -> list[Path]:
+        """See `Task`."""
+        return [self.made, *(path for path in self.made.glob("scenes/**") if path.is_dir())]
+
+    def arguments(self, made: Path) -> list[str]:
+        """See `Task`."""
+        return ["fit", str(self.source), "--out", str(made), *SCENES.split()]
+
+    def check(self) -> bool:
+        """Everything that is there is whole; the folder of its steps goes last."""
+        self.half_written()
+        for path in self.made.glob("scenes/**/*.part"):
+            assert known_part(path) is not None, path
+        if run_file(self.made, "best").exists():
+            load_model(self.made)
+        return (self.made / "scenes.json").exists() and not (self.made / "scenes/identity").exists()
+
+    def compare(self) -> None:
+        """See `Task`."""
+        ours, theirs = self.made, self.named("unbroken")
+        for name in ("crops.csv", "scenes.json"):
+            before, after = ((run / name).read_text() for run in (theirs, ours))
+            assert before.replace(str(theirs), "") == after.replace(str(ours), ""), ours / name
+        one, other = (parquet.read_table(run / "places.parquet") for run in (ours, theirs))
+        assert one.equals(other), f"{ours}: other places"
+        one, other = (load(run_file(run, "best"))[0] for run in (ours, theirs))
+        same = [name for name in one if one[name].equal(other[name])]
+        assert len(same) == len(one) == len(other), f"{ours}: other weights"
+        self.compared["places"] += len(parquet.read_table(ours / "places.parquet"))
+        self.compared["runs"] += 1
+
+
 def harass(task: Task, kills: int, moments: random.Random) -> Iterator[dict[str, Any]]:
     """Kill a task so often, and compare whatever comes to an end.
 
@@ -387,7 +507,8 @@ def harass(task: Task, kills: int, moments: random.Random) -> Iterator[dict[str,
     while done < kills:
         aimed = moments.random() < AIMED
         moment, wait = moments.uniform(0, task.reach * seconds), moments.uniform(0, LONGEST)
-        killed = task.kill(aimed, moment, wait, moments.random() < EARLY)
+        early, by = moments.random() < EARLY, moments.choice(task.signals)
+        killed = task.kill(aimed, moment, wait, early, by)
         done += killed
         complete = task.check() or not killed
         if not complete and done < kills:
@@ -429,6 +550,17 @@ def people_s_files(folder: Path, stacks: int) -> Path:
     return folder
 
 
+def frames_of_things() -> np.ndarray:
+    """Frames with nine things each, one in each cell of a grid, of three kinds."""
+    rng, digits = np.random.default_rng(0), load_images("mnist-mini").train.pixels[:3, 0].numpy()
+    frames = rng.normal(25, 8, (FRAMES, SIDE, SIDE))
+    for frame in frames:
+        for cell in range(THINGS):
+            left, top = (37 * n + int(rng.integers(0, 9)) for n in (cell % 3, cell // 3))
+            frame[top : top + 28, left : left + 28] += 0.8 * digits[rng.integers(3)]
+    return frames.clip(0, 255).astype(np.uint8)
+
+
 def main() -> None:
     """Harass all tasks and write down what came of it."""
     raw = argparse.RawTextHelpFormatter
@@ -446,8 +578,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         tasks = tasks_in(Path(name))
         chosen = arguments.only or list(COMMANDS)
-        if "fit --preset paper" not in chosen:
-            tasks["fit --preset paper"].finish(Path(name) / "paper" / "unbroken")  # see `tasks_in`
+        for what, needed in MAKERS.items():
+            if what not in chosen and needed & set(chosen):
+                tasks[what].finish(tasks[what].named("unbroken"))
         for what in chosen:
             before = old.get(what, {})
             made = before.get("kills", 0)
@@ -460,14 +593,24 @@ def main() -> None:
             print(f"{what}: {json.dumps(old[what])}", flush=True)
 
 
+MAKERS = {
+    "fit --preset paper": {"predict", "predict --canonical"},
+    "fit --scenes": {"find", "track"},
+}
+"""Commands whose unbroken run other commands read."""
+
+
 def tasks_in(base: Path) -> dict[str, Task]:
-    """All commands, with their files in a folder. Tables are made by the unbroken paper's run."""
-    for name in ("paper", "default", "table", "pictures"):
+    """All commands, with their files in a folder. Tables are made by unbroken runs (`MAKERS`)."""
+    for name in ("paper", "default", "table", "pictures", "scenes", "find", "track"):
         (base / name).mkdir()
     learned = base / "learned.npy"
     np.save(learned, load_images("mnist-mini").train.pixels[:FEW, 0].numpy())
     source, few = people_s_files(base / "source", 7), people_s_files(base / "few", 1)
     run = base / "paper" / "unbroken"
+    scenes, frames = base / "scenes", base / "frames.npy"
+    np.save(frames, frames_of_things())
+    searching: dict[str, Any] = dict(run=scenes / "unbroken", source=frames, signals=BOTH)
     paper, default = f"{PAPER} --clusters 4 --epochs 8", f"{DEFAULT} --clusters 3 --epochs 4"
     return {
         "fit --preset paper": Training(base / "paper", flags=paper, source=learned),
@@ -477,6 +620,9 @@ def tasks_in(base: Path) -> dict[str, Task]:
         "predict --canonical": Prediction(
             base / "pictures", run=run, source=few, ending=".csv", pictures=True
         ),
+        "fit --scenes": Scenes(scenes, 0.9, source=frames, signals=BOTH),
+        "find": Search(base / "find", 0.9, command="find", **searching),
+        "track": Search(base / "track", 0.9, command="track", **searching),
     }
 
 
@@ -485,7 +631,8 @@ def store(commands: dict[str, Any], seed: int, folder: Path) -> None:
     total = sum(one["kills"] for one in commands.values())
     within = total - sum(one["into"].get("between writes", 0) for one in commands.values())
     content = {
-        "what": f"SIGKILLs of tiny runs on {FEW} digits and of predict on 1,500 images",
+        "what": f"Kills of tiny runs on {FEW} digits, of predict on 1,500 images, and on {FRAMES} "
+        f"frames of {THINGS} things (half of these by SIGINT)",
         "seed": seed,
         "kills": total,
         "kills within a write": within,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from mcevae.geometry.groups import get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.readers.reading import Reading
 from mcevae.models.config import PRESETS
+from mcevae.scenes import learning, places
 from mcevae.scenes.bound import Bound
 from mcevae.scenes.guess import guessed
 from mcevae.scenes.learning import CROPS, FOLDER, PLACES, RECORD
@@ -129,6 +131,31 @@ def test_a_stopped_command_continues_and_ends_as_the_unbroken_one(
     fails(capsys, [*command, "--out", str(out)], "already exists")
 
 
+def test_frames_held_out_are_searched_and_not_learned_from(
+    frames: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[set[str]] = []
+    write = learning.write_crops
+
+    def seen(rows: pa.Table, size: int, path: Path) -> None:
+        learned.append(set(rows["frame"].to_pylist()))
+        write(rows, size, path)
+
+    monkeypatch.setattr(places, "HELD", FRAMES)
+    monkeypatch.setattr(learning, "write_crops", seen)
+    out = tmp_path / "run"
+    command = ["fit", str(frames[0]), "--scenes", "--size", str(SIZE), "--searches", "1", *FLAGS]
+    main([*command, "--out", str(out)])
+    assert learned == [set(range(FRAMES - 1)), set(range(FRAMES))]  # of the groups, of the run
+    record = json.loads((out / RECORD).read_text())
+    (search,) = record["searches"]
+    held = search["held_out"]
+    assert held["evidence"]["pixels"] * FRAMES == search["evidence"]["pixels"]
+    assert sum(held["things"]) == 9 and search["nats"] == Bound.from_dict(held).nats
+    assert (record["size"], record["size_guessed"]) == (SIZE, False)
+    assert "held" not in parquet.read_schema(out / PLACES).names
+
+
 def fails(capsys: pytest.CaptureFixture[str], command: list[str], sentence: str) -> None:
     """A command ends with code 2 and a sentence."""
     capsys.readouterr()
@@ -158,7 +185,7 @@ def test_frames_without_things_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--scenes"], "--scenes needs --size"),
+        (["--scenes", "--boxes", "boxes.csv"], "--boxes is of images that show"),
         (["--scenes", "--size", "28", "--rounds", "2"], "leave out --from, --rounds"),
         (["--scenes", "--size", "28", "--labels", "folders"], "--labels is of images that show"),
         (["--searches", "3"], "give --scenes with them"),

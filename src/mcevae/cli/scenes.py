@@ -26,8 +26,8 @@ class SceneFlags(SceneConfig):
 
     scenes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """SOURCE has frames that show many things: find these, sort them, and find them again with what
-    was learned. --size is the side of the box around one thing, in pixels of the frames. If it is
-    stopped, give the command again."""
+    was learned. --size is the side of the box around one thing, in pixels of the frames; without
+    it, it is guessed from the frames. If this is stopped, give the command again."""
 
     @property
     def searching(self) -> SceneConfig:

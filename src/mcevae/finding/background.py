@@ -25,15 +25,15 @@ def background_of(
     level = frame.flatten(1).median(1).values[:, None, None].expand_as(frame)
     if kind == "constant":
         return level
-    even = made = level
+    made = level
     for turn in range(2 * ROUNDS):
         apart = frame - made
         spread = 1.48 * apart.abs().flatten(1).median(1).values[:, None, None] + 1e-6
         weight = (apart.abs() < TUKEY * spread).float()
         if turn < ROUNDS:
-            even = made = plane(frame, weight)
+            made = plane(frame, weight)
         elif kind == "slow":
-            made = even + smooth(frame - even, weight, scale)
+            made = made + smooth(frame - made, weight, scale)  # what it has not followed yet
     return made
 
 

@@ -26,13 +26,14 @@ def fit_scenes(
 
     Args:
         config: settings. `config.data.source` are the frames, and `config.data.size` is the side of
-            the box around one thing, pixels.
+            the box around one thing, pixels; None: it is guessed from the frames.
         out: folder of the run, new or empty.
         scenes: how the frames are searched; None: as `SceneConfig` has it.
         telling: shows the progress; None: nothing is shown.
 
     Raises:
-        UserError: the folder has something else, no frame can be used, or nothing is found.
+        UserError: the folder has something else, no frame can be used, they do not tell
+            the size of things, or nothing is found.
         KeyboardInterrupt: somebody asked to stop.
     """
     folder = Path(out)

@@ -32,18 +32,21 @@ from mcevae.runs.checkpoint import run_file
 from mcevae.runs.data import decide_mirror, prepare_for, settle
 from mcevae.runs.run import TrainedRun
 from mcevae.scenes.bound import Bound
-from mcevae.scenes.places import check_enough, first_places, left_behind, write_crops
+from mcevae.scenes.places import check_enough, first_places, learned_from, left_behind, write_crops
 from mcevae.scenes.searching import searched
 from mcevae.scenes.settings import SceneConfig
+from mcevae.scenes.size import guessed_size
 from mcevae.scenes.telling import Telling
 from mcevae.training.first import quickly
 from mcevae.training.loop import fit
 
 FOLDER, CROPS, PLACES, RECORD = "scenes", "crops.csv", "places.parquet", "scenes.json"
 """Names in the folder of the run; the first is there until the end."""
-FORM = "scenes 1 "
+FORM = "scenes 2 "
 NOT_YET = ("boxes", "objects", "labels", "features", "hints", "kept")
 """Settings of images that are cut out already."""
+MOST_SIDE, SIDE = 96, 64
+"""Larger things whose size was guessed are made smaller, to the second, as other images are."""
 
 
 class Learner:
@@ -63,12 +66,12 @@ class Learner:
         Raises:
             UserError: settings do not fit frames, or the folder was begun with others.
         """
-        self.config, self.scenes, self.out = config, scenes, out
+        self.scenes, self.out = scenes, out
         self.telling = telling or Telling()
-        self.size = size_of(config, scenes)
+        told = json.dumps([config.to_dict(), asdict(scenes)], sort_keys=True)
+        self.config, self.size, self.guessed = settled(config, scenes)
         frames = self.frames()
         assert frames.snapshot is not None
-        told = json.dumps([config.to_dict(), asdict(scenes)], sort_keys=True)
         self.identity = FORM + told + frames.snapshot.fingerprint("all")
         self.folder = real_folder(out / FOLDER)
         if self.folder.exists() and not is_of(self.folder, self.identity):
@@ -88,23 +91,32 @@ class Learner:
             UserError: no frame can be used, or nothing is found in them.
             KeyboardInterrupt: somebody asked to stop.
         """
+        if self.guessed:
+            self.telling.say(
+                f"Things seem to fit into boxes of {self.size} pixels: --size {self.size}, guessed "
+                "from the frames."
+            )
         best, record = self.guess(), []
         for number in range(1, self.scenes.searches + 1):
-            found, bound = self.search(number, best)
+            found, bound, held = self.search(number, best)
             left = left_behind(best, found, self.size)
             self.telling.say(
                 f"Search {number} of {self.scenes.searches}: {bound.in_words()}; {left:,} places "
                 "that no group explains are left behind."
+                + (f" In frames held out: {held.per_pixel:.3f} nats a pixel." if held else "")
             )
-            kept = not record or bound.nats > record[-1]["nats"]
-            known = {"nats": bound.nats, "left_behind": left, "kept": kept}
+            nats = (held or bound).nats
+            kept = not record or nats > record[-1]["nats"]
+            known = {"nats": nats, "left_behind": left, "kept": kept}
+            known["held_out"] = held and held.to_dict()
             record.append({**known, **bound.to_dict()})
             if not kept:
                 self.telling.say("That is no better, so the places from before are taken.")
                 break
             best = found
             check_enough(best, self.config.data.source, self.config.model.clusters)
-        write_text(self.folder / RECORD, json.dumps(record))
+        known = {"size": self.size, "size_guessed": self.guessed, "searches": record}
+        write_text(self.folder / RECORD, json.dumps(known))
         write_crops(best, self.size, self.out / CROPS)
         return self.config.changed(data={"boxes": str(self.out / CROPS)})
 
@@ -129,8 +141,8 @@ class Learner:
         self.telling.say(f"First guess: {known.num_rows:,} things may be in the frames.")
         return known
 
-    def search(self, number: int, places: pa.Table) -> tuple[pa.Table, Bound]:
-        """Sort the things at some places, and search all frames with their groups.
+    def search(self, number: int, places: pa.Table) -> tuple[pa.Table, Bound, Bound | None]:
+        """Sort the things at some places, and search all frames with their groups: see `searched`.
 
         Args:
             number: of the search, from 1.
@@ -138,20 +150,23 @@ class Learner:
         """
         path = self.folder / f"search-{number}.part"
         if (known := known_part(path)) is not None:
-            return known, Bound.from_dict(json.loads(content_of(known) or "{}"))
+            told = json.loads(content_of(known) or "{}")
+            held = told["held"] and Bound.from_dict(told["held"])
+            return known, Bound.from_dict(told["all"]), held
         with self.telling.step(f"sorting what was found (search {number})"):
             run = self.sorted(number, places)
         with self.telling.step(f"search {number}") as tell:
-            found, bound = searched(run, self.frames(), path, self.identity, tell)
-        write_part(path, found, json.dumps(bound.to_dict()))
-        return found, bound
+            found, bound, held = searched(run, self.frames(), path, self.identity, tell)
+        told = {"all": bound.to_dict(), "held": held and held.to_dict()}
+        write_part(path, found, json.dumps(told))
+        return found, bound, held
 
     def sorted(self, number: int, places: pa.Table) -> TrainedRun:
         """The quick answer of the crops around places, a run in the folder."""
         folder = self.folder / f"groups-{number}"
         if not run_file(folder, "best").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            write_crops(places, self.size, folder / CROPS)
+            write_crops(learned_from(places), self.size, folder / CROPS)
             boxes = {"boxes": str(folder / CROPS), "split": "all", "limit": None}
             config = quickly(self.config).changed(data=boxes)
             config, data = with_crops(config)
@@ -183,26 +198,35 @@ def is_trained(out: Path) -> bool:
     return (out / FOLDER / RECORD).is_file() and (out / "report.html").is_file()
 
 
-def size_of(config: Config, scenes: SceneConfig) -> int:
-    """Side of the box around one thing, pixels.
+def settled(config: Config, scenes: SceneConfig) -> tuple[Config, int, bool]:
+    """Settings of images for crops of frames; the side of the box; and whether that was guessed.
+
+    The background of a frame is taken off when it is searched, so that of a crop is as well.
 
     Raises:
-        UserError: nothing says it, or other settings do not fit frames.
+        UserError: the frames do not tell the size, or other settings do not fit frames.
     """
+    data = config.data
     for name in NOT_YET:
-        if getattr(config.data, name) is not None:
+        if getattr(data, name) is not None:
             raise UserError(
                 f"--{name} is of images that show one thing; leave out --scenes, or it."
             )
-    if not config.data.is_file:
-        raise UserError(f"{config.data.source}: is no file of frames; give --scenes a path.")
-    size = scenes.thing_size or config.data.size
+    if not data.is_file:
+        raise UserError(f"{data.source}: is no file of frames; give --scenes a path.")
+    size = scenes.thing_size or data.size
+    guessed = guessed_size(Frames.of_files(data.source, data)) if size is None else None
+    size = size or guessed
     if size is None:
         raise UserError(
-            "--scenes needs --size, the side of the box around one thing in pixels of the frames; "
-            "give a little more than the largest things have."
+            f"{data.source}: the frames do not tell how large things are; give --size, the side of "
+            "the box around one thing in pixels, a little more than the largest things have."
         )
-    return size
+    if guessed:
+        config = config.changed(data={"size": size if 16 <= size <= MOST_SIDE else SIDE})
+    if data.flatten == "auto":
+        config = config.changed(data={"flatten": "yes"})
+    return config, size, guessed is not None
 
 
 def finish(run: TrainedRun, telling: Telling | None = None) -> Bound | None:
@@ -219,18 +243,20 @@ def finish(run: TrainedRun, telling: Telling | None = None) -> Bound | None:
         UserError: the frames are missing, or a file cannot be written.
     """
     folder = run.folder / FOLDER
-    if not (folder / RECORD).is_file():
+    if not is_begun(run.folder) or not (folder / RECORD).is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed at its very end
         return None
     telling = telling or Telling()
     settings = run.settings.data
     with telling.step("last search") as tell:
         identity = read_text(folder / MARK)
         frames = Frames.of_files(settings.source, replace(settings, boxes=None, box_size=None))
-        found, bound = searched(run, frames, folder / PLACES, identity, tell)
+        found, bound, _ = searched(run, frames, folder / PLACES, identity, tell)
     with atomic(run.folder / PLACES) as temporary:
-        parquet.write_table(found, temporary)
-    record: list[dict[str, Any]] = json.loads(read_text(folder / RECORD))
-    known = {"searches": record, "last": bound.to_dict()}
+        parquet.write_table(found.drop_columns("held"), temporary)
+    known: dict[str, Any] = json.loads(read_text(folder / RECORD))
+    known["last"] = bound.to_dict()
     write_text(run.folder / RECORD, json.dumps(known, indent=1) + "\n")
+    (folder / MARK).unlink()  # first, so that what is left of the folder is not continued
     shutil.rmtree(folder)
     return bound

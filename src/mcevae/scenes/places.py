@@ -18,14 +18,30 @@ from mcevae.scenes.guess import guessed
 
 FEWEST = 12
 """Places that something can be learned from, at least."""
+HELD = 10
+"""Of so many frames one is held out: groups are not learned from it, but it is searched."""
 COLUMNS = ["file", "frame", "x", "y"]
 """Of all tables of places."""
 Tell = Callable[[str, int], None]
 """Called with the name of each frame that is done, and the number of its things."""
 
 
+def is_held(number: int) -> bool:
+    """Whether a frame is held out.
+
+    Args:
+        number: of the frame in its source, from 0.
+    """
+    return number % HELD == HELD - 1
+
+
+def learned_from(places: pa.Table) -> pa.Table:
+    """The places that groups are learned from: those that are not in frames held out."""
+    return places.filter(pa.array(~places["held"].to_numpy()))
+
+
 def first_places(frames: Frames, size: int, tell: Tell) -> pa.Table:
-    """The first guess for all frames: columns file, frame, x, y.
+    """The first guess for all frames: columns file, frame, x, y, held (`is_held`).
 
     Args:
         frames: of a source.
@@ -36,7 +52,7 @@ def first_places(frames: Frames, size: int, tell: Tell) -> pa.Table:
         UserError: no frame can be used.
     """
 
-    def look(_: int, frame: Large) -> pa.Table:
+    def look(number: int, frame: Large) -> pa.Table:
         height, width = frame.view.shape[:2]
         if min(height, width) < size:
             raise Unreadable(f"is {width} x {height} pixels, smaller than a box of {size}")
@@ -48,6 +64,7 @@ def first_places(frames: Frames, size: int, tell: Tell) -> pa.Table:
                 "frame": np.full(len(place), frame.number, np.int32),
                 "x": place[:, 0],
                 "y": place[:, 1],
+                "held": np.full(len(place), is_held(number)),
             }
         )
 
