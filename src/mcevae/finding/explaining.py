@@ -33,6 +33,8 @@ NEAR = 0.55
 """Things that are nearer than this, in image sides, are told apart one after the other."""
 TYPICAL = 0.5
 """A thing must explain this share of what the weakest things of its cluster do."""
+WORTH = 0.5
+"""The model looks where the best template explains this share of what a thing must."""
 SWEEPS = 2
 """Times that all things are refined after each round."""
 
@@ -83,8 +85,13 @@ class Explainer:
 
     def plausible(self, things: Things, noise: float, contrast: float) -> Bool[Tensor, " n"]:
         """Whether things explain as much as those of their cluster should."""
-        least = TYPICAL * self.templates.energy[things.cluster] * contrast**2 / (2 * noise)
-        return (things.gain > 0) & (things.gain >= least)
+        return (things.gain > 0) & (things.gain >= self.least(things.cluster, noise, contrast))
+
+    def least(
+        self, cluster: Int[Tensor, " n"], noise: float, contrast: float
+    ) -> Float[Tensor, " n"]:
+        """What things of these clusters must explain, nats."""
+        return TYPICAL * self.templates.energy[cluster] * contrast**2 / (2 * noise)
 
     def contrast_of(self, tile: Float[Tensor, "C h w"], noise: float) -> float:
         """The amplitude of most things of a tile: the one with which they explain most of it.
@@ -150,9 +157,13 @@ class Explainer:
             amplitude=best.amplitude,
             gain=best.gain,
         )
-        crops = windows_of(wide, best.shift + margin, *self.shape)
-        by_model = self.modelled(crops, by_template.corner, noise, contrast)
-        return by_template.where(by_model.gain > by_template.gain, by_model)
+        worth = (best.gain >= WORTH * self.least(cluster, noise, contrast)).nonzero()[:, 0]
+        if not len(worth):
+            return by_template
+        crops = windows_of(wide[worth], best.shift[worth] + margin, *self.shape)
+        by_model = self.modelled(crops, by_template.corner[worth], noise, contrast)
+        better = by_model.gain > best.gain[worth]
+        return by_template.replaced(worth[better], by_model[better])
 
     def modelled(
         self,
