@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
@@ -179,11 +180,11 @@ def test_command_writes_continues_and_names_what_it_cannot_use(
     find = Finder.find
     seen: list[str] = []
 
-    def stopped(self: Finder, large, tell=None):
+    def stopped(self: Finder, large, *more):
         seen.append(large.name)
         if large.name == "b.npy" and seen.count("b.npy") == 1:
             raise KeyboardInterrupt
-        return find(self, large, tell)
+        return find(self, large, *more)
 
     monkeypatch.setattr(Finder, "find", stopped)
     command = ["find", str(run.folder), str(folder), "--out", str(out)]
@@ -197,6 +198,43 @@ def test_command_writes_continues_and_names_what_it_cannot_use(
     assert "smaller than half a thing" in skipped and "d.tif" in skipped
     with pytest.raises(SystemExit, match="2"):
         main(command)  # it is there already
+
+
+@pytest.mark.parametrize("command", ["find", "track"])
+def test_a_stop_inside_a_frame_keeps_finished_tiles(
+    run: Run,
+    templates: Templates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    frame, _ = scene(templates, PLACES)
+    np.save(tmp_path / "frame.npy", np.stack([frame, frame]))
+    monkeypatch.setattr("mcevae.finding.finder.TILE", 64)
+    words = [command, str(run.folder), str(tmp_path / "frame.npy"), "--out"]
+    main([*words, str(tmp_path / "unbroken.parquet")])
+    in_tile, seen = Finder.in_tile, []
+
+    def stopped(self: Finder, large, scale, tile):
+        seen.append((large.number, tile.own_rows[0], tile.own_columns[0]))
+        if len(seen) in (4, 8):
+            raise KeyboardInterrupt
+        return in_tile(self, large, scale, tile)
+
+    monkeypatch.setattr(Finder, "in_tile", stopped)
+    out = tmp_path / "broken.parquet"
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="130"):
+            main([*words, str(out)])
+    parts = tmp_path / ".broken.parquet.parts"
+    assert sorted(one.name for one in parts.iterdir() if one.name != "identity") == [
+        "000000.part",
+        *(f"000001-{tile:06}.tile" for tile in range(2)),
+    ]
+    main([*words, str(out)])
+    assert len(seen) == 8 + 2 and len(set(seen)) == 8  # two tiles were begun twice
+    assert parquet.read_table(out) == parquet.read_table(tmp_path / "unbroken.parquet")
+    assert not parts.exists()
 
 
 def test_frames_that_cannot_be_used_end_in_one_sentence(run: Run, templates: Templates) -> None:
