@@ -244,6 +244,45 @@ def test_frames_that_cannot_be_used_end_in_one_sentence(run: Run, templates: Tem
         FindConfig(size=2)
 
 
+def faulty(kind: str, frame: np.ndarray) -> np.ndarray:
+    """A frame as people have them by mistake, or of another type."""
+    if kind == "holes":
+        frame = frame.copy()
+        frame[60:70, 100:110] = np.nan
+    made = {
+        "nan": np.full_like(frame, np.nan),
+        "row": frame[:1],
+        "nothing": frame[:0],
+        "16 bits": (frame * 60000).astype(np.uint16),
+        "colour": (frame[..., None] * np.array([255, 255, 255])).astype(np.uint8),
+    }
+    return made.get(kind, frame)
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("nan", "NaN|not finite"),
+        ("holes", "NaN|not finite"),
+        ("row", "128 x 1 pixels, smaller than half a thing"),
+        ("nothing", "no pixels|empty|smaller than half a thing"),
+        ("16 bits", None),
+        ("colour", None),
+    ],
+)
+def test_unusual_frames_give_an_answer_or_a_sentence(
+    run: Run, templates: Templates, tmp_path: Path, kind: str, said: str | None
+) -> None:
+    frame = faulty(kind, scene(templates, PLACES)[0])
+    np.save(tmp_path / "frame.npy", frame)
+    if said:
+        with pytest.raises(UserError, match=said):
+            run.find(str(tmp_path / "frame.npy"))
+    else:
+        found = run.find(str(tmp_path / "frame.npy"))
+        assert len(found) == len(PLACES) and nearest(found, PLACES).max() < 2
+
+
 def test_templates_are_learned_from_the_images_of_the_run(
     run: Run, small_data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

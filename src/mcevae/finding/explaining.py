@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.finding.bank import Bank, bank_of, turns_of
+from mcevae.finding.joint import Freedom
 from mcevae.finding.matching import FLOOR, gains, matched, peaks, response, windows
 from mcevae.finding.templates import Templates, grounded, middles
 from mcevae.finding.things import Things, add, apart, colours, windows_of
@@ -51,11 +52,13 @@ class Explainer:
             half_widths: of the support of its poses, by coordinate.
         """
         self.model, self.templates = model, templates
-        self.shape = tuple(templates.pictures.shape[-2:])
+        height, width = templates.pictures.shape[-2:]
+        self.shape = (height, width)
         self.factor = max(1, min(self.shape) // COARSE)
         first = bank_of(templates, turns_of(model.group, half_widths, FIRST_STEP), FIRST_EACH)
         self.first: Bank = first.shrunk(self.factor)
         self.bank = bank_of(templates, turns_of(model.group, half_widths, STEP))
+        self.freedom = Freedom.of(model.group, half_widths, STEP, self.shape)
         blank, corner = templates.pictures[0], torch.zeros(1, 2, dtype=torch.long)
         self.none = self.told(blank, corner, 0, 1.0, 1.0)[torch.zeros(0, dtype=torch.long)]
 

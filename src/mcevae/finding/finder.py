@@ -15,10 +15,11 @@ from mcevae.finding.background import background_of, noise_of
 from mcevae.finding.evidence import Evidence, evidence_of
 from mcevae.finding.explaining import Explainer
 from mcevae.finding.frames import Large, Scale
+from mcevae.finding.joint import jointly
 from mcevae.finding.keeping import Kept
 from mcevae.finding.settings import FindConfig
 from mcevae.finding.templates import middles, templates_of
-from mcevae.finding.things import Things
+from mcevae.finding.things import Things, add
 from mcevae.finding.threshold import probability, tail_of
 from mcevae.finding.tiles import TILE, Tile, tiles_of
 from mcevae.geometry.groups import MatrixGroup, mirrored
@@ -159,7 +160,6 @@ class Finder:
         height, width = frame.view.shape[:2]
         own = (x >= left - reach * (left > 0)) & (y >= top - reach * (top > 0))
         own &= (x < right + reach * (right < width)) & (y < bottom + reach * (bottom < height))
-        good = expected <= self.settings.false_finds
         counted = tuple(
             slice(round((first - begin) * factor), round((last - begin) * factor))
             for (first, last), (begin, _), factor in (
@@ -167,8 +167,7 @@ class Finder:
                 (tile.own_columns, tile.columns, ratio[1]),
             )
         )
-        seen = evidence_of(apart, things[good], noise, (counted[0], counted[1]))
-        own &= good
+        seen = evidence_of(apart, things, noise, (counted[0], counted[1]))
         return things[own], place[own], expected[own], seen
 
     def apart_in(
@@ -226,9 +225,13 @@ class Finder:
         noise, contrast = self.levels(apart, noise)
         things, rest = self.explainer.explain(apart, noise, contrast)
         tail = tail_of(self.explainer, rest, noise, contrast)
+        expected = tail.expected(things.gain, pixels * self.ratio**2)
+        good = expected <= self.settings.false_finds
+        add(rest, things[~good], 1)
+        things = jointly(things[good], rest, self.explainer.freedom, noise, contrast)
         if not spec_of(self.run.settings.model.kind).trained:  # it draws no more than means
             things = self.explainer.named(things, rest, contrast)
-        return things, tail.expected(things.gain, pixels * self.ratio**2)
+        return things, expected[good]
 
     def fresh(self, place: Float[Tensor, "n 2"], before: list[pa.Table]) -> Bool[Tensor, " n"]:
         """Which things are not also among the rows of the tiles before; places in the frame."""
