@@ -6,8 +6,9 @@ Scenes have MNIST test digits, 20 in 256 x 256 pixels within 90 degrees, noise 0
 overlap of their boxes, or each second one with a box that overlaps another by 10 to 30 %. And
 micrographs: 80 particles in 1024 x 1024 pixels in any direction, signal to noise 0.1, on an uneven
 background. And 60 symbols in 512 x 512, in any direction, mirrored by chance, magnified by 1 / 1.3
-to 1.3; their run has the group sim2 with mirror images. The runs that find them are trained on single things with `FITS`, unless FOLDER has
-them. Three seeds. `speed` has seconds of a micrograph on two threads. The place of a thing is the centroid of what it shows; a find is right within 3
+to 1.3; their run has the group sim2 with mirror images. The runs that find them are trained on
+single things with `FITS`, unless FOLDER has them. Three seeds. `speed` has seconds of a micrograph
+on two threads. The place of a thing is the centroid of what it shows; a find is right within 3
 pixels. The group is right if it is that of most things of this kind (best one-to-one match of
 clusters and kinds over all seeds). Poses are compared after each cluster's frame is aligned.
 
@@ -229,9 +230,9 @@ def linear(
     """The 2 x 2 parts of poses: degrees, magnification and mirror images, (n,) each."""
     turn = torch.zeros(len(angle), 3, 3, dtype=torch.float64)
     turn[:] = placed(angle, np.zeros((len(angle), 2)))
-    turn = turn * torch.from_numpy(np.ones(len(angle)) if scale is None else scale)[:, None, None]
+    turn = turn * torch.tensor(np.ones(len(angle)) if scale is None else scale)[:, None, None]
     flipped = np.zeros(len(angle), bool) if mirrored is None else mirrored
-    return reflect(turn, torch.from_numpy(flipped))[:, :2, :2].numpy()
+    return reflect(turn, torch.tensor(flipped))[:, :2, :2].numpy()
 
 
 class Tally:
