@@ -5,10 +5,12 @@
 Scenes have MNIST test digits, 20 in 256 x 256 pixels within 90 degrees, noise 0.1; either without
 overlap of their boxes, or each second one with a box that overlaps another by 10 to 30 %. And
 micrographs: 80 particles in 1024 x 1024 pixels in any direction, signal to noise 0.1, on an uneven
-background. The runs that find them are trained on single things with `FITS`, unless FOLDER has
-them. Three seeds. The place of a thing is the centroid of what it shows; a find is right within 3
+background. And 60 symbols in 512 x 512, in any direction, mirrored by chance, magnified by 1 / 1.3
+to 1.3; their run has the group sim2 with mirror images. The runs that find them are trained on
+single things with `FITS`, unless FOLDER has them. Three seeds. `speed` has seconds of a micrograph
+on two threads. The place of a thing is the centroid of what it shows; a find is right within 3
 pixels. The group is right if it is that of most things of this kind (best one-to-one match of
-clusters and kinds over all seeds). Rotations are compared after each cluster's frame is aligned.
+clusters and kinds over all seeds). Poses are compared after each cluster's frame is aligned.
 
 Beside it, on the scenes of the first seed: scikit-image's `match_template` with the largest
 template of each cluster at all rotations, non-maximum suppression, and the threshold that gives it
@@ -20,6 +22,7 @@ docs/images/finding.png. `scenes_learned.py` adds what is learned from such fram
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -27,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,24 +38,40 @@ from common import RESULTS, in_folder, write_results
 from matplotlib.figure import Figure
 from scipy.ndimage import maximum_filter
 from scipy.optimize import linear_sum_assignment
-from sets_drawn import noise
+from sets_common import moved, to_uint8
+from sets_drawn import CHIRAL, glyphs, noise
 
 from mcevae import Run, get_group, load, open_run, warp
 from mcevae.finding.bank import bank_of, turns_of
+from mcevae.finding.explaining import STEP
 from mcevae.finding.finder import Finder
 from mcevae.finding.frames import frames_in_memory
 from mcevae.finding.settings import FindConfig
+from mcevae.geometry.groups import reflect
 from mcevae.images.readers.reading import Reading
+from mcevae.reproduce.protocols import placed
 
 FITS = {
     "digits": "mnist --limit 10000 --rotation 90 --shift 0.1 --minutes 16",
     "particles": "particles.npy --rotation 180 --shift 0.1 --clusters 12 --minutes 9",
+    "symbols": "symbols.npy --group sim2 --mirror --rotation 180 --shift 0.1 --scale 1.4 "
+    "--clusters 10 --minutes 7",
 }
 """Source and flags of `mcevae fit` for each run."""
+KINDS = {
+    "digits": "digits",
+    "overlap": "digits",
+    "micrograph": "particles",
+    "symbols": "symbols",
+}
+"""The run that finds the things of each kind of scene."""
 SEEDS, SCENES = (0, 1, 2), 5
 NEAR = 3.0
 PARTICLES, TRAINED = 6600, 6000
 RATIO = 0.1
+SYMBOL, EACH = 40, 240
+SMALLER, LARGER, SHIFTED = 0.75, 1.3, 0.08
+"""Size of symbols in their boxes, how much larger or smaller they may be, and shifts in sides."""
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "finding.png"
 
 
@@ -65,16 +84,26 @@ class Scene:
         place: (n, 2) x and y of each thing.
         kind: (n,).
         angle: (n,) degrees.
+        scale: (n,) magnification; None: all have one.
+        mirrored: (n,) whether each is a mirror image; None: none is.
     """
 
     frame: np.ndarray
     place: np.ndarray
     kind: np.ndarray
     angle: np.ndarray
+    scale: np.ndarray | None = None
+    mirrored: np.ndarray | None = None
 
 
-Drawn = tuple[np.ndarray, int, float]
-"""A picture of a thing, its kind, and how far it is turned, degrees."""
+class Drawn(NamedTuple):
+    """A picture of a thing, its kind, and its pose: degrees, magnification, mirror image."""
+
+    picture: np.ndarray
+    kind: int
+    angle: float
+    scale: float = 1.0
+    mirrored: bool = False
 
 
 def digits(part: str = "test") -> Callable[[np.random.Generator], Drawn]:
@@ -86,7 +115,8 @@ def digits(part: str = "test") -> Callable[[np.random.Generator], Drawn]:
     def draw(rng: np.random.Generator) -> Drawn:
         which, angle = int(rng.integers(len(pixels))), rng.uniform(-90, 90)
         turn = get_group("so2").exp(torch.tensor([[math.radians(angle)]]).float())
-        return warp(pixels[which : which + 1], turn)[0, 0].numpy(), int(labels[which]), angle
+        turned = warp(pixels[which : which + 1], turn)[0, 0].numpy()
+        return Drawn(turned, int(labels[which]), angle)
 
     return draw
 
@@ -100,9 +130,31 @@ def particles() -> Callable[[np.random.Generator], Drawn]:
 
     def draw(rng: np.random.Generator) -> Drawn:
         which = int(rng.integers(TRAINED, PARTICLES))
-        return clean.images[which], int(clean.labels[which]), float(angles[which])
+        return Drawn(clean.images[which], int(clean.labels[which]), float(angles[which]))
 
     return draw
+
+
+@cache
+def symbols() -> Callable[[np.random.Generator], Drawn]:
+    """What draws a symbol in any direction, larger or smaller, and mirrored by chance."""
+    drawn = glyphs(CHIRAL)
+
+    def draw(rng: np.random.Generator) -> Drawn:
+        kind, angle = int(rng.integers(len(CHIRAL))), rng.uniform(-180, 180)
+        scale, flipped = math.exp(rng.uniform(-1, 1) * math.log(LARGER)), bool(rng.integers(2))
+        turn = placed(np.array([angle]), rng.uniform(-SHIFTED, SHIFTED, (1, 2)))
+        turn[:, :2, :2] *= scale * SMALLER
+        element = reflect(turn, torch.tensor([flipped]))
+        picture = moved(drawn, torch.tensor([kind]), element, SYMBOL)[0, 0]
+        return Drawn(picture, kind, angle, scale, flipped)
+
+    return draw
+
+
+def grey(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bytes with the noise of scenes of symbols."""
+    return to_uint8(255 * frame + rng.normal(0, 8, frame.shape))
 
 
 def spots(
@@ -129,24 +181,28 @@ def scene(
 ) -> Scene:
     """A frame without noise: the brightest of things that overlap."""
     frame = np.zeros((side, side), np.float32)
-    places, kinds, angles = [], [], []
+    places = []
     things = [draw(rng) for _ in range(count)]
-    size = things[0][0].shape[0]
+    size = things[0].picture.shape[0]
     across = np.arange(size) + 0.5
-    for (x, y), (picture, kind, angle) in zip(
-        spots(rng, side, size, count, overlap), things, strict=True
-    ):
+    for (x, y), (picture, *_) in zip(spots(rng, side, size, count, overlap), things, strict=True):
         own = frame[y : y + size, x : x + size]
         np.maximum(own, picture, out=own)
         total = picture.sum()
         places.append((x + picture.sum(0) @ across / total, y + picture.sum(1) @ across / total))
-        kinds.append(kind)
-        angles.append(angle)
-    return Scene(frame=frame, place=np.array(places), kind=np.array(kinds), angle=np.array(angles))
+    _, kind, angle, scale, flipped = map(list, zip(*things, strict=True))
+    return Scene(
+        frame=frame,
+        place=np.array(places),
+        kind=np.array(kind),
+        angle=np.array(angle),
+        scale=np.array(scale),
+        mirrored=np.array(flipped),
+    )
 
 
 def scenes_of(kind: str, seed: int) -> Iterator[Scene]:
-    """The scenes of a seed: digits, overlap or micrograph."""
+    """The scenes of a seed: digits, overlap, micrograph or symbols."""
     rng = np.random.default_rng(seed + 100)
     if kind == "micrograph":
         made = scene(rng, particles(), 1024, 80)
@@ -156,6 +212,11 @@ def scenes_of(kind: str, seed: int) -> Iterator[Scene]:
         made.frame += uneven + rng.normal(0, spread / math.sqrt(RATIO), made.frame.shape)
         yield made
         return
+    if kind == "symbols":
+        made = scene(rng, symbols(), 512, 60)
+        made.frame = grey(made.frame, rng)
+        yield made
+        return
     draw = digits()
     for _ in range(SCENES):
         made = scene(rng, draw, 256, 20, 0.3 if kind == "overlap" else 0.0)
@@ -163,22 +224,44 @@ def scenes_of(kind: str, seed: int) -> Iterator[Scene]:
         yield made
 
 
+def linear(
+    angle: np.ndarray, scale: np.ndarray | None = None, mirrored: np.ndarray | None = None
+) -> np.ndarray:
+    """The 2 x 2 parts of poses: degrees, magnification and mirror images, (n,) each."""
+    turn = torch.zeros(len(angle), 3, 3, dtype=torch.float64)
+    turn[:] = placed(angle, np.zeros((len(angle), 2)))
+    turn = turn * torch.tensor(np.ones(len(angle)) if scale is None else scale)[:, None, None]
+    flipped = np.zeros(len(angle), bool) if mirrored is None else mirrored
+    return reflect(turn, torch.tensor(flipped))[:, :2, :2].numpy()
+
+
 class Tally:
     """Counts of right and wrong finds, over scenes."""
 
     def __init__(self) -> None:
         self.found = self.there = self.right = 0
-        self.pairs: list[tuple[int, int, float]] = []
+        self.pairs: list[tuple[int, int, float, np.ndarray]] = []
 
-    def add(self, one: Scene, place: np.ndarray, cluster: np.ndarray, angle: np.ndarray) -> None:
+    def add(
+        self,
+        one: Scene,
+        place: np.ndarray,
+        cluster: np.ndarray,
+        angle: np.ndarray,
+        scale: np.ndarray | None = None,
+        mirrored: np.ndarray | None = None,
+    ) -> None:
         """Add the finds of a scene."""
         apart = np.linalg.norm(place[:, None] - one.place[None], axis=2)
         finds, things = linear_sum_assignment(np.minimum(apart, 2 * NEAR))
         good = apart[finds, things] <= NEAR
         self.found, self.there = self.found + len(place), self.there + len(one.place)
         self.right += int(good.sum())
+        poses = linear(angle, scale, mirrored)
+        true = linear(one.angle, one.scale, one.mirrored)
         for i, j in zip(finds[good], things[good], strict=True):
-            self.pairs.append((int(cluster[i]), int(one.kind[j]), float(angle[i] - one.angle[j])))
+            frame = np.linalg.inv(poses[i]) @ true[j]  # the same for all of a cluster
+            self.pairs.append((int(cluster[i]), int(one.kind[j]), float(apart[i, j]), frame))
 
     @property
     def f1(self) -> float:
@@ -186,40 +269,79 @@ class Tally:
         return 2 * self.right / max(self.found + self.there, 1)
 
     def scores(self) -> dict[str, float]:
-        """F1, share of right groups, and median error of rotations where the group is right."""
-        clusters, kinds, turned = map(np.array, zip(*self.pairs, strict=True))
+        """F1, share of right groups, and median error of poses where the group is right."""
+        clusters, kinds, apart, frames = map(np.array, zip(*self.pairs, strict=True))
         table = np.zeros((clusters.max() + 1, kinds.max() + 1))
         np.add.at(table, (clusters, kinds), 1)
         of = dict(zip(*linear_sum_assignment(-table), strict=True))
         right = np.array([of.get(c) == k for c, k in zip(clusters, kinds, strict=True)])
         errors = []
         for cluster in np.unique(clusters):
-            own = turned[(clusters == cluster) & right]
-            each = np.abs((own[:, None] - own + 180) % 360 - 180)  # against each as the frame
+            own = frames[(clusters == cluster) & right]
             if len(own) > 2:
-                errors += each[np.median(each, axis=1).argmin()].tolist()
+                errors.append(against(own))
+        turned, grown, same = np.concatenate(errors or [np.full((1, 3), math.nan)]).T
         return {
             "f1": round(self.f1, 4),
             "precision": round(self.right / max(self.found, 1), 4),
             "recall": round(self.right / self.there, 4),
             "group_right": round(float(right.mean()), 4),
-            "rotation_median_deg": round(float(np.median(errors)), 2) if errors else math.nan,
+            "place_median_px": round(float(np.median(apart)), 3),
+            "rotation_median_deg": round(float(np.nanmedian(turned)), 2),
+            "scale_median_percent": round(float(100 * np.nanmedian(grown)), 2),
+            "mirrored_right": round(float(np.nanmean(same)), 4),
         }
 
 
-def searched(finder: Finder, kind: str, seed: int, tally: Tally) -> float:
-    """Find the things of a seed's scenes; processor seconds of a megapixel."""
-    seconds = pixels = 0.0
+def against(frames: np.ndarray) -> np.ndarray:
+    """Errors of poses against that of a cluster which is nearest to all others, as the frame.
+
+    Args:
+        frames: (n, 2, 2) of the canonical frame that each thing says.
+
+    Returns:
+        (n, 3): degrees, logarithm of the magnification, and 1 where mirror images are right. The
+        first two are NaN where these are wrong.
+    """
+    between = np.linalg.inv(frames)[:, None] @ frames[None]
+    sign = np.linalg.det(between)
+    turned = np.degrees(
+        np.arctan2(between[..., 1, 0] - between[..., 0, 1], between[..., 0, 0] + between[..., 1, 1])
+    )
+    turned, grown = np.abs(turned), np.abs(np.log(np.abs(sign))) / 2
+    wrong = sign < 0
+    row = (np.where(wrong, 180, turned) + 100 * grown).mean(1).argmin()
+    turned, grown = (np.where(wrong[row], math.nan, one[row]) for one in (turned, grown))
+    return np.stack([turned, grown, ~wrong[row]], 1)
+
+
+def searched(finder: Finder, kind: str, seed: int, tally: Tally) -> tuple[float, float]:
+    """Find the things of a seed's scenes; processor seconds and wall seconds of a megapixel."""
+    processor = wall = pixels = 0.0
     for one in scenes_of(kind, seed):
-        (frame,) = frames_in_memory(one.frame[None].astype(np.float32), Reading())
-        started = time.process_time()
+        values = one.frame if kind == "symbols" else one.frame.astype(np.float32)
+        (frame,) = frames_in_memory(values[None], Reading())
+        started = time.process_time(), time.perf_counter()
         rows = finder.find(frame)
-        seconds += time.process_time() - started
+        processor += time.process_time() - started[0]
+        wall += time.perf_counter() - started[1]
         pixels += one.frame.size / 1e6
-        column = {name: rows[name].to_numpy() for name in ("x", "y", "cluster", "rotation_deg")}
-        place = np.stack([column["x"], column["y"]], 1).reshape(-1, 2)
-        tally.add(one, place, column["cluster"], column["rotation_deg"])
-    return seconds / pixels
+        names = ("x", "y", "cluster", "rotation_deg", "scale", "mirrored")
+        column = {
+            name: rows[name].to_numpy(zero_copy_only=False)
+            for name in names
+            if name in rows.column_names
+        }
+        place = np.stack([column.pop("x"), column.pop("y")], 1).reshape(-1, 2)
+        tally.add(
+            one,
+            place,
+            column["cluster"],
+            column["rotation_deg"],
+            column.get("scale"),
+            column.get("mirrored"),
+        )
+    return processor / pixels, wall / pixels
 
 
 def rival(finder: Finder, kind: str) -> dict[str, Any]:
@@ -274,8 +396,12 @@ def trained(folder: Path, name: str, fit: str | None = None) -> Run:
     """A run on single things, trained unless it is there; `fit` are source and flags, if new."""
     if name == "particles" and not (folder / "particles.npy").exists():
         np.save(folder / "particles.npy", noise(0, RATIO, PARTICLES).images[:TRAINED])
+    if name == "symbols" and not (folder / "symbols.npy").exists():
+        rng, draw = np.random.default_rng(0), symbols()
+        drawn = [draw(rng).picture for _ in range(EACH * len(CHIRAL))]
+        np.save(folder / "symbols.npy", grey(np.stack(drawn), rng))
     if not (folder / name / "report.html").exists():
-        words = (fit or FITS[name]).replace("particles.npy", str(folder / "particles.npy")).split()
+        words = (fit or FITS[name]).replace(f"{name}.npy", str(folder / f"{name}.npy")).split()
         command = [sys.executable, "-m", "mcevae", "fit", *words, "--out", str(folder / name)]
         subprocess.run(command, check=True)
     return open_run(folder / name, "cpu")
@@ -311,27 +437,39 @@ def main() -> None:
     arguments = in_folder(argparse.ArgumentParser(description=__doc__))
     finders = {name: Finder(trained(arguments.folder, name), FindConfig()) for name in FITS}
     rows = {}
-    for kind in ("digits", "overlap", "micrograph"):
-        finder = finders["particles" if kind == "micrograph" else "digits"]
-        tally, seconds = Tally(), []
+    for kind, name in KINDS.items():
+        tally, costs = Tally(), []
         seeds = []
         for seed in SEEDS:
             own = Tally()
-            seconds.append(searched(finder, kind, seed, own))
+            costs.append(searched(finders[name], kind, seed, own))
             seeds.append(own.scores())
             tally.found, tally.there = tally.found + own.found, tally.there + own.there
             tally.right, tally.pairs = tally.right + own.right, tally.pairs + own.pairs
         rows[kind] = {
             **tally.scores(),
             "seeds": seeds,
-            "processor_seconds_per_megapixel": round(float(np.median(seconds)), 2),
-            "match_template_first_seed": rival(finder, kind),
+            "processor_seconds_per_megapixel": round(float(np.median(costs, 0)[0]), 2),
         }
-        print(kind, rows[kind])
+        if kind != "symbols":
+            rows[kind]["match_template_first_seed"] = rival(finders[name], kind)
+        print(kind, rows[kind], flush=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    processor, wall = searched(finders["particles"], "micrograph", SEEDS[0], Tally())
+    torch.set_num_threads(threads)
+    speed = {
+        "threads": 2,
+        "groups": len(finders["particles"].templates.energy),
+        "rotations": round(360 / math.degrees(STEP)),
+        "processor_seconds_per_megapixel": round(processor, 2),
+        "wall_seconds_per_megapixel": round(wall, 2),
+        "load_of_machine": [round(one, 1) for one in os.getloadavg()],
+    }
     picture(finders)
     before = json.loads((RESULTS / "scenes.json").read_text())  # rows of scenes_learned.py
     others = {name: before[name] for name in before if name.startswith("learned")}
-    content = {"fits": FITS, "seeds": SEEDS, "scenes": rows, **others}
+    content = {"fits": FITS, "seeds": SEEDS, "scenes": rows, "speed": speed, **others}
     write_results("scenes", content, "python benchmarks/scenes.py --folder FOLDER --data FOLDER")
 
 

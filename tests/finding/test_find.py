@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
@@ -179,11 +180,11 @@ def test_command_writes_continues_and_names_what_it_cannot_use(
     find = Finder.find
     seen: list[str] = []
 
-    def stopped(self: Finder, large, tell=None):
+    def stopped(self: Finder, large, *more):
         seen.append(large.name)
         if large.name == "b.npy" and seen.count("b.npy") == 1:
             raise KeyboardInterrupt
-        return find(self, large, tell)
+        return find(self, large, *more)
 
     monkeypatch.setattr(Finder, "find", stopped)
     command = ["find", str(run.folder), str(folder), "--out", str(out)]
@@ -199,11 +200,87 @@ def test_command_writes_continues_and_names_what_it_cannot_use(
         main(command)  # it is there already
 
 
+@pytest.mark.parametrize("command", ["find", "track"])
+def test_a_stop_inside_a_frame_keeps_finished_tiles(
+    run: Run,
+    templates: Templates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    frame, _ = scene(templates, PLACES)
+    np.save(tmp_path / "frame.npy", np.stack([frame, frame]))
+    monkeypatch.setattr("mcevae.finding.finder.TILE", 64)
+    words = [command, str(run.folder), str(tmp_path / "frame.npy"), "--out"]
+    main([*words, str(tmp_path / "unbroken.parquet")])
+    in_tile, seen = Finder.in_tile, []
+
+    def stopped(self: Finder, large, scale, tile):
+        seen.append((large.number, tile.own_rows[0], tile.own_columns[0]))
+        if len(seen) in (4, 8):
+            raise KeyboardInterrupt
+        return in_tile(self, large, scale, tile)
+
+    monkeypatch.setattr(Finder, "in_tile", stopped)
+    out = tmp_path / "broken.parquet"
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="130"):
+            main([*words, str(out)])
+    parts = tmp_path / ".broken.parquet.parts"
+    assert sorted(one.name for one in parts.iterdir() if one.name != "identity") == [
+        "000000.part",
+        *(f"000001-{tile:06}.tile" for tile in range(2)),
+    ]
+    main([*words, str(out)])
+    assert len(seen) == 8 + 2 and len(set(seen)) == 8  # two tiles were begun twice
+    assert parquet.read_table(out) == parquet.read_table(tmp_path / "unbroken.parquet")
+    assert not parts.exists()
+
+
 def test_frames_that_cannot_be_used_end_in_one_sentence(run: Run, templates: Templates) -> None:
     with pytest.raises(UserError, match="smaller than half a thing of 28; give"):
         run.find(np.zeros((1, 9, 9), np.float32))
     with pytest.raises(UserError, match="size is 2"):
         FindConfig(size=2)
+
+
+def faulty(kind: str, frame: np.ndarray) -> np.ndarray:
+    """A frame as people have them by mistake, or of another type."""
+    if kind in ("nan", "holes"):
+        frame = frame.copy()
+        frame[50:70, 50:70] = np.nan
+        return np.full_like(frame, np.nan) if kind == "nan" else frame
+    made = {
+        "row": frame[:1],
+        "nothing": frame[:0],
+        "16 bits": (frame * 65535).astype(np.uint16),
+        "colour": (frame[..., None] * np.array([255, 255, 255])).astype(np.uint8),
+    }
+    return made[kind]
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("nan", "holds NaN everywhere"),
+        ("holes", "holds NaN inside"),
+        ("row", "128 x 1 pixels, smaller than half a thing"),
+        ("nothing", "no pixels|empty|smaller than half a thing"),
+        ("16 bits", None),
+        ("colour", None),
+    ],
+)
+def test_unusual_frames_give_an_answer_or_a_sentence(
+    run: Run, templates: Templates, tmp_path: Path, kind: str, said: str | None
+) -> None:
+    frame = faulty(kind, scene(templates, PLACES)[0])
+    np.save(tmp_path / "frame.npy", frame)
+    if said:
+        with pytest.raises(UserError, match=said):
+            run.find(str(tmp_path / "frame.npy"))
+    else:
+        found = run.find(str(tmp_path / "frame.npy"))
+        assert len(found) == len(PLACES) and nearest(found, PLACES).max() < 2
 
 
 def test_templates_are_learned_from_the_images_of_the_run(

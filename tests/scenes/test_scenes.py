@@ -107,11 +107,11 @@ def test_a_stopped_command_continues_and_ends_as_the_unbroken_one(
     measured = Finder.measured
     seen: list[int] = []
 
-    def stopped(self: Finder, frame, tell=None):
+    def stopped(self: Finder, frame, **more):
         seen.append(frame.number)
         if len(seen) in (4, FRAMES + 6):  # in the first search, and in the last one
             raise KeyboardInterrupt
-        return measured(self, frame, tell)
+        return measured(self, frame, **more)
 
     monkeypatch.setattr(Finder, "measured", stopped)
     out = tmp_path / "run"

@@ -45,15 +45,15 @@ def test_films_give_tracks_and_are_continued(
 ) -> None:
     source, out = tmp_path / "film.npy", tmp_path / "tracks.parquet"
     np.save(source, film(templates).astype(np.float32))
-    things, seen = Finder.things, []
+    measured, seen = Finder.measured, []
 
-    def stopped(self: Finder, large, tell=None):
+    def stopped(self: Finder, large, *more):
         seen.append(large.number)
         if large.number == 3 and seen.count(3) == 1:
             raise KeyboardInterrupt
-        return things(self, large, tell)
+        return measured(self, large, *more)
 
-    monkeypatch.setattr(Finder, "things", stopped)
+    monkeypatch.setattr(Finder, "measured", stopped)
     command = ["track", str(run.folder), str(source), "--out", str(out)]
     with pytest.raises(SystemExit, match="130"):
         main(command)

@@ -8,8 +8,10 @@ from torch import Tensor
 from mcevae.finding.settings import Background
 
 ROUNDS = 5
+GRAINS = 42
+"""A background is sought in means of squares; so many are as long as a slow one varies."""
 TUKEY = 2.5
-"""Pixels farther from the background than this many standard deviations do not count."""
+"""Squares farther from the background than this many standard deviations do not count."""
 
 
 def background_of(
@@ -22,19 +24,22 @@ def background_of(
         kind: constant; plane: it falls off evenly; slow: it varies over `scale` pixels or more.
         scale: of "slow", pixels.
     """
-    level = frame.flatten(1).median(1).values[:, None, None].expand_as(frame)
-    if kind == "constant":
-        return level
-    made = level
-    for turn in range(2 * ROUNDS):
-        apart = frame - made
-        spread = 1.48 * apart.abs().flatten(1).median(1).values[:, None, None] + 1e-6
-        weight = (apart.abs() < TUKEY * spread).float()
-        if turn < ROUNDS:
-            made = plane(frame, weight)
-        elif kind == "slow":
-            made = made + smooth(frame - made, weight, scale)  # what it has not followed yet
-    return made
+    grain, (height, width) = max(1, scale // GRAINS), frame.shape[1:]
+    pad = (0, -width % grain, 0, -height % grain)
+    known = F.avg_pool2d(F.pad(frame, pad, mode="replicate"), grain)
+    made = level = known.flatten(1).median(1).values[:, None, None].expand_as(known)
+    if kind != "constant":
+        for turn in range(2 * ROUNDS):
+            apart = known - made
+            spread = 1.48 * apart.abs().flatten(1).median(1).values[:, None, None] + 1e-6
+            weight = (apart.abs() < TUKEY * spread).float()
+            if turn < ROUNDS:
+                made = plane(known, weight)
+            elif kind == "slow":
+                # what it has not followed yet
+                made = made + smooth(known - made, weight, scale // grain)
+    size = [n * grain for n in known.shape[1:]]
+    return F.interpolate(made[None], size=size, mode="bilinear")[0, :, :height, :width]
 
 
 def plane(frame: Float[Tensor, "C H W"], weight: Float[Tensor, "C H W"]) -> Float[Tensor, "C H W"]:

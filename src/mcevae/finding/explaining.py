@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.finding.bank import Bank, bank_of, turns_of
+from mcevae.finding.joint import Freedom
 from mcevae.finding.matching import FLOOR, gains, matched, peaks, response, windows
 from mcevae.finding.templates import Templates, grounded, middles
 from mcevae.finding.things import Things, add, apart, colours, windows_of
@@ -33,6 +34,8 @@ NEAR = 0.55
 """Things that are nearer than this, in image sides, are told apart one after the other."""
 TYPICAL = 0.5
 """A thing must explain this share of what the weakest things of its cluster do."""
+WORTH = 0.5
+"""The model looks where the best template explains this share of what a thing must."""
 SWEEPS = 2
 """Times that all things are refined after each round."""
 
@@ -49,11 +52,13 @@ class Explainer:
             half_widths: of the support of its poses, by coordinate.
         """
         self.model, self.templates = model, templates
-        self.shape = tuple(templates.pictures.shape[-2:])
+        height, width = templates.pictures.shape[-2:]
+        self.shape = (height, width)
         self.factor = max(1, min(self.shape) // COARSE)
         first = bank_of(templates, turns_of(model.group, half_widths, FIRST_STEP), FIRST_EACH)
         self.first: Bank = first.shrunk(self.factor)
         self.bank = bank_of(templates, turns_of(model.group, half_widths, STEP))
+        self.freedom = Freedom.of(model.group, half_widths, STEP, self.shape)
         blank, corner = templates.pictures[0], torch.zeros(1, 2, dtype=torch.long)
         self.none = self.told(blank, corner, 0, 1.0, 1.0)[torch.zeros(0, dtype=torch.long)]
 
@@ -83,8 +88,13 @@ class Explainer:
 
     def plausible(self, things: Things, noise: float, contrast: float) -> Bool[Tensor, " n"]:
         """Whether things explain as much as those of their cluster should."""
-        least = TYPICAL * self.templates.energy[things.cluster] * contrast**2 / (2 * noise)
-        return (things.gain > 0) & (things.gain >= least)
+        return (things.gain > 0) & (things.gain >= self.least(things.cluster, noise, contrast))
+
+    def least(
+        self, cluster: Int[Tensor, " n"], noise: float, contrast: float
+    ) -> Float[Tensor, " n"]:
+        """What things of these clusters must explain, nats."""
+        return TYPICAL * self.templates.energy[cluster] * contrast**2 / (2 * noise)
 
     def contrast_of(self, tile: Float[Tensor, "C h w"], noise: float) -> float:
         """The amplitude of most things of a tile: the one with which they explain most of it.
@@ -150,9 +160,13 @@ class Explainer:
             amplitude=best.amplitude,
             gain=best.gain,
         )
-        crops = windows_of(wide, best.shift + margin, *self.shape)
-        by_model = self.modelled(crops, by_template.corner, noise, contrast)
-        return by_template.where(by_model.gain > by_template.gain, by_model)
+        worth = (best.gain >= WORTH * self.least(cluster, noise, contrast)).nonzero()[:, 0]
+        if not len(worth):
+            return by_template
+        crops = windows_of(wide[worth], best.shift[worth] + margin, *self.shape)
+        by_model = self.modelled(crops, by_template.corner[worth], noise, contrast)
+        better = by_model.gain > best.gain[worth]
+        return by_template.replaced(worth[better], by_model[better])
 
     def modelled(
         self,

@@ -1,23 +1,25 @@
 """Find all things of a frame, tile by tile."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mcevae.finding.background import background_of, noise_of
 from mcevae.finding.evidence import Evidence, evidence_of
 from mcevae.finding.explaining import Explainer
 from mcevae.finding.frames import Large, Scale
+from mcevae.finding.joint import jointly
+from mcevae.finding.keeping import Kept
 from mcevae.finding.settings import FindConfig
 from mcevae.finding.templates import middles, templates_of
-from mcevae.finding.things import Things
+from mcevae.finding.things import Things, add
 from mcevae.finding.threshold import probability, tail_of
 from mcevae.finding.tiles import TILE, Tile, tiles_of
 from mcevae.geometry.groups import MatrixGroup, mirrored
@@ -42,6 +44,8 @@ BOX = ("box_x", "box_y", "box_width", "box_height")
 """Columns of the box around a thing: its left and top, and its sides, pixels of the frame."""
 Tell = Callable[[float, int], None]
 """Called with the share of a frame that is done, and the number of things so far."""
+Look = Callable[[Large, Things, Tensor, Tensor], pa.Table]
+"""Makes the rows of things, see `Finder.rows`."""
 
 
 class Finder:
@@ -70,36 +74,40 @@ class Finder:
         self.ratio = side(*run.shape[1:]) / self.size
         """Pixels of the model in one of the frame."""
 
-    def find(self, frame: Large, tell: Tell | None = None) -> pa.Table:
+    def find(self, frame: Large, tell: Tell | None = None, kept: Kept | None = None) -> pa.Table:
         """Find all things of a frame.
 
         Args:
             frame: of any size.
             tell: see `Tell`.
+            kept: keeps what is found in each tile, and knows that of tiles before a stop.
 
         Returns:
-            A row for each thing, see `rows`.
+            A row for each thing, the surest first, see `rows`.
 
         Raises:
             Unreadable: the frame cannot be read, or is smaller than a thing.
             UserError: it holds another kind of numbers than the run's images.
         """
-        return self.measured(frame, tell)[0]
+        return self.measured(frame, tell, kept)[0]
 
-    def measured(self, frame: Large, tell: Tell | None = None) -> tuple[pa.Table, Evidence]:
+    def measured(
+        self,
+        frame: Large,
+        tell: Tell | None = None,
+        kept: Kept | None = None,
+        look: Look | None = None,
+    ) -> tuple[pa.Table, Evidence]:
         """What `find` gives, and how much of the frame its things explain.
 
-        Arguments and errors are those of `find`.
-        """
-        things, place, expected, evidence = self.things(frame, tell)
-        return self.rows(frame, things, place, expected), evidence
+        Only one tile is in memory at a time, and the rows of those before it.
 
-    def things(
-        self, frame: Large, tell: Tell | None = None
-    ) -> tuple[Things, Float[Tensor, "n 2"], Float[Tensor, " n"], Evidence]:
-        """All things of a frame, the surest first: with places, false finds expected, and evidence.
+        Args:
+            frame, tell, kept: as for `find`.
+            look: makes the rows of things, with the columns of `rows` and others; None: `rows`.
 
-        Arguments and errors are those of `find`.
+        Raises:
+            Unreadable, UserError: as for `find`.
         """
         height, width = frame.view.shape[:2]
         if min(height, width) < self.size / 2:
@@ -107,24 +115,27 @@ class Finder:
                 f"is {width} x {height} pixels, smaller than half a thing of {self.size:g}; give "
                 "--size"
             )
-        scale = Scale.of(frame, self.recipe)
+        scale, look = Scale.of(frame, self.recipe), look or self.rows
         longest = min(TILE / self.ratio, max(LARGEST, 4 * self.size))
         tiles = list(tiles_of(height, width, longest, MARGIN * self.size))
-        parts: list[tuple[Things, Tensor, Tensor]] = []
+        kept = kept if len(tiles) > 1 else None
+        parts: list[pa.Table] = []
         count, evidence = 0, Evidence()
         for number, tile in enumerate(tiles):
-            things, place, expected, seen = self.in_tile(frame, scale, tile)
-            evidence += seen
-            new = self.fresh(place, [one for _, one, _ in parts])
-            parts.append((things[new], place[new], expected[new]))
-            count += int(new.sum())
+            known = kept.known(number) if kept else None
+            if known is None:
+                things, place, expected, seen = self.in_tile(frame, scale, tile)
+                new = self.fresh(place, parts)
+                known = look(frame, things[new], place[new], expected[new]), seen
+                if kept:
+                    kept.keep(number, *known)
+            parts.append(known[0])
+            count, evidence = count + len(known[0]), evidence + known[1]
             if tell:
                 tell((number + 1) / len(tiles), count)
-        things = Things.joined([one for one, _, _ in parts])
-        place = torch.cat([one for _, one, _ in parts])
-        expected = torch.cat([one for _, _, one in parts])
-        order = expected.argsort(stable=True)
-        return things[order], place[order], expected[order], evidence
+        rows = pa.concat_tables(parts)
+        order = np.argsort(rows["false_finds"].to_numpy(), kind="stable")
+        return rows.take(pa.array(order)), evidence
 
     def in_tile(
         self, frame: Large, scale: Scale, tile: Tile
@@ -136,38 +147,70 @@ class Finder:
         Raises:
             Unreadable: it cannot be read.
         """
-        values = scale(frame, slice(*tile.rows), slice(*tile.columns))
-        shape = [max(1, round(n * self.ratio)) for n in values.shape[1:]]
-        if shape != list(values.shape[1:]):
-            values = F.interpolate(values[None], size=shape, mode="bilinear", antialias=True)[0]
-        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
-        apart = values - background_of(values, kind, reach)
-        noise = noise_of(values)
+        apart, noise = self.apart_in(frame, scale, tile)
+        shape = apart.shape[1:]
         things, expected = self.explained(apart, noise, math.prod(frame.view.shape[:2]))
-        ratio = torch.tensor([shape[1], shape[0]]) / torch.tensor(
-            [tile.columns[1] - tile.columns[0], tile.rows[1] - tile.rows[0]]
-        )
-        middle = torch.tensor(self.explainer.shape[::-1]) / 2
-        longer = side(*self.explainer.shape)
-        place = things.corner.flip(1) + middle + longer * middles(things.drawn)
-        place = place / ratio + torch.tensor([tile.columns[0], tile.rows[0]])
+        place = self.places_in(things, tile, shape)
+        ratio = [
+            shape[i] / (last - first) for i, (first, last) in enumerate((tile.rows, tile.columns))
+        ]
         (left, right), (top, bottom) = tile.own_columns, tile.own_rows
         reach = TWICE * self.size
         x, y = place.T
         height, width = frame.view.shape[:2]
         own = (x >= left - reach * (left > 0)) & (y >= top - reach * (top > 0))
         own &= (x < right + reach * (right < width)) & (y < bottom + reach * (bottom < height))
-        good = expected <= self.settings.false_finds
         counted = tuple(
             slice(round((first - begin) * factor), round((last - begin) * factor))
             for (first, last), (begin, _), factor in (
-                (tile.own_rows, tile.rows, ratio[1].item()),
-                (tile.own_columns, tile.columns, ratio[0].item()),
+                (tile.own_rows, tile.rows, ratio[0]),
+                (tile.own_columns, tile.columns, ratio[1]),
             )
         )
-        seen = evidence_of(apart, things[good], noise, (counted[0], counted[1]))
-        own &= good
+        seen = evidence_of(apart, things, noise, (counted[0], counted[1]))
         return things[own], place[own], expected[own], seen
+
+    def apart_in(
+        self, frame: Large, scale: Scale, tile: Tile
+    ) -> tuple[Float[Tensor, "C h w"], float]:
+        """How a tile differs from its background, in pixels of the model, and its noise.
+
+        Raises:
+            Unreadable: it cannot be read.
+        """
+        values = scale(frame, slice(*tile.rows), slice(*tile.columns))
+        shape = [max(1, round(n * self.ratio)) for n in values.shape[1:]]
+        if shape != list(values.shape[1:]):
+            values = F.interpolate(values[None], size=shape, mode="bilinear", antialias=True)[0]
+        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
+        return values - background_of(values, kind, reach), noise_of(values)
+
+    def places_in(self, things: Things, tile: Tile, shape: Sequence[int]) -> Float[Tensor, "n 2"]:
+        """The middles of the things of a tile, x and y in pixels of the frame.
+
+        Args:
+            things: of the tile.
+            tile: where it lies.
+            shape: height and width of the tile in pixels of the model.
+        """
+        ends = torch.tensor([tile.columns, tile.rows])
+        ratio = torch.tensor([shape[1], shape[0]]) / (ends[:, 1] - ends[:, 0])
+        middle = torch.tensor(self.explainer.shape[::-1]) / 2
+        longer = side(*self.explainer.shape)
+        place = things.corner.flip(1) + middle + longer * middles(things.drawn)
+        return place / ratio + ends[:, 0]
+
+    def levels(self, apart: Float[Tensor, "C h w"], noise: float) -> tuple[float, float]:
+        """Variance of what a tile has beside its things, and the contrast of these.
+
+        Args:
+            apart: difference of the tile from its background.
+            noise: variance of its pixels.
+        """
+        misfit, contrast = self.templates.misfit, 1.0
+        if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
+            contrast = self.explainer.contrast_of(apart, max(noise, misfit))
+        return max(noise, misfit * contrast**2), contrast
 
     def explained(
         self, apart: Float[Tensor, "C h w"], noise: float, pixels: float
@@ -179,20 +222,27 @@ class Finder:
             noise: variance of its pixels.
             pixels: of the whole frame, as it lies in its file.
         """
-        misfit, contrast = self.templates.misfit, 1.0
-        if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
-            contrast = self.explainer.contrast_of(apart, max(noise, misfit))
-        noise = max(noise, misfit * contrast**2)
+        noise, contrast = self.levels(apart, noise)
         things, rest = self.explainer.explain(apart, noise, contrast)
         tail = tail_of(self.explainer, rest, noise, contrast)
+        expected = tail.expected(things.gain, pixels * self.ratio**2)
+        good = expected <= self.settings.false_finds
+        add(rest, things[~good], 1)
+        things = jointly(things[good], rest, self.explainer.freedom, noise, contrast)
         if not spec_of(self.run.settings.model.kind).trained:  # it draws no more than means
             things = self.explainer.named(things, rest, contrast)
-        return things, tail.expected(things.gain, pixels * self.ratio**2)
+        return things, expected[good]
 
-    def fresh(self, place: Float[Tensor, "n 2"], before: list[Tensor]) -> Tensor:
-        """Which things are not also those of the tiles before; all are places in the frame."""
-        known = torch.cat([*before, torch.full((1, 2), -1e9)])
-        return torch.cdist(place, known).amin(1) > TWICE * self.size
+    def fresh(self, place: Float[Tensor, "n 2"], before: list[pa.Table]) -> Bool[Tensor, " n"]:
+        """Which things are not also among the rows of the tiles before; places in the frame."""
+        if not before or not len(place):
+            return torch.ones(len(place), dtype=torch.bool)
+        x, y = (np.concatenate([rows[name].to_numpy() for rows in before]) for name in ("x", "y"))
+        reach, (low, high) = TWICE * self.size, place.aminmax(dim=0)
+        near = (x > low[0].item() - reach) & (x < high[0].item() + reach)
+        near &= (y > low[1].item() - reach) & (y < high[1].item() + reach)
+        known = torch.from_numpy(np.stack([x[near], y[near]], 1)).to(place)
+        return (torch.cdist(place, known) > reach).all(1)
 
     def rows(
         self,

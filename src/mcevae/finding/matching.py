@@ -14,14 +14,17 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from mcevae.finding.bank import Bank
 
 AMPLITUDES = (0.8, 1.25)
 """Least and largest amplitude of a thing, against that of the run's images."""
-AT_ONCE = 2**25
-"""Numbers of one step, at most."""
+AT_ONCE = 2**18
+"""Numbers of one step, at most, or little more: what the cache of a processor holds."""
+FILTERED = 256
+"""Windows that are filtered at once."""
 FLOOR = 3.5
 """Places whose best match has fewer standard deviations of the noise are not looked at."""
 
@@ -68,17 +71,15 @@ def response(frame: Float[Tensor, "C H W"], bank: Bank) -> Float[Tensor, "h w"]:
     height, width = (
         n - m + 1 for n, m in zip(frame.shape[1:], bank.filters.shape[2:], strict=True)
     )
-    sizes = [frame.shape[1], frame.shape[2]]
-    spectrum = torch.fft.rfft2(frame)
-    filtered = torch.empty(len(bank.filters), height * width)
+    sizes = [next_fast_len(n, real=True) for n in frame.shape[1:]]
+    spectrum = torch.fft.rfft2(frame, s=sizes)
+    filtered = torch.empty(len(bank.filters), height, width)
     for i, one in enumerate(bank.filters):
         product = (spectrum * torch.fft.rfft2(one, s=sizes).conj()).sum(0)
-        filtered[i] = torch.fft.irfft2(product, s=sizes)[:height, :width].reshape(-1)
-    weights = bank.weights / bank.energy.sqrt()[:, None]
-    best = torch.empty(height * width)
-    for part in torch.arange(height * width).split(max(1, AT_ONCE // len(weights))):
-        best[part] = (weights @ filtered[:, part]).amax(0)
-    return best.view(height, width)
+        filtered[i] = torch.fft.irfft2(product, s=sizes)[:height, :width]
+    weights = (bank.weights / bank.energy.sqrt()[:, None]).T
+    parts = filtered.flatten(1).T.split(max(1, AT_ONCE // weights.shape[1]))
+    return torch.cat([(part @ weights).amax(1) for part in parts]).view(height, width)
 
 
 def peaks(score: Float[Tensor, "h w"], radius: int, least: float, most: int) -> Int[Tensor, "n 2"]:
@@ -123,19 +124,15 @@ def matched(
         noise: variance of a pixel.
         contrast: see `gains`.
     """
-    height, width = bank.pictures.shape[-2:]
-    margin = (wide.shape[-1] - width) // 2
-    step = 2 * margin + 1
-    parts = []
-    for some in wide.split(max(1, AT_ONCE // (len(bank.energy) * step**2))):
-        views = some.unfold(2, height, 1).unfold(3, width, 1)  # (n, C, s, s, h, w)
-        flat = views.permute(0, 2, 3, 1, 4, 5).reshape(len(some) * step**2, -1)
-        product = flat @ bank.filters.flatten(1).T @ bank.weights.T
-        gain, amplitude = gains(product, bank.energy, noise, contrast)
-        best, at = gain.view(len(some), -1).max(1)
-        place, entry = at // len(bank.energy), at % len(bank.energy)
-        shift = torch.stack([place % step, place // step], 1) - margin
-        chosen = amplitude.view(len(some), -1).gather(1, at[:, None])[:, 0]
-        parts.append(Matched(entry=entry, shift=shift, amplitude=chosen, gain=best))
-    names = ("entry", "shift", "amplitude", "gain")
-    return Matched(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    step = wide.shape[-1] - bank.pictures.shape[-1] + 1
+    entries, margin = len(bank.energy), step // 2
+    filtered = torch.cat([F.conv2d(some, bank.filters) for some in wide.split(FILTERED)])
+    parts: list[tuple[Tensor, ...]] = []
+    for some in filtered.flatten(2).mT.split(max(1, AT_ONCE // (entries * step**2))):
+        gain, amplitude = gains(some @ bank.weights.T, bank.energy, noise, contrast)
+        best, at = gain.flatten(1).max(1)
+        parts.append((best, at, amplitude.flatten(1).gather(1, at[:, None])[:, 0]))
+    gain, at, amplitude = (torch.cat(part) for part in zip(*parts, strict=True))
+    place = at // entries
+    shift = torch.stack([place % step, place // step], 1) - margin
+    return Matched(entry=at % entries, shift=shift, amplitude=amplitude, gain=gain)

@@ -12,6 +12,7 @@ from mcevae.base.config import DataConfig
 from mcevae.base.names import path_of
 from mcevae.finding.finder import Finder
 from mcevae.finding.frames import Large, frames_in_memory, frames_of_files
+from mcevae.finding.keeping import Kept
 from mcevae.finding.settings import FindConfig
 from mcevae.images.forms import Pictures
 from mcevae.images.readers.frames import Fault, Unreadable, write_faults
@@ -139,12 +140,12 @@ class Frames:
             raise exists(out)
         return identity
 
-    def parts(self, folder: Path, look: Callable[[int, Large], pa.Table]) -> dict[Path, int]:
+    def parts(self, folder: Path, look: Callable[[int, Large, Kept], pa.Table]) -> dict[Path, int]:
         """Make the parts of a table in a folder, one for each frame, but for those that are there.
 
         Args:
             folder: of the parts, begun by `begin_parts`. Their names are the numbers of the frames.
-            look: makes the rows of a frame with this number.
+            look: makes the rows of a frame with this number; tiles may be kept meanwhile.
 
         Returns:
             The number of rows of each part.
@@ -156,8 +157,10 @@ class Frames:
         def kept(number: int, frame: Large) -> pa.Table:
             path = folder / f"{number:06}.part"
             if (rows := known_part(path)) is None:
-                rows = look(number, frame)
+                tiles = Kept(folder=folder, frame=number)
+                rows = look(number, frame, tiles)
                 write_part(path, rows, frame.name)
+                tiles.clear()
             counts[path] = rows.num_rows
             return rows
 
@@ -275,7 +278,9 @@ def write_finds(
     folder = begin_parts(out, identity)
     parts = source.parts(
         folder,
-        lambda _, frame: finder.find(frame, lambda done, things: tell(done, frame.name, things)),
+        lambda _, frame, kept: finder.find(
+            frame, lambda done, things: tell(done, frame.name, things), kept
+        ),
     )
     source.snapshot.check_unchanged()
     write_faults(source.faults, skipped(out))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -47,12 +47,12 @@ class Things:
         names = [one.name for one in fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
-    def where(self, better: Bool[Tensor, " n"], others: "Things") -> "Things":
-        """The same, but the others where they are better."""
-        made = {}
-        for one in fields(self):
-            mine, theirs = getattr(self, one.name), getattr(others, one.name)
-            made[one.name] = torch.where(better.view(-1, *[1] * (mine.ndim - 1)), theirs, mine)
+    def replaced(self, rows: Int[Tensor, " m"], others: "Things") -> "Things":
+        """The same, but others in some rows."""
+        names = [one.name for one in fields(self)]
+        made = {name: getattr(self, name).clone() for name in names}
+        for name in names:
+            made[name][rows] = getattr(others, name)
         return Things(**made)
 
 

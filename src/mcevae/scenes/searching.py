@@ -10,6 +10,7 @@ import pyarrow as pa
 from mcevae.finding.evidence import Evidence
 from mcevae.finding.finder import Finder
 from mcevae.finding.frames import Large
+from mcevae.finding.keeping import Kept
 from mcevae.finding.settings import FindConfig
 from mcevae.finding.sources import Frames
 from mcevae.predicting.parts import begin_parts, content_of, known_part, write_part
@@ -46,8 +47,10 @@ def searched(
         path = folder / f"{number:06}.part"
         rows = known_part(path)
         if rows is None:
-            rows, seen = finder.measured(frame)
+            tiles = Kept(folder=folder, frame=number)
+            rows, seen = finder.measured(frame, kept=tiles)
             write_part(path, rows, json.dumps(asdict(seen)))
+            tiles.clear()
         else:
             seen = Evidence(**json.loads(content_of(rows) or "{}"))
         total += seen

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mcevae.finding.finder import Finder, Tell
 from mcevae.finding.frames import Large
+from mcevae.finding.keeping import Kept
 from mcevae.finding.things import Things
 from mcevae.geometry.groups import MatrixGroup, mirrored, proper_part
 from mcevae.runs.run import TrainedRun
@@ -19,14 +20,20 @@ OWN = ("time", "linear", "chance", "group_chance")
 """Columns that finds of films have beside those of `Finder.rows`."""
 
 
-def finds_in(finder: Finder, time: int, frame: Large, tell: Tell | None = None) -> pa.Table:
+def finds_in(
+    finder: Finder,
+    time: int,
+    frame: Large,
+    tell: Tell | None = None,
+    kept: Kept | None = None,
+) -> pa.Table:
     """The things of a frame of a film.
 
     Args:
         finder: finds them.
         time: number of the frame in the film, from 0.
         frame: the frame.
-        tell: as for `Finder.find`.
+        tell, kept: as for `Finder.find`.
 
     Returns:
         The columns of `Finder.rows`, and time; linear: rows of the 2 x 2 part of the pose; chance:
@@ -35,19 +42,24 @@ def finds_in(finder: Finder, time: int, frame: Large, tell: Tell | None = None) 
     Raises:
         Unreadable, UserError: as for `Finder.find`.
     """
-    things, place, expected, _ = finder.things(frame, tell)
-    rows = finder.rows(frame, things, place, expected)
-    pose = finder.run.frames.poses(things.element, things.cluster, things.z)
-    more = {
-        "linear": pose[:, :2, :2].reshape(-1, 4),
-        "chance": things.chance,
-        "group_chance": group_chance(finder.run, things),
-    }
-    rows = rows.append_column("time", pa.array(np.full(len(things), time, np.int32)))
-    for name, values in more.items():
-        flat = pa.array(values.numpy().astype(np.float32).ravel())
-        rows = rows.append_column(name, pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
-    return rows
+
+    def look(frame: Large, things: Things, place: Tensor, expected: Tensor) -> pa.Table:
+        rows = finder.rows(frame, things, place, expected)
+        pose = finder.run.frames.poses(things.element, things.cluster, things.z)
+        more = {
+            "linear": pose[:, :2, :2].reshape(-1, 4),
+            "chance": things.chance,
+            "group_chance": group_chance(finder.run, things),
+        }
+        rows = rows.append_column("time", pa.array(np.full(len(things), time, np.int32)))
+        for name, values in more.items():
+            flat = pa.array(values.numpy().astype(np.float32).ravel())
+            rows = rows.append_column(
+                name, pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+            )
+        return rows
+
+    return finder.measured(frame, tell, kept, look)[0]
 
 
 def group_chance(run: TrainedRun, things: Things) -> Float[Tensor, "n groups"]:

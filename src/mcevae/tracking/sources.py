@@ -11,6 +11,7 @@ from pyarrow import parquet
 from mcevae.base.files import atomic
 from mcevae.finding.finder import Finder
 from mcevae.finding.frames import Large
+from mcevae.finding.keeping import Kept
 from mcevae.finding.settings import FindConfig
 from mcevae.finding.sources import Frames, Tell
 from mcevae.images.forms import Pictures
@@ -150,9 +151,9 @@ def write_tracks(
     if rows is None:
         folder = begin_parts(out, identity)
 
-        def look(time: int, frame: Large) -> pa.Table:
+        def look(time: int, frame: Large, kept: Kept) -> pa.Table:
             return finds_in(
-                finder, time, frame, lambda done, things: tell(done, frame.name, things)
+                finder, time, frame, lambda done, things: tell(done, frame.name, things), kept
             )
 
         parts = source.parts(folder, look)
