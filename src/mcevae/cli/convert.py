@@ -37,7 +37,7 @@ def convert(
         UserError: the table cannot be read, or OUT exists or cannot be written.
     """
     from mcevae.exporting.marks import FOLDERS, write_marks
-    from mcevae.exporting.places import Places
+    from mcevae.finding.places import Places
     from mcevae.finding.sources import sizes_of
 
     places = Places.read(table)
