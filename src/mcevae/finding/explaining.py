@@ -127,6 +127,7 @@ class Explainer:
         margin: int,
         noise: float,
         contrast: float,
+        only: Bool[Tensor, "n K"] | None = None,
     ) -> Things:
         """The best explanation of windows of a tile, by a template or by the model.
 
@@ -135,9 +136,11 @@ class Explainer:
             corner: row and column of each window.
             margin: how far a thing may lie from its window, in pixels.
             noise, contrast: see `explain`.
+            only: clusters that each of them may be of, one with a template among them; None: any.
         """
         wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
-        best = matched(wide, self.bank, noise, contrast)
+        of = self.templates.cluster[self.bank.template]
+        best = matched(wide, self.bank, noise, contrast, None if only is None else only[:, of])
         which = self.bank.template[best.entry]
         cluster = self.templates.cluster[which]
         by_template = Things(
@@ -152,7 +155,10 @@ class Explainer:
         )
         crops = windows_of(wide, best.shift + margin, *self.shape)
         by_model = self.modelled(crops, by_template.corner, noise, contrast)
-        return by_template.where(by_model.gain > by_template.gain, by_model)
+        better = by_model.gain > by_template.gain
+        if only is not None:
+            better &= only.gather(1, by_model.cluster[:, None])[:, 0]
+        return by_template.where(better, by_model)
 
     def modelled(
         self,

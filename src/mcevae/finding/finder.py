@@ -1,7 +1,7 @@
 """Find all things of a frame, tile by tile."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -136,21 +136,13 @@ class Finder:
         Raises:
             Unreadable: it cannot be read.
         """
-        values = scale(frame, slice(*tile.rows), slice(*tile.columns))
-        shape = [max(1, round(n * self.ratio)) for n in values.shape[1:]]
-        if shape != list(values.shape[1:]):
-            values = F.interpolate(values[None], size=shape, mode="bilinear", antialias=True)[0]
-        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
-        apart = values - background_of(values, kind, reach)
-        noise = noise_of(values)
+        apart, noise = self.apart_in(frame, scale, tile)
+        shape = apart.shape[1:]
         things, expected = self.explained(apart, noise, math.prod(frame.view.shape[:2]))
-        ratio = torch.tensor([shape[1], shape[0]]) / torch.tensor(
-            [tile.columns[1] - tile.columns[0], tile.rows[1] - tile.rows[0]]
-        )
-        middle = torch.tensor(self.explainer.shape[::-1]) / 2
-        longer = side(*self.explainer.shape)
-        place = things.corner.flip(1) + middle + longer * middles(things.drawn)
-        place = place / ratio + torch.tensor([tile.columns[0], tile.rows[0]])
+        place = self.places_in(things, tile, shape)
+        ratio = [
+            shape[i] / (last - first) for i, (first, last) in enumerate((tile.rows, tile.columns))
+        ]
         (left, right), (top, bottom) = tile.own_columns, tile.own_rows
         reach = TWICE * self.size
         x, y = place.T
@@ -161,13 +153,57 @@ class Finder:
         counted = tuple(
             slice(round((first - begin) * factor), round((last - begin) * factor))
             for (first, last), (begin, _), factor in (
-                (tile.own_rows, tile.rows, ratio[1].item()),
-                (tile.own_columns, tile.columns, ratio[0].item()),
+                (tile.own_rows, tile.rows, ratio[0]),
+                (tile.own_columns, tile.columns, ratio[1]),
             )
         )
         seen = evidence_of(apart, things[good], noise, (counted[0], counted[1]))
         own &= good
         return things[own], place[own], expected[own], seen
+
+    def apart_in(
+        self, frame: Large, scale: Scale, tile: Tile
+    ) -> tuple[Float[Tensor, "C h w"], float]:
+        """How a tile differs from its background, in pixels of the model, and its noise.
+
+        Raises:
+            Unreadable: it cannot be read.
+        """
+        values = scale(frame, slice(*tile.rows), slice(*tile.columns))
+        shape = [max(1, round(n * self.ratio)) for n in values.shape[1:]]
+        if shape != list(values.shape[1:]):
+            values = F.interpolate(values[None], size=shape, mode="bilinear", antialias=True)[0]
+        kind, reach = self.settings.background, round(SCALE * side(*self.explainer.shape))
+        return values - background_of(values, kind, reach), noise_of(values)
+
+    def places_in(
+        self, things: Things, tile: Tile, shape: Sequence[int]
+    ) -> Float[Tensor, "n 2"]:
+        """The middles of the things of a tile, x and y in pixels of the frame.
+
+        Args:
+            things: of the tile.
+            tile: where it lies.
+            shape: height and width of the tile in pixels of the model.
+        """
+        ends = torch.tensor([tile.columns, tile.rows])
+        ratio = torch.tensor([shape[1], shape[0]]) / (ends[:, 1] - ends[:, 0])
+        middle = torch.tensor(self.explainer.shape[::-1]) / 2
+        longer = side(*self.explainer.shape)
+        place = things.corner.flip(1) + middle + longer * middles(things.drawn)
+        return place / ratio + ends[:, 0]
+
+    def levels(self, apart: Float[Tensor, "C h w"], noise: float) -> tuple[float, float]:
+        """Variance of what a tile has beside its things, and the contrast of these.
+
+        Args:
+            apart: difference of the tile from its background.
+            noise: variance of its pixels.
+        """
+        misfit, contrast = self.templates.misfit, 1.0
+        if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
+            contrast = self.explainer.contrast_of(apart, max(noise, misfit))
+        return max(noise, misfit * contrast**2), contrast
 
     def explained(
         self, apart: Float[Tensor, "C h w"], noise: float, pixels: float
@@ -179,10 +215,7 @@ class Finder:
             noise: variance of its pixels.
             pixels: of the whole frame, as it lies in its file.
         """
-        misfit, contrast = self.templates.misfit, 1.0
-        if self.recipe.normalise == "image":  # black and white of a frame are not those of a crop
-            contrast = self.explainer.contrast_of(apart, max(noise, misfit))
-        noise = max(noise, misfit * contrast**2)
+        noise, contrast = self.levels(apart, noise)
         things, rest = self.explainer.explain(apart, noise, contrast)
         tail = tail_of(self.explainer, rest, noise, contrast)
         if not spec_of(self.run.settings.model.kind).trained:  # it draws no more than means

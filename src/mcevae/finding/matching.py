@@ -9,11 +9,12 @@ the logarithm of the ratio of the likelihoods. It is largest at a = <y, t> / <t,
 within `AMPLITUDES` of that of the run's own images.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.finding.bank import Bank
@@ -113,7 +114,11 @@ def windows(
 
 
 def matched(
-    wide: Float[Tensor, "n C h w"], bank: Bank, noise: float, contrast: float = 1.0
+    wide: Float[Tensor, "n C h w"],
+    bank: Bank,
+    noise: float,
+    contrast: float = 1.0,
+    allowed: Bool[Tensor, "n b"] | None = None,
 ) -> Matched:
     """The best picture of a bank, at the best shift, for windows with a margin around.
 
@@ -122,16 +127,22 @@ def matched(
         bank: of pictures.
         noise: variance of a pixel.
         contrast: see `gains`.
+        allowed: which pictures each window may be; None: any.
     """
     height, width = bank.pictures.shape[-2:]
     margin = (wide.shape[-1] - width) // 2
     step = 2 * margin + 1
     parts = []
-    for some in wide.split(max(1, AT_ONCE // (len(bank.energy) * step**2))):
+    each = max(1, AT_ONCE // (len(bank.energy) * step**2))
+    masks = allowed.split(each) if allowed is not None else itertools.repeat(None)
+    for some, mask in zip(wide.split(each), masks, strict=False):
         views = some.unfold(2, height, 1).unfold(3, width, 1)  # (n, C, s, s, h, w)
         flat = views.permute(0, 2, 3, 1, 4, 5).reshape(len(some) * step**2, -1)
         product = flat @ bank.filters.flatten(1).T @ bank.weights.T
         gain, amplitude = gains(product, bank.energy, noise, contrast)
+        if mask is not None:
+            known = mask.repeat_interleave(step**2, 0)
+            gain = gain.masked_fill(~known, -torch.inf)
         best, at = gain.view(len(some), -1).max(1)
         place, entry = at // len(bank.energy), at % len(bank.energy)
         shift = torch.stack([place % step, place // step], 1) - margin
