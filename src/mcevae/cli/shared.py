@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 if TYPE_CHECKING:
     from mcevae.images.readers.frames import Fault
     from mcevae.images.splits import Splits
+    from mcevae.pages.finds.album import Album
     from mcevae.runs.run import TrainedRun
 
 
@@ -76,6 +77,16 @@ def images_of(run: "TrainedRun") -> "Splits":
     """Read the images that a run was trained on, and show a progress bar meanwhile."""
     with reading() as bar:
         return run.data(bar.track)
+
+
+def album_of(run: "TrainedRun", frames: str) -> "Album":
+    """List the frames of a path, and show meanwhile which file is counted."""
+    from mcevae.pages.finds.album import Album
+
+    with screen.status("counting frames") as status:
+        return Album(
+            frames, run.settings.data, lambda name: status.update(f"counting frames: {name}")
+        )
 
 
 def tell_notes(notes: "Sequence[str]") -> None:
