@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Checkpoint, RunFolder, album_of, averaging, images_of, screen
+from mcevae.cli.shared import (
+    Checkpoint,
+    RunFolder,
+    album_of,
+    averaging,
+    check_finds,
+    images_of,
+    screen,
+)
 from mcevae.finding.settings import Background
 
 if TYPE_CHECKING:
@@ -80,7 +88,7 @@ def serve(
     hosts, warning = who_may_ask(host, allow_host)
     given = {"size": size, "background": background, "invert": invert}
     told = {name: value for name, value in given.items() if value is not None}
-    check_finds(finds, frames, told)
+    check_finds(finds, frames, *told)
 
     saved_as_run(run, images)
     opened = TrainedRun.open(latest(run), checkpoint)  # refuses one that cannot be read at once
@@ -100,19 +108,6 @@ def serve(
             server(app).run(sockets=[listening])
     kept = "corrections are saved beside the table" if finds else "groups are saved in the run"
     screen.print(f"Stopped. The {kept}.")
-
-
-def check_finds(finds: Path | None, frames: str | None, told: dict[str, Any]) -> None:
-    """Refuse flags that need others.
-
-    Raises:
-        UserError: there are such flags.
-    """
-    if finds and not frames:
-        raise UserError(f"--finds {finds}: give --frames as well, the frames of this table.")
-    alone = [*(["frames"] if frames else []), *told]
-    if alone and not finds:
-        raise UserError(f"--{alone[0]}: give --finds as well, a table of `mcevae find` or `track`.")
 
 
 def looked_at(

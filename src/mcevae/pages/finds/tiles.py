@@ -100,7 +100,7 @@ def values_of(frame: Large, scale: Scale, window: Window) -> Float[Tensor, "C h 
     step = 1 << window.level
     wide = right - left
     share = min(1.0, MOST_READ / ((bottom - top) * wide))
-    read = max(1, int(step * share))  # rows of each block
+    read = min(step, max(LEAST, int(step * share)))  # rows of each block
     band = max(1, AT_ONCE // (wide * step)) * step if read == step else step
     parts = []
     for first in range(top, bottom, band):
