@@ -50,8 +50,8 @@ function contrast() {
     else white.value = Number(black.value) + 10;
   }
   for (const one of [black, white]) {
-    byId(`${one.id}shown`).textContent = `${(one.value / 10).toFixed(1)} %`;
-    one.setAttribute("aria-valuetext", `${(one.value / 10).toFixed(1)} %`);
+    byId(`${one.id}shown`).textContent = (one.value / 10).toFixed(1);
+    one.setAttribute("aria-valuetext", (one.value / 10).toFixed(1));
   }
   if (finds.data) seeMore();
 }
@@ -76,7 +76,7 @@ function wire() {
     byId("leastshown").textContent = finds.least.toFixed(2);
     filtered();
   });
-  addEventListener("resize", () => { if (finds.data) seeMore(); });
+  addEventListener("resize", () => { if (finds.data) (picture.whole ? fitFrame : seeMore)(); });
   addEventListener("hashchange", () => { const index = asked(); if (index !== finds.frame) goTo(index); });
 }
 

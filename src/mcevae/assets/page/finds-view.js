@@ -3,7 +3,7 @@
 
 const MOST_NEAR = 32; // screen pixels for a pixel of the frame
 const MOST_TILES = 300; // that are kept
-const picture = { scale: 1, x: 0, y: 0, width: 0, height: 0 }; // x, y: its point in the middle
+const picture = { scale: 1, x: 0, y: 0, width: 0, height: 0, whole: true }; // x, y: its point in the middle
 const tiles = new Map(); // by address: { bitmap, refusal, promise }
 
 function canvasSize() {
@@ -18,7 +18,7 @@ function sameView({ width, height }) {
 // The view that shows all of a frame.
 function fitted({ width, height }) {
   const [wide, tall] = canvasSize();
-  return { width, height, x: width / 2, y: height / 2, scale: Math.min(wide / width, tall / height, MOST_NEAR) };
+  return { width, height, whole: true, x: width / 2, y: height / 2, scale: Math.min(wide / width, tall / height, MOST_NEAR) };
 }
 
 function fitFrame() {
@@ -39,6 +39,7 @@ function zoomFrame(factor, x = 0, y = 0) {
 
 // Move the picture by pixels of the screen. Its middle never leaves it.
 function moveFrame(right, down) {
+  picture.whole = false;
   picture.x = Math.min(picture.width, Math.max(0, picture.x - right / picture.scale));
   picture.y = Math.min(picture.height, Math.max(0, picture.y - down / picture.scale));
   seeMore();

@@ -15,7 +15,7 @@ from mcevae.pages.requests import Id, Name
 from mcevae.pages.serve import LOOPBACK, add_description, bare_application
 
 SCRIPTS = (
-    *("store.js", "focus.js", "say.js", "ask.js", "finds-state.js", "finds-view.js"),
+    *("store.js", "focus.js", "say.js", "ask.js", "hands.js", "finds-state.js", "finds-view.js"),
     *("finds-draw.js", "finds-list.js", "finds-play.js", "finds-change.js", "finds-live.js"),
 )
 """Scripts of the page, in loading order."""
