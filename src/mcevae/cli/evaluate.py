@@ -61,7 +61,6 @@ def report(
     Or write a page about a table of finds.
 
     Example: mcevae report runs/first
-    Example: mcevae report runs/first --finds finds.parquet --frames frames
 
     Args:
         run: Folder that `mcevae fit` made, or in which an estimator was saved.

@@ -44,7 +44,6 @@ def serve(
     """Explore a run in a browser, and name, merge or split its groups. Or look at finds in frames.
 
     Example: mcevae serve runs/first
-    Example: mcevae serve runs/first --finds finds.parquet --frames frames
 
     The page shows the report, and more: drop a new image on it, change its latents, correct the
     groups, download tables. While the run trains, it shows the first answer; when training ends, it
