@@ -4,8 +4,8 @@
     python scripts/page_pictures.py runs/digits --finds tracks.parquet --frames film.npy
 
 RUN is the run of the first tutorial (docs/tutorials/cells.md), followed to its end; NEW is an image
-to look at. With --finds it is the run that found the tracks of a film. It needs Playwright, and a chromium of the system. The command `mcevae serve` is started
-for it, and ended.
+to look at. With --finds it is the run that found the tracks of a film. It needs Playwright, and a
+chromium of the system. The command `mcevae serve` is started for it, and ended.
 """
 
 import argparse
@@ -66,7 +66,9 @@ def finds(page: Page, address: str) -> None:
     page.locator("#picture").press("n")
     take(page, "finds-page")
     path = PICTURES / "finds-page.png"
-    Image.open(path).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+        path, optimize=True
+    )
 
 
 def main() -> None:
