@@ -18,6 +18,12 @@ from tests.pages.test_selecting import SIZES, push
 COUNT = len(PLACES)
 
 
+@pytest.fixture
+def tracked() -> bool:
+    """Most of the page is the same for finds and for tracks, which have more."""
+    return True
+
+
 @pytest.fixture(params=SIZES)
 def shown(page: Page, address: str, request: pytest.FixtureRequest) -> Page:
     return opened(page, address, *SIZES[request.param])
@@ -236,9 +242,8 @@ def test_things_are_deleted_added_and_regrouped(shown: Page, how: str, table: Pa
     expect(option(shown, COUNT - 1)).to_contain_text("added")
 
 
-@pytest.mark.parametrize("tracked", [True], ids=["tracks"], indirect=False)
 def test_whole_tracks_are_changed_and_their_paths_drawn(
-    shown: Page, board: Board, how: str, tracked: bool
+    shown: Page, board: Board, how: str
 ) -> None:
     option(shown, 1).click()
     if how == "mouse":
@@ -257,6 +262,7 @@ def test_whole_tracks_are_changed_and_their_paths_drawn(
     things(shown, COUNT - 1)
 
 
+@pytest.mark.parametrize("tracked", [False, True])
 def test_a_random_sequence_comes_back_to_the_start(page: Page, address: str, board: Board) -> None:
     opened(page, address)
     rng, start = random.Random(3), [board.frame(i)["things"] for i in range(FRAMES)]
@@ -308,6 +314,7 @@ def test_nothing_is_closed_to_anybody(page: Page, address: str, board: Board) ->
     sound(page, looks=LOOKS[:2])
 
 
+@pytest.mark.parametrize("tracked", [False, True])
 def test_the_page_without_a_server_shows_frames_finds_and_tracks(page: Page, board: Board) -> None:
     path = write_sheet(board)
     assert path == board.finds.path.with_suffix(".html")
