@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from mcevae.base.errors import UserError
+from mcevae.cli import main
 from mcevae.finding.corrections import corrections_of, read_corrections
 from mcevae.finding.frames import Large, Scale
 from mcevae.finding.places import Places
@@ -296,3 +297,27 @@ def test_a_frame_that_is_damaged_meanwhile_is_told_by_its_name(
     with pytest.raises(ValueError, match=r"a\.png "):
         board.frame(0)
     assert pq.read_table(table).equals(named)
+
+
+def test_the_command_line_writes_the_page_and_says_what_is_wrong(
+    run: Run,  # noqa: F811
+    source: Path,
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = ["--finds", str(table), "--frames", str(source)]
+    main(["report", str(run.folder), *own])
+    assert "Open" in capsys.readouterr().out and table.with_suffix(".html").exists()
+    other = tmp_path / "other.npy"
+    np.save(other, np.zeros((1, 90, 90), np.float32))
+    for command, told in (
+        (["serve", str(run.folder), "--finds", str(table)], "give --frames as well"),
+        (["serve", str(run.folder), "--size", "40"], "give --finds as well"),
+        (["report", str(run.folder), *own[:3], str(other)], "not among the frames"),
+        (["serve", str(run.folder), *own, "--size", "1", "--port", "0"], "use 4 pixels or more"),
+        (["convert", str(table), "--to", "table", "--out", str(table)], "is the table"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(command)
+        assert told in capsys.readouterr().err
