@@ -1,10 +1,11 @@
 """Take the pictures of the report and the explorer that the documentation shows, in Chromium.
 
     python scripts/page_pictures.py runs/cells cells/cell0001.png
+    python scripts/page_pictures.py runs/digits --finds tracks.parquet --frames film.npy
 
 RUN is the run of the first tutorial (docs/tutorials/cells.md), followed to its end; NEW is an image
-to look at. It needs Playwright, and a chromium of the system. The command `mcevae serve` is started
-for it, and ended.
+to look at. With --finds it is the run that found the tracks of a film. It needs Playwright, and a
+chromium of the system. The command `mcevae serve` is started for it, and ended.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 PICTURES = Path(__file__).parents[1] / "docs" / "images"
@@ -57,15 +59,33 @@ def explorer(page: Page, address: str, new: Path) -> None:
     take(page, "explorer-latents")
 
 
+def finds(page: Page, address: str) -> None:
+    """A frame in the middle of a film, with a chosen thing."""
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.goto(f"{address}/#frame=8", wait_until="networkidle")
+    page.locator("#picture").press("n")
+    take(page, "finds-page")
+    path = PICTURES / "finds-page.png"
+    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+        path, optimize=True
+    )
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("new", type=Path, metavar="NEW")
+    parser.add_argument("new", type=Path, metavar="NEW", nargs="?")
+    parser.add_argument("--finds", metavar="TABLE")
+    parser.add_argument("--frames", metavar="FRAMES")
     given = parser.parse_args()
+    if (given.new is None) == (given.finds is None):
+        parser.error("give NEW, or --finds and --frames")
     command = [sys.executable, "-m", "mcevae", "serve", str(given.run), "--port", "0"]
+    if given.finds:
+        command += ["--finds", given.finds, "--frames", given.frames]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -77,8 +97,11 @@ def main() -> None:
             )
             page = browser.new_page()
             page.set_default_timeout(120_000)
-            report(page, given.run)
-            explorer(page, address, given.new)
+            if given.finds:
+                finds(page, address)
+            else:
+                report(page, given.run)
+                explorer(page, address, given.new)
             browser.close()
     finally:
         server.terminate()

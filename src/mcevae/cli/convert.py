@@ -24,7 +24,8 @@ def convert(
 
     star: coordinates for RELION, a file for each frame. eman: .box files, one for each frame. coco:
     JSON of object detection. imagej: a .zip of regions for each file. napari: a CSV of points, or
-    of tracks. trackmate: a CSV for TrackMate's importer.
+    of tracks. trackmate: a CSV for TrackMate's importer. table: the table itself. What people
+    corrected on the page of `mcevae serve --finds` is corrected in all of them.
 
     Args:
         table: The table, .parquet or .csv.
@@ -37,9 +38,11 @@ def convert(
         UserError: the table cannot be read, or OUT exists or cannot be written.
     """
     from mcevae.exporting.marks import FOLDERS, write_marks
-    from mcevae.exporting.places import Places
+    from mcevae.finding.places import Places
     from mcevae.finding.sources import sizes_of
 
+    if out.resolve() == table.resolve():
+        raise UserError(f"{out}: is the table that is converted; choose another --out.")
     places = Places.read(table)
     if out.is_dir() and (to not in FOLDERS or any(out.iterdir())):
         raise UserError(f"{out}: is a folder with files in it; choose another --out.")

@@ -10,7 +10,9 @@ from mcevae.cli.shared import (
     BEGAN,
     Checkpoint,
     RunFolder,
+    album_of,
     averaging,
+    check_finds,
     images_of,
     screen,
     tell_faults,
@@ -46,9 +48,17 @@ def evaluate(
 
 
 def report(
-    run: RunFolder, /, *, checkpoint: Checkpoint = "best", images: str | None = None
+    run: RunFolder,
+    /,
+    *,
+    checkpoint: Checkpoint = "best",
+    images: str | None = None,
+    finds: Path | None = None,
+    frames: str | None = None,
 ) -> None:
     """Score a run and write its report.html again (report-last.html for the last checkpoint).
+
+    Or write a page about a table of finds.
 
     Example: mcevae report runs/first
 
@@ -57,13 +67,27 @@ def report(
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
         images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.
+        finds: Table of `mcevae find` or `mcevae track`. The page is about this table then, and
+            written beside it, with the ending .html: a few frames with their finds, how many each
+            group has, and the paths of tracks.
+        frames: With --finds: the frames that the table was made from.
+
+    Raises:
+        UserError: the run or the table cannot be read.
     """
     from mcevae.estimator.as_run import saved_as_run
     from mcevae.runs.run import TrainedRun
 
+    check_finds(finds, frames)
     saved_as_run(run, images)
-
     opened = TrainedRun.open(run, checkpoint)
+    if finds and frames:
+        from mcevae.pages.finds.board import Board
+        from mcevae.pages.finds.sheet import write_sheet
+
+        page = write_sheet(Board(opened, finds, album_of(opened, frames)))
+        screen.print(f"Open {page}", highlight=False)
+        return
     show_and_report(opened, images_of(opened))
 
 

@@ -1,12 +1,21 @@
 """`mcevae serve`: show a run in a browser."""
 
 import re
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcevae.base.errors import UserError
-from mcevae.cli.shared import Checkpoint, RunFolder, averaging, images_of, screen
+from mcevae.cli.shared import (
+    Checkpoint,
+    RunFolder,
+    album_of,
+    averaging,
+    check_finds,
+    images_of,
+    screen,
+)
+from mcevae.finding.settings import Background
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,8 +35,13 @@ def serve(
     open_browser: bool = False,
     checkpoint: Checkpoint = "best",
     images: str | None = None,
+    finds: Path | None = None,
+    frames: str | None = None,
+    size: int | None = None,
+    background: Background | None = None,
+    invert: bool | None = None,
 ) -> None:
-    """Explore a run in a browser, and name, merge or split its groups.
+    """Explore a run in a browser, and name, merge or split its groups. Or look at finds in frames.
 
     Example: mcevae serve runs/first
 
@@ -47,9 +61,17 @@ def serve(
         checkpoint: best: the lowest negative ELBO on the validation images, of all epochs with
             clusters. last: the end of training.
         images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.
+        finds: Table of `mcevae find` or `mcevae track` (.parquet or .csv). The page then shows its
+            frames with the finds, plays films, and lets you add, delete and regroup things. The
+            table stays as it is: corrections are kept beside it, in a file that ends in
+            .corrections.json.
+        frames: With --finds: the frames that the table was made from.
+        size: With --finds: as `mcevae find` got it. If not given: as a Parquet table says.
+        background: With --finds: as `mcevae find` got it. If not given: as a Parquet table says.
+        invert: With --finds: as `mcevae find` got it. If not given: as a Parquet table says.
 
     Raises:
-        UserError: a package is missing, the port is in use, or the run cannot be read.
+        UserError: a package is missing, the port is in use, or the run or the table cannot be read.
     """
     from mcevae.pages.needed import check_installed
 
@@ -63,20 +85,46 @@ def serve(
     from mcevae.runs.run import TrainedRun
 
     hosts, warning = who_may_ask(host, allow_host)
+    given = {"size": size, "background": background, "invert": invert}
+    told = {name: value for name, value in given.items() if value is not None}
+    check_finds(finds, frames, *told)
 
     saved_as_run(run, images)
-    TrainedRun.open(latest(run), checkpoint)  # refuses a run that cannot be read at once
-    with bind(host, port) as listening:  # first, because the next steps are slow
-        app = Latest(lambda folder: explored(folder, checkpoint, hosts), run)
+    opened = TrainedRun.open(latest(run), checkpoint)  # refuses one that cannot be read at once
+    with bind(host, port) as listening, ExitStack() as until:  # first: the next steps are slow
+        if finds and frames:
+            app = looked_at(opened, finds, frames, told, hosts)
+        else:
+            app = Latest(lambda folder: explored(folder, checkpoint, hosts), run)
+            until.enter_context(app.watching())
         if warning:
             screen.print(warning, highlight=False)
         address = f"http://{bracketed(host)}:{listening.getsockname()[1]}"
         screen.print(f"Open {address} (Ctrl-C ends it)", highlight=False)
         if open_browser:
             webbrowser.open(address)
-        with app.watching(), suppress(KeyboardInterrupt):  # the normal way to end
+        with suppress(KeyboardInterrupt):  # the normal way to end
             server(app).run(sockets=[listening])
-    screen.print("Stopped. The groups are saved in the run.")
+    kept = "corrections are saved beside the table" if finds else "groups are saved in the run"
+    screen.print(f"Stopped. The {kept}.")
+
+
+def looked_at(
+    run: "TrainedRun", finds: Path, frames: str, told: dict[str, Any], hosts: tuple[str, ...]
+) -> "FastAPI":
+    """Make the web application of a table of finds.
+
+    Args:
+        run: The run that found them.
+        finds: The table.
+        frames: Its frames.
+        told: What people said of how things were found, beside what the table says.
+        hosts: Host names under which the server answers.
+    """
+    from mcevae.pages.finds.board import Board
+    from mcevae.pages.finds.serve import finds_application
+
+    return finds_application(Board(run, finds, album_of(run, frames), told), hosts)
 
 
 def explored(folder: Path, checkpoint: Checkpoint, hosts: tuple[str, ...]) -> "FastAPI":

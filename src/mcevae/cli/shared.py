@@ -10,9 +10,12 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from mcevae.base.errors import UserError
+
 if TYPE_CHECKING:
     from mcevae.images.readers.frames import Fault
     from mcevae.images.splits import Splits
+    from mcevae.pages.finds.album import Album
     from mcevae.runs.run import TrainedRun
 
 
@@ -76,6 +79,33 @@ def images_of(run: "TrainedRun") -> "Splits":
     """Read the images that a run was trained on, and show a progress bar meanwhile."""
     with reading() as bar:
         return run.data(bar.track)
+
+
+def check_finds(finds: Path | None, frames: str | None, *others: str) -> None:
+    """Refuse flags that need others.
+
+    Args:
+        finds, frames: What --finds and --frames say.
+        others: Names of flags that were given, and need --finds.
+
+    Raises:
+        UserError: there are such flags.
+    """
+    if finds and not frames:
+        raise UserError(f"--finds {finds}: give --frames as well, the frames of this table.")
+    alone = [*(["frames"] if frames else []), *others]
+    if alone and not finds:
+        raise UserError(f"--{alone[0]}: give --finds as well, a table of `mcevae find` or `track`.")
+
+
+def album_of(run: "TrainedRun", frames: str) -> "Album":
+    """List the frames of a path, and show meanwhile which file is counted."""
+    from mcevae.pages.finds.album import Album
+
+    with screen.status("counting frames") as status:
+        return Album(
+            frames, run.settings.data, lambda name: status.update(f"counting frames: {name}")
+        )
 
 
 def tell_notes(notes: "Sequence[str]") -> None:

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Form = Literal["star", "eman", "coco", "imagej", "napari", "trackmate"]
+Form = Literal["star", "eman", "coco", "imagej", "napari", "trackmate", "table"]

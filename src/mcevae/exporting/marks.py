@@ -14,24 +14,29 @@ import numpy as np
 from mcevae.base.errors import UserError
 from mcevae.base.files import atomic, atomic_folder, write_rows, write_text
 from mcevae.exporting.form import Form
-from mcevae.exporting.places import Places, plain
+from mcevae.finding.places import Places, plain
+from mcevae.runs.infer import write_tables
 
 Sizes = Mapping[tuple[str, int], tuple[int, int]]
 """Height and width of each frame, by its file and number."""
 MOST_GROUPS = 255
 """ImageJ has a byte for the group of a region."""
+NO_ANGLE = -999.0
+"""What RELION writes for an angle that nobody knows."""
 
 
 def write_star(places: Places, out: Path) -> None:
     """Write a STAR file of coordinates for each frame, as RELION's picking jobs do.
 
-    The angle psi turns the thing to its class, so it is the negative rotation.
+    The angle psi turns the thing to its class, so it is the negative rotation. Where no rotation
+    is known, it has the number that RELION's manual picking writes.
     """
     labels = ["CoordinateX", "CoordinateY", "ClassNumber", "AutopickFigureOfMerit"]
     columns = [places["x"], places["y"], places.group + 1.0, places["probability"]]
     if places.has("rotation_deg"):
         labels.append("AnglePsi")
-        columns.append(-places["rotation_deg"])
+        psi = -places["rotation_deg"]
+        columns.append(np.where(np.isnan(psi), NO_ANGLE, psi))
     table = np.stack(columns, 1)
     head = [f"# class {i + 1}: {one_line(name)}" for i, name in enumerate(places.groups)]
     head += ["", "data_", "", "loop_"]
@@ -155,6 +160,15 @@ def write_trackmate(places: Places, out: Path) -> None:
     write_rows(out, (*header, "RADIUS", "NAME"), rows)
 
 
+def write_corrected(places: Places, out: Path) -> None:
+    """Write the table itself, with its corrections, as .parquet or .csv.
+
+    Raises:
+        UserError: the path ends in something else.
+    """
+    write_tables([places.all], out)
+
+
 def one_line(name: str) -> str:
     """A name without breaks of lines."""
     return " ".join(name.split())
@@ -169,6 +183,7 @@ FOLDERS: dict[str, Callable[[Places, Path], None]] = {
 FILES: dict[str, Callable[[Places, Path], None]] = {
     "napari": write_napari,
     "trackmate": write_trackmate,
+    "table": write_corrected,
 }
 """Forms of one file. COCO is one as well."""
 

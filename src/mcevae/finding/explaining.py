@@ -137,6 +137,7 @@ class Explainer:
         margin: int,
         noise: float,
         contrast: float,
+        only: Bool[Tensor, "n K"] | None = None,
     ) -> Things:
         """The best explanation of windows of a tile, by a template or by the model.
 
@@ -145,9 +146,11 @@ class Explainer:
             corner: row and column of each window.
             margin: how far a thing may lie from its window, in pixels.
             noise, contrast: see `explain`.
+            only: clusters that each of them may be of, one with a template among them; None: any.
         """
         wide = windows(rest, corner - margin, *(n + 2 * margin for n in self.shape))
-        best = matched(wide, self.bank, noise, contrast)
+        of = self.templates.cluster[self.bank.template]
+        best = matched(wide, self.bank, noise, contrast, None if only is None else only[:, of])
         which = self.bank.template[best.entry]
         cluster = self.templates.cluster[which]
         by_template = Things(
@@ -160,12 +163,17 @@ class Explainer:
             amplitude=best.amplitude,
             gain=best.gain,
         )
-        worth = (best.gain >= WORTH * self.least(cluster, noise, contrast)).nonzero()[:, 0]
+        seen = best.gain >= WORTH * self.least(cluster, noise, contrast)
+        if only is not None:  # somebody sees a thing there
+            seen = torch.ones_like(seen)
+        worth = seen.nonzero()[:, 0]
         if not len(worth):
             return by_template
         crops = windows_of(wide[worth], best.shift[worth] + margin, *self.shape)
         by_model = self.modelled(crops, by_template.corner[worth], noise, contrast)
         better = by_model.gain > best.gain[worth]
+        if only is not None:
+            better &= only.gather(1, by_model.cluster[:, None])[:, 0]
         return by_template.replaced(worth[better], by_model[better])
 
     def modelled(

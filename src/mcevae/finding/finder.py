@@ -25,6 +25,7 @@ from mcevae.finding.tiles import TILE, Tile, tiles_of
 from mcevae.geometry.groups import MatrixGroup, mirrored
 from mcevae.geometry.warp import side
 from mcevae.images.readers.frames import Unreadable
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Track
 from mcevae.models.registry import spec_of
 from mcevae.runs.coordinates import SHIFTS, human
@@ -68,7 +69,7 @@ class Finder:
         widths = run.settings.support.half_widths(group)
         known = dict(zip(group.coordinates, widths, strict=True))
         self.explainer = Explainer(run.model, self.templates, known)
-        self.recipe = replace(run.recipe, invert=run.recipe.invert != settings.invert)
+        self.recipe = recipe_of(run, settings)
         own = max(self.templates.height, self.templates.width)
         self.size = float(settings.size or own)
         self.ratio = side(*run.shape[1:]) / self.size
@@ -293,6 +294,11 @@ class Finder:
         for i in (0, 1):
             for values in ends:
                 yield values[i].numpy().astype(np.float32)
+
+
+def recipe_of(run: TrainedRun, settings: FindConfig) -> Recipe:
+    """How the numbers of frames become intensities as the run's images have them."""
+    return replace(run.recipe, invert=run.recipe.invert != settings.invert)
 
 
 def pose_columns(

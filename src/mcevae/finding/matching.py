@@ -9,11 +9,12 @@ the logarithm of the ratio of the likelihoods. It is largest at a = <y, t> / <t,
 within `AMPLITUDES` of that of the run's own images.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.fft import next_fast_len
 from torch import Tensor
 
@@ -114,7 +115,11 @@ def windows(
 
 
 def matched(
-    wide: Float[Tensor, "n C h w"], bank: Bank, noise: float, contrast: float = 1.0
+    wide: Float[Tensor, "n C h w"],
+    bank: Bank,
+    noise: float,
+    contrast: float = 1.0,
+    allowed: Bool[Tensor, "n b"] | None = None,
 ) -> Matched:
     """The best picture of a bank, at the best shift, for windows with a margin around.
 
@@ -123,13 +128,18 @@ def matched(
         bank: of pictures.
         noise: variance of a pixel.
         contrast: see `gains`.
+        allowed: which pictures each window may be; None: any.
     """
     step = wide.shape[-1] - bank.pictures.shape[-1] + 1
     entries, margin = len(bank.energy), step // 2
     filtered = torch.cat([F.conv2d(some, bank.filters) for some in wide.split(FILTERED)])
     parts: list[tuple[Tensor, ...]] = []
-    for some in filtered.flatten(2).mT.split(max(1, AT_ONCE // (entries * step**2))):
+    each = max(1, AT_ONCE // (entries * step**2))
+    masks = allowed.split(each) if allowed is not None else itertools.repeat(None)
+    for some, mask in zip(filtered.flatten(2).mT.split(each), masks, strict=False):
         gain, amplitude = gains(some @ bank.weights.T, bank.energy, noise, contrast)
+        if mask is not None:
+            gain = gain.masked_fill(~mask[:, None], -torch.inf)
         best, at = gain.flatten(1).max(1)
         parts.append((best, at, amplitude.flatten(1).gather(1, at[:, None])[:, 0]))
     gain, at, amplitude = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -1,11 +1,15 @@
 """What people choose when things are found in frames."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from mcevae.base.errors import UserError
 
 Background = Literal["slow", "plane", "constant"]
+KEY = "mcevae.finding"
+"""Under which a Parquet table says how its things were found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +33,16 @@ class FindConfig:
             raise UserError(f"--size is {self.size}; use 4 pixels or more.")
         if not 0 < self.false_finds < 1e6:
             raise UserError(f"--false-finds is {self.false_finds:g}; use a number above 0.")
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a table says of these settings."""
+        return {KEY: json.dumps(asdict(self))}
+
+    @classmethod
+    def of_table(cls, metadata: Mapping[bytes, bytes] | None) -> "FindConfig":
+        """The settings by which the things of a table were found; the usual ones if it has none."""
+        try:
+            return cls(**json.loads((metadata or {})[KEY.encode()]))
+        except (KeyError, ValueError, TypeError):  # a CSV, or a table of another version
+            return cls()

@@ -284,7 +284,7 @@ def write_finds(
     )
     source.snapshot.check_unchanged()
     write_faults(source.faults, skipped(out))
-    about = {"mcevae": identity, "mcevae.checkpoint": run.in_words}
+    about = {"mcevae": identity, "mcevae.checkpoint": run.in_words, **settings.metadata}
     write_tables((whole_part(path).replace_schema_metadata(about) for path in parts), out)
     shutil.rmtree(folder)
     return Found(

@@ -43,8 +43,8 @@ SHARED = (
 SCRIPTS = (*SHARED, "report.js")
 """Scripts of the report."""
 LIVE_SCRIPTS = (
-    *(*SHARED, "change.js", "cards.js", "act.js", "original.js", "bench.js", "drop.js"),
-    "live.js",
+    *(*SHARED, "ask.js", "change.js", "cards.js", "act.js", "hands.js", "original.js"),
+    *("bench.js", "drop.js", "live.js"),
 )
 """Scripts of the explorer's page, which needs a server."""
 FIGURES = ("reconstructions", "curves")

@@ -63,10 +63,31 @@ def application(
         hosts: host names under which this server answers.
         embedders: sites whose pages may show it in a frame; see `Guard`.
     """
+    about = f"Images, groups and drawings of the run {as_text(explorer.run.folder.name)}."
+    app = bare_application("mcevae explorer", about, hosts, embedders)
+    app.exception_handler(Behind)(behind)
+    add_description(app)
+    add_pages(app, explorer, live_page(explorer.run, data, scores))
+    add_groups(app, explorer)
+    add_images(app, explorer)
+    add_selected(app, explorer)
+    add_tables(app, explorer)
+    return app
+
+
+def bare_application(
+    title: str, description: str, hosts: tuple[str, ...], embedders: tuple[str, ...] = ()
+) -> FastAPI:
+    """A web application without pages that only its own pages can use, and that says what is wrong.
+
+    Args:
+        title, description: of its interface.
+        hosts, embedders: as for `application`.
+    """
     app = FastAPI(
-        title="mcevae explorer",
+        title=title,
         version=version("mcevae"),
-        description=f"Images, groups and drawings of the run {as_text(explorer.run.folder.name)}.",
+        description=description,
         docs_url=None,  # it loads scripts from other sites
         redoc_url=None,
     )
@@ -74,16 +95,18 @@ def application(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.exception_handler(RequestValidationError)(unfit)
     app.exception_handler(ClientDisconnect)(gone)
-    app.exception_handler(Behind)(behind)
     app.exception_handler(ValueError)(refused)
     app.exception_handler(UserError)(refused)
     app.exception_handler(IndexError)(not_there)
-    add_pages(app, explorer, live_page(explorer.run, data, scores))
-    add_groups(app, explorer)
-    add_images(app, explorer)
-    add_selected(app, explorer)
-    add_tables(app, explorer)
     return app
+
+
+def add_description(app: FastAPI) -> None:
+    """Add the page that describes the interface."""
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    def show_description() -> str:
+        return environment().get_template("api.html.j2").render(about=app.openapi())
 
 
 def refused(request: Request, error: Exception) -> JSONResponse:
@@ -115,15 +138,11 @@ def gone(request: Request, error: Exception) -> Response:
 
 
 def add_pages(app: FastAPI, explorer: Explorer, page: str) -> None:
-    """Add the page, its scripts and figures, and the description of the API."""
+    """Add the page, its scripts and figures."""
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def show_page() -> str:
         return page
-
-    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
-    def show_description() -> str:
-        return environment().get_template("api.html.j2").render(about=app.openapi())
 
     @app.get("/api/stage", tags=["images"])
     def stage() -> dict[str, str]:

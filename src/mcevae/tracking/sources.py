@@ -166,7 +166,7 @@ def write_tracks(
         rows = rows.replace_schema_metadata(about)
         shutil.rmtree(folder)
     table = tracks_of(Film.of(finder, [rows]), settings)
-    about = {"mcevae": identity, "mcevae.checkpoint": run.in_words}
+    about = {"mcevae": identity, "mcevae.checkpoint": run.in_words, **finding.metadata}
     write_tables([table.replace_schema_metadata(about)], out)
     return Followed(
         table=out,

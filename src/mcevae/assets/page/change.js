@@ -1,22 +1,7 @@
 "use strict";
-// Requests to the server, and changes of the groups.
+// Changes of the groups.
 
 const answer = document.body.dataset.stage; // first, quick or last
-
-async function ask(path, options) {
-  const answer = await fetch(path, options);
-  const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const { detail } = content;
-    const text = typeof detail === "string" ? detail : `the server refused the request (${answer.status})`;
-    throw Object.assign(new Error(text), { now: content.now });
-  }
-  return content;
-}
-
-function post(path, content) {
-  return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
-}
 
 function showGroups(groups) {
   readGroups(groups);

@@ -21,7 +21,7 @@ async function showOriginal(id) {
       button("−", "zoom out", () => zoomOriginal(1 / 1.5)), button("+", "zoom in", () => zoomOriginal(1.5)),
       button("all", "show all of it", fitOriginal)),
     el("p", { class: "small" }, answer.headers.get("X-Shown"), ". ", el("span", { id: "zoomed" })), canvas);
-    movable(canvas);
+    movable(canvas, moveOriginal, zoomOriginal);
     openDialog(dialog);
     fitOriginal();
     canvas.focus();
@@ -70,35 +70,6 @@ function drawOriginal() {
   pen.imageSmoothingEnabled = scale < 1; // pixels stay pixels
   pen.drawImage(bitmap, width / 2 - x * scale, height / 2 - y * scale, bitmap.width * scale, bitmap.height * scale);
   document.getElementById("zoomed").textContent = `Zoom ${Math.round(100 * scale)} %`;
-}
-
-function movable(canvas) {
-  const down = new Map(); // where each finger is
-  const middle = (event) => [event.offsetX - canvas.clientWidth / 2, event.offsetY - canvas.clientHeight / 2];
-  const apart = () => {
-    const [[ax, ay], [bx, by]] = down.values();
-    return { gap: Math.hypot(ax - bx, ay - by) || 1, x: (ax + bx) / 2, y: (ay + by) / 2 };
-  };
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoomOriginal(Math.exp(-event.deltaY / 400), ...middle(event));
-  }, { passive: false });
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    down.set(event.pointerId, middle(event));
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const from = down.get(event.pointerId);
-    if (!from) return;
-    const before = down.size === 2 ? apart() : null;
-    const to = middle(event);
-    down.set(event.pointerId, to);
-    if (!before) return down.size === 1 ? moveOriginal(to[0] - from[0], to[1] - from[1]) : undefined;
-    const now = apart();
-    moveOriginal(now.x - before.x, now.y - before.y);
-    zoomOriginal(now.gap / before.gap, now.x, now.y);
-  });
-  for (const ends of ["pointerup", "pointercancel"]) canvas.addEventListener(ends, (event) => down.delete(event.pointerId));
 }
 
 document.getElementById("original").addEventListener("keydown", (event) => {

@@ -15,17 +15,23 @@ class View:
         read: gives the pixels of some rows and columns, both slices with a start and a stop. It
             works as long as the reader that gave the view is not ended.
         pictured, names: as `channels.held` takes them.
+        held: bytes of it that are in memory; 0: it is read from the file, window by window.
     """
 
     shape: tuple[int, ...]
     read: Callable[[slice, slice], np.ndarray]
     pictured: bool = True
     names: tuple[str, ...] = ()
+    held: int = 0
 
     @classmethod
     def of(cls, pixels: np.ndarray) -> "View":
         """An image that is in memory."""
-        return cls(shape=pixels.shape, read=lambda rows, columns: pixels[rows, columns])
+        return cls(
+            shape=pixels.shape,
+            read=lambda rows, columns: pixels[rows, columns],
+            held=pixels.nbytes,
+        )
 
     def whole(self) -> np.ndarray:
         """All of its pixels."""

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from pyarrow import csv, parquet
 
 from mcevae.base.errors import UserError
+from mcevae.finding.corrections import corrected
 from mcevae.finding.finder import BOX
 
 NEEDED = ("file", "frame", "x", "y", "group", "probability")
@@ -24,6 +25,7 @@ class Places:
     Attributes:
         name: of the table, for errors.
         rows: the table; rows without a find (gaps of tracks) are left out.
+        all: the table with all of its rows.
         frames: file and number of each frame, in the order of the table.
         frame: (n,) the place of each thing's frame in `frames`.
         groups: names of the groups, sorted.
@@ -32,6 +34,7 @@ class Places:
 
     name: str
     rows: pa.Table
+    all: pa.Table
     frames: list[tuple[str, int]]
     frame: Int[np.ndarray, " n"]
     groups: list[str]
@@ -39,25 +42,13 @@ class Places:
 
     @classmethod
     def read(cls, path: Path) -> "Places":
-        """Read a table.
+        """Read a table, with its corrections.
 
         Raises:
-            UserError: it cannot be read, lacks a column, or has a value that is none.
+            UserError: it cannot be read, lacks a column, or has a value that is none; or its
+                corrections are damaged, or of another table.
         """
-        if path.suffix not in READERS:
-            raise UserError(f"{path}: is not a table; give a path that ends in .parquet or .csv.")
-        try:
-            rows = READERS[path.suffix](path)
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{path}: cannot be read as a table ({error}).") from error
-        missing = [name for name in (*NEEDED, *BOX) if name not in rows.schema.names]
-        if missing:
-            raise UserError(
-                f"{path}: has no column {missing[0]!r}; give a table that `mcevae find` or `mcevae "
-                "track` wrote."
-            )
-        if "found" in rows.schema.names:
-            rows = rows.filter(rows["found"])
+        rows = corrected(path, read_rows(path))
         try:
             return cls.of(str(path), rows)
         except (pa.ArrowException, ValueError, TypeError) as error:
@@ -65,11 +56,12 @@ class Places:
 
     @classmethod
     def of(cls, name: str, rows: pa.Table) -> "Places":
-        """Places of rows.
+        """Places of the rows of a table.
 
         Raises:
             ValueError, TypeError, pa.ArrowException: a value is missing, or of another kind.
         """
+        whole, rows = rows, found_in(rows)
         for one in (*NEEDED, *BOX):
             kind = pa.string() if one in ("file", "group") else pa.float64()
             kind = pa.int64() if one == "frame" else kind
@@ -86,6 +78,7 @@ class Places:
         return cls(
             name=name,
             rows=rows,
+            all=whole,
             frames=frames,
             frame=np.array([place[one] for one in named], np.int64),
             groups=groups,
@@ -98,7 +91,7 @@ class Places:
 
     def __getitem__(self, column: str) -> Float[np.ndarray, " n"]:
         """A column of numbers."""
-        return self.rows[column].cast(pa.float64()).to_numpy()
+        return self.rows[column].cast(pa.float64()).to_numpy().astype(float)
 
     def has(self, column: str) -> bool:
         """Whether there is such a column."""
@@ -142,6 +135,32 @@ class Places:
         """Rows of each number of 0 to the largest, in their order; no number is missing."""
         order = np.argsort(of, kind="stable")
         return np.split(order, np.bincount(of).cumsum()[:-1]) if len(of) else []
+
+
+def read_rows(path: Path) -> pa.Table:
+    """All rows of a table of places as its file has them, gaps of tracks too.
+
+    Raises:
+        UserError: it cannot be read, or lacks a column.
+    """
+    if path.suffix not in READERS:
+        raise UserError(f"{path}: is not a table; give a path that ends in .parquet or .csv.")
+    try:
+        rows = READERS[path.suffix](path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read as a table ({error}).") from error
+    missing = [name for name in (*NEEDED, *BOX) if name not in rows.schema.names]
+    if missing:
+        raise UserError(
+            f"{path}: has no column {missing[0]!r}; give a table that `mcevae find` or `mcevae "
+            "track` wrote."
+        )
+    return rows
+
+
+def found_in(rows: pa.Table) -> pa.Table:
+    """The rows of a table that are finds: gaps of tracks are left out."""
+    return rows.filter(rows["found"]) if "found" in rows.schema.names else rows
 
 
 def plain(file: str) -> str:
