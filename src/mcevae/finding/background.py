@@ -27,7 +27,7 @@ def background_of(
     grain, (height, width) = max(1, scale // GRAINS), frame.shape[1:]
     pad = (0, -width % grain, 0, -height % grain)
     known = F.avg_pool2d(F.pad(frame, pad, mode="replicate"), grain)
-    made = level = known.flatten(1).median(1).values[:, None, None].expand_as(known)
+    made = known.flatten(1).median(1).values[:, None, None].expand_as(known)
     if kind != "constant":
         for turn in range(2 * ROUNDS):
             apart = known - made
