@@ -8,6 +8,7 @@ from typing import Any
 import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from mcevae.cli import main as mcevae
@@ -120,10 +121,57 @@ def draw(name: str, source: Path, run: Path, out: Path) -> None:
         wanted["upright.png"] = list(FIRST)
     for file, some in wanted.items():
         groups_drawn(source, some, made).savefig(out / file, dpi=100)
-        with Image.open(out / file) as picture:
-            full = picture.convert("RGB")
-        for colours in (128, 64, 32, 16):
-            full.quantize(colours, kmeans=2).save(out / file, optimize=True)
-            if (out / file).stat().st_size < LARGEST:
-                break
-        assert (out / file).stat().st_size < LARGEST, file
+        shrink(out / file)
+
+
+def shrink(path: Path) -> None:
+    """Give a picture as many colours as `LARGEST` allows."""
+    with Image.open(path) as picture:
+        full = picture.convert("RGB")
+    for colours in (128, 64, 32, 16):
+        full.quantize(colours, kmeans=2).save(path, optimize=True)
+        if path.stat().st_size < LARGEST:
+            break
+    assert path.stat().st_size < LARGEST, path
+
+
+def draw_film(name: str, film: Path, tracks: Path, out: Path) -> None:
+    """Draw the picture of a tutorial with a film: paths, and how each track moves.
+
+    Args:
+        name: of the tutorial.
+        film: frames in one file.
+        tracks: table of its tracks, .csv.
+        out: folder of the pictures.
+    """
+    rows = table(tracks)
+    groups = sorted({row["group"] for row in rows})
+    figure = Figure(figsize=(9.4, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    last = max(int(row["time"]) for row in rows)
+    with Image.open(film) as frames:
+        frames.seek(last)
+        left.imshow(np.asarray(frames), cmap="gray")
+    for number in sorted({row["track"] for row in rows}):
+        own = [row for row in rows if row["track"] == number]
+        x, y, vx, vy, turning = (
+            np.array([float(row[column]) for row in own])
+            for column in ("x", "y", "velocity_x", "velocity_y", "turning_deg")
+        )
+        colour = f"C{groups.index(own[0]['group'])}"
+        left.plot(x - 0.5, y - 0.5, color=colour, lw=1.2)
+        if int(own[-1]["time"]) == last:
+            corner = float(own[-1]["box_x"]) - 0.5, float(own[-1]["box_y"]) - 0.5
+            sides = float(own[-1]["box_width"]), float(own[-1]["box_height"])
+            left.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour))
+        if len(own) >= 10:
+            right.plot(np.median(np.hypot(vx, vy)), abs(np.median(turning)), "o", color=colour)
+    left.axis("off")
+    right.set_xlabel("speed, pixels a frame")
+    right.set_ylabel("turning, degrees a frame")
+    for i, group in enumerate(groups):
+        right.plot([], [], "o", color=f"C{i}", label=group)
+    right.legend()
+    file = out / f"tutorial-{name}.png"
+    figure.savefig(file, dpi=80)
+    shrink(file)

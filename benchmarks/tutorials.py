@@ -20,8 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from common import RESULTS, write_results
-from tutorial_pictures import draw, table
+from pyarrow import parquet
+from scipy.optimize import linear_sum_assignment
+from tutorial_pictures import draw, draw_film, table
 
 from mcevae import open_run
 from mcevae.cli import main as mcevae
@@ -31,6 +34,9 @@ PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 FENCES = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = "python benchmarks/tutorials.py --folder FOLDER"
 JUNK = "junk"
+NOTHING = "nothing"
+NEAR = 6.0
+"""A place in a frame is that of a thing within so many pixels."""
 Truth = dict[str, str]
 
 
@@ -55,18 +61,55 @@ class Followed:
         run: folder of that run.
         rows: what that run says of each of its images, from `mcevae predict`.
         truth: what each of them shows, as the script that drew it wrote, by the name of its file.
+        found: of frames with many things: the share of the things that were found.
     """
 
     source: Path
     run: Path
     rows: list[dict[str, str]]
     truth: Truth
+    found: float | None = None
 
 
 def truth_of(source: Path) -> Truth:
     """What each file of a source shows, as the script that drew it wrote beside the source."""
     rows = table(source.with_name(f"truth-{source.stem}.csv"))
     return {row["file"]: row.get("kind", row.get("label", "")) for row in rows}
+
+
+def in_frames(
+    rows: list[dict[str, Any]], things: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], Truth, float]:
+    """What places in frames show, one-to-one in each frame; false places show `NOTHING`.
+
+    Args:
+        rows: places; columns file, frame, x, y.
+        things: what is there, as the script wrote; the same columns, and kind.
+
+    Returns:
+        The places, each with a name of its own; what each shows; and the share of the things that
+        were found.
+    """
+
+    def where(one: dict[str, Any]) -> tuple[str, int]:
+        return one["file"], int(one["frame"])
+
+    truth, named, found = Truth(), [], 0
+    for key in sorted({where(one) for one in [*rows, *things]}):
+        own, there = ([one for one in some if where(one) == key] for some in (rows, things))
+        at, true = (
+            np.array([(float(one["x"]), float(one["y"])) for one in some]).reshape(-1, 2)
+            for some in (own, there)
+        )
+        apart = np.linalg.norm(at[:, None] - true, axis=2)
+        pairs = dict(zip(*linear_sum_assignment(np.minimum(apart, 2 * NEAR)), strict=True))
+        for i, row in enumerate(own):
+            name = f"{key[0]} {key[1]} {i}"
+            right = i in pairs and apart[i, pairs[i]] < NEAR
+            found += right
+            truth[name] = there[pairs[i]]["kind"] if right else NOTHING
+            named.append({**row, "file": name})
+    return named, truth, found / len(things)
 
 
 def told(row: dict[str, Any], truth: Truth) -> str:
@@ -138,6 +181,16 @@ def do(words: list[str], images: int | None) -> None:
             sys.argv = before
 
 
+def said(source: Path, run: Path) -> Followed:
+    """What the first run of a tutorial says of its images, or of the things in its frames."""
+    if (run / "places.parquet").exists():
+        rows = parquet.read_table(run / "places.parquet").to_pylist()
+        things = table(source.with_name(f"truth-{source.stem}.csv"))
+        return Followed(source, run, *in_frames(rows, things))
+    mcevae(["predict", str(run), source.name, "--out", "first.csv"])
+    return Followed(source, run, table(Path("first.csv")), truth_of(source))
+
+
 def follow(page: Path, folder: Path, images: int | None = None) -> Followed:
     """Do what a page says, in a new folder.
 
@@ -155,11 +208,8 @@ def follow(page: Path, folder: Path, images: int | None = None) -> Followed:
         for words in commands(page):
             do(looked_up(words, kinds), images)
             if words[:2] == ["mcevae", "fit"] and first is None:
-                run = words[words.index("--out") + 1]
-                mcevae(["predict", run, words[2], "--out", "first.csv"])
-                truth = truth_of(Path(words[2]))
-                first = Followed(folder / words[2], folder / run, table(Path("first.csv")), truth)
-                kinds = kinds_of(first.rows, truth)
+                first = said(folder / words[2], folder / words[words.index("--out") + 1])
+                kinds = kinds_of(first.rows, first.truth)
     assert first is not None, f"{page} trains nothing"
     return first
 
@@ -173,6 +223,7 @@ def figures(first: Followed) -> dict[str, Any]:
         "groups": kinds_of(first.rows, first.truth),
         "trust": round(trust.run, 2),
         "accuracy": round(accuracy(first.rows, first.truth), 3),
+        **({} if first.found is None else {"found": round(first.found, 3)}),
     }
 
 
@@ -190,7 +241,10 @@ def main() -> None:
             first = follow(page, folder)
             results[page.stem] = figures(first)
             with chdir(folder):
-                draw(page.stem, first.source, first.run, ROOT / "docs" / "images")
+                if first.found is None:
+                    draw(page.stem, first.source, first.run, ROOT / "docs" / "images")
+                else:
+                    draw_film(page.stem, Path("film.tif"), Path("tracks.csv"), ROOT / "docs/images")
             print(page.stem, results[page.stem])
             write_results("tutorials", {"pages": results}, COMMAND)
 

@@ -59,7 +59,7 @@ def cells_of(path: Path, folder: Path) -> list[nbformat.NotebookNode]:
 
 
 def test_notebooks_answer_right(tmp_path: Path) -> None:
-    assert sorted(IMAGES) == [path.stem for path in NOTEBOOKS]
+    assert sorted(CHECKS) == [path.stem for path in NOTEBOOKS]
     cells = []
     for path in NOTEBOOKS:
         cells += cells_of(path, tmp_path / path.stem)

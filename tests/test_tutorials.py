@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import starfile
-from tutorials import PAGES, Followed, accuracy, follow, table, told, truth_of
+from tutorials import NOTHING, PAGES, Followed, accuracy, follow, in_frames, table, told, truth_of
 
 from mcevae import open_run
 
 ROOT = Path(__file__).parents[1]
-IMAGES = {"cells": 150, "handwriting": 250, "particles": 80, "parts": 80, "wafers": 80}
-"""Images that are drawn; as few as still have all kinds."""
+IMAGES = {"cells": 150, "handwriting": 250, "particles": 80, "parts": 80, "pond": 16, "wafers": 80}
+"""Images that are drawn; as few as still have all kinds. Of pond: frames."""
 
 
 def page(name: str) -> Path:
@@ -77,6 +77,34 @@ def test_parts_lie_as_the_table_says(tmp_path: Path) -> None:
     trust = [open_run(tmp_path / "runs" / name).trust for name in ("parts", "dark")]
     assert trust[0] is not None and trust[1] is not None
     assert trust[1].run < trust[0].run
+
+
+def test_pond_ends_in_how_each_kind_moves(tmp_path: Path) -> None:
+    first = follow(page("pond"), tmp_path, IMAGES["pond"])
+    assert first.found is not None and first.found > 0.85
+    assert accuracy(first.rows, first.truth) > 0.75
+    moves = table(tmp_path / "moves.csv")
+    counts = {(row["group"], row["how"]): int(row["tracks"]) for row in moves}
+    drifting = sum(n for (_, how), n in counts.items() if how == "drifts")
+    assert counts["shell", "drifts"] > 0.7 * drifting
+    names = {row["group"] for row in table(tmp_path / "tonight.csv")}
+    assert {"shell", "slipper"} & names and (tmp_path / "trackmate.csv").stat().st_size > 1000
+    tracks = {row["track"] for row in table(tmp_path / "tracks.csv")}
+    assert len(tracks) >= 10 and (tmp_path / "napari.csv").exists()
+
+
+def test_places_are_those_of_the_nearest_things_one_to_one() -> None:
+    things = [
+        dict(file="a", frame="0", x="10", y="10", kind="egg"),
+        dict(file="b", frame="0", x="10", y="10", kind="leaf"),
+    ]
+    rows = [
+        dict(file="a", frame=0, x=x, y=10.0, group=g)
+        for x, g in ((11.0, "0"), (12.0, "0"), (90.0, "1"))
+    ]
+    named, truth, found = in_frames(rows, things)
+    assert [truth[row["file"]] for row in named] == ["egg", NOTHING, NOTHING]
+    assert found == 0.5
 
 
 def test_the_figures_of_the_gallery_are_the_measured_ones() -> None:
