@@ -11,7 +11,7 @@ from mcevae.geometry.groups import WHOLE_CIRCLE, get_group, wrapped
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import NO_HINT, Hints
 from mcevae.teaching.graph import describe
-from mcevae.teaching.inside import MOST, compared, put_inside
+from mcevae.teaching.inside import MOST, TOLERANCE, compared, put_inside
 from mcevae.teaching.rings import turned_back
 from mcevae.teaching.upright import Oriented
 from tests.teaching.test_graph import digits
@@ -44,21 +44,21 @@ def swapped(labels: Tensor, angle: Tensor, each: int) -> tuple[Tensor, Oriented,
 def test_images_upside_down_go_to_the_cluster_in_which_they_stand() -> None:
     rings, kinds, angle = sixes_and_nines()
     labels, oriented, wrong = swapped(kinds, angle, 8)
-    told = wrong & (oriented.angle.abs() > HALF_WIDTH + math.radians(10))
+    told = wrong & (oriented.angle.abs() > HALF_WIDTH + TOLERANCE)
     found, placed = put_inside(rings, labels, oriented, HALF_WIDTH)
     assert (found[told] == kinds[told]).float().mean() > 0.9
     assert found[~wrong].equal(labels[~wrong])
     right = told & (found == kinds)
     off = wrapped(placed.angle - angle)[right].abs()
     assert off.median() < math.radians(15)
-    assert placed.angle.abs().max() <= HALF_WIDTH + math.radians(10)
+    assert placed.angle.abs().max() <= HALF_WIDTH + TOLERANCE
 
 
 def test_clusters_stay_over_the_whole_circle_or_if_the_support_is_wrong() -> None:
     rings, kinds, angle = sixes_and_nines()
     labels, oriented, _ = swapped(kinds, angle, 8)
     assert put_inside(rings, labels, oriented, WHOLE_CIRCLE + 0.1) == (labels, oriented)
-    outside = (oriented.angle.abs() > 0.3 + math.radians(10)).float().mean()
+    outside = (oriented.angle.abs() > 0.3 + TOLERANCE).float().mean()
     assert outside > MOST
     assert put_inside(rings, labels, oriented, 0.3) == (labels, oriented)
 

@@ -16,9 +16,9 @@ from mcevae.images.arrays import Hints
 from mcevae.teaching.rings import Turn, most_alike, turned_back, turns
 from mcevae.teaching.upright import Oriented
 
-TOLERANCE = math.radians(10)
-"""An image is outside if it is turned by this much more than the support allows. Frames are no
-more exact than that."""
+TOLERANCE = math.radians(30)
+"""An image is outside if it is turned by this much more than the support allows. Things of one kind
+lean differently, digits by up to 20 degrees, so that less than this takes right ones out."""
 MOST = 0.2
 """If a larger share of the images is outside, the support is wrong rather than the clusters."""
 

@@ -47,6 +47,8 @@ EVEN, SURE = 5.0, 0.99
 """Weight of the entropy, and the probability above which an image teaches its cluster."""
 SHARE = 0.5
 """Share of the epochs after which images teach their copies."""
+UNKNOWN = -1
+"""Stands for neighbours that are not found yet."""
 LEAST = 1e-8
 """Smallest probability whose logarithm is taken."""
 SEEN, TOGETHER = 2000, 500
@@ -157,6 +159,7 @@ class Neighbours(Teacher):
         pixels: the training images.
 
     Attributes:
+        index: (n, k), neighbours of the first n images, which may be compared; or `UNKNOWN`.
         partner: (N,), the image that each is compared with in this epoch.
     """
 
@@ -167,7 +170,8 @@ class Neighbours(Teacher):
     ) -> None:
         super().__init__(model, pixels)
         self.seed, self.start = config.train.seed, config.start
-        self.index: Int[Tensor, "n k"] | None = None
+        looked = min(len(pixels), self.start.subset), self.start.neighbours
+        self.index = torch.full(looked, UNKNOWN)  # of one shape in all processes
         self.take(torch.arange(len(pixels)))
 
     def take(self, partner: Int[Tensor, " N"]) -> None:
@@ -182,7 +186,7 @@ class Neighbours(Teacher):
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
         """See `Teacher.before`. Images that are new in memory have other neighbours."""
         if move_on and epoch > 0:
-            self.index = None
+            self.index = torch.full_like(self.index, UNKNOWN)
         return super().before(epoch, epochs, move_on)
 
     def prepare(self, epoch: int, epochs: int) -> str:
@@ -195,7 +199,7 @@ class Neighbours(Teacher):
             self.take(own)
             return "images teach their copies" if epoch == begin else ""
         said = ""
-        if self.index is None:
+        if (self.index == UNKNOWN).any():
             self.index = self.compared()
             said = f"{self.index.shape[1]} neighbours of each of {len(self.index)} images found"
         noise = torch.Generator().manual_seed(self.seed + epoch)
@@ -229,16 +233,14 @@ class Neighbours(Teacher):
         model.train(training)
 
     def state(self) -> dict[str, Tensor]:
-        """Neighbours, if they are found, and partners; see `Teacher.state`."""
-        known = {} if self.index is None else {"index": self.index}
-        return known | {"partner": self.partner}
+        """Neighbours and partners; see `Teacher.state`."""
+        return {"index": self.index, "partner": self.partner}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take them again; see `Teacher.restore`."""
-        partner, index = state["partner"], state.get("index")
-        count = len(self.pixels)
-        many = [one for one in (partner, index) if one is not None]
-        if len(partner) != count or any(one.min() < 0 or one.max() >= count for one in many):
+        partner, index, count = state["partner"], state["index"], len(self.pixels)
+        fits = len(partner) == count and index.shape == self.index.shape
+        if not fits or partner.min() < 0 or max(partner.max(), index.max()) >= count:
             raise ValueError(f"These are partners of {len(partner)} images, not of {count}.")
         self.index = index
         self.take(partner)
