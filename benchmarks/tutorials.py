@@ -223,7 +223,7 @@ def figures(first: Followed) -> dict[str, Any]:
         "groups": kinds_of(first.rows, first.truth),
         "trust": round(trust.run, 2),
         "accuracy": round(accuracy(first.rows, first.truth), 3),
-        **({} if first.found is None else {"found": round(first.found, 3)}),
+        **({} if first.found is None else {"found": round(float(first.found), 3)}),
     }
 
 
