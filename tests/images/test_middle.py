@@ -65,17 +65,20 @@ def frames(*, crowded: bool, sides: tuple[int, ...] = (40,)) -> list[Frame]:
     ]
 
 
-def test_the_survey_keeps_the_middle_of_full_images_and_says_so() -> None:
+def test_the_survey_says_what_helps_if_images_are_full() -> None:
     full = frames(crowded=True)
     found = survey(full)
+    assert found.recipe.isolate == "no" and "--isolate middle" in found.in_words()
+    assert "--isolate" not in survey(frames(crowded=False)).in_words()
+    assert "--isolate" not in survey(full, isolate="no").in_words()
+    boxes = frames(crowded=True, sides=(36, 40, 48))  # each is drawn around one thing
+    assert "--isolate" not in survey(boxes).in_words()
+
+
+def test_the_middle_is_kept_on_request() -> None:
+    full = frames(crowded=True)
+    found = survey(full, isolate="middle")
     assert found.recipe.isolate == "middle" and "only the middle" in found.in_words()
     assert found.settled()["isolate"] == "middle"
-    assert survey(full, isolate="no").recipe.isolate == "no"
-    assert survey(frames(crowded=False)).recipe.isolate == "no"
-    assert survey(frames(crowded=False), isolate="middle").recipe.isolate == "middle"
     background = round(255 * found.recipe.background)
     assert found.recipe(full[0])[:, 0].sub(background).abs().max() <= 1
-
-
-def test_boxes_of_several_sizes_are_drawn_around_each_thing_and_stay_whole() -> None:
-    assert survey(frames(crowded=True, sides=(36, 40, 48))).recipe.isolate == "no"

@@ -137,8 +137,7 @@ class FilesConfig(CuttingConfig):
     isolate: Isolate = "auto"
     """Whether to take other things out of images from files. yes: what differs from the background,
     reaches the border, and is apart from the thing in the middle. middle: all that is far from the
-    middle, by a soft circular mask, where others touch the thing. auto: yes if a quarter of the
-    images shows such parts; else middle if images of one size are full up to their borders."""
+    middle, by a soft mask. auto: yes if a quarter of the images shows such parts."""
     labels: str | None = None
     """Labels, which are used for scores only: the word folders (the folder of a file is its label),
     or a table with a row for each file, its columns parted by commas, semicolons or tabs; or a .npy

@@ -31,7 +31,7 @@ KINDS = (None, "bool", "float", "mixed", *WHOLE)
 """Kinds of numbers."""
 OTHERS = {
     "yes": "; parts of other things at the border are taken out",
-    "middle": "; only the middle is kept, as others reach in (--isolate no keeps all)",
+    "middle": "; only the middle is kept",
 }
 """What `isolate` does, in words."""
 INSIDE = 0.99

@@ -24,6 +24,10 @@ from mcevae.images.readers.frames import Frame
 from mcevae.images.recipe import Recipe
 from mcevae.images.stretch import Stretch
 
+FILLED = (
+    "They are full up to their borders; if other things reach in there, --isolate middle keeps "
+    "only the middle."
+)
 SIDE = 64
 """Default side of the images. The cost grows with its square."""
 COLOURED = 0.02
@@ -38,11 +42,13 @@ class Survey:
         recipe: the recipe chosen for them.
         alike: whether the frames keep their size.
         sizes: smallest and largest (width, height).
+        full: whether frames of one size have content up to their borders, and all of it is kept.
     """
 
     recipe: Recipe
     alike: bool
     sizes: tuple[tuple[int, int], tuple[int, int]]
+    full: bool
 
     def settled(self) -> dict[str, Any]:
         """Settings of `DataConfig` that give the same recipe. A run records them."""
@@ -56,7 +62,8 @@ class Survey:
         height, width = recipe.shape
         size = f"{least[0]} x {least[1]}" + (f" to {most[0]} x {most[1]}" if least != most else "")
         kept = "kept" if self.alike else f"fit into {width} x {height}"
-        return f"Images of {size} pixels, {kept}, {recipe.in_words()}."
+        said = f"Images of {size} pixels, {kept}, {recipe.in_words()}."
+        return said + (f" {FILLED}" if self.full else "")
 
 
 def survey(
@@ -86,8 +93,7 @@ def survey(
     no colours, stretched by the percentiles of the set, or of each channel. Background: the
     median of the frames' borders, to which each image is flattened if half of them have another
     background, or one that slopes. Parts of other things at the border are taken out if a quarter
-    of the images shows any. If images of one size are full up to their borders, only the middle is
-    kept.
+    of the images shows any.
 
     Args:
         frames: a sample of frames that can all be used.
@@ -134,7 +140,8 @@ def survey(
     )
     recipe = with_background(recipe, frames, background, flatten, isolate)
     sizes = sorted(shape[::-1] for shape in shapes)
-    return Survey(recipe=recipe, alike=alike and not size, sizes=(sizes[0], sizes[-1]))
+    full = recipe.isolate == "no" and isolate == "auto" and are_full(frames, recipe)
+    return Survey(recipe=recipe, alike=alike and not size, sizes=(sizes[0], sizes[-1]), full=full)
 
 
 def are_plain(frames: Sequence[Frame], numbers: Numbers, white: float | None) -> bool:
@@ -182,11 +189,8 @@ def with_background(
         recipe = replace(recipe, background=round(float(np.median(borders)), 3))
     if flatten == "auto":
         recipe = replace(recipe, flatten=are_uneven(frames, recipe))
-    if isolate == "auto" and are_crowded(frames, recipe):
-        return replace(recipe, isolate="yes")
-    if isolate == "auto" and are_full(frames, recipe):
-        return replace(recipe, isolate="middle")
-    return recipe
+    crowded = isolate == "auto" and are_crowded(frames, recipe)
+    return replace(recipe, isolate="yes") if crowded else recipe
 
 
 def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
