@@ -139,8 +139,10 @@ def survey(
         mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
     recipe = with_background(recipe, frames, background, flatten, isolate)
-    sizes = sorted(shape[::-1] for shape in shapes)
-    full = recipe.isolate == "no" and isolate == "auto" and are_full(frames, recipe)
+    sizes, full = (
+        sorted(one[::-1] for one in shapes),
+        isolate == "auto" and are_full(frames, recipe),
+    )
     return Survey(recipe=recipe, alike=alike and not size, sizes=(sizes[0], sizes[-1]), full=full)
 
 
@@ -216,14 +218,14 @@ def are_crowded(frames: Sequence[Frame], recipe: Recipe) -> bool:
 
 
 def are_full(frames: Sequence[Frame], recipe: Recipe) -> bool:
-    """Whether most of the frames have content up to their borders, from all sides.
+    """Whether most of the frames have content up to their borders, and it is kept.
 
     Frames of several sizes are boxes that somebody drew around each thing, and it fills them.
 
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    if len({frame.pixels.shape[:2] for frame in frames}) > 1:
+    if recipe.isolate != "no" or len({frame.pixels.shape[:2] for frame in frames}) > 1:
         return False
     found = [fullness(image, recipe.background, edge) for image, edge in evened(frames, recipe)]
     return float(np.median(found)) > FULL
