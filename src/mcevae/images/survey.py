@@ -139,11 +139,21 @@ def survey(
         mask_bits=mask_bits if mask_bits or mask != CIRCLE else common(shapes),
     )
     recipe = with_background(recipe, frames, background, flatten, isolate)
-    sizes, full = (
-        sorted(one[::-1] for one in shapes),
-        isolate == "auto" and are_full(frames, recipe),
-    )
-    return Survey(recipe=recipe, alike=alike and not size, sizes=(sizes[0], sizes[-1]), full=full)
+    return surveyed(recipe, frames, kept=alike and not size, auto=isolate == "auto")
+
+
+def surveyed(recipe: Recipe, frames: Sequence[Frame], *, kept: bool, auto: bool) -> Survey:
+    """What was found out about frames.
+
+    Args:
+        recipe: for them.
+        frames: a sample.
+        kept: whether they keep their size.
+        auto: whether nobody said what to do about other things at the border.
+    """
+    sizes = sorted(frame.pixels.shape[1::-1] for frame in frames)
+    full = auto and are_full(frames, recipe)
+    return Survey(recipe=recipe, alike=kept, sizes=(sizes[0], sizes[-1]), full=full)
 
 
 def are_plain(frames: Sequence[Frame], numbers: Numbers, white: float | None) -> bool:
