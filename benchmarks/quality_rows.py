@@ -42,7 +42,6 @@ def made(
     support: dict[str, float],
     group: str = "se2",
     mirror: bool = False,
-    isolate: str = "auto",
     **targets: tuple[float, float],
 ) -> Row:
     """A row of a set of `sets.py`. Few images train for more epochs, as in `mcevae fit`.
@@ -54,11 +53,10 @@ def made(
         support: how far images may be moved.
         group: Lie group of the poses.
         mirror: whether images may be mirrored.
-        isolate: what is done about other things at the border.
         targets: as `Row.targets`.
     """
     settings = {
-        "data": {"source": source, "isolate": isolate},
+        "data": {"source": source},
         "model": {"clusters": clusters, "group": group, "mirror": mirror},
         "support": support,
     }
@@ -226,10 +224,9 @@ MADE = {
     ),
     "cells": made(
         "cells",
-        "Blood cells, platelets are rare, `--isolate middle`",
+        "Blood cells, platelets are rare",
         8,
         within(180, 0.1),
-        isolate="middle",
         balanced_accuracy=(0.97, 0.99),
     ),
     "capitals": made(
