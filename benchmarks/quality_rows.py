@@ -42,6 +42,7 @@ def made(
     support: dict[str, float],
     group: str = "se2",
     mirror: bool = False,
+    isolate: str = "auto",
     **targets: tuple[float, float],
 ) -> Row:
     """A row of a set of `sets.py`. Few images train for more epochs, as in `mcevae fit`.
@@ -53,10 +54,11 @@ def made(
         support: how far images may be moved.
         group: Lie group of the poses.
         mirror: whether images may be mirrored.
+        isolate: which other things become background.
         targets: as `Row.targets`.
     """
     settings = {
-        "data": {"source": source},
+        "data": {"source": source, "isolate": isolate},
         "model": {"clusters": clusters, "group": group, "mirror": mirror},
         "support": support,
     }
@@ -224,9 +226,10 @@ MADE = {
     ),
     "cells": made(
         "cells",
-        "Blood cells, platelets are rare",
+        "Blood cells, platelets are rare, `--isolate middle`",
         8,
         within(180, 0.1),
+        isolate="middle",
         balanced_accuracy=(0.97, 0.99),
     ),
     "capitals": made(
