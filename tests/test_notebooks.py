@@ -39,6 +39,18 @@ CHECKS = {
         assert most.max(axis=1).sum() > 0.85 * len(after)
         assert abs(turned - 180).max() < 1
     """,
+    "pond": """
+        truth = pd.read_csv("truth-tonight.csv")
+        assert 0.8 < len(finds) / len(truth) < 1.1
+        film = pd.read_csv("truth-film.csv")
+        kinds = []
+        for _, row in rows.iterrows():
+            there = film[film["frame"] == row["time"]]
+            apart = (there["x"] - row["x"]) ** 2 + (there["y"] - row["y"]) ** 2
+            kinds.append(there.loc[apart.idxmin(), "kind"])
+        most = pd.crosstab(rows["group"], pd.Series(kinds, rows.index))
+        assert most.max(axis=1).sum() > 0.75 * len(rows) and len(moves) >= 10
+    """,
     "wafers": """
         kinds = pd.read_csv("truth-tonight.csv")["kind"]
         shown = kinds[(model.table("tonight.npz")["cluster"] == often).to_numpy()]
