@@ -154,6 +154,18 @@ def named(explorer: Explorer, client: TestClient) -> TestClient:
     return client
 
 
+@pytest.fixture
+def parted(explorer: Explorer, named: TestClient, small_data: Splits) -> TestClient:
+    """The same with three groups that have images, and an average each."""
+    for _ in range(2):
+        groups = explorer.groups()["groups"]
+        largest = max(groups, key=lambda one: one["size"])
+        assert regrouped(named, "split", group=largest["id"]).status_code == 200
+    source, recipe = originals_of(explorer.run, small_data)
+    explorer.sums = sum_up(explorer.run.model, source, recipe, explorer.collections)
+    return named
+
+
 @contextmanager
 def served(app: Any, **settings: Any) -> Iterator[tuple[str, int]]:
     """A server of an application at a free port of this machine; `settings` as for `server`."""

@@ -21,7 +21,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
 from mcevae.pages.collected import Gallery
 from mcevae.pages.findings import SURE, findings
-from mcevae.pages.likeness import alike_by
+from mcevae.pages.likeness import alike_by, nearest
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
@@ -227,6 +227,9 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             one |= members_of(gallery, mine, junk)
             one["canonical"] = data_uri(png(drawn(model, gallery, mine, frames)), "png")
         groups.append(one)
+    most_alike = nearest(gallery.look, torch.from_numpy(of), len(groups))
+    for one, other in zip(groups, most_alike, strict=True):
+        one["alike"] = None if other is None else groups[other]["id"]
     pose, signs = gallery.posed(collections)
     turned = {
         "pose": [packed(column.astype(np.float32)) for column in pose.T],
