@@ -52,13 +52,15 @@ STRIP_QUALITY = 80
 """Quality of WebP for strips."""
 
 
-def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
+def hang(run: TrainedRun, data: Splits, most: int = MOST, *, mapped: bool = True) -> Gallery:
     """Run the model on a run's images and make a gallery.
 
     Args:
         run: run with a calibration.
         data: images of the run, all splits.
         most: largest number of images in the gallery.
+        mapped: whether to lay the images out on the map, which takes a while; else all of them are
+            at one place.
 
     Raises:
         UserError: the run has no calibration.
@@ -100,7 +102,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         pose=originals.read(model.group.to_parameters(reduced), model.group),
         coordinates=originals.widest(run.coordinates),
         z=found["z"].numpy(),
-        where=plane(look),
+        where=plane(look) if mapped else np.zeros((len(look), 2)),
         look=look.half(),
         total=len(split),
         signs=signs_in(run, found["element"], cluster),

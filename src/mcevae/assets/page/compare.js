@@ -37,7 +37,7 @@ function sideOf(index, place) {
   const where = `compare ${place} `;
   const part = (...content) => el("div", {}, ...content);
   return el("section", { class: "side", "aria-label": `${PLACES[place]} group: ${group.name}` },
-    sideChoice(group, place), el("div", { class: "row" }, canonicalFigure(group), averageFigure(group, index, where)),
+    part(el("h3", {}, `Group ${group.name}`), sideChoice(group, place)), el("div", { class: "row" }, canonicalFigure(group), averageFigure(group, index, where)),
     part(...groupLines(group, members)), part(...examples(group, "typical", where)), part(...examples(group, "doubtful", where)),
     part(...averageFacts(group)), part(el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members, group.degrees))));
 }
@@ -65,7 +65,7 @@ function differences(both) {
     return { name, means: [a, b], apart: u + v ? Math.abs(a - b) / Math.sqrt((u + v) / 2) : 0 };
   }).sort((one, other) => other.apart - one.apart);
   const heads = ["mean of the images", ...both.map((index) => `group ${groupName(index)}`), "apart"];
-  return [el("h4", {}, "On what they differ"),
+  return [el("h3", {}, "On what they differ"),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "on what they differ" }, el("table", {},
       el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, ...rows.map(({ name, means, apart }) => el("tr", {}, el("th", { scope: "row" }, name),
