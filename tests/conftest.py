@@ -18,8 +18,11 @@ from typing import Any  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
+from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
 
+from mcevae.cli import main  # noqa: E402
+from mcevae.images.loading import load  # noqa: E402
 from mcevae.images.splits import Splits  # noqa: E402
 from mcevae.models.paper import PaperModel  # noqa: E402
 from mcevae.models.registry import build  # noqa: E402
@@ -76,6 +79,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Pat
     run = tmp_path_factory.mktemp("runs") / "trained"
     assert fit(tiny(), small_data, run)
     return run
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Quick runs of 240 digits in files with 4 clusters, and of 200 of them with 3."""
+    folder = tmp_path_factory.mktemp("two")
+    for i, image in enumerate(load("mnist-mini").train.pixels[:240, 0].numpy()):
+        for kind in ("all", "some")[: 1 + (i < 200)]:
+            (folder / kind).mkdir(exist_ok=True)
+            Image.fromarray(image).save(folder / kind / f"{i:03}.png")
+    for kind, clusters in (("all", "4"), ("some", "3")):
+        fit_it = ["fit", str(folder / kind), "--quick", "--restarts", "1", "--clusters", clusters]
+        main([*fit_it, "--out", str(folder / f"of_{kind}")])
+    return folder / "of_all", folder / "of_some"
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +169,18 @@ def named(explorer: Explorer, client: TestClient) -> TestClient:
     names = [f"plate{i % 2}/{i:03}.png" for i in range(len(explorer.gallery))]
     explorer.gallery = replace(explorer.gallery, names=names)
     return client
+
+
+@pytest.fixture
+def parted(explorer: Explorer, named: TestClient, small_data: Splits) -> TestClient:
+    """The same with three groups that have images, and an average each."""
+    for _ in range(2):
+        groups = explorer.groups()["groups"]
+        largest = max(groups, key=lambda one: one["size"])
+        assert regrouped(named, "split", group=largest["id"]).status_code == 200
+    source, recipe = originals_of(explorer.run, small_data)
+    explorer.sums = sum_up(explorer.run.model, source, recipe, explorer.collections)
+    return named
 
 
 @contextmanager

@@ -17,7 +17,7 @@ RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": Tru
 LOOKS = (("light", 1280), ("dark", 390), ("light", 390), ("dark", 1280))
 DIALOGS = (
     *("showImage([0, 1], 0)", "showChoose()", "showTake()", "showMove()", "showTag()"),
-    *("showAverage(largest)", "showMembers(largest)"),
+    *("showAverage(largest)", "showMembers(largest)", "showCompare(largest)"),
     "showMembers(largest); listing.form = 'as a table'; fillList()",
 )
 """What opens dialogs."""
@@ -50,7 +50,7 @@ def sound(page: Page, part: str | None = None, looks: Any = LOOKS) -> None:
 
 
 def test_nothing_in_the_explorer_is_closed_to_anybody(
-    page: Page, named: TestClient, address: str
+    page: Page, parted: TestClient, address: str
 ) -> None:
     opened(page, address)
     sound(page)

@@ -286,20 +286,43 @@ def test_a_selection_is_kept_taken_away_and_forgotten(
     assert not explorer.run.collections.decisions.selections
 
 
-def test_groups_are_sorted(page: Page, named: TestClient, address: str) -> None:
+def test_groups_are_sorted(page: Page, parted: TestClient, address: str) -> None:
     opened(page, address)
     values = {"largest first": "size", "highest confidence first": "confidence"}
     for order, value in values.items():
         page.locator("#sort").select_option(order)
         ids = page.locator(".group").evaluate_all("all => all.map((one) => +one.id.slice(6))")
-        groups = named.get("/api/groups").json()["groups"]
+        groups = parted.get("/api/groups").json()["groups"]
         own = [groups[i][value] for i in ids]
         assert own == sorted(own, reverse=True)
+    resolutions = [one["average"]["resolutions"][0] for one in groups if one["size"]]
+    assert any(resolutions)
+    for order, sign in {"finest detail first": 1, "coarsest detail first": -1}.items():
+        page.locator("#sort").select_option(order)
+        ids = page.locator(".group").evaluate_all("all => all.map((one) => +one.id.slice(6))")
+        own = [groups[i]["average"]["resolutions"][0] for i in ids]
+        known = [one for one in own if one is not None]
+        assert known == sorted(known, key=lambda one: sign * one)
+        assert own[: len(known)] == known  # those without one come last in both orders
     page.locator("#sort").select_option("most outliers first")
     shares = page.evaluate("""() => [...document.querySelectorAll('.group')].map((one) => {
         const own = membersOf(+one.id.slice(6)); return own.filter(isOutlier).length / own.length;
     })""")
     assert shares == sorted(shares, reverse=True)
+
+
+def test_detail_orders_groups_only_where_it_is_known(
+    page: Page, parted: TestClient, address: str
+) -> None:
+    opened(page, address)
+    page.evaluate("state.groups[sortedGroups()[0]].average.resolutions = [null, null]")
+    page.locator("#sort").select_option("finest detail first")
+    last = page.evaluate("sortedGroups().at(-1)")
+    page.locator("#sort").select_option("coarsest detail first")
+    assert page.evaluate("sortedGroups().at(-1)") == last
+    page.evaluate("state.groups.forEach((one) => { one.average = undefined; }); startGroups()")
+    names = page.locator("#sort option").all_text_contents()
+    assert "largest first" in names and not [one for one in names if "detail" in one]
 
 
 def test_an_outlier_is_called_one_before_any_percentage(page: Page, address: str) -> None:

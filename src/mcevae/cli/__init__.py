@@ -21,6 +21,7 @@ from mcevae.base.flags import present_flags
 from mcevae.base.processes import place
 from mcevae.cli.again import gives
 from mcevae.cli.averages import averages
+from mcevae.cli.compare import compare
 from mcevae.cli.convert import convert
 from mcevae.cli.data import data
 from mcevae.cli.evaluate import evaluate, report
@@ -118,6 +119,7 @@ def run(arguments: list[str]) -> None:
         "track": track,
         "convert": convert,
         "report": report,
+        "compare": compare,
         "groups": groups,
         "select": select,
         "averages": averages,

@@ -21,7 +21,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.contract import Model
 from mcevae.pages.collected import Gallery
 from mcevae.pages.findings import SURE, findings
-from mcevae.pages.likeness import alike_by
+from mcevae.pages.likeness import alike_by, nearest
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
@@ -52,13 +52,15 @@ STRIP_QUALITY = 80
 """Quality of WebP for strips."""
 
 
-def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
+def hang(run: TrainedRun, data: Splits, most: int = MOST, *, mapped: bool = True) -> Gallery:
     """Run the model on a run's images and make a gallery.
 
     Args:
         run: run with a calibration.
         data: images of the run, all splits.
         most: largest number of images in the gallery.
+        mapped: whether to lay the images out on the map, which takes a while; else all of them are
+            at one place.
 
     Raises:
         UserError: the run has no calibration.
@@ -100,7 +102,7 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST) -> Gallery:
         pose=originals.read(model.group.to_parameters(reduced), model.group),
         coordinates=originals.widest(run.coordinates),
         z=found["z"].numpy(),
-        where=plane(look),
+        where=plane(look) if mapped else np.zeros((len(look), 2)),
         look=look.half(),
         total=len(split),
         signs=signs_in(run, found["element"], cluster),
@@ -227,6 +229,9 @@ def collections_of(gallery: Gallery, collections: Collections, model: Model) -> 
             one |= members_of(gallery, mine, junk)
             one["canonical"] = data_uri(png(drawn(model, gallery, mine, frames)), "png")
         groups.append(one)
+    most_alike = nearest(gallery.look, torch.from_numpy(of), len(groups))
+    for one, other in zip(groups, most_alike, strict=True):
+        one["alike"] = None if other is None else groups[other]["id"]
     pose, signs = gallery.posed(collections)
     turned = {
         "pose": [packed(column.astype(np.float32)) for column in pose.T],

@@ -1,7 +1,7 @@
-"""By what images are compared, for the map and for the images most like one."""
+"""By what images are compared: for the map, the images most like one, and groups that are alike."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 SAME = 1e-3
@@ -25,6 +25,27 @@ def alike_by(
     means = sums / cluster.bincount(minlength=p.shape[1]).clamp_min(1)[:, None]
     one_for_all = (drawn - means[cluster]).abs().max() < SAME
     return torch.cat([even(drawn), even(p), *([even(z)] if one_for_all else [])], 1)
+
+
+def nearest(look: Float[Tensor, "n f"], of: Int[Tensor, " n"], groups: int) -> list[int | None]:
+    """For each group the other one that is most like it, by the mean features of its images.
+
+    Args:
+        look: features of images, as `alike_by` makes them.
+        of: group of each image.
+        groups: number of groups.
+
+    Returns:
+        Numbers of groups. None: the group is empty, or no other one has images.
+    """
+    filled = of.unique().tolist()
+    found: list[int | None] = [None] * groups
+    if len(filled) > 1:
+        means = torch.stack([look[of == one].float().mean(0) for one in filled])
+        apart = torch.cdist(means, means).fill_diagonal_(torch.inf).argmin(1).tolist()
+        for one, at in zip(filled, apart, strict=True):
+            found[one] = filled[at]
+    return found
 
 
 def even(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

@@ -37,7 +37,8 @@ from mcevae.training.log import read_log
 ASSETS = files("mcevae") / "assets" / "page"
 SHARED = (
     *("store.js", "picked.js", "focus.js", "say.js", "plots.js", "thumbs.js", "detail.js"),
-    *("members.js", "choose.js", "take.js", "bar.js", "groups.js", "lasso.js", "dots.js", "map.js"),
+    *("members.js", "choose.js", "take.js", "bar.js", "groups.js", "compare.js"),
+    *("lasso.js", "dots.js", "map.js"),
 )
 """Scripts of both pages, in loading order."""
 SCRIPTS = (*SHARED, "report.js")

@@ -9,11 +9,20 @@ async function decide(content, text, ends) {
   return done;
 }
 
+// Make one group of several; it has the name of the first. The promise says whether it was done.
+function mergeGroups(groups) {
+  return regroup("merge", { groups: groups.map(({ id }) => id) }, `${groups.map(({ name }) => name).join(", ")} are now one group, ${groups[0].name}.`);
+}
+
 function mergeButton() {
   const whole = wholeGroups();
-  const merge = () => regroup("merge", { groups: whole.map(({ id }) => id) }, `${whole.map(({ name }) => name).join(", ")} are now one group, ${whole[0].name}.`)
-    .then((done) => { if (done) pick([]); });
+  const merge = () => mergeGroups(whole).then((done) => { if (done) pick([]); });
   return barButton(`Merge ${whole.length} groups`, merge, { hidden: whole.length < 2 });
+}
+
+function mergeTwo(groups) {
+  if (answer === "first") return [];
+  return [el("button", { type: "button", "data-key": "merge two", click: () => mergeGroups(groups) }, "Merge these two")];
 }
 
 function step(name, text, disabled) {

@@ -9,6 +9,7 @@ function showGroups(groups) {
     drawOverview();
     drawGroups();
     refreshList();
+    refreshCompare();
     nameClusters();
   }, () => dialogs.at(-1) ?? document.getElementById("clusters"));
   recolour();

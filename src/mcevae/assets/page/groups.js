@@ -28,13 +28,18 @@ function badge(value, word) {
   return el("span", { class: `trust ${word}` }, `${sign} ${value.toFixed(2)} ${word}`);
 }
 
-// The average beside the canonical image; it opens at full size.
-function averageFigure(group, index) {
+function canonicalFigure(group) {
+  const picture = el("img", { class: "canonical", src: group.canonical, alt: `canonical image of group ${group.name}` });
+  return el("figure", {}, picture, el("figcaption", {}, "canonical"));
+}
+
+// The average beside the canonical image; it opens at full size. `where` is for keys: a dialog shows groups, too.
+function averageFigure(group, index, where = "") {
   if (!group.average) return null;
   const picture = el("img", { class: "average", src: group.average.picture, alt: `average of group ${group.name}` });
   const label = `average of group ${group.name}, at full size`;
   return el("figure", {},
-    el("button", { type: "button", class: "picture", "aria-label": label, "data-key": `average ${group.id}`, click: () => showAverage(index) }, picture),
+    el("button", { type: "button", class: "picture", "aria-label": label, "data-key": `${where}average ${group.id}`, click: () => showAverage(index) }, picture),
     el("figcaption", {}, "average"));
 }
 
@@ -60,27 +65,38 @@ function junkText(group) {
   return group.junked && !group.junk ? ` (${group.junked} junk)` : "";
 }
 
-function groupCard(group, index) {
-  const members = membersOf(index);
+// What there is to say of a group: trust, sizes, confidence, symmetry.
+function groupLines(group, members) {
   const odd = members.filter(isOutlier).length;
   const label = group.label ? `, ${percent(group.label_share)} labelled ${group.label}` : "";
+  const line = (text) => el("div", { class: "soft small" }, text);
+  return [
+    ...(group.trusted ? [el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted))] : []),
+    line(`${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images${junkText(group)}, ${percent(group.confidence)} sure${label}`),
+    ...(group.made ? [line("made by hand: no cluster, only the images that were moved here")] : []),
+    ...(group.order ? [line(`${symmetryText(group.order)}, consistency of the frame ${group.consistency}`)] : []),
+    ...(group.turned && !state.live ? [line(`frame turned by hand: ${group.turned}`)] : []),
+  ];
+}
+
+// The members of a group to look at first; `which` is typical or doubtful.
+function examples(group, which, where = "") {
+  const label = `most ${which} of group ${group.name}`;
+  return [el("h4", {}, `Most ${which}`), thumbs(group[which], label, { key: `${where}${which} ${group.id}` })];
+}
+
+function groupCard(group, index) {
+  const members = membersOf(index);
+  const button = (text, what, act, label = null) => el("button", { type: "button", class: "small", "aria-label": label, "data-key": `${what} ${group.id}`, click: () => act(index) }, text);
   return el("article", { class: "group", id: `group-${index}` },
     el("header", {},
-      el("figure", {},
-        el("img", { class: "canonical", src: group.canonical, alt: `canonical image of group ${group.name}` }),
-        el("figcaption", {}, "canonical")),
-      averageFigure(group, index),
+      canonicalFigure(group), averageFigure(group, index),
       el("div", {}, el("div", { class: "row" }, el("h3", {}, `Group ${group.name}`), groupTick(group, index)),
-        group.trusted ? el("div", { class: "small" }, "trust ", badge(group.trust, group.trusted)) : null,
-        el("div", { class: "soft small" }, `${group.junk ? "junk, " : ""}${odd ? `${odd} outliers, ` : ""}${group.size} images${junkText(group)}, ${percent(group.confidence)} sure${label}`),
-        group.made ? el("div", { class: "soft small" }, "made by hand: no cluster, only the images that were moved here") : null,
-        group.order ? el("div", { class: "soft small" }, `${symmetryText(group.order)}, consistency of the frame ${group.consistency}`) : null,
-        group.turned && !state.live ? el("div", { class: "soft small" }, `frame turned by hand: ${group.turned}`) : null,
-        el("button", { type: "button", class: "small", "data-key": `members ${group.id}`, click: () => showMembers(index) }, "All members"))),
+        ...groupLines(group, members),
+        el("div", { class: "row" }, button("All members", "members", showMembers),
+          group.alike === null ? null : button("Compare", "compare", showCompare, `Compare group ${group.name} with another`)))),
     state.live && state.live.groupTools(index),
-    el("h4", {}, "Most typical"), thumbs(group.typical, `most typical of group ${group.name}`, { key: `typical ${group.id}` }),
-    el("h4", {}, "Most doubtful"), thumbs(group.doubtful, `most doubtful of group ${group.name}`, { key: `doubtful ${group.id}` }),
-    ...averageFacts(group),
+    ...examples(group, "typical"), ...examples(group, "doubtful"), ...averageFacts(group),
     el("h4", {}, "Poses"), el("div", { class: "plots" }, ...posePlots(members, group.degrees)),
   );
 }
@@ -103,7 +119,17 @@ const SORTS = {
   "lowest confidence first": (group) => -group.confidence,
   "highest confidence first": (group) => group.confidence,
   "most outliers first": (group, index) => membersOf(index).filter(isOutlier).length / group.size,
+  "finest detail first": (group) => -(detailOf(group) ?? Infinity),
+  "coarsest detail first": (group) => detailOf(group) ?? -Infinity,
 };
+
+// What not every run knows of its groups, by the word in the names of sorts that need it.
+const KNOWN = { trust: (group) => group.trust !== undefined, detail: (group) => detailOf(group) !== null };
+
+// The finest detail of the average in pixels, as its words say it first; null: it is not known.
+function detailOf(group) {
+  return group.average?.resolutions[0] ?? null;
+}
 
 function sortedGroups() {
   const value = SORTS[document.getElementById("sort").value];
@@ -113,8 +139,8 @@ function sortedGroups() {
 }
 
 function startGroups() {
-  const trusted = state.groups.some((group) => group.trust !== undefined);
-  const names = Object.keys(SORTS).filter((name) => trusted || !name.includes("trust"));
+  const unknown = Object.keys(KNOWN).filter((word) => !state.groups.some(KNOWN[word]));
+  const names = Object.keys(SORTS).filter((name) => !unknown.some((word) => name.includes(word)));
   const sort = document.getElementById("sort");
   sort.replaceChildren(...names.map((name) => el("option", {}, name)));
   sort.addEventListener("change", drawGroups);

@@ -57,7 +57,7 @@ async function start() {
     readImages(images);
     readGroups(groups);
     state.strips = { ids: [] };
-    state.live = { actions, benchOf, canSave: canSave(), forgetTools, groupTools, liveStrip, saveTools, showAlike, showOriginal, steps, tableTools, upright };
+    state.live = { actions, benchOf, canSave: canSave(), forgetTools, groupTools, liveStrip, mergeTwo, saveTools, showAlike, showOriginal, steps, tableTools, upright };
     startGroups();
     startBar();
     startKeys();

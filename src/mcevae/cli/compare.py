@@ -1,0 +1,92 @@
+"""`mcevae compare`: two runs side by side."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.table import Table
+
+from mcevae.cli.shared import images_of, screen
+
+if TYPE_CHECKING:
+    from mcevae.pages.crosstable import CrossTable
+    from mcevae.runs.run import TrainedRun
+
+FirstRun = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_A")]
+SecondRun = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_B")]
+
+
+def compare(
+    a: FirstRun, b: SecondRun, /, *, out: Path | None = None, overwrite: bool = False
+) -> None:
+    """Compare the groups of two runs: which correspond, and which images disagree.
+
+    Example: mcevae compare runs/first runs/second
+
+    It takes the images that both runs have, by the names of their files; if the images have no
+    names, as in built-in sets, both runs need the same source. Groups of A and B are matched one
+    to one so that as many images as possible lie in groups that correspond (Hungarian method).
+    It prints their share, the normalised mutual information (NMI, 1: the same groups), trust in
+    each run, and the pairs of groups. Then it writes a page with a cross-table, and with images on
+    which the runs disagree: look at these to see which run is right.
+
+    Agreement is no proof: both runs can make the same mistake. What two seeds agree on depends less
+    on chance.
+
+    Args:
+        a: Folder of the first run, with the images.parquet that `mcevae fit` and `mcevae report`
+            write.
+        b: Folder of the second run.
+        out: The page, which ends in .html. Default: compare-NAME.html in RUN_A, with the name of
+            RUN_B's folder; it replaces an older one.
+        overwrite: Replace the page of --out if it exists.
+
+    Raises:
+        UserError: a run or its images cannot be read, or no images can be told to be the same.
+    """
+    from mcevae.pages.compare import check_out, write_comparison
+    from mcevae.pages.crosstable import cross
+    from mcevae.runs.run import TrainedRun
+
+    if out:
+        check_out(out, overwrite=overwrite)
+    runs = TrainedRun.open(a), TrainedRun.open(b)
+    found, tables = cross(*runs)
+    show(runs, (len(tables[0]), len(tables[1])), found)
+    data = images_of(runs[0]), images_of(runs[1])
+    with screen.status("drawing"):
+        page = write_comparison(runs, data, found, out or a / f"compare-{b.resolve().name}.html")
+    screen.print(f"Open {page}", highlight=False)
+
+
+def show(
+    runs: "tuple[TrainedRun, TrainedRun]", sizes: tuple[int, int], found: "CrossTable"
+) -> None:
+    """Print how far two runs agree.
+
+    Args:
+        runs: A and B.
+        sizes: number of images in their tables.
+        found: the images that both have.
+    """
+    from mcevae.runs.trust.advice import in_words
+
+    for letter, run, names in zip("AB", runs, found.names, strict=True):
+        trust = f"; {in_words(run.trust)}" if run.trust else ""
+        screen.print(f"{letter}: {run.folder}, {len(names)} groups{trust}.", highlight=False)
+    by = "the names of their files" if found.key == "file" else "their numbers in the source"
+    screen.print(
+        f"{len(found):,} images are in both (A {sizes[0]:,}, B {sizes[1]:,}), by {by}.",
+        highlight=False,
+    )
+    screen.print(
+        f"Agreement {found.agreement:.1%} (groups matched one to one), NMI {found.nmi:.3f}.",
+        highlight=False,
+    )
+    shown = Table(title="groups that correspond")
+    for column in ("group of A", "group of B", "in both", "only in A", "only in B"):
+        shown.add_column(column, justify="left" if "group" in column else "right")
+    for pair in found.pairs():
+        counts = (f"{n:,}" for n in (pair.both, pair.only_a, pair.only_b))
+        shown.add_row(pair.a or "-", pair.b or "-", *counts)
+    screen.print(shown)
