@@ -150,8 +150,8 @@ class StartConfig:
     take the most probable hypothesis."""
     neighbours: int = 15
     """Number of neighbours of each image in the graph that gives the first clusters."""
-    restarts: int = 3
-    """How many times to group the graph. The result that agrees best with the others is used."""
+    restarts: int = 5
+    """How many times to group the graph. What most of the results have in common is used."""
     warmup: float = 0.25
     """Share of the epochs in which the model learns poses only."""
     redraws: int = 5

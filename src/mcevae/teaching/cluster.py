@@ -19,6 +19,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from mcevae.images.arrays import Hints, require
+from mcevae.teaching.consensus import consensus
 from mcevae.teaching.counting import best_count, mixture
 from mcevae.teaching.graph import Graph
 from mcevae.teaching.hinted import guided
@@ -29,6 +30,7 @@ from mcevae.teaching.rings import Track
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 50  # UMAP takes 200 to 500; on 11 sets of images, 50 gave the same accuracy
 K_MEANS_STARTS = 5
+COUNTED = 3  # restarts that choose a number of clusters, which takes long
 ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
 
 
@@ -52,7 +54,7 @@ def start_clusters(
     clusters: int | None,
     *,
     most: int = 30,
-    restarts: int = 3,
+    restarts: int = 5,
     seed: int = 0,
     hints: Hints | None = None,
     track: Track = iter,
@@ -65,9 +67,10 @@ def start_clusters(
     A mixture splits large clusters before it finds small ones. If restarts agree better on clusters
     that are joined from pieces (`teaching.joining`), these are taken.
 
-    Layout and mixture depend on chance, so there are several restarts. Those with the fewest empty
-    clusters are kept, of these those with the fewest duplicates, and of these the one that agrees
-    best with the others. A `UserWarning` says if it has empty clusters or duplicates.
+    Layout and mixture depend on chance, so there are several restarts, and what they have in common
+    (`teaching.consensus`). Of all, those with the fewest empty clusters are kept, of these those
+    with the fewest duplicates, and of these what they have in common, or else the restart that
+    agrees best with the others. A `UserWarning` says if it has empty clusters or duplicates.
 
     Args:
         images: anything that describes the images. It places parts of the graph that have no
@@ -96,7 +99,8 @@ def start_clusters(
     K = clusters
     if K is None:
         assert graph is not None  # it was required above
-        K = best_count(layouts, graph.index, min(most, n), starts)
+        few = slice(COUNTED)
+        K = best_count(layouts[few], graph.index, min(most, n), starts[few])
         K = max(K, len(hints.names) if hints else 0)
     split = _way_to_split(graph, hints)
     parts = track([*zip(layouts, starts, strict=True)])
@@ -104,11 +108,18 @@ def start_clusters(
     if graph is not None and hints is None:
         labels = steadier(labels, layouts, _neighbours(graph), K, starts)
     agreement = _agreement(labels)
+    common = consensus(labels, K) if hints is None else None
+    if common is not None:
+        labels.append(common)
+        agreement.append(max(agreement))
     filled = [len(np.unique(label)) for label in labels]
     duplicates = [
         _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
     ]
-    best = max(range(restarts), key=lambda i: (filled[i], -len(duplicates[i]), agreement[i]))
+    best = max(
+        range(len(labels)),
+        key=lambda i: (filled[i], -len(duplicates[i]), i == restarts, agreement[i]),
+    )
     _warn(K, K - filled[best], duplicates[best], most=most, asked=clusters is not None)
     return Grouping(
         clusters=K,

@@ -45,7 +45,7 @@ def invariant_start(
     half_width: float,
     *,
     neighbours: int = 15,
-    restarts: int = 3,
+    restarts: int = 5,
     most: int = 30,
     mirror: bool = False,
     by: Literal["tangent", "euclidean"] = "tangent",
