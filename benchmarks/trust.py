@@ -4,7 +4,7 @@
     python benchmarks/trust.py --only-fit
 
 `trust_rows.py` has the runs: image sets of many kinds, with settings that fit and that do not. Each
-is trained on at most 1,500 images, and its test images are scored with their labels. The labels are
+has at most 1,500 training images, and its test images are scored with their labels. The labels are
 read here alone: the cues of trust come from training images without labels.
 
 A run that is in results/trust.json is not made again. Then the weights of src/mcevae/assets/
@@ -29,7 +29,8 @@ from trust_rows import CASES, Case
 
 from mcevae.base.files import write_text
 from mcevae.images.splits import Splits
-from mcevae.models.config import Config
+from mcevae.models.config import PRESETS, Config
+from mcevae.models.registry import spec_of
 from mcevae.runs.checkpoint import run_file
 from mcevae.runs.confidence import calibrate
 from mcevae.runs.data import prepare_for, settle
@@ -47,7 +48,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "trust.png"
 
 def settings(case: Case, sets: Path) -> Config:
     """Settings of a run, with all that depends on its images."""
-    config = Config().changed(**case.changes)
+    config = PRESETS[case.preset]().changed(**case.changes)
     path = sets / f"{case.source}.npz"
     if path.exists():
         return settle(config.changed(data={"source": str(path)}))
@@ -58,10 +59,10 @@ def trained(case: Case, sets: Path, run: Path) -> tuple[TrainedRun, Splits]:
     """Train a run, from where it was if it was stopped."""
     config = settings(case, sets)
     data = prepare_for(config)
-    if not run_file(run, "best").exists() or run_file(run, "last").exists():
-        again = run_file(run, "last").exists()
-        if not fit(config, data, run, resume=again, console=Console(quiet=True)):
-            raise SystemExit(130)
+    begun = run_file(run, "last").exists() and spec_of(config.model.kind).trained
+    done = run_file(run, "best").exists() and not begun
+    if not done and not fit(config, data, run, resume=begun, console=Console(quiet=True)):
+        raise SystemExit(130)
     return TrainedRun.open(run), data
 
 

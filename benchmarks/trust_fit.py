@@ -27,10 +27,11 @@ EXPECTED = {
     "sure": 1.0,
     "average": 1.0,
     "explained": 1.0,
+    "needed": 1.0,
     "noise": -0.5,
-    "border": -10.0,
+    "border": -12.0,
     "beyond": -3.0,
-    "mirror": -4.0,
+    "mirror": -1.0,
 }
 """Slopes that are expected before any run is seen; the ridge draws fitted ones towards them. Some
 cues speak in few kinds of runs only, and must not be forgotten where such a kind is left out."""

@@ -1,6 +1,6 @@
 """The runs of `trust.py`: image sets of many kinds, with settings that fit and that do not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 IMAGES = 1_500
@@ -15,14 +15,16 @@ class Case:
     Attributes:
         kind: the kind of images; a kind is left out of the fit that judges it.
         source: name of a built-in set, or of a set of `sets.py`.
-        changes: changes of the default preset.
+        changes: changes of the preset.
         wrong: what is wrong with the settings; empty: nothing.
+        preset: default, or quick.
     """
 
     kind: str
     source: str
     changes: dict[str, dict[str, Any]]
     wrong: str = ""
+    preset: str = "default"
 
 
 def case(kind: str, source: str, wrong: str = "", **settings: Any) -> Case:
@@ -32,7 +34,7 @@ def case(kind: str, source: str, wrong: str = "", **settings: Any) -> Case:
         **dict.fromkeys(("rotation", "shift", "scale", "strain"), "support"),
         **dict.fromkeys(("epochs", "seed"), "train"),
         **dict.fromkeys(("poses", "grouping"), "start"),
-        **dict.fromkeys(("flatten", "limit", "pose"), "data"),
+        **dict.fromkeys(("flatten", "isolate", "limit", "pose"), "data"),
     }
     changes: dict[str, dict[str, Any]] = {"data": {"limit": IMAGES}, "train": {"epochs": EPOCHS}}
     for name, value in settings.items():
@@ -53,7 +55,7 @@ def around(
     return case(kind, source, wrong, **(place | settings))
 
 
-CASES = {
+TRAINED = {
     "digits": digits(),
     "digits-so2": digits(group="so2"),
     "digits-upright": digits(pose="none", rotation=15, shift=0.1),
@@ -118,6 +120,9 @@ CASES = {
     "cells": around("cells", "cells", 8, 0.1),
     "cells-k3": around("cells", "cells", 3, 0.1, "too few clusters"),
     "cells-k16": around("cells", "cells", 16, 0.1, "too many clusters"),
+    "cells-middle": around("cells", "cells", 8, 0.1, isolate="middle"),
+    "crowded": around("crowded", "crowded", 12, 0.1),
+    "crowded-whole": around("crowded", "crowded", 12, 0.1, "other things kept", isolate="no"),
     "capitals": case("capitals", "capitals", clusters=26, rotation=45, shift=0.1),
     "capitals-k10": case(
         "capitals", "capitals", "too few clusters", clusters=10, rotation=45, shift=0.1
@@ -126,4 +131,26 @@ CASES = {
         "capitals", "capitals", "support too narrow", clusters=26, rotation=10, shift=0.05
     ),
 }
-"""The runs by name."""
+"""Runs of the default preset, by name."""
+
+QUICK = (
+    *("digits", "digits-circle", "digits-k5", "digits-k20", "digits-few", "digits-unequal"),
+    *("clothes-upright", "clothes", "clothes-k4"),
+    *("pictures", "pictures-background", "pictures-k4", "pictures-k16"),
+    *("symbols", "symbols-k10", "symbols-k60", "symbols-narrow"),
+    *("mirrored", "mirrored-unsaid", "mirrored-k20"),
+    *("noise-0.3", "noise-0.1", "noise-0.05", "noise-0.3-k6", "shapes", "shapes-k8"),
+    *("wafers", "wafers-k8", "wafers-k2", "cells", "cells-k3", "cells-middle"),
+    *("crowded", "crowded-whole", "capitals", "capitals-k10", "capitals-narrow"),
+)
+"""Those that are made with preset quick as well."""
+
+
+def quick(one: Case) -> Case:
+    """The same case with the preset that trains no network."""
+    changes = {part: values for part, values in one.changes.items() if part != "train"}
+    return replace(one, changes=changes, preset="quick")
+
+
+CASES = TRAINED | {f"{name}-quick": quick(TRAINED[name]) for name in QUICK}
+"""All runs by name."""

@@ -28,6 +28,7 @@ GOOD = {
     "average": 0.98,
     "explained": 0.8,
     "enough": 0.98,
+    "needed": 0.98,
     "noise": 0.02,
     "border": 0.02,
     "beyond": 0.0,
@@ -91,16 +92,17 @@ def test_the_border_predicts_clusters_only_if_it_decides_them() -> None:
     images = torch.zeros(300, 1, 16, 16)
     images[:, :, 6:10, 6:10] = torch.from_numpy(labels).float()[:, None, None, None] / 3
     images += 0.05 * torch.from_numpy(rng.normal(size=images.shape)).float()
+    alike = sp.csr_matrix((labels[:, None] == labels).astype(float))
     assert by_border(images, labels) < 0.15
-    assert by_background(images[:, :, 4:12, 4:12], labels, never_asked) == 0
+    assert by_background(images[:, :, 4:12, 4:12], labels, alike, never_asked) == 0
     images += torch.from_numpy(labels).float()[:, None, None, None] / 3
     assert by_border(images, labels) > 0.9
     assert by_border(torch.zeros(300, 1, 16, 16), labels) == 0
-    alike = sp.csr_matrix((labels[:, None] == labels).astype(float))
-    assert by_background(images, labels, lambda: alike) == 0  # kinds differ at the border as well
+    assert by_background(images, labels, alike, lambda: alike) == 0  # kinds differ there as well
+    assert by_background(images, labels, alike, lambda: None) == 0  # it shows no background
     mixed = rng.permutation(labels)
     random = sp.csr_matrix((mixed[:, None] == mixed).astype(float))
-    assert by_background(images, labels, lambda: random) > 0.8  # backgrounds were sorted
+    assert by_background(images, labels, alike, lambda: random) > 0.8  # backgrounds were sorted
 
 
 def never_asked() -> sp.csr_matrix:
@@ -198,8 +200,11 @@ def test_communities_are_the_blobs_and_say_that_clusters_are_too_few() -> None:
     assert len(np.unique(found)) == 4
     assert all(len(np.unique(found[kind == k])) == 1 for k in range(4))
     assert (communities(edges) == found).all()  # no chance is left
-    assert enough_of(edges, kind) == pytest.approx(1)
-    assert 0.45 < enough_of(edges, kind // 2) < 0.55  # two kinds in each cluster
+    assert enough_of(edges, kind) == (pytest.approx(1), pytest.approx(1))
+    enough, needed = enough_of(edges, kind // 2)  # two kinds in each cluster
+    assert 0.45 < enough < 0.55 and needed == 1
+    enough, needed = enough_of(edges, 2 * kind + np.arange(len(kind)) % 2)  # two clusters of each
+    assert enough == 1 and 0.45 < needed < 0.55
     assert effective_number([2, 2, 0, 2]) == pytest.approx(3)
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.neighbors import kneighbors_graph
 
-from mcevae.teaching.communities import communities, stable_communities
+from mcevae.teaching.communities import (
+    TOUCHING,
+    communities,
+    connections,
+    stable_communities,
+    weights_between,
+)
 
 
 def graph(points: np.ndarray) -> sp.csr_matrix:
@@ -25,6 +31,17 @@ def test_pieces_of_one_kind_are_joined_and_kinds_are_not() -> None:
     assert len(np.unique(stable_communities(apart))) == 4
     for k in range(4):
         assert len(np.unique(stable_communities(apart)[kinds == k])) == 1
+
+
+def test_pieces_with_many_edges_between_them_are_one() -> None:
+    """A large cloud falls into pieces that are found again, but nothing parts them."""
+    points = np.random.default_rng(2).normal(size=(900, 2)) * [3, 1]
+    edges = graph(np.r_[points, points[:60] / 4 + 30])
+    strict = stable_communities(edges, same=1.0)
+    assert communities(edges).max() > 4
+    between = connections(weights_between(edges, strict))
+    assert between.max() <= TOUCHING and len(np.unique(strict[-60:])) == 1
+    assert strict[-1] not in strict[:-60]
 
 
 def test_the_same_seed_gives_the_same_communities() -> None:

@@ -11,20 +11,27 @@ RESAMPLES = 8
 SAME = 0.15
 """Parts that are sorted together more often than this, as a share of how often each is sorted
 together with itself, are one. Pieces of one kind: 0.1 to 0.6; two digits: hardly ever."""
+TOUCHING = 0.2
+"""Parts that are connected better than this (`connections`) are one. Pieces of red blood cells:
+0.21 to 0.35; two digits: at most 0.15."""
 
 
-def stable_communities(edges: sp.csr_matrix, seed: int = 0) -> Int[np.ndarray, " n"]:
+def stable_communities(
+    edges: sp.csr_matrix, seed: int = 0, same: float = SAME
+) -> Int[np.ndarray, " n"]:
     """Sort the images into communities that are found again when half of the images are sorted.
 
     Large modularity alone cuts one kind into pieces if its images vary in a row or a plane, for
     instance by size. Where these cuts lie is chance: with other images they lie elsewhere. The cut
     between two kinds stays. So communities are joined which are often sorted together (as in
     consensus clustering: Lancichinetti, Fortunato, "Consensus clustering in complex networks",
-    2012), by average linkage.
+    2012), by average linkage. So are communities between which there are many edges: pieces of a
+    cloud may be found again, but nothing parts them.
 
     Args:
         edges: (N, N) symmetric weights.
         seed: seed of the images that are drawn, and of the order in which they are visited.
+        same: communities that are sorted together more often than this are one, 0 to 1.
 
     Returns:
         (N,) the community of each image, 0 and up.
@@ -35,7 +42,47 @@ def stable_communities(edges: sp.csr_matrix, seed: int = 0) -> Int[np.ndarray, "
     distance = 1 - together(edges, first, seed)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average")
-    return fcluster(tree, 1 - SAME, "distance")[first] - 1
+    return untouched(edges, fcluster(tree, 1 - same, "distance")[first] - 1)
+
+
+def untouched(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Join the two communities that are connected best, until none are by more than `TOUCHING`.
+
+    Args:
+        edges: (N, N) symmetric weights.
+        labels: community of each image, 0 to k - 1, none of them empty.
+    """
+    while labels.max():
+        near = connections(weights_between(edges, labels))
+        one, other = np.unravel_index(near.argmax(), near.shape)
+        if near[one, other] <= TOUCHING:
+            break
+        labels = np.unique(np.where(labels == other, one, labels), return_inverse=True)[1]
+    return labels
+
+
+def weights_between(
+    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "k k"]:
+    """Sum of the weights of edges between parts; inside a part each edge counts twice."""
+    n, k = len(labels), labels.max() + 1
+    member = sp.csr_matrix((np.ones(n), (labels, np.arange(n))), (k, n))
+    return (member @ edges @ member.T).toarray()
+
+
+def connections(weight: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+    """How well each two parts are connected: 1 if they are random halves of one, 0 if not at all.
+
+    It is the normalised cut of the two alone (Shi, Malik, "Normalized cuts and image segmentation",
+    2000), w_ab / (w_aa + w_ab) + w_ab / (w_bb + w_ab), at most 1 here.
+
+    Args:
+        weight: sum of the edges' weights between parts; inside a part each edge counts twice.
+    """
+    own = np.diag(weight)
+    cut = weight / np.maximum(own[:, None] + weight, 1e-9) + weight / np.maximum(own + weight, 1e-9)
+    np.fill_diagonal(cut, 0)
+    return np.minimum(cut, 1)
 
 
 def together(

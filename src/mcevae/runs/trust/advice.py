@@ -12,7 +12,7 @@ HALVES = 0.4
 """A cluster whose two best halves are connected less well than this is surely two."""
 SAME = 0.55
 """Two clusters that are connected better than this can hardly be told apart."""
-BORDER = 0.3
+BORDER = 0.12
 """If the cue `border` is larger than this, backgrounds were sorted."""
 ENOUGH = 0.7
 """Clusters whose effective number is a smaller share of that of the graph are too few."""

@@ -22,27 +22,36 @@ CHANCE = 0.05
 def by_background(
     images: Float[Tensor, "n c h w"],
     labels: Int[np.ndarray, " n"],
-    plain: Callable[[], sp.csr_matrix],
+    edges: sp.csr_matrix,
+    plain: Callable[[], sp.csr_matrix | None],
 ) -> float:
     """How far clusters are of backgrounds, from 0 to 1.
 
     The border of images may predict their clusters because backgrounds were sorted, but also
     because some kinds touch the border. In the second case clusters still hold together when all
-    backgrounds are made alike. So the border's share (`by_border`) is multiplied by the share of
-    edges of such images that lead from one cluster to another, as a multiple of chance.
+    backgrounds are made alike. In the first, more edges then lead from one cluster to another.
 
     Args:
         images: from 0 to 1.
         labels: cluster of each image.
-        plain: gives the graph of the images on a plain background; it is only asked if needed.
+        edges: (N, N) graph of the images as they are.
+        plain: gives the graph of the images on a plain background, or None if they cannot be put
+            on one; it is only asked if needed.
+
+    Returns:
+        How many more edges lead out of a cluster, as a share of those that would by chance.
     """
-    alone = by_border(images, labels)
-    if alone < CHANCE:
+    if by_border(images, labels) < CHANCE or (even := plain()) is None:
         return 0.0
-    edges = plain().tocoo()
-    across = edges.data[labels[edges.row] != labels[edges.col]].sum() / edges.data.sum()
     shares = np.bincount(labels) / len(labels)
-    return alone * min(1.0, across / max(1e-9, 1 - np.square(shares).sum()))
+    chance = max(1e-9, 1 - np.square(shares).sum())
+    return float(np.clip((leaving(even, labels) - leaving(edges, labels)) / chance, 0, 1))
+
+
+def leaving(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> float:
+    """Share of the weight of edges that lead from one cluster to another."""
+    each = edges.tocoo()
+    return float(each.data[labels[each.row] != labels[each.col]].sum() / each.data.sum())
 
 
 def by_border(images: Float[Tensor, "n c h w"], labels: Int[np.ndarray, " n"]) -> float:

@@ -12,19 +12,23 @@ from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.background import flattened
+from mcevae.images.middle import FULL, fullness
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import Embedding, in_another_pose, joined, outputs, taken
 from mcevae.runs.trust.backgrounds import by_background
 from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import edges_of, links
-from mcevae.runs.trust.motions import beyond_reach, mirror_images
+from mcevae.runs.trust.motions import beyond_reach
 from mcevae.teaching.averages import noise_variance, pooled
 from mcevae.teaching.graph import CHUNK, describe_pixels, invariant_graph, reach_of
+from mcevae.teaching.handedness import handedness
 
 SAMPLE = 2_000
 """Training images that are looked at, at most."""
 NEIGHBOURS = 15
+LOOKED_AT = 100
+"""Images that tell whether borders show backgrounds."""
 SEED = 0
 
 
@@ -42,12 +46,16 @@ class Cues:
             that the average of their cluster explains.
         enough: effective number of clusters, as a share of that of the graph's communities; small
             if clusters hold several kinds each. (Run.)
+        needed: effective number of the graph's communities, as a share of that of clusters; small
+            if kinds are spread over several clusters each. (Run.)
         noise: share of the variance of images that is white noise. (Run.)
-        border: how well border pixels alone predict the clusters (Cohen's kappa), times the share
-            of edges between clusters once backgrounds are flattened; large if backgrounds were
-            sorted, and small if kinds merely differ at the border. (Run.)
+        border: how many more of the graph's edges lead out of a cluster once backgrounds are
+            flattened, as a share of those that would by chance; 0 if border pixels alone do not
+            predict the clusters, or show more than a background. Large if backgrounds were sorted.
+            (Run.)
         beyond: see `motions.beyond_reach`. (Run.)
-        mirror: see `motions.mirror_images`; 0 if the group has reflections. (Run.)
+        mirror: share of the most similar pairs of images that fit much better if one is mirrored;
+            0 if the group has reflections. (Run.)
     """
 
     neighbours: Float[np.ndarray, " k"]
@@ -59,6 +67,7 @@ class Cues:
     average: Float[np.ndarray, " k"]
     explained: Float[np.ndarray, " k"]
     enough: Float[np.ndarray, " k"]
+    needed: Float[np.ndarray, " k"]
     noise: Float[np.ndarray, " k"]
     border: Float[np.ndarray, " k"]
     beyond: Float[np.ndarray, " k"]
@@ -101,25 +110,31 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     group: MatrixGroup = model.group
     half_width = config.support.half_widths(group)[0] if group.polar else 0.0
     level = config.data.background_level
-    reach, mirror = reach_of(half_width), group.mirrors
+    reach = reach_of(half_width)
+    rings = describe_pixels(pixels, group, level).rings
+    hands = handedness(rings, reach=reach)
+    # A thing and its mirror image are one kind, whether or not the model was told that they occur.
+    mirror = group.mirrors or hands.occurs
 
-    def compared(images: UInt8[Tensor, "n c h w"]) -> tuple[Tensor, sp.csr_matrix]:
-        rings = describe_pixels(images, group, level).rings
-        near = min(NEIGHBOURS, len(images) - 1)
-        return rings, edges_of(invariant_graph(rings, near, reach=reach, mirror=mirror))
+    def compared(rings: Tensor) -> sp.csr_matrix:
+        near = min(NEIGHBOURS, len(rings) - 1)
+        return edges_of(invariant_graph(rings, near, reach=reach, mirror=mirror))
 
-    def plain() -> sp.csr_matrix:
-        """The graph of the images on a plain background."""
-        parts = [to_bytes(flattened(to_float(part), level)) for part in pixels.split(CHUNK)]
-        return compared(torch.cat(parts))[1]
+    def plain() -> sp.csr_matrix | None:
+        """The graph of the images on a plain background, if that is what their borders show."""
+        even = torch.cat([flattened(to_float(part), level) for part in pixels.split(CHUNK)])
+        if np.median([fullness(one, level) for one in even[:LOOKED_AT]]) > FULL:
+            return None
+        return compared(describe_pixels(to_bytes(even), group, level).rings)
 
-    rings, edges = compared(pixels)
+    edges = compared(rings)
     own = links(edges, labels, clusters)
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
     noise = noise_variance(small - level)
     spread = float(small.var())
     average, explained = by_averages(aligned, labels, clusters, noise)
     everywhere = np.ones(clusters)
+    enough, needed = enough_of(edges, labels)
     cues = Cues(
         neighbours=own.neighbours,
         stable=own.stable,
@@ -129,11 +144,12 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         sure=mean_by(found.responsibilities.max(1).values.numpy(), labels, clusters),
         average=average,
         explained=explained,
-        enough=everywhere * enough_of(edges, labels),
+        enough=everywhere * enough,
+        needed=everywhere * needed,
         noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
-        border=everywhere * by_background(small, labels, plain),
+        border=everywhere * by_background(small, labels, edges, plain),
         beyond=everywhere * beyond_reach(rings, reach),
-        mirror=everywhere * (0.0 if mirror else mirror_images(rings, reach)),
+        mirror=everywhere * (0.0 if group.mirrors else hands.telling * hands.mirrored),
     )
     return Measured(cues=cues, other=own.other, found=found)
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from sklearn.cluster import SpectralClustering
 from sklearn.manifold import spectral_embedding
 
+from mcevae.teaching.communities import connections, weights_between
 from mcevae.teaching.graph import Graph
 
 RESAMPLES = 4
@@ -73,8 +74,7 @@ def links(
         seed: of the images that are clustered anew.
     """
     filled, own = np.unique(labels, return_inverse=True)  # a run may ask for many, and fill few
-    member = sp.csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), (len(filled), len(own)))
-    weight = (member @ edges @ member.T).toarray()
+    weight = weights_between(edges, own)
     total = np.maximum(weight.sum(1), 1e-9)
     between = connections(weight)
     halves = [whole(edges, np.flatnonzero(labels == k)) for k in filled]
@@ -91,21 +91,6 @@ def links(
         nearest=each(between.max(1), 0.0),
         other=each(filled[between.argmax(1)] if len(filled) > 1 else [-1], -1),
     )
-
-
-def connections(weight: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
-    """How well each two parts are connected: 1 if they are random halves of one, 0 if not at all.
-
-    It is the normalised cut of the two alone (Shi, Malik, "Normalized cuts and image segmentation",
-    2000), w_ab / (w_aa + w_ab) + w_ab / (w_bb + w_ab), at most 1 here.
-
-    Args:
-        weight: sum of the edges' weights between parts; inside a part each edge counts twice.
-    """
-    own = np.diag(weight)
-    cut = weight / np.maximum(own[:, None] + weight, 1e-9) + weight / np.maximum(own + weight, 1e-9)
-    np.fill_diagonal(cut, 0)
-    return np.minimum(cut, 1)
 
 
 def found_again(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mcevae.teaching.handedness import CLEARER, NEIGHBOURS, handedness
+from mcevae.teaching.handedness import CLEARER, NEIGHBOURS
 from mcevae.teaching.rings import most_alike, turns
 
 
@@ -29,16 +29,3 @@ def beyond_reach(rings: Float[Tensor, "n c rings angles"], reach: float) -> floa
         1 - turns(rings[own], rings[nearest], limit, False).likeness for limit in (math.pi, reach)
     )
     return (within > CLEARER * anyhow).float().mean().item()
-
-
-def mirror_images(rings: Float[Tensor, "n c rings angles"], reach: float) -> float:
-    """Share of the most similar pairs of images that fit much better if one is mirrored.
-
-    About a quarter to a half if things occur with their mirror images, and these differ.
-
-    Args:
-        rings: images on rings, of norm one.
-        reach: how far two images of the support can be turned from each other, radians.
-    """
-    found = handedness(rings, reach=reach)
-    return found.telling * found.mirrored
