@@ -34,6 +34,7 @@ def test_what_cannot_be_compared_is_refused(
     said = fails(capsys, "compare", a, str(bare))
     assert f"{bare}: has no images.parquet" in said and f"mcevae report {bare} writes it" in said
     assert "ends in .html" in fails(capsys, "compare", a, b, "--out", str(tmp_path / "page"))
+    assert "too long" in fails(capsys, "compare", a, b, "--out", f"{'p' * 300}.html").lower()
     page = tmp_path / "page.html"
     page.write_text("mine")
     said = fails(capsys, "compare", a, b, "--out", str(page))

@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
-from mcevae.pages.crosstable import CrossTable, Pair, cross, crossed
+from mcevae.pages.crosstable import CrossTable, Pair, cross, crossed, repeated
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.runs.run import TrainedRun
 from tests.pages.test_accessible import LOOKS, sound
@@ -151,3 +151,8 @@ def test_the_page_shows_both_runs_to_everybody(
 def cross_name(run: Path, number: int) -> str:
     """The name of an image in the table of a run."""
     return parquet.read_table(run / "images.parquet")["file"][number].as_py()
+
+
+def test_images_with_the_name_of_another_are_counted() -> None:
+    names = pa.table({"file": ["a.png", "b.png", "a.png", "c.png", "a.png"]})
+    assert repeated(names, "file") == 2

@@ -44,6 +44,19 @@ def test_images_between_clusters_go_where_most_put_them() -> None:
     assert np.sort(pairs)[-4:].sum() > 0.97 * len(TRUTH)
 
 
+def test_a_rare_kind_stays_where_all_restarts_have_it() -> None:
+    kind = np.repeat(np.arange(10), [111] * 8 + [107, 5])
+    doubtful = kind.copy()
+    doubtful[np.flatnonzero(kind == 1)[:20]] = 2
+    found = consensus([kind, doubtful, kind, doubtful, kind], 10)
+    assert found is not None and same(found, kind)
+
+
+def test_restarts_that_have_little_in_common_give_nothing() -> None:
+    rng = np.random.default_rng(0)
+    assert consensus([rng.integers(1000, size=9000) for _ in range(3)], 1000) is None
+
+
 @pytest.mark.parametrize("count", range(1, FEWEST))
 def test_few_restarts_have_no_majority(count: int) -> None:
     assert consensus([TRUTH] * count, 4) is None

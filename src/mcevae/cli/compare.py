@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.table import Table
+from rich.table import Table as Shown
 
 from mcevae.cli.shared import images_of, screen
 
 if TYPE_CHECKING:
+    from pyarrow import Table
+
     from mcevae.pages.crosstable import CrossTable
     from mcevae.runs.run import TrainedRun
 
@@ -52,7 +54,7 @@ def compare(
         check_out(out, overwrite=overwrite)
     runs = TrainedRun.open(a), TrainedRun.open(b)
     found, tables = cross(*runs)
-    show(runs, (len(tables[0]), len(tables[1])), found)
+    show(runs, tables, found)
     data = images_of(runs[0]), images_of(runs[1])
     with screen.status("drawing"):
         page = write_comparison(runs, data, found, out or a / f"compare-{b.resolve().name}.html")
@@ -60,15 +62,17 @@ def compare(
 
 
 def show(
-    runs: "tuple[TrainedRun, TrainedRun]", sizes: tuple[int, int], found: "CrossTable"
+    runs: "tuple[TrainedRun, TrainedRun]", tables: "tuple[Table, Table]", found: "CrossTable"
 ) -> None:
     """Print how far two runs agree.
 
     Args:
         runs: A and B.
-        sizes: number of images in their tables.
+        tables: their tables of images.
         found: the images that both have.
     """
+    from mcevae.pages.crosstable import repeated
+    from mcevae.pages.gallery import MOST
     from mcevae.runs.trust.advice import in_words
 
     for letter, run, names in zip("AB", runs, found.names, strict=True):
@@ -76,16 +80,21 @@ def show(
         screen.print(f"{letter}: {run.folder}, {len(names)} groups{trust}.", highlight=False)
     by = "the names of their files" if found.key == "file" else "their numbers in the source"
     screen.print(
-        f"{len(found):,} images are in both (A {sizes[0]:,}, B {sizes[1]:,}), by {by}.",
+        f"{len(found):,} images are in both (A {len(tables[0]):,}, B {len(tables[1]):,}), by {by}.",
         highlight=False,
     )
+    for letter, table in zip("AB", tables, strict=True):
+        if count := repeated(table, found.key):
+            screen.print(f"{count:,} images of {letter} have the name of another; left out.")
+        if len(table) == MOST:
+            screen.print(f"{letter} may have more: a table holds {MOST:,}, at even distances.")
     screen.print(
         f"Agreement {found.agreement:.1%} (groups matched one to one), NMI {found.nmi:.3f}.",
         highlight=False,
     )
-    shown = Table(title="groups that correspond")
+    shown = Shown(title="groups that correspond")
     for column in ("group of A", "group of B", "in both", "only in A", "only in B"):
-        shown.add_column(column, justify="left" if "group" in column else "right")
+        shown.add_column(column, justify="left" if "group" in column else "right", overflow="fold")
     for pair in found.pairs():
         counts = (f"{n:,}" for n in (pair.both, pair.only_a, pair.only_b))
         shown.add_row(pair.a or "-", pair.b or "-", *counts)

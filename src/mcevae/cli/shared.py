@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BEGAN = time.perf_counter()
 """When this command began."""
-screen = Console(soft_wrap=True, markup=False)  # names of files may look like markup
+screen = Console(soft_wrap=True, markup=False, emoji=False)  # names may look like markup
 FAULTS_SHOWN, NOTES_SHOWN = 20, 20
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 SourceText = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]

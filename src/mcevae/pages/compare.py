@@ -3,6 +3,7 @@
 It is one file that needs no network.
 """
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix != ".html":
         raise UserError(f"{out}: give a path that ends in .html.")
-    if out.is_dir() or (out.exists() and not overwrite):
-        more = "" if out.is_dir() else ", or add --overwrite"
+    folder = os.path.isdir(out)  # unlike Path's, it takes names that are too long
+    if folder or (os.path.exists(out) and not overwrite):
+        more = "" if folder else ", or add --overwrite"
         raise UserError(f"{out}: already exists; choose another --out{more}.")
 
 

@@ -158,6 +158,11 @@ def crossed(a: pa.Table, b: pa.Table, key: str) -> CrossTable | None:
     )
 
 
+def repeated(table: pa.Table, key: str) -> int:
+    """Number of images whose key another one has as well; only the first one of each is joined."""
+    return len(table) - len(table[key].unique())
+
+
 def images_in(run: TrainedRun) -> pa.Table:
     """Read the table of a run's images.
 

@@ -43,7 +43,8 @@ class Grouping:
     labels: Int64[Tensor, " n"]
     """0 to K - 1, in no particular order."""
     agreement: float
-    """Mean normalised mutual information with the other restarts, 0 to 1; NaN without restarts."""
+    """How well restarts agree: mean normalised mutual information of the best one with the others,
+    0 to 1; NaN with a single one."""
     duplicates: list[tuple[int, int]]
     """Pairs of clusters, smaller number first, that look like parts of one cluster."""
 
@@ -111,21 +112,19 @@ def start_clusters(
     common = consensus(labels, K) if hints is None else None
     if common is not None:
         labels.append(common)
-        agreement.append(max(agreement))
     filled = [len(np.unique(label)) for label in labels]
     duplicates = [
         _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
     ]
-    best = max(
-        range(len(labels)),
-        key=lambda i: (filled[i], -len(duplicates[i]), i == restarts, agreement[i]),
-    )
-    _warn(K, K - filled[best], duplicates[best], most=most, asked=clusters is not None)
+    good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
+    best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
+    kept = best if common is None or good[-1] < good[best] else restarts
+    _warn(K, K - filled[kept], duplicates[kept], most=most, asked=clusters is not None)
     return Grouping(
         clusters=K,
-        labels=torch.from_numpy(labels[best].astype(np.int64)),
+        labels=torch.from_numpy(labels[kept].astype(np.int64)),
         agreement=agreement[best],
-        duplicates=duplicates[best],
+        duplicates=duplicates[kept],
     )
 
 

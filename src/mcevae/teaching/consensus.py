@@ -4,7 +4,9 @@ Each restart of a grouping makes mistakes of its own: one takes 6 and 9 for one 
 a bar for another, the next does not. Images that all labellings put together make a block. Blocks
 are joined by how often they are together, with average linkage, until K are left (evidence
 accumulation: Fred, Jain, "Combining multiple clusterings using evidence accumulation", 2005). Small
-blocks lie between clusters: they do not take part, and go where they are together most often.
+blocks mostly lie between clusters: they do not take part, and go where they are together most
+often. Those that no labelling puts together with a large one are kinds of few images, and take
+part.
 """
 
 import numpy as np
@@ -14,6 +16,10 @@ FEWEST = 3
 """Labellings that can outvote one."""
 BLOCK = 0.1
 """Images of a block that takes part, at least, as a share of the mean size of a cluster."""
+LEAST = 2
+"""And at least this many."""
+MOST = 2_000
+"""Blocks that take part, at most: with more, the labellings have too little in common."""
 
 
 def consensus(
@@ -26,19 +32,31 @@ def consensus(
         clusters: K.
 
     Returns:
-        (N,) 0 to K - 1. None: there are too few labellings, or fewer than K blocks.
+        (N,) 0 to K - 1. None: there are too few labellings, fewer than K blocks, or very many.
     """
     if len(labellings) < FEWEST:
         return None
     table = np.stack(labellings, 1)
     blocks, of, sizes = np.unique(table, axis=0, return_inverse=True, return_counts=True)
-    large = np.flatnonzero(sizes >= BLOCK * len(table) / clusters)
-    if len(large) < clusters:
+    large = sizes >= max(LEAST, BLOCK * len(table) / clusters)
+    if large.sum() <= MOST:
+        large |= ~shared(blocks, blocks[large]).any(1)
+    if not clusters <= large.sum() <= MOST:
         return None
-    together = (blocks[:, None] == blocks[None, large]).mean(2)
+    together = shared(blocks, blocks[large])
     cluster = joined(together[large], sizes[large], clusters)
     member = np.eye(clusters)[cluster] * sizes[large, None]
     return (together @ (member / member.sum(0))).argmax(1)[of.ravel()]
+
+
+def shared(
+    blocks: Int[np.ndarray, "a r"], others: Int[np.ndarray, "b r"]
+) -> Float[np.ndarray, "a b"]:
+    """Share of the r labellings in which a block is in the same cluster as each other one."""
+    found = np.zeros((len(blocks), len(others)))
+    for one, other in zip(blocks.T, others.T, strict=True):
+        found += one[:, None] == other
+    return found / blocks.shape[1]
 
 
 def joined(

@@ -57,18 +57,21 @@ function spread(values) {
   return [mean, values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length];
 }
 
+// Groups whose images are all alike have no spread, and would be infinitely far apart.
+const FARTHEST = 100;
+
 // In which numbers the images of two groups differ, those that differ most first. Trust is left out: it is one for a group.
 function differences(both) {
   const members = both.map(membersOf);
   const rows = Object.entries(shares()).filter(([name]) => name !== "trust").map(([name, of]) => {
     const [[a, u], [b, v]] = members.map((ids) => spread(ids.map(of)));
-    return { name, means: [a, b], apart: u + v ? Math.abs(a - b) / Math.sqrt((u + v) / 2) : 0 };
+    return { name, means: [a, b], apart: a === b ? 0 : Math.min(Math.abs(a - b) / Math.sqrt((u + v) / 2), FARTHEST) };
   }).sort((one, other) => other.apart - one.apart);
   const heads = ["mean of the images", ...both.map((index) => `group ${groupName(index)}`), "apart"];
   return [el("h3", {}, "On what they differ"),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "on what they differ" }, el("table", {},
       el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, ...rows.map(({ name, means, apart }) => el("tr", {}, el("th", { scope: "row" }, name),
-        ...means.map((mean) => el("td", { class: "number" }, mean.toFixed(3))), el("td", { class: "number" }, apart.toFixed(1))))))),
+        ...means.map((mean) => el("td", { class: "number" }, mean.toFixed(3))), el("td", { class: "number" }, apart < FARTHEST ? apart.toFixed(1) : `${FARTHEST} or more`)))))),
     el("p", { class: "soft small" }, "Apart is the difference of the two means, in standard deviations of the images within a group: below 0.5 the groups overlap, from 2 on they hardly do.")];
 }

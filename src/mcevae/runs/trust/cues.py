@@ -112,9 +112,9 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     level = config.data.background_level
     reach = reach_of(half_width)
     rings = describe_pixels(pixels, group, level).rings
-    hands = handedness(rings, reach=reach)
+    hands = None if group.mirrors else handedness(rings, reach=reach)
     # A thing and its mirror image are one kind, whether or not the model was told that they occur.
-    mirror = group.mirrors or hands.occurs
+    mirror = hands is None or hands.occurs
 
     def compared(rings: Tensor) -> sp.csr_matrix:
         near = min(NEIGHBOURS, len(rings) - 1)
@@ -122,10 +122,11 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
 
     def plain() -> sp.csr_matrix | None:
         """The graph of the images on a plain background, if that is what their borders show."""
-        even = torch.cat([flattened(to_float(part), level) for part in pixels.split(CHUNK)])
-        if np.median([fullness(one, level) for one in even[:LOOKED_AT]]) > FULL:
+        some = flattened(to_float(pixels[:LOOKED_AT]), level)
+        if np.median([fullness(one, level) for one in some]) > FULL:
             return None
-        return compared(describe_pixels(to_bytes(even), group, level).rings)
+        parts = [to_bytes(flattened(to_float(part), level)) for part in pixels.split(CHUNK)]
+        return compared(describe_pixels(torch.cat(parts), group, level).rings)
 
     edges = compared(rings)
     own = links(edges, labels, clusters)
@@ -149,7 +150,7 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
         border=everywhere * by_background(small, labels, edges, plain),
         beyond=everywhere * beyond_reach(rings, reach),
-        mirror=everywhere * (0.0 if group.mirrors else hands.telling * hands.mirrored),
+        mirror=everywhere * (hands.telling * hands.mirrored if hands else 0.0),
     )
     return Measured(cues=cues, other=own.other, found=found)
 
