@@ -21,7 +21,7 @@ SecondRun = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_B")
 def compare(
     a: FirstRun, b: SecondRun, /, *, out: Path | None = None, overwrite: bool = False
 ) -> None:
-    """Compare the groups of two runs: which correspond, and which images disagree.
+    """Compare two runs: groups that correspond, images that disagree.
 
     Example: mcevae compare runs/first runs/second
 
