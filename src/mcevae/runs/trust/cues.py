@@ -132,7 +132,6 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     own = links(edges, labels, clusters)
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
     noise = noise_variance(small - level)
-    spread = float(small.var())
     average, explained = by_averages(aligned, labels, clusters, noise)
     everywhere = np.ones(clusters)
     enough, needed = enough_of(edges, labels)
@@ -147,7 +146,7 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         explained=explained,
         enough=everywhere * enough,
         needed=everywhere * needed,
-        noise=everywhere * min(1.0, noise / max(spread, 1e-9)),
+        noise=everywhere * min(1.0, noise / max(float(small.var()), 1e-9)),
         border=everywhere * by_background(small, labels, edges, plain),
         beyond=everywhere * beyond_reach(rings, reach),
         mirror=everywhere * (hands.telling * hands.mirrored if hands else 0.0),
