@@ -39,7 +39,7 @@ def test_pieces_with_many_edges_between_them_are_one() -> None:
     edges = graph(np.r_[points, points[:60] / 4 + 30])
     strict = stable_communities(edges, same=1.0)
     assert communities(edges).max() > 4
-    between = connections(weights_between(edges, strict))
+    between = connections(weights_between(edges, strict, int(strict.max()) + 1))
     assert between.max() <= TOUCHING and len(np.unique(strict[-60:])) == 1
     assert strict[-1] not in strict[:-60]
 

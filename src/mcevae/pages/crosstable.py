@@ -14,6 +14,7 @@ from mcevae.base.errors import DAMAGE, UserError
 from mcevae.base.files import check_regular
 from mcevae.base.names import in_utf8
 from mcevae.pages.report import TABLE
+from mcevae.runs.metrics import counted
 from mcevae.runs.run import TrainedRun
 
 COLUMNS = {
@@ -113,13 +114,6 @@ class CrossTable:
         found = np.flatnonzero((self.of[0] == i) & (self.of[1] == j))
         sure = np.minimum(*(one[found] for one in self.confidence))
         return found[np.argsort(-sure, kind="stable")]
-
-
-def counted(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> Int[np.ndarray, "A B"]:
-    """Number of images in each group of one run and each of the other."""
-    counts = np.zeros((a.max() + 1, b.max() + 1), np.int64)
-    np.add.at(counts, (a, b), 1)
-    return counts
 
 
 def matched(counts: Int[np.ndarray, "A B"]) -> dict[int, int]:

@@ -32,9 +32,15 @@ def matched_accuracy(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " 
     cluster without a label count as wrong.
     """
     _, labels = np.unique(labels, return_inverse=True)
-    counts = np.zeros((clusters.max() + 1, labels.max() + 1), dtype=np.int64)
-    np.add.at(counts, (clusters, labels), 1)
+    counts = counted(clusters, labels)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
+
+
+def counted(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> Int[np.ndarray, "A B"]:
+    """Number of images in each cluster of one labelling and each of another."""
+    counts = np.zeros((a.max() + 1, b.max() + 1), dtype=np.int64)
+    np.add.at(counts, (a, b), 1)
+    return counts
 
 
 def agreement(clusters: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> Scores:

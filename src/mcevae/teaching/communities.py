@@ -53,7 +53,7 @@ def untouched(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.nda
         labels: community of each image, 0 to k - 1, none of them empty.
     """
     while labels.max():
-        near = connections(weights_between(edges, labels))
+        near = connections(weights_between(edges, labels, int(labels.max()) + 1))
         one, other = np.unravel_index(near.argmax(), near.shape)
         if near[one, other] <= TOUCHING:
             break
@@ -62,12 +62,24 @@ def untouched(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.nda
 
 
 def weights_between(
-    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]
+    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"], parts: int
 ) -> Float[np.ndarray, "k k"]:
-    """Sum of the weights of edges between parts; inside a part each edge counts twice."""
-    n, k = len(labels), labels.max() + 1
-    member = sp.csr_matrix((np.ones(n), (labels, np.arange(n))), (k, n))
+    """Sum of the weights of edges between parts; inside a part each edge counts twice.
+
+    Args:
+        edges: (N, N) symmetric weights.
+        labels: part of each image, 0 to k - 1.
+        parts: k; a part may be empty.
+    """
+    n = len(labels)
+    member = sp.csr_matrix((np.ones(n), (labels, np.arange(n))), (parts, n))
     return (member @ edges @ member.T).toarray()
+
+
+def leaving(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> float:
+    """Share of the weight of edges that lead from one cluster to another."""
+    each = edges.tocoo()
+    return float(each.data[labels[each.row] != labels[each.col]].sum() / each.data.sum())
 
 
 def connections(weight: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from mcevae.teaching.communities import leaving, weights_between
 from mcevae.teaching.layout import umap_edges
 
 PIECES = 8
@@ -59,8 +60,7 @@ def join_pieces(
     n = len(points)
     pieces = max(clusters, min(PIECES * clusters, n // LEAST))
     piece = KMeans(pieces, n_init=STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
-    member = sp.csr_matrix((np.ones(n), (piece, np.arange(n))), (pieces, n))
-    weight = (member @ edges @ member.T).toarray()  # between pieces
+    weight = weights_between(edges, piece, pieces)
     cluster, left = np.arange(pieces), pieces
     while True:
         ends = np.maximum(weight.sum(1), 1e-12)
@@ -116,9 +116,7 @@ def steadier(
 
 def cut(labels: list[Int[np.ndarray, " n"]], edges: sp.csr_matrix) -> float:
     """Share of the edges' weight that leads from cluster to cluster, mean over labellings."""
-    i, j = edges.nonzero()
-    weight = np.asarray(edges[i, j]).ravel()
-    return float(np.mean([np.average(each[i] != each[j], weights=weight) for each in labels]))
+    return float(np.mean([leaving(edges, each) for each in labels]))
 
 
 def agreed(labels: list[Int[np.ndarray, " n"]]) -> float:

@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
 from mcevae.images.background import border
+from mcevae.teaching.communities import leaving
 
 FOLDS, TREES = 3, 60
 SEED = 0
@@ -46,12 +47,6 @@ def by_background(
     shares = np.bincount(labels) / len(labels)
     chance = max(1e-9, 1 - np.square(shares).sum())
     return float(np.clip((leaving(even, labels) - leaving(edges, labels)) / chance, 0, 1))
-
-
-def leaving(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> float:
-    """Share of the weight of edges that lead from one cluster to another."""
-    each = edges.tocoo()
-    return float(each.data[labels[each.row] != labels[each.col]].sum() / each.data.sum())
 
 
 def by_border(images: Float[Tensor, "n c h w"], labels: Int[np.ndarray, " n"]) -> float:

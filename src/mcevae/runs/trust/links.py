@@ -74,7 +74,7 @@ def links(
         seed: of the images that are clustered anew.
     """
     filled, own = np.unique(labels, return_inverse=True)  # a run may ask for many, and fill few
-    weight = weights_between(edges, own)
+    weight = weights_between(edges, own, len(filled))
     total = np.maximum(weight.sum(1), 1e-9)
     between = connections(weight)
     halves = [whole(edges, np.flatnonzero(labels == k)) for k in filled]
