@@ -52,10 +52,10 @@ from mcevae.images.readers.reading import Reading
 from mcevae.reproduce.protocols import placed
 
 FITS = {
-    "digits": "mnist --limit 10000 --rotation 90 --shift 0.1 --minutes 16",
-    "particles": "particles.npy --rotation 180 --shift 0.1 --clusters 12 --minutes 9",
+    "digits": "mnist --limit 10000 --rotation 90 --shift 0.1 --epochs 40",
+    "particles": "particles.npy --rotation 180 --shift 0.1 --clusters 12 --epochs 40",
     "symbols": "symbols.npy --group sim2 --mirror --rotation 180 --shift 0.1 --scale 1.4 "
-    "--clusters 10 --minutes 7",
+    "--clusters 10 --epochs 40",
 }
 """Source and flags of `mcevae fit` for each run."""
 KINDS = {

@@ -12,6 +12,7 @@ from mcevae.base.errors import UserError
 from mcevae.base.flags import flag_of, present_flags, setting_of
 from mcevae.cli import main
 from mcevae.models.config import PRESETS, Config, PlannedConfig
+from mcevae.models.own import FORMER
 from mcevae.models.peers.common import CodeConfig
 from mcevae.models.peers.vade import VaDEConfig
 from mcevae.models.registry import ENTRIES, readers, spec_of
@@ -26,6 +27,41 @@ OLD_BASELINE = {
     "search_steps": 10,
     "pretrain": 0.2,
 }
+
+OLD_VAE = """
+preset = "vae"
+
+[model]
+kind = "vae"
+group = "se2"
+rotations = 72
+clusters = 10
+hidden = 512
+pose_hidden = 32
+decoder_hidden = 300
+
+[objective]
+mode = "unsupervised"
+alpha = 1.0
+beta = 1.0
+draws = 1
+invariance_noise = "shared"
+likelihood = "bce"
+
+[start]
+templates = 128
+subset = 20000
+poses = "templates"
+grouping = "tangent"
+draw = "posterior"
+neighbours = 15
+restarts = 3
+warmup = 0.25
+redraws = 5
+frames = "content"
+augment_strain = 0.1
+augment_elastic = 0.025
+"""
 
 
 def test_settings_are_the_default_preset_unless_said_otherwise() -> None:
@@ -63,14 +99,21 @@ def test_old_files_keep_what_their_peer_was_given() -> None:
     assert Config.from_dict(values).peer == VaDEConfig(pretrain=0.4, code=3)
 
 
-def test_old_files_may_have_a_default_that_has_changed() -> None:
-    """Presets that have no start still wrote down that it was from templates."""
+@pytest.mark.parametrize("setting", FORMER)
+def test_old_files_may_have_a_default_that_has_changed(setting: str) -> None:
+    """Presets that have no start still wrote down the settings of one."""
+    part, name = setting.split(".")
     values = PRESETS["paper"]().to_dict()
-    values["start"]["poses"] = "templates"
+    values[part][name] = FORMER[setting]
     assert Config.from_dict(values) == PRESETS["paper"]()
-    values["start"]["poses"] = "graph"
-    with pytest.raises(UserError, match="does not use this poses"):
+    values[part][name] = {"poses": "graph", "restarts": 7}[name]
+    with pytest.raises(UserError, match=f"does not use this {name}"):
         Config.from_dict(values)
+
+
+def test_an_old_file_of_a_model_without_a_start_opens() -> None:
+    """Written by 0.1; if this fails, a default has changed: add the former one to `FORMER`."""
+    assert Config.from_dict(tomllib.loads(OLD_VAE)) == PRESETS["vae"]()
 
 
 def test_a_kind_alone_has_its_own_settings() -> None:
