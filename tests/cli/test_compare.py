@@ -29,10 +29,6 @@ def test_what_cannot_be_compared_is_refused(
     a, b = map(str, two_runs)
     assert "is the same run; give two runs" in fails(capsys, "compare", a, a)
     assert "no such run" in fails(capsys, "compare", a, str(tmp_path / "none"))
-    bare = shutil.copytree(two_runs[1], tmp_path / "bare")
-    (bare / "images.parquet").unlink()
-    said = fails(capsys, "compare", a, str(bare))
-    assert f"{bare}: has no images.parquet" in said and f"mcevae report {bare} writes it" in said
     assert "ends in .html" in fails(capsys, "compare", a, b, "--out", str(tmp_path / "page"))
     assert "too long" in fails(capsys, "compare", a, b, "--out", f"{'p' * 300}.html").lower()
     page = tmp_path / "page.html"

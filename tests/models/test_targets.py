@@ -15,7 +15,7 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group, mirrored, reflect
 from mcevae.images.splits import Splits
 from mcevae.models.default import selftraining
-from mcevae.models.default.beginning import Beginning
+from mcevae.models.default.beginning import Beginning, about
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.selftraining import SelfTraining
 from mcevae.models.default.targets import UNKNOWN, same_way, swallowed
@@ -339,3 +339,12 @@ def test_poses_that_may_lie_in_any_way_are_kept_until_they_are_learned(small_dat
     assert school.learned(other)  # within 90 degrees: templates are rough
     school.support = (math.pi, *school.support[1:])
     assert school.learned(known) and not school.learned(other)
+
+
+def test_one_restart_has_nothing_to_agree_with() -> None:
+    config = planned(taught(), 100)
+    for agreement, said in ((float("nan"), "one restart"), (0.913, "agreement of restarts 0.91")):
+        found = Grouping(
+            clusters=3, labels=torch.zeros(9).long(), agreement=agreement, duplicates=[]
+        )
+        assert about(found, config) == f"3 clusters (tangent), {said}"

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,9 @@ from pyarrow import parquet
 
 from mcevae.base.errors import UserError
 from mcevae.cli import main
+from mcevae.pages import compare
 from mcevae.pages.crosstable import CrossTable, Pair, cross, crossed, repeated
+from mcevae.pages.gallery import Gallery, hang
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.runs.run import TrainedRun
 from tests.pages.test_accessible import LOOKS, sound
@@ -74,43 +75,43 @@ def test_images_are_joined_by_their_files() -> None:
     assert crossed(a, table_of("v", ["5.png"]), "file") is None
 
 
-@pytest.fixture
-def tabled(trained: Path, tmp_path: Path) -> Callable[[str, str], TrainedRun]:
-    """Makes a copy of a run whose images have no names, with a made table."""
-
-    def make(name: str, groups: str) -> TrainedRun:
-        folder = shutil.copytree(trained, tmp_path / name)
-        parquet.write_table(table_of(groups), folder / "images.parquet")
-        return TrainedRun.open(folder)
-
-    return make
-
-
-def test_images_without_names_are_joined_by_number(
-    tabled: Callable[[str, str], TrainedRun],
-) -> None:
-    a, b = tabled("a", "0011"), tabled("b", "2201")
-    found, tables = cross(a, b)
-    assert found.key == "id" and found.agreement == 0.75 and len(tables[1]) == 4
+def test_images_without_names_are_joined_by_number(opened: TrainedRun, gallery: Gallery) -> None:
+    assert gallery.names is None
+    cluster = gallery.cluster.copy()
+    largest = np.bincount(cluster).argmax()
+    few = np.flatnonzero(cluster == largest)[:3]
+    cluster[few] = (largest + 1) % gallery.clusters
+    pair = gallery, replace(gallery, cluster=cluster)
+    found, tables = cross((opened, opened), pair)
+    assert found.key == "id" and len(tables[1]) == len(found) == len(gallery)
+    assert found.agreement == 1 - 3 / len(gallery)
     for change, named in (({"limit": 300}, "limit"), ({"source": "digits"}, "source")):
-        data = replace(b.settings.data, **change)
-        other = replace(b, settings=replace(b.settings, data=data))
+        data = replace(opened.settings.data, **change)
+        other = replace(opened, settings=replace(opened.settings, data=data))
         with pytest.raises(UserError, match=rf"have no names, and the runs differ in {named}"):
-            cross(a, other)
+            cross((opened, other), pair)
 
 
-def test_tables_that_do_not_fit_are_refused(
-    tabled: Callable[[str, str], TrainedRun], tmp_path: Path
+def hung(folder: Path) -> tuple[TrainedRun, Gallery]:
+    run = TrainedRun.open(folder)
+    return run, hang(run, run.data(), mapped=False)
+
+
+def test_images_that_were_moved_by_hand_are_in_their_new_group(
+    two_runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    a, b = tabled("a", "0011"), tabled("b", "22x1")
-    with pytest.raises(UserError, match="older than the groups of the run; mcevae report"):
-        cross(a, b)
-    (b.folder / "images.parquet").write_bytes(b"no table")
-    with pytest.raises(UserError, match=r"b/images.parquet: cannot be read .*; mcevae report"):
-        cross(a, b)
-    parquet.write_table(table_of("0011").drop_columns("group"), b.folder / "images.parquet")
-    with pytest.raises(UserError, match=r"cannot be read .*group"):
-        cross(a, b)
+    """Though the table in the run's folder is older."""
+    (a, left), (b, right) = map(hung, (shutil.copytree(two_runs[0], tmp_path / "a"), two_runs[1]))
+    assert left.names
+    old, _ = cross((a, b), (left, right))
+    where = a.collections.assign(left.cluster, left.z, left.names)
+    moved = [name for name, of in zip(left.names, where, strict=True) if of == 0]
+    unit = a.collections.entries[1].units[0]
+    a.collections.said(a.collections.decisions.moved(moved, unit)).write(a.folder)
+    a = TrainedRun.open(a.folder)
+    new, _ = cross((a, b), (left, right))
+    assert {*new.names[0]} == {*old.names[0]} - {"0"}
+    assert new.counts.sum() == old.counts.sum() == 200
 
 
 def test_the_page_shows_both_runs_to_everybody(
@@ -122,7 +123,8 @@ def test_the_page_shows_both_runs_to_everybody(
     assert "http" not in text and not re.findall(r'(?:src|href)="(?!data:)', text)
     page.goto(out.as_uri())
     sound(page, looks=LOOKS)
-    found, _ = cross(*map(TrainedRun.open, two_runs))
+    (a, left), (b, right) = map(hung, two_runs)
+    found, _ = cross((a, b), (left, right))
     grid = page.get_by_role("region", name="groups of A by groups of B")
     counts = np.array(
         [
@@ -151,6 +153,21 @@ def test_the_page_shows_both_runs_to_everybody(
 def cross_name(run: Path, number: int) -> str:
     """The name of an image in the table of a run."""
     return parquet.read_table(run / "images.parquet")["file"][number].as_py()
+
+
+def test_tables_of_the_page_hold_the_largest_groups(
+    page: Page, two_runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "MOST_GROUPS", 2)
+    out = tmp_path / "page.html"
+    main(["compare", *map(str, two_runs), "--out", str(out)])
+    page.goto(out.as_uri())
+    grid = page.get_by_role("region", name="groups of A by groups of B")
+    assert grid.locator("tbody tr").count() == 2 and grid.locator("thead th").count() == 2
+    assert grid.locator("tbody td").count() == 4
+    said = page.locator("main").text_content() or ""
+    assert "Left out: 2 groups of A and 1 of B" in said
+    assert "2 more, of fewer images, are in what the command prints." in said
 
 
 def test_images_with_the_name_of_another_are_counted() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.table import Table as Shown
 
+from mcevae.base.errors import UserError
 from mcevae.cli.shared import images_of, screen
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def compare(
     on chance.
 
     Args:
-        a: Folder of the first run, with the images.parquet that `mcevae fit` and `mcevae report`
-            write.
+        a: Folder of the first run.
         b: Folder of the second run.
         out: The page, which ends in .html. Default: compare-NAME.html in RUN_A, with the name of
             RUN_B's folder; it replaces an older one.
@@ -48,16 +48,22 @@ def compare(
     """
     from mcevae.pages.compare import check_out, write_comparison
     from mcevae.pages.crosstable import cross
+    from mcevae.pages.gallery import hang
     from mcevae.runs.run import TrainedRun
 
     if out:
         check_out(out, overwrite=overwrite)
     runs = TrainedRun.open(a), TrainedRun.open(b)
-    found, tables = cross(*runs)
-    show(runs, tables, found)
+    if a.resolve() == b.resolve():
+        raise UserError(f"{b}: is the same run; give two runs.")
     data = images_of(runs[0]), images_of(runs[1])
+    with screen.status("looking at the images"):
+        galleries = hang(runs[0], data[0], mapped=False), hang(runs[1], data[1], mapped=False)
+    found, tables = cross(runs, galleries)
+    show(runs, tables, found)
     with screen.status("drawing"):
-        page = write_comparison(runs, data, found, out or a / f"compare-{b.resolve().name}.html")
+        to = out or a / f"compare-{b.resolve().name}.html"
+        page = write_comparison(runs, galleries, found, to)
     screen.print(f"Open {page}", highlight=False)
 
 

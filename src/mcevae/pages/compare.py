@@ -14,10 +14,9 @@ from markupsafe import Markup
 from mcevae.base.errors import UserError
 from mcevae.base.files import write_text
 from mcevae.base.names import as_text
-from mcevae.images.splits import Splits
 from mcevae.pages.crosstable import CrossTable
-from mcevae.pages.gallery import Gallery, collections_of, hang
-from mcevae.pages.report import ASSETS, TABLE, environment
+from mcevae.pages.gallery import Gallery, collections_of
+from mcevae.pages.report import ASSETS, environment
 from mcevae.pages.sheets import data_uri, png, thumbnails
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.scores import SHOWN, read_scores
@@ -30,6 +29,8 @@ LEAST = 2
 """Images of such a pair, at least."""
 EACH = 10
 """Images of such a pair that are shown, at most."""
+MOST_GROUPS = 40
+"""Groups of a run that are shown in a table, at most: the largest, and their counterparts."""
 TOLD = ("clusters", "empty_clusters")
 """Scores that the page says in other lines."""
 UNKNOWN = "–"
@@ -51,27 +52,24 @@ def check_out(out: Path, *, overwrite: bool) -> None:
 
 
 def write_comparison(
-    runs: tuple[TrainedRun, TrainedRun], data: tuple[Splits, Splits], cross: CrossTable, out: Path
+    runs: tuple[TrainedRun, TrainedRun],
+    galleries: tuple[Gallery, Gallery],
+    cross: CrossTable,
+    out: Path,
 ) -> Path:
     """Write the page.
 
     Args:
         runs: A and B, with a calibration.
-        data: their images.
+        galleries: their images.
         cross: the images that both have.
         out: path of the page.
 
     Raises:
-        UserError: a table or the scores of a run are not its own, or the page cannot be written.
+        UserError: the scores of a run are not its own, or the page cannot be written.
     """
-    galleries = [hang(*each, mapped=False) for each in zip(runs, data, strict=True)]
-    for run, gallery, ids in zip(runs, galleries, cross.ids, strict=True):
-        if not 0 <= ids.min() <= ids.max() < len(gallery):
-            raise UserError(
-                f"{run.folder / TABLE}: has other images than the run; mcevae report {run.folder} "
-                "writes it again."
-            )
     pictures = [canonical(*each) for each in zip(runs, galleries, strict=True)]
+    pairs = cross.pairs()
     shown = [pair for pair in cross.disagreements() if cross.counts[pair] >= LEAST][:MOST_PAIRS]
     apart = [disagreement(cross, pair, galleries[0]) for pair in shown]
     text = (
@@ -85,7 +83,10 @@ def write_comparison(
             cross=cross,
             sizes=[len(one) for one in galleries],
             pictures=pictures,
-            rows=[row_of(cross, i) for i in range(len(cross.names[0]))],
+            pairs=pairs[:MOST_GROUPS],
+            columns=cross.names[1][:MOST_GROUPS],
+            rows=[row_of(cross, i) for i in range(min(len(cross.names[0]), MOST_GROUPS))],
+            hidden=[max(0, n - MOST_GROUPS) for n in (len(pairs), *map(len, cross.names))],
             apart=apart,
             left=round((1 - cross.agreement) * len(cross)) - sum(one["count"] for one in apart),
             version=version("mcevae"),
@@ -102,7 +103,9 @@ def canonical(run: TrainedRun, gallery: Gallery) -> dict[str, str]:
 
 
 def facts(
-    runs: tuple[TrainedRun, TrainedRun], galleries: list[Gallery], pictures: list[dict[str, str]]
+    runs: tuple[TrainedRun, TrainedRun],
+    galleries: tuple[Gallery, Gallery],
+    pictures: list[dict[str, str]],
 ) -> list[tuple[str, list[str]]]:
     """What is said of both runs, line by line: source, settings, time, and the everyday scores."""
     logs = [read_log(run.folder) for run in runs]
@@ -129,11 +132,11 @@ def facts(
 
 
 def row_of(cross: CrossTable, i: int) -> list[dict[str, Any]]:
-    """The cells of a group of A, one for each group of B: number and share of its images."""
+    """The cells of a group of A, for the first groups of B: number and share of its images."""
     own = cross.counts[i]
     return [
         {"count": int(n), "share": float(n / own.sum()), "match": cross.matches.get(i) == j}
-        for j, n in enumerate(own)
+        for j, n in enumerate(own[:MOST_GROUPS])
     ]
 
 

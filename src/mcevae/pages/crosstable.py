@@ -6,24 +6,14 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
-from pyarrow import parquet
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import normalized_mutual_info_score
 
-from mcevae.base.errors import DAMAGE, UserError
-from mcevae.base.files import check_regular
-from mcevae.base.names import in_utf8
-from mcevae.pages.report import TABLE
+from mcevae.base.errors import UserError
+from mcevae.pages.gallery import Gallery
 from mcevae.runs.metrics import counted
 from mcevae.runs.run import TrainedRun
 
-COLUMNS = {
-    "id": pa.int64(),
-    "group": pa.string(),
-    "confidence": pa.float32(),
-    "file": pa.string(),
-}
-"""Columns of the table of a run's images that are read. Not all tables have the last one."""
 CHOOSING = ("source", "split", "limit", "window", "kept", "blocks", "data_seed")
 """Settings on which the number of an image in the table depends."""
 
@@ -157,44 +147,23 @@ def repeated(table: pa.Table, key: str) -> int:
     return len(table) - len(table[key].unique())
 
 
-def images_in(run: TrainedRun) -> pa.Table:
-    """Read the table of a run's images.
-
-    Raises:
-        UserError: it is missing or damaged, or older than the groups of the run.
-    """
-    path, again = run.folder / TABLE, f"mcevae report {run.folder} writes it"
-    try:
-        check_regular(path)
-        with in_utf8(path) as known:
-            rows = parquet.read_table(known)
-        names = [one for one in COLUMNS if one != "file" or one in rows.column_names]
-        rows = rows.select(names).cast(pa.schema([(one, COLUMNS[one]) for one in names]))
-        if any(one.null_count for one in rows.columns):
-            raise ValueError("a cell is empty")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{run.folder}: has no {TABLE}, the table of its images; {again}."
-        ) from error
-    except (*DAMAGE, pa.ArrowException) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {again} again.") from error
-    if not set(rows["group"].to_pylist()) <= {one.name for one in run.collections.entries}:
-        raise UserError(f"{path}: is older than the groups of the run; {again} again.")
-    return rows
-
-
-def cross(a: TrainedRun, b: TrainedRun) -> tuple[CrossTable, tuple[pa.Table, pa.Table]]:
+def cross(
+    runs: tuple[TrainedRun, TrainedRun], galleries: tuple[Gallery, Gallery]
+) -> tuple[CrossTable, tuple[pa.Table, pa.Table]]:
     """Find the images that two runs both have: by the names of files, else by their numbers.
 
+    Args:
+        runs: A and B.
+        galleries: their images.
+
     Returns:
-        The cross table, and the tables of all images of both runs.
+        The cross table, and the tables of all images of both runs, with their present groups.
 
     Raises:
-        UserError: a table cannot be read, or no images can be told to be the same.
+        UserError: no images can be told to be the same.
     """
-    if a.folder.resolve() == b.folder.resolve():
-        raise UserError(f"{b.folder}: is the same run; give two runs.")
-    tables = images_in(a), images_in(b)
+    a, b = runs
+    tables = galleries[0].table(a.collections), galleries[1].table(b.collections)
     both = f"{a.folder} and {b.folder}"
     key = "file" if all("file" in one.column_names for one in tables) else "id"
     data = a.settings.data, b.settings.data

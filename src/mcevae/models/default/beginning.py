@@ -328,10 +328,10 @@ def asked(config: PlannedConfig) -> int | None:
 
 def about(grouping: Grouping, config: PlannedConfig) -> str:
     """Describe clusters in a few words."""
-    return (
-        f"{grouping.clusters} clusters ({config.start.grouping}), "
-        f"agreement of restarts {grouping.agreement:.2f}"
-    )
+    sure = "one restart"  # has nothing to agree with
+    if not math.isnan(grouping.agreement):
+        sure = f"agreement of restarts {grouping.agreement:.2f}"
+    return f"{grouping.clusters} clusters ({config.start.grouping}), {sure}"
 
 
 def warned(make: Callable[[], T]) -> tuple[T, str]:
