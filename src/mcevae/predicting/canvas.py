@@ -79,13 +79,15 @@ class Canvases:
         self, elements: Float[Tensor, "n 3 3"], frames: Sequence[Frame], shape: Shape
     ) -> Float[Tensor, "n 3 3"]:
         """Poses on a canvas, from poses in the model's images of the same frames."""
-        changes = []
-        for frame in frames:
-            size = frame.pixels.shape[:2]
-            small = placement(size, self.recipe.shape, self.recipe.fit)
-            large = placement(size, shape, self.recipe.fit)
-            changes.append(large @ torch.linalg.inv(small))
-        return torch.stack(changes).to(elements) @ elements
+        sizes = [frame.pixels.shape[:2] for frame in frames]
+        changes = {size: self.change(size, shape) for size in set(sizes)}
+        return torch.stack([changes[size] for size in sizes]).to(elements) @ elements
+
+    def change(self, size: Shape, shape: Shape) -> Float[Tensor, "3 3"]:
+        """What takes a pose in the model's image of a frame to the pose on its canvas."""
+        small = placement(size, self.recipe.shape, self.recipe.fit)
+        large = placement(size, shape, self.recipe.fit)
+        return large @ torch.linalg.inv(small)
 
 
 def canvases(
