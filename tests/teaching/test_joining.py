@@ -8,6 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching import joining
 from mcevae.teaching.joining import agreed, cut, join_pieces, steadier
+from mcevae.teaching.layout import umap_edges
 
 SIZES = (1500, 300, 60, 20)
 
@@ -54,7 +55,7 @@ def test_joined_pieces_replace_a_mixture_that_restarts_do_not_agree_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     points, kind = unequal(2)
-    near, seeds = neighbours_of(points), [0, 1, 2]
+    near, seeds = umap_edges(*neighbours_of(points)), [0, 1, 2]
     rng = np.random.default_rng(0)
     unsure = [np.where(kind == 0, rng.integers(0, 4, len(kind)), kind) for _ in seeds]
     found = steadier(unsure, [points] * 3, near, 4, seeds)

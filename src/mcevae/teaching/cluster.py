@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -96,18 +97,19 @@ def start_clusters(
     )
     data = images.cpu().numpy()
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
-    layouts = [data if graph is None else _layout(data, graph, start) for start in track(starts)]
+    edges = None if graph is None else _edges(graph)
+    layouts = [data if edges is None else _layout(data, edges, start) for start in track(starts)]
     K = clusters
     if K is None:
         assert graph is not None  # it was required above
         few = slice(COUNTED)
         K = best_count(layouts[few], graph.index, min(most, n), starts[few])
         K = max(K, len(hints.names) if hints else 0)
-    split = _way_to_split(graph, hints)
+    split = _way_to_split(edges, hints)
     parts = track([*zip(layouts, starts, strict=True)])
     labels = [split(points, K, start) for points, start in parts]
-    if graph is not None and hints is None:
-        labels = steadier(labels, layouts, _neighbours(graph), K, starts)
+    if edges is not None and hints is None:
+        labels = steadier(labels, layouts, edges, K, starts)
     agreement = _agreement(labels)
     common = consensus(labels, K) if hints is None else None
     if common is not None:
@@ -129,14 +131,13 @@ def start_clusters(
 
 
 def _way_to_split(
-    graph: Graph | None, hints: Hints | None
+    edges: sp.csr_matrix | None, hints: Hints | None
 ) -> Callable[[np.ndarray, int, int], np.ndarray]:
     """What sorts points (N, D) into K clusters, with a seed: by hints, if there are any."""
-    if graph is None:
+    if edges is None:
         return _k_means
     if hints is None:
         return mixture
-    edges = umap_edges(*_neighbours(graph))
     return lambda points, clusters, seed: guided(points, edges, clusters, hints, seed)
 
 
@@ -179,10 +180,10 @@ def check_counts(images: int, clusters: int | None, most: int, restarts: int) ->
     require(restarts >= 1, f"There cannot be {restarts} restarts; ask for at least 1.")
 
 
-def _layout(data: np.ndarray, graph: Graph, seed: int) -> np.ndarray:
+def _layout(data: np.ndarray, edges: sp.csr_matrix, seed: int) -> np.ndarray:
     """Lay a graph out by UMAP, (N, 5). `data` (N, P) only places parts without any connection."""
     return laid_out(
-        umap_edges(*_neighbours(graph)),
+        edges,
         data,
         LAYOUT_DIM,
         init="spectral" if len(data) > LAYOUT_DIM + 2 else "random",  # few points, few eigenvectors
@@ -192,11 +193,11 @@ def _layout(data: np.ndarray, graph: Graph, seed: int) -> np.ndarray:
     )
 
 
-def _neighbours(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours (N, k + 1) and their distances, in which an image is its own first neighbour."""
+def _edges(graph: Graph) -> sp.csr_matrix:
+    """UMAP's edges between neighbours; an image is its own first one."""
     itself = torch.arange(len(graph.index), device=graph.index.device)[:, None]
     indices = torch.cat([itself, graph.index], dim=1)
-    return indices.cpu().numpy(), F.pad(graph.distance, (1, 0)).cpu().numpy()
+    return umap_edges(indices.cpu().numpy(), F.pad(graph.distance, (1, 0)).cpu().numpy())
 
 
 def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:

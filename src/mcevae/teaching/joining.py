@@ -16,7 +16,6 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from mcevae.teaching.communities import leaving, weights_between
-from mcevae.teaching.layout import umap_edges
 
 PIECES = 8
 """Pieces for each cluster, as long as a piece has `LEAST` images on average."""
@@ -83,7 +82,7 @@ def join_pieces(
 def steadier(
     split: list[Int[np.ndarray, " n"]],
     layouts: list[Float[np.ndarray, "n d"]],
-    neighbours: tuple[np.ndarray, np.ndarray],
+    edges: sp.csr_matrix,
     clusters: int,
     seeds: list[int],
 ) -> list[Int[np.ndarray, " n"]]:
@@ -94,13 +93,12 @@ def steadier(
     Args:
         split: the clusters of each restart, found by a mixture.
         layouts: the points of each restart.
-        neighbours: of each image, and their distances, as `umap_edges` takes them.
+        edges: of the graph, as `umap_edges` gives them.
         clusters: K.
         seeds: seed of each restart.
     """
     if clusters < 2 or len(split) < 2 or len(layouts[0]) < 2 * LEAST * clusters:
         return split
-    edges = umap_edges(*neighbours)
     joined = [
         join_pieces(points, edges, clusters, seed)
         for points, seed in zip(layouts, seeds, strict=True)
