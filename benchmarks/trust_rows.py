@@ -66,6 +66,8 @@ TRAINED = {
     "digits-auto": digits(clusters="auto"),
     "digits-narrow": digits("support too narrow", "se2-mnist", rotation=10, shift=0.02),
     "digits-few": digits("few images", limit=300),
+    "digits-fewer": digits("few images", limit=200),
+    "digits-fewer-k3": digits("few images, too few clusters", limit=200, clusters=3),
     "digits-short": digits("few epochs", epochs=3),
     "digits-kmeans": digits("another way to group", grouping="kmeans"),
     "digits-affine": digits("wrong group", "affnist-like", rotation=27, shift=0.45),
@@ -89,6 +91,10 @@ TRAINED = {
     "symbols": around("symbols", "symbols30", 30, 0.15),
     "symbols-k10": around("symbols", "symbols30", 10, 0.15, "too few clusters"),
     "symbols-k60": around("symbols", "symbols30", 60, 0.15, "too many clusters"),
+    "symbols-few": around("symbols", "symbols30", 30, 0.15, "few images", limit=250),
+    "symbols-few-k10": around(
+        "symbols", "symbols30", 10, 0.15, "few images, too few clusters", limit=250
+    ),
     "symbols-auto": around("symbols", "symbols30", "auto", 0.15),
     "symbols-narrow": case(
         "symbols", "symbols30", "support too narrow", rotation=45, shift=0.15, clusters=30
@@ -124,6 +130,10 @@ TRAINED = {
     "crowded": around("crowded", "crowded", 12, 0.1),
     "crowded-whole": around("crowded", "crowded", 12, 0.1, "other things kept", isolate="no"),
     "capitals": case("capitals", "capitals", clusters=26, rotation=45, shift=0.1),
+    "capitals-few-k5": case(
+        *("capitals", "capitals", "few images, too few clusters"),
+        **{"limit": 250, "clusters": 5, "rotation": 45, "shift": 0.1},
+    ),
     "capitals-k10": case(
         "capitals", "capitals", "too few clusters", clusters=10, rotation=45, shift=0.1
     ),
@@ -135,6 +145,7 @@ TRAINED = {
 
 QUICK = (
     *("digits", "digits-circle", "digits-k5", "digits-k20", "digits-few", "digits-unequal"),
+    *("digits-fewer", "digits-fewer-k3", "symbols-few", "symbols-few-k10", "capitals-few-k5"),
     *("clothes-upright", "clothes", "clothes-k4"),
     *("pictures", "pictures-background", "pictures-k4", "pictures-k16"),
     *("symbols", "symbols-k10", "symbols-k60", "symbols-narrow"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.neighbors import NearestNeighbors
 
 from mcevae.runs.confidence import LEVELS, Calibration
 from mcevae.runs.scores import effective_number
@@ -17,6 +18,8 @@ from mcevae.runs.trust.links import halved, links
 from mcevae.runs.trust.trust import LIMIT, Trust, shift_to, word
 from mcevae.runs.trust.weights import CAP, NAMES, SLOPES, weights
 from mcevae.teaching.communities import communities
+from mcevae.teaching.graph import Graph
+from mcevae.teaching.rings import Turn
 
 GOOD = {
     "neighbours": 0.98,
@@ -200,12 +203,27 @@ def test_communities_are_the_blobs_and_say_that_clusters_are_too_few() -> None:
     assert len(np.unique(found)) == 4
     assert all(len(np.unique(found[kind == k])) == 1 for k in range(4))
     assert (communities(edges) == found).all()  # no chance is left
-    assert enough_of(edges, kind) == (pytest.approx(1), pytest.approx(1))
-    enough, needed = enough_of(edges, kind // 2)  # two kinds in each cluster
-    assert 0.45 < enough < 0.55 and needed == 1
-    enough, needed = enough_of(edges, 2 * kind + np.arange(len(kind)) % 2)  # two clusters of each
-    assert enough == 1 and 0.45 < needed < 0.55
     assert effective_number([2, 2, 0, 2]) == pytest.approx(3)
+
+
+@pytest.mark.parametrize("each", [16, 120])
+def test_too_few_and_too_many_clusters_are_seen_however_few_images_there_are(each: int) -> None:
+    """With 16 images of a kind, most of 15 neighbours are of other kinds."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat(np.arange(8), each)
+    middle = 5 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
+    places = np.pad(middle[kind], ((0, 0), (0, 6))) + rng.normal(0, 0.7, (len(kind), 8))
+    near = NearestNeighbors(n_neighbors=15).fit(places)
+    distance, index = (torch.from_numpy(one) for one in near.kneighbors())
+    none = torch.zeros(index.numel())
+    turn = Turn(likeness=none, angle=none, mirrored=none.bool())
+    graph = Graph(index=index, distance=distance.float(), turn=turn)
+    enough, needed = enough_of(graph, kind)
+    assert enough > 0.85 and needed > 0.85
+    enough, needed = enough_of(graph, kind // 3)
+    assert enough < 0.5 and needed == 1
+    enough, needed = enough_of(graph, 2 * kind + np.arange(len(kind)) % 2)  # two clusters of each
+    assert enough == 1 and 0.4 < needed < 0.6
 
 
 def test_too_few_clusters_are_named_with_a_number_that_would_do() -> None:

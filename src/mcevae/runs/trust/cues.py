@@ -21,7 +21,7 @@ from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import edges_of, links
 from mcevae.runs.trust.motions import beyond_reach
 from mcevae.teaching.averages import noise_variance, pooled
-from mcevae.teaching.graph import CHUNK, describe_pixels, invariant_graph, reach_of
+from mcevae.teaching.graph import CHUNK, Graph, describe_pixels, invariant_graph, reach_of
 from mcevae.teaching.handedness import handedness
 
 SAMPLE = 2_000
@@ -116,9 +116,9 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     # A thing and its mirror image are one kind, whether or not the model was told that they occur.
     mirror = hands is None or hands.occurs
 
-    def compared(rings: Tensor) -> sp.csr_matrix:
+    def compared(rings: Tensor) -> Graph:
         near = min(NEIGHBOURS, len(rings) - 1)
-        return edges_of(invariant_graph(rings, near, reach=reach, mirror=mirror))
+        return invariant_graph(rings, near, reach=reach, mirror=mirror)
 
     def plain() -> sp.csr_matrix | None:
         """The graph of the images on a plain background, if that is what their borders show."""
@@ -126,15 +126,16 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         if np.median([fullness(one, level) for one in some]) > FULL:
             return None
         parts = [to_bytes(flattened(to_float(part), level)) for part in pixels.split(CHUNK)]
-        return compared(describe_pixels(torch.cat(parts), group, level).rings)
+        return edges_of(compared(describe_pixels(torch.cat(parts), group, level).rings))
 
-    edges = compared(rings)
+    graph = compared(rings)
+    edges = edges_of(graph)
     own = links(edges, labels, clusters)
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
     noise = noise_variance(small - level)
     average, explained = by_averages(aligned, labels, clusters, noise)
     everywhere = np.ones(clusters)
-    enough, needed = enough_of(edges, labels)
+    enough, needed = enough_of(graph, labels)
     cues = Cues(
         neighbours=own.neighbours,
         stable=own.stable,

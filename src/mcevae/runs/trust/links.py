@@ -51,14 +51,19 @@ class Links:
     other: Int[np.ndarray, " k"]
 
 
-def edges_of(graph: Graph) -> sp.csr_matrix:
+def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
     """Symmetric weights (N, N): 1 between images that are neighbours of each other, else 1/2.
 
     UMAP's weights say much the same, but its compiler takes longer than all else here.
+
+    Args:
+        graph: the images and their neighbours.
+        most: neighbours of each image that count, the nearest ones; None: all.
     """
-    n, k = graph.index.shape
+    index = graph.index[:, :most].cpu().numpy()
+    n, k = index.shape
     rows = np.repeat(np.arange(n), k)
-    near = sp.csr_matrix((np.full(n * k, 0.5), (rows, graph.index.cpu().numpy().ravel())), (n, n))
+    near = sp.csr_matrix((np.full(n * k, 0.5), (rows, index.ravel())), (n, n))
     return sp.csr_matrix(near + near.T)
 
 
