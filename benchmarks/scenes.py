@@ -432,10 +432,38 @@ def picture(finders: dict[str, Finder]) -> None:
     figure.savefig(PICTURE, dpi=70, pil_kwargs={"optimize": True})
 
 
+def speed(finder: Finder) -> dict[str, Any]:
+    """Seconds of a micrograph on two threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    processor, wall = searched(finder, "micrograph", SEEDS[0], Tally())
+    torch.set_num_threads(threads)
+    return {
+        "threads": 2,
+        "groups": len(finder.templates.energy),
+        "rotations": round(360 / math.degrees(STEP)),
+        "processor_seconds_per_megapixel": round(processor, 2),
+        "wall_seconds_per_megapixel": round(wall, 2),
+        "load_of_machine": [round(one, 1) for one in os.getloadavg()],
+    }
+
+
 def main() -> None:
     """Train, find, compare, and store."""
-    arguments = in_folder(argparse.ArgumentParser(description=__doc__))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--speed", action="store_true", help="measure the row `speed` alone")
+    arguments = in_folder(parser)
+    before = json.loads((RESULTS / "scenes.json").read_text())
     finders = {name: Finder(trained(arguments.folder, name), FindConfig()) for name in FITS}
+    found = {} if arguments.speed else {"scenes": scenes(finders)}
+    content = before | {"fits": FITS, "seeds": SEEDS, **found, "speed": speed(finders["particles"])}
+    if not arguments.speed:
+        picture(finders)
+    write_results("scenes", content, "python benchmarks/scenes.py --folder FOLDER --data FOLDER")
+
+
+def scenes(finders: dict[str, Finder]) -> dict[str, Any]:
+    """Scores of each kind of scene, those of all seeds together and of each."""
     rows = {}
     for kind, name in KINDS.items():
         tally, costs = Tally(), []
@@ -454,23 +482,7 @@ def main() -> None:
         if kind != "symbols":
             rows[kind]["match_template_first_seed"] = rival(finders[name], kind)
         print(kind, rows[kind], flush=True)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    processor, wall = searched(finders["particles"], "micrograph", SEEDS[0], Tally())
-    torch.set_num_threads(threads)
-    speed = {
-        "threads": 2,
-        "groups": len(finders["particles"].templates.energy),
-        "rotations": round(360 / math.degrees(STEP)),
-        "processor_seconds_per_megapixel": round(processor, 2),
-        "wall_seconds_per_megapixel": round(wall, 2),
-        "load_of_machine": [round(one, 1) for one in os.getloadavg()],
-    }
-    picture(finders)
-    before = json.loads((RESULTS / "scenes.json").read_text())  # rows of scenes_learned.py
-    others = {name: before[name] for name in before if name.startswith("learned")}
-    content = {"fits": FITS, "seeds": SEEDS, "scenes": rows, "speed": speed, **others}
-    write_results("scenes", content, "python benchmarks/scenes.py --folder FOLDER --data FOLDER")
+    return rows
 
 
 if __name__ == "__main__":

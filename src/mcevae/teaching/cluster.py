@@ -20,17 +20,21 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from mcevae.images.arrays import Hints, require
+from mcevae.teaching.communities import nearest_edges
 from mcevae.teaching.consensus import consensus
 from mcevae.teaching.counting import best_count, mixture
 from mcevae.teaching.graph import Graph
 from mcevae.teaching.hinted import guided
 from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import laid_out, umap_edges
+from mcevae.teaching.misplaced import misplaced
 from mcevae.teaching.rings import Track
 
 LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 50  # UMAP takes 200 to 500; on 11 sets of images, 50 gave the same accuracy
 K_MEANS_STARTS = 5
+CLEARLY = 0.01
+"""A restart is better than what all have in common if it puts this share of images less wrongly."""
 COUNTED = 3  # restarts that choose a number of clusters, which takes long
 ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
 
@@ -71,7 +75,8 @@ def start_clusters(
 
     Layout and mixture depend on chance, so there are several restarts, and what they have in common
     (`teaching.consensus`). Of all, those with the fewest empty clusters are kept, of these those
-    with the fewest duplicates, and of these what they have in common, or else the restart that
+    with the fewest duplicates. Of these what they have in common is taken, unless the graph says
+    that another one puts fewer images wrongly (`teaching.misplaced`); or else the restart that
     agrees best with the others. A `UserWarning` says if it has empty clusters or duplicates.
 
     Args:
@@ -120,7 +125,10 @@ def start_clusters(
     ]
     good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
     best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
-    kept = best if common is None or good[-1] < good[best] else restarts
+    kept = best
+    if common is not None:
+        wrong = None if graph is None else misplaced(labels, nearest_edges(graph))
+        kept = _steady(good, wrong or [0.0] * len(labels), best)
     _warn(K, K - filled[kept], duplicates[kept], most=most, asked=clusters is not None)
     return Grouping(
         clusters=K,
@@ -128,6 +136,22 @@ def start_clusters(
         agreement=agreement[best],
         duplicates=duplicates[kept],
     )
+
+
+def _steady(good: list[tuple[int, int]], wrong: list[float], best: int) -> int:
+    """Choose what restarts have in common, which is the last labelling, or a better restart.
+
+    Args:
+        good: numbers of filled clusters, and of duplicates less than none, of each labelling.
+        wrong: share of images that each is expected to put wrongly.
+        best: the restart that agrees best with the others.
+    """
+    common = len(good) - 1
+    able = [i for i, one in enumerate(good) if one >= good[best]]
+    least = min(able, key=lambda i: wrong[i])
+    if common in able and wrong[common] <= wrong[least] + CLEARLY:
+        return common
+    return best if wrong[best] <= wrong[least] + CLEARLY else least
 
 
 def _way_to_split(

@@ -1,10 +1,14 @@
 """The communities of a graph of images: how many kinds of images it shows by itself."""
 
+import math
+
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
+
+from mcevae.teaching.graph import Graph
 
 RESAMPLES = 8
 """How many times half of the images are sorted anew."""
@@ -14,6 +18,34 @@ together with itself, are one. Pieces of one kind: 0.1 to 0.6; two digits: hardl
 TOUCHING = 0.2
 """Parts that are connected better than this (`connections`) are one. Pieces of red blood cells:
 0.21 to 0.35; two digits: at most 0.15."""
+
+FEWEST = 4
+"""Neighbours that tell kinds apart, at least."""
+
+
+def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
+    """Symmetric weights (N, N): 1 between images that are neighbours of each other, else 1/2.
+
+    UMAP's weights say much the same, but its compiler takes longer than all else here.
+
+    Args:
+        graph: the images and their neighbours.
+        most: neighbours of each image that count, the nearest ones; None: all.
+    """
+    index = graph.index[:, :most].cpu().numpy()
+    n, k = index.shape
+    rows = np.repeat(np.arange(n), k)
+    near = sp.csr_matrix((np.full(n * k, 0.5), (rows, index.ravel())), (n, n))
+    return sp.csr_matrix(near + near.T)
+
+
+def nearest_edges(graph: Graph) -> sp.csr_matrix:
+    """The edges (N, N) that tell kinds apart, as `edges_of` makes them.
+
+    Only the nearest neighbours count, sqrt(N) / 4 of them: where there are few images of each kind,
+    more would reach into other kinds and make them one.
+    """
+    return edges_of(graph, max(FEWEST, round(math.sqrt(len(graph.index)) / 4)))
 
 
 def stable_communities(

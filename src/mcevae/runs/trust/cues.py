@@ -18,9 +18,10 @@ from mcevae.models.contract import Model
 from mcevae.runs.infer import Embedding, in_another_pose, joined, outputs, taken
 from mcevae.runs.trust.backgrounds import by_background
 from mcevae.runs.trust.enough import enough_of
-from mcevae.runs.trust.links import edges_of, links
+from mcevae.runs.trust.links import links
 from mcevae.runs.trust.motions import beyond_reach
 from mcevae.teaching.averages import noise_variance, pooled
+from mcevae.teaching.communities import edges_of
 from mcevae.teaching.graph import CHUNK, Graph, describe_pixels, invariant_graph, reach_of
 from mcevae.teaching.handedness import handedness
 

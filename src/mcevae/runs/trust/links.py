@@ -15,7 +15,6 @@ from sklearn.cluster import SpectralClustering
 from sklearn.manifold import spectral_embedding
 
 from mcevae.teaching.communities import connections, weights_between
-from mcevae.teaching.graph import Graph
 
 RESAMPLES = 4
 """How many times some of the images are clustered anew."""
@@ -49,22 +48,6 @@ class Links:
     halves: Float[np.ndarray, " k"]
     nearest: Float[np.ndarray, " k"]
     other: Int[np.ndarray, " k"]
-
-
-def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
-    """Symmetric weights (N, N): 1 between images that are neighbours of each other, else 1/2.
-
-    UMAP's weights say much the same, but its compiler takes longer than all else here.
-
-    Args:
-        graph: the images and their neighbours.
-        most: neighbours of each image that count, the nearest ones; None: all.
-    """
-    index = graph.index[:, :most].cpu().numpy()
-    n, k = index.shape
-    rows = np.repeat(np.arange(n), k)
-    near = sp.csr_matrix((np.full(n * k, 0.5), (rows, index.ravel())), (n, n))
-    return sp.csr_matrix(near + near.T)
 
 
 def links(

@@ -1,0 +1,83 @@
+"""How many images a labelling puts wrongly, as far as a graph can tell.
+
+Most restarts may make the same mistake, so that they agree on it: of digits in any direction, they
+take 6 and 9 for one kind, and a few sevens with a bar for another. The graph shows few edges
+between 6 and 9, and fewer between the sevens, so both should be kept apart; but to join 6 and 9
+puts a tenth of the images wrongly, and to join the sevens a hundredth.
+
+Pieces are the images that all labellings put together. Two of them are of two kinds with a
+probability that falls with the edges between them (`communities.connections`). A piece that is
+joined with a larger one is wrong if they are of two kinds; of two clusters, the smaller one is
+wrong if they are of one.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+
+from mcevae.teaching.communities import connections, weights_between
+
+TWO, ONE = 0.1, 0.3
+"""Parts that are connected less than `TWO` are of two kinds, and of one beyond `ONE`. Pieces of one
+kind: 0.2 and more; two kinds: at most 0.15."""
+MOST = 2_000
+"""Pieces, at most: with more, the labellings have too little in common."""
+
+
+def misplaced(labellings: list[Int[np.ndarray, " n"]], edges: sp.csr_matrix) -> list[float] | None:
+    """Estimate the share of images that each labelling puts wrongly.
+
+    Args:
+        labellings: clusters of the images, with numbers from 0.
+        edges: (N, N), as `communities.nearest_edges` gives them.
+
+    Returns:
+        Shares, which may be above 1. None: there are very many pieces.
+    """
+    pieces, first, of, size = np.unique(
+        np.stack(labellings, 1), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(pieces) > MOST:
+        return None
+    weight = weights_between(edges, of.ravel(), len(pieces))
+    return [
+        (joined(weight, size, labels[first]) + split(weight, size, labels[first])) / len(labels)
+        for labels in labellings
+    ]
+
+
+def joined(
+    weight: Float[np.ndarray, "p p"], size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
+) -> float:
+    """Expected number of images that are in one cluster with a larger piece of another kind.
+
+    Args:
+        weight: of the edges between pieces; inside a piece each edge counts twice.
+        size: of each piece.
+        cluster: of each piece.
+    """
+    member = np.eye(cluster.max() + 1)[cluster]
+    own = np.diag(weight)
+    cut = (weight @ member)[np.arange(len(size)), cluster] - own  # to the rest of the cluster
+    rest = np.diag(member.T @ weight @ member)[cluster] - own - 2 * cut
+    near = cut / np.maximum(own + cut, 1e-9) + cut / np.maximum(rest + cut, 1e-9)
+    largest = np.zeros(len(size), bool)
+    for k in np.unique(cluster):
+        mine = np.flatnonzero(cluster == k)
+        largest[mine[size[mine].argmax()]] = True
+    return float((two_kinds(near) * size)[~largest].sum())
+
+
+def split(
+    weight: Float[np.ndarray, "p p"], size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
+) -> float:
+    """Expected number of images whose kind has a larger cluster; arguments as for `joined`."""
+    member = np.eye(cluster.max() + 1)[cluster]
+    one_kind = 1 - two_kinds(connections(member.T @ weight @ member))
+    total = size @ member
+    return float(np.triu(one_kind * np.minimum(total[:, None], total), 1).sum())
+
+
+def two_kinds(connection: np.ndarray) -> np.ndarray:
+    """Probability that two parts, connected so well, are of two kinds."""
+    return np.clip((ONE - connection) / (ONE - TWO), 0, 1)
