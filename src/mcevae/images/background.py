@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -61,26 +62,29 @@ def fitted_plane(
 ) -> Float[Tensor, "n c h w"]:
     """Fit a plane to the border pixels of each image and channel, by iterated weights.
 
+    It is made in NumPy, on the processor: of one image, torch takes three times as long.
+
     Args:
         images: from 0 to 1.
         edge: which pixels are at the border.
     """
     n, channels, height, width = images.shape
-    down, across = torch.meshgrid(
-        torch.linspace(-1, 1, height, device=images.device),
-        torch.linspace(-1, 1, width, device=images.device),
-        indexing="ij",
-    )
-    terms = torch.stack([torch.ones_like(down), across, down], -1)  # (H, W, 3)
-    known = terms[edge]  # (P, 3)
-    values = images[:, :, edge].flatten(0, 1)  # (N C, P)
-    ridge = 1e-4 * torch.eye(3, device=images.device)
-    weight, plane = torch.ones_like(values), values.new_zeros(len(values), 3)
+    sides = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
+    down, across = np.meshgrid(*sides, indexing="ij")
+    terms = np.stack([np.ones_like(down), across, down], -1)  # (H, W, 3)
+    border = edge.cpu().numpy()
+    known = terms[border]  # (P, 3)
+    pairs = (known[:, :, None] * known[:, None]).reshape(-1, 9)
+    values = images.cpu().numpy()[:, :, border].reshape(n * channels, -1)  # (N C, P)
+    ridge = np.eye(3, dtype=np.float32) * np.float32(1e-4)
+    middle = (values.shape[1] - 1) // 2
+    weight, plane = np.ones_like(values), np.zeros((len(values), 3), np.float32)
     for _ in range(ROUNDS):
-        weighted = known * weight[..., None]
-        moments = (weighted.mT @ values[..., None])[..., 0]
-        plane = torch.linalg.solve(weighted.mT @ known + ridge, moments)  # (N C, 3)
-        residual = (values - plane @ known.T).abs()
-        spread = 1.48 * residual.median(-1, keepdim=True).values + 2e-3
-        weight = (1 - (residual / (TUKEY * spread)).clamp(max=1) ** 2) ** 2 + 1e-6
-    return (plane @ terms.flatten(0, 1).T).view(n, channels, height, width)
+        squares = (weight @ pairs).reshape(-1, 3, 3) + ridge
+        plane = np.linalg.solve(squares, ((weight * values) @ known)[..., None])[..., 0]
+        residual = np.abs(values - plane @ known.T)
+        median = np.partition(residual, middle, -1)[:, middle, None]
+        spread = np.float32(TUKEY) * (np.float32(1.48) * median + np.float32(2e-3))
+        weight = (1 - np.minimum(residual / spread, 1) ** 2) ** 2 + np.float32(1e-6)
+    planes = (plane @ terms.reshape(-1, 3).T).reshape(n, channels, height, width)
+    return torch.from_numpy(planes).to(images)
