@@ -5,9 +5,9 @@
 Three sets: 1,500 colour pictures of 80 x 80 pixels on uneven paper, and 10,000 and 20,000 digits in
 any direction. Two ways: `--quick` (the page of the quick answer, with averages at full resolution)
 and a training, which is ended once its first page is there. Each way is a process of its own, so
-imports count, with --threads threads. The page counts when a browser shows its groups (without one: when the
-file is there); the browser's own time is not counted. The load of the machine is stored as well,
-because other programs make all times longer; processor seconds do not depend on it as much.
+imports count, with --threads threads. The page counts when a browser shows its groups (without one:
+when the file is there); the browser's own time is not counted. The load of the machine is stored
+too, because other programs make all times longer; processor seconds do not depend on it as much.
 
 --before FOLDER measures, on the same sets and in the same run, the first page of an older version
 whose sources lie there: it has one when its training has ended. Writes results/first_answer.json,

@@ -16,7 +16,8 @@ Beside it, on the scenes of the first seed: scikit-image's `match_template` with
 template of each cluster at all rotations, non-maximum suppression, and the threshold that gives it
 the best F1 on these scenes (pip install scikit-image). Processor seconds are those of one thread,
 since other programs on the machine do not count there. Writes results/scenes.json and
-docs/images/finding.png. `scenes_learned.py` adds what is learned from such frames without boxes.
+docs/images/finding.png; --speed measures `speed` alone. `scenes_learned.py` adds what is learned
+from such frames without boxes.
 """
 
 import argparse
@@ -454,11 +455,14 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="measure the row `speed` alone")
     arguments = in_folder(parser)
     before = json.loads((RESULTS / "scenes.json").read_text())
-    finders = {name: Finder(trained(arguments.folder, name), FindConfig()) for name in FITS}
-    found = {} if arguments.speed else {"scenes": scenes(finders)}
-    content = before | {"fits": FITS, "seeds": SEEDS, **found, "speed": speed(finders["particles"])}
+    kept = {name: before[name] for name in before if name not in ("command", "machine")}
+    names = ["particles"] if arguments.speed else list(FITS)
+    finders = {name: Finder(trained(arguments.folder, name), FindConfig()) for name in names}
+    found: dict[str, Any] = {}
     if not arguments.speed:
+        found = {"fits": FITS, "seeds": SEEDS, "scenes": scenes(finders)}
         picture(finders)
+    content = kept | found | {"speed": speed(finders["particles"])}
     write_results("scenes", content, "python benchmarks/scenes.py --folder FOLDER --data FOLDER")
 
 

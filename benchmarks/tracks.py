@@ -39,7 +39,7 @@ from mcevae.tracking.kinds import kinds_of
 from mcevae.tracking.settings import TrackConfig
 from mcevae.tracking.tracks import tracks_of
 
-FIT = "mnist --limit 10000 --rotation 90 --shift 0.1 --epochs 40"
+FIT = "mnist --limit 10000 --rotation 90 --shift 0.1 --minutes 5"
 SEEDS = (6, 7, 8)
 ZERO = 14.0
 """Pixels at which places are not alike at all."""

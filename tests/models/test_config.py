@@ -99,14 +99,14 @@ def test_old_files_keep_what_their_peer_was_given() -> None:
     assert Config.from_dict(values).peer == VaDEConfig(pretrain=0.4, code=3)
 
 
-@pytest.mark.parametrize("setting", FORMER)
-def test_old_files_may_have_a_default_that_has_changed(setting: str) -> None:
+@pytest.mark.parametrize(("setting", "other"), [("start.poses", "graph"), ("start.restarts", 7)])
+def test_old_files_may_have_a_default_that_has_changed(setting: str, other: Any) -> None:
     """Presets that have no start still wrote down the settings of one."""
     part, name = setting.split(".")
     values = PRESETS["paper"]().to_dict()
     values[part][name] = FORMER[setting]
     assert Config.from_dict(values) == PRESETS["paper"]()
-    values[part][name] = {"poses": "graph", "restarts": 7}[name]
+    values[part][name] = other
     with pytest.raises(UserError, match=f"does not use this {name}"):
         Config.from_dict(values)
 

@@ -166,8 +166,8 @@ def test_tables_of_the_page_hold_the_largest_groups(
     assert grid.locator("tbody tr").count() == 2 and grid.locator("thead th").count() == 2
     assert grid.locator("tbody td").count() == 4
     said = page.locator("main").text_content() or ""
-    assert "Left out: 2 groups of A and 1 of B" in said
-    assert "2 more, of fewer images, are in what the command prints." in said
+    assert "Left out: groups of A: 2, groups of B: 1." in said
+    assert "2 more rows are in what the command prints." in said
 
 
 def test_images_with_the_name_of_another_are_counted() -> None:

@@ -62,7 +62,8 @@ def fitted_plane(
 ) -> Float[Tensor, "n c h w"]:
     """Fit a plane to the border pixels of each image and channel, by iterated weights.
 
-    It is made in NumPy, on the processor: of one image, torch takes three times as long.
+    It is made in NumPy, on the processor: torch took three times as long there, for one image of 80
+    x 80 pixels and for many.
 
     Args:
         images: from 0 to 1.
@@ -72,10 +73,9 @@ def fitted_plane(
     sides = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
     down, across = np.meshgrid(*sides, indexing="ij")
     terms = np.stack([np.ones_like(down), across, down], -1)  # (H, W, 3)
-    border = edge.cpu().numpy()
-    known = terms[border]  # (P, 3)
+    known = terms[edge.cpu().numpy()]  # (P, 3)
     pairs = (known[:, :, None] * known[:, None]).reshape(-1, 9)
-    values = images.cpu().numpy()[:, :, border].reshape(n * channels, -1)  # (N C, P)
+    values = images[:, :, edge].cpu().numpy().reshape(n * channels, -1)  # (N C, P)
     ridge = np.eye(3, dtype=np.float32) * np.float32(1e-4)
     middle = (values.shape[1] - 1) // 2
     weight, plane = np.ones_like(values), np.zeros((len(values), 3), np.float32)

@@ -30,7 +30,7 @@ LEAST = 2
 EACH = 10
 """Images of such a pair that are shown, at most."""
 MOST_GROUPS = 40
-"""Groups of a run that are shown in a table, at most: the largest, and their counterparts."""
+"""Rows and columns of a table, at most."""
 TOLD = ("clusters", "empty_clusters")
 """Scores that the page says in other lines."""
 UNKNOWN = "–"

@@ -34,7 +34,7 @@ LAYOUT_DIM = 5
 LAYOUT_EPOCHS = 50  # UMAP takes 200 to 500; on 11 sets of images, 50 gave the same accuracy
 K_MEANS_STARTS = 5
 CLEARLY = 0.01
-"""A restart is better than what all have in common if it puts this share of images less wrongly."""
+"""A labelling is clearly better if it puts fewer images wrongly, by this share of all."""
 COUNTED = 3  # restarts that choose a number of clusters, which takes long
 ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
 
@@ -75,9 +75,10 @@ def start_clusters(
 
     Layout and mixture depend on chance, so there are several restarts, and what they have in common
     (`teaching.consensus`). Of all, those with the fewest empty clusters are kept, of these those
-    with the fewest duplicates. Of these what they have in common is taken, unless the graph says
-    that another one puts fewer images wrongly (`teaching.misplaced`); or else the restart that
-    agrees best with the others. A `UserWarning` says if it has empty clusters or duplicates.
+    with the fewest duplicates. Of these, what they have in common is taken. But if the graph says
+    that a restart is clearly better (`teaching.misplaced`), a restart is taken: the one that agrees
+    best with the others, unless another is clearly better. A `UserWarning` says if it has empty
+    clusters or duplicates.
 
     Args:
         images: anything that describes the images. It places parts of the graph that have no
@@ -142,16 +143,16 @@ def _steady(good: list[tuple[int, int]], wrong: list[float], best: int) -> int:
     """Choose what restarts have in common, which is the last labelling, or a better restart.
 
     Args:
-        good: numbers of filled clusters, and of duplicates less than none, of each labelling.
+        good: number of filled clusters, and minus the number of duplicates, of each labelling.
         wrong: share of images that each is expected to put wrongly.
         best: the restart that agrees best with the others.
     """
     common = len(good) - 1
-    able = [i for i, one in enumerate(good) if one >= good[best]]
+    able = [i for i, one in enumerate(good) if one == max(good)]
     least = min(able, key=lambda i: wrong[i])
     if common in able and wrong[common] <= wrong[least] + CLEARLY:
         return common
-    return best if wrong[best] <= wrong[least] + CLEARLY else least
+    return best if best in able and wrong[best] <= wrong[least] + CLEARLY else least
 
 
 def _way_to_split(

@@ -20,7 +20,7 @@ TOUCHING = 0.2
 0.21 to 0.35; two digits: at most 0.15."""
 
 FEWEST = 4
-"""Neighbours that tell kinds apart, at least."""
+"""Neighbours of an image that `nearest_edges` keeps, at least."""
 
 
 def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
@@ -42,8 +42,8 @@ def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
 def nearest_edges(graph: Graph) -> sp.csr_matrix:
     """The edges (N, N) that tell kinds apart, as `edges_of` makes them.
 
-    Only the nearest neighbours count, sqrt(N) / 4 of them: where there are few images of each kind,
-    more would reach into other kinds and make them one.
+    Only the nearest neighbours count, sqrt(N) / 4 of them, at least `FEWEST` and at most all: where
+    there are few images of each kind, more would reach into other kinds and make them one.
     """
     return edges_of(graph, max(FEWEST, round(math.sqrt(len(graph.index)) / 4)))
 

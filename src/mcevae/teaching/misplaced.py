@@ -6,9 +6,9 @@ between 6 and 9, and fewer between the sevens, so both should be kept apart; but
 puts a tenth of the images wrongly, and to join the sevens a hundredth.
 
 Pieces are the images that all labellings put together. Two of them are of two kinds with a
-probability that falls with the edges between them (`communities.connections`). A piece that is
-joined with a larger one is wrong if they are of two kinds; of two clusters, the smaller one is
-wrong if they are of one.
+probability that falls with the edges between them (`communities.connections`). In each cluster,
+pieces of one kind are put together first. Then each part but the largest is wrong if it is of
+another kind than the rest. Of two clusters, the smaller one is wrong if they are of one kind.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from mcevae.teaching.communities import connections, weights_between
 TWO, ONE = 0.1, 0.3
 """Parts that are connected less than `TWO` are of two kinds, and of one beyond `ONE`. Pieces of one
 kind: 0.2 and more; two kinds: at most 0.15."""
-MOST = 2_000
+MOST = 500
 """Pieces, at most: with more, the labellings have too little in common."""
 
 
@@ -49,29 +49,47 @@ def misplaced(labellings: list[Int[np.ndarray, " n"]], edges: sp.csr_matrix) -> 
 def joined(
     weight: Float[np.ndarray, "p p"], size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
 ) -> float:
-    """Expected number of images that are in one cluster with a larger piece of another kind.
+    """Expected number of images that are in a cluster with more images of another kind.
 
     Args:
         weight: of the edges between pieces; inside a piece each edge counts twice.
         size: of each piece.
         cluster: of each piece.
     """
-    member = np.eye(cluster.max() + 1)[cluster]
-    own = np.diag(weight)
-    cut = (weight @ member)[np.arange(len(size)), cluster] - own  # to the rest of the cluster
-    rest = np.diag(member.T @ weight @ member)[cluster] - own - 2 * cut
-    near = cut / np.maximum(own + cut, 1e-9) + cut / np.maximum(rest + cut, 1e-9)
-    largest = np.zeros(len(size), bool)
+    wrong = 0.0
     for k in np.unique(cluster):
-        mine = np.flatnonzero(cluster == k)
-        largest[mine[size[mine].argmax()]] = True
-    return float((two_kinds(near) * size)[~largest].sum())
+        own = np.flatnonzero(cluster == k)
+        part = put_together(weight[np.ix_(own, own)])
+        member = np.eye(part.max() + 1)[part]
+        edges, total = member.T @ weight[np.ix_(own, own)] @ member, size[own] @ member
+        inside = np.diag(edges)
+        cut = edges.sum(1) - inside  # to the rest of the cluster
+        rest = edges.sum() - inside - 2 * cut
+        near = cut / np.maximum(inside + cut, 1e-9) + cut / np.maximum(rest + cut, 1e-9)
+        wrong += float(np.delete(two_kinds(near) * total, total.argmax()).sum())
+    return wrong
+
+
+def put_together(weight: Float[np.ndarray, "p p"]) -> Int[np.ndarray, " p"]:
+    """Put pieces together that are more likely of one kind than of two: (p,) the part of each."""
+    part = np.arange(len(weight))
+    while part.max():
+        member = np.eye(part.max() + 1)[part]
+        near = connections(member.T @ weight @ member)
+        one, other = np.unravel_index(near.argmax(), near.shape)
+        if near[one, other] <= (TWO + ONE) / 2:
+            break
+        part = np.unique(np.where(part == other, one, part), return_inverse=True)[1]
+    return part
 
 
 def split(
     weight: Float[np.ndarray, "p p"], size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
 ) -> float:
-    """Expected number of images whose kind has a larger cluster; arguments as for `joined`."""
+    """Expected number of images in the smaller of two clusters of one kind, over all pairs.
+
+    Arguments are as for `joined`.
+    """
     member = np.eye(cluster.max() + 1)[cluster]
     one_kind = 1 - two_kinds(connections(member.T @ weight @ member))
     total = size @ member

@@ -56,7 +56,7 @@ def links(
     """Measure how the clusters of images lie in their graph.
 
     Args:
-        edges: (N, N), as `edges_of` gives them.
+        edges: (N, N), as `communities.edges_of` gives them.
         labels: cluster of each image.
         clusters: K.
         seed: of the images that are clustered anew.
