@@ -126,10 +126,7 @@ def start_clusters(
     ]
     good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
     best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
-    kept = best
-    if common is not None:
-        wrong = None if graph is None else misplaced(labels, nearest_edges(graph))
-        kept = _steady(good, wrong or [0.0] * len(labels), best)
+    kept = best if common is None else _steady(good, _wrong(labels, graph), best)
     _warn(K, K - filled[kept], duplicates[kept], most=most, asked=clusters is not None)
     return Grouping(
         clusters=K,
@@ -137,6 +134,12 @@ def start_clusters(
         agreement=agreement[best],
         duplicates=duplicates[kept],
     )
+
+
+def _wrong(labels: list[np.ndarray], graph: Graph | None) -> list[float]:
+    """Share of images that each labelling is expected to put wrongly; 0 if nobody knows."""
+    found = None if graph is None else misplaced(labels, nearest_edges(graph))
+    return found or [0.0] * len(labels)
 
 
 def _steady(good: list[tuple[int, int]], wrong: list[float], best: int) -> int:

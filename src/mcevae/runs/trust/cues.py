@@ -135,8 +135,7 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
     small = torch.cat([pooled(to_float(part)) for part in pixels.split(CHUNK)])
     noise = noise_variance(small - level)
     average, explained = by_averages(aligned, labels, clusters, noise)
-    everywhere = np.ones(clusters)
-    enough, needed = enough_of(graph, labels)
+    everywhere, enough = np.ones(clusters), enough_of(graph, labels)
     cues = Cues(
         neighbours=own.neighbours,
         stable=own.stable,
@@ -146,8 +145,8 @@ def measure(model: Model, config: Config, pixels: UInt8[Tensor, "n c h w"]) -> M
         sure=mean_by(found.responsibilities.max(1).values.numpy(), labels, clusters),
         average=average,
         explained=explained,
-        enough=everywhere * enough,
-        needed=everywhere * needed,
+        enough=everywhere * enough[0],
+        needed=everywhere * enough[1],
         noise=everywhere * min(1.0, noise / max(float(small.var()), 1e-9)),
         border=everywhere * by_background(small, labels, edges, plain),
         beyond=everywhere * beyond_reach(rings, reach),
