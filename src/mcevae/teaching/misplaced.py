@@ -13,9 +13,9 @@ another kind than the rest. Of two clusters, the smaller one is wrong if they ar
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from mcevae.teaching.communities import connections, weights_between
+from mcevae.teaching.communities import connections, untouched, weights_between
 
 TWO, ONE = 0.1, 0.3
 """Parts that are connected less than `TWO` are of two kinds, and of one beyond `ONE`. Pieces of one
@@ -34,35 +34,35 @@ def misplaced(labellings: list[Int[np.ndarray, " n"]], edges: sp.csr_matrix) -> 
     Returns:
         Shares, which may be above 1. None: there are very many pieces.
     """
-    pieces, first, of, size = np.unique(
-        np.stack(labellings, 1), axis=0, return_index=True, return_inverse=True, return_counts=True
+    pieces, of, size = np.unique(
+        np.stack(labellings, 1), axis=0, return_inverse=True, return_counts=True
     )
     if len(pieces) > MOST:
         return None
-    weight = weights_between(edges, of.ravel(), len(pieces))
+    weight = sp.csr_matrix(weights_between(edges, of.ravel(), len(pieces)))
     return [
-        (joined(weight, size, labels[first]) + split(weight, size, labels[first])) / len(labels)
-        for labels in labellings
+        (joined(weight, size, cluster) + split(weight, size, cluster)) / int(size.sum())
+        for cluster in pieces.T
     ]
 
 
 def joined(
-    weight: Float[np.ndarray, "p p"], size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
+    weight: sp.csr_matrix, size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
 ) -> float:
     """Expected number of images that are in a cluster with more images of another kind.
 
     Args:
-        weight: of the edges between pieces; inside a piece each edge counts twice.
+        weight: (p, p) of the edges between pieces; inside a piece each edge counts twice.
         size: of each piece.
         cluster: of each piece.
     """
     wrong = 0.0
     for k in np.unique(cluster):
         own = np.flatnonzero(cluster == k)
-        part = put_together(weight[np.ix_(own, own)])
-        member = np.eye(part.max() + 1)[part]
-        edges, total = member.T @ weight[np.ix_(own, own)] @ member, size[own] @ member
-        inside = np.diag(edges)
+        inner = weight[own][:, own]
+        part = untouched(inner, np.arange(len(own)))
+        edges = weights_between(inner, part, int(part.max()) + 1)
+        total, inside = np.bincount(part, size[own]), np.diag(edges)
         cut = edges.sum(1) - inside  # to the rest of the cluster
         rest = edges.sum() - inside - 2 * cut
         near = cut / np.maximum(inside + cut, 1e-9) + cut / np.maximum(rest + cut, 1e-9)
@@ -70,29 +70,16 @@ def joined(
     return wrong
 
 
-def put_together(weight: Float[np.ndarray, "p p"]) -> Int[np.ndarray, " p"]:
-    """Put pieces together that are more likely of one kind than of two: (p,) the part of each."""
-    part = np.arange(len(weight))
-    while part.max():
-        member = np.eye(part.max() + 1)[part]
-        near = connections(member.T @ weight @ member)
-        one, other = np.unravel_index(near.argmax(), near.shape)
-        if near[one, other] <= (TWO + ONE) / 2:
-            break
-        part = np.unique(np.where(part == other, one, part), return_inverse=True)[1]
-    return part
-
-
 def split(
-    weight: Float[np.ndarray, "p p"], size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
+    weight: sp.csr_matrix, size: Int[np.ndarray, " p"], cluster: Int[np.ndarray, " p"]
 ) -> float:
     """Expected number of images in the smaller of two clusters of one kind, over all pairs.
 
     Arguments are as for `joined`.
     """
-    member = np.eye(cluster.max() + 1)[cluster]
-    one_kind = 1 - two_kinds(connections(member.T @ weight @ member))
-    total = size @ member
+    between = weights_between(weight, cluster, int(cluster.max()) + 1)
+    total = np.bincount(cluster, size)
+    one_kind = 1 - two_kinds(connections(between))
     return float(np.triu(one_kind * np.minimum(total[:, None], total), 1).sum())
 
 
