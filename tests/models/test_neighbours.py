@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import SE2, mirrored
 from mcevae.geometry.warp import warp
-from mcevae.images.arrays import to_bytes, to_float
-from mcevae.images.splits import Splits
+from mcevae.images.arrays import Images, to_bytes, to_float
+from mcevae.images.loading import load as load_images
+from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.neighbours.kept import LEAST, directions, shares
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
@@ -31,6 +33,13 @@ def quick(**changes: object) -> Config:
         data={"source": "mnist-mini", "limit": 400}, model={"clusters": 4}, start={"restarts": 1}
     )
     return changed(config, changes)
+
+
+def small_in_large_frames() -> Splits:
+    """400 digits on a canvas of four times the area."""
+    digits = F.pad(load_images("mnist-mini").train.pixels[:400], (14,) * 4)
+    parts = zip(("train", "validation", "test"), digits.split([300, 50, 50]), strict=True)
+    return Splits(**{name: Posed(images=Images(name=name, pixels=x)) for name, x in parts})
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +63,20 @@ def test_it_keeps_the_contract(run: TrainedRun, small_data: Splits) -> None:
     alone = model(x[4:5], sample=False)  # an answer does not depend on the images beside it
     for name in ("responsibilities", "element", "z"):
         assert getattr(alone, name).allclose(getattr(out, name)[4:5], atol=1e-4)
+
+
+def test_small_things_in_large_frames_are_kept_as_they_were_compared(tmp_path: Path) -> None:
+    """A run of before rings had an extent opens: its rings cover the whole frame."""
+    tight = small_in_large_frames()
+    folder = tmp_path / "run"
+    assert fit(quick(), tight, folder)
+    model = TrainedRun.open(folder).model
+    assert isinstance(model, NeighbourModel) and 0.3 < model.extent < 0.6
+    same = embed(model, tight.train.images.pixels)
+    assert (same.responsibilities.max(1).values > 0.6).float().mean() > 0.9
+    weights = {k: v for k, v in model.state_dict().items() if k != "_extra_state"}
+    model.load_state_dict(weights)
+    assert model.extent == 1.0
 
 
 def test_clusters_are_those_of_the_graph_and_new_images_join_them(

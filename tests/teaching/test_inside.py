@@ -73,11 +73,21 @@ def test_images_with_a_hint_stay() -> None:
 
 @pytest.mark.parametrize("half_width", [HALF_WIDTH, math.pi])
 def test_an_image_is_compared_inside_the_support_alone(half_width: float) -> None:
-    rings, _, angle = sixes_and_nines()
+    rings, kinds, angle = sixes_and_nines()
     nothing = torch.zeros(100, dtype=torch.bool)
     upright = turned_back(rings[:100], angle[:100], nothing)
-    nearest, turn = compared(rings[100:], upright, half_width, mirror=False)
-    assert nearest.max() < 100 and not turn.mirrored.any()
-    assert turn.angle.abs().max() <= half_width + 0.1
+    _, found, mirrored = compared(rings[100:], upright, kinds[:100], half_width, mirror=False)
+    assert found.abs().max() <= half_width + 0.1 and not mirrored.any()
     if half_width == math.pi:  # a six is like a nine upside down
-        assert (turn.angle.abs() > HALF_WIDTH + 0.2).any()
+        assert (found.abs() > HALF_WIDTH + 0.2).any()
+
+
+def test_several_images_vote_and_the_nearest_of_the_winners_gives_the_pose() -> None:
+    """An image that is known with a wrong cluster is outvoted by others like it."""
+    rings, kinds, angle = sixes_and_nines()
+    upright = turned_back(rings, angle, torch.zeros(len(rings), dtype=torch.bool))
+    labels = kinds.clone()
+    labels[::8] = 1 - kinds[::8]
+    found, turn, _ = compared(rings[::8], upright, labels, HALF_WIDTH, mirror=False)
+    assert (found == kinds[::8]).float().mean() > 0.8
+    assert (turn - angle[::8]).abs().median() < math.radians(15)

@@ -15,12 +15,11 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from mcevae.geometry.groups import SO2, MatrixGroup, mirrored
-from mcevae.images.arrays import to_float
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.infer import embed
 from mcevae.runs.units import clusters_of
-from mcevae.teaching.graph import describe, invariant_graph, reach_of
+from mcevae.teaching.graph import describe_pixels, invariant_graph, reach_of
 from mcevae.teaching.synchronise import ORDERS
 from mcevae.teaching.upright import orient
 
@@ -141,7 +140,7 @@ def measure(model: Model, config: Config, pixels: Tensor) -> Symmetry | None:
             order.append(1)
             consistency.append(None)
             continue
-        rings = describe([to_float(pixels[own])], group, config.data.background_level).rings
+        rings = describe_pixels(pixels[own], group, config.data.background_level).rings
         graph = invariant_graph(
             rings,
             min(NEIGHBOURS, len(own) - 1),

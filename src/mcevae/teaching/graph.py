@@ -16,15 +16,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
-from mcevae.geometry.moments import moments
 from mcevae.images.arrays import require, shrink, to_float
+from mcevae.teaching.extent import LONGEST, extent_of, frame_of
 from mcevae.teaching.rings import Track, Turn, most_alike, on_rings
 from mcevae.teaching.tangent import nearest_of
 
 CHUNK = 500
 """Images that are floats at a time."""
-LONGEST = 48
-"""Pixels of the longer side, at most; a neighbour needs no finer detail."""
 CANDIDATES = 60
 """Images, among the most alike, from which neighbours are chosen."""
 
@@ -36,10 +34,12 @@ class Described:
     Attributes:
         rings: as `on_rings` gives them.
         rest: (N, T - 1), parameters of the pose other than the rotation, from moments.
+        extent: diameter of the outermost ring, as `on_rings` has it.
     """
 
     rings: Float[Tensor, "n c rings angles"]
     rest: Float[Tensor, "n rest"]
+    extent: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,29 +57,11 @@ class Graph:
     turn: Turn
 
 
-def frame_of(
-    intensities: Float[Tensor, "b c h w"], group: MatrixGroup
-) -> tuple[Float[Tensor, "b rest"], Float[Tensor, "b 2"], Float[Tensor, " b"]]:
-    """Where the content of images is, and how large, as far as the group moves it.
-
-    Args:
-        intensities: at least 0: differences of images from their background.
-        group: of the poses.
-
-    Returns:
-        Parameters of the pose other than the rotation, from moments; of these the middle, and the
-        scale.
-    """
-    rest = moments(intensities, group)
-    names = group.coordinates[1:] if group.polar else ()  # moments know no other groups
-    named = dict(zip(names, rest.unbind(1), strict=False))
-    nothing = rest.new_zeros(len(rest))
-    middle = torch.stack([named.get(f"shift_{axis}", nothing) for axis in "xy"], 1)
-    return rest, middle, named.get("log_scale", nothing).exp()
-
-
 def describe(
-    images: Iterable[Float[Tensor, "b c h w"]], group: MatrixGroup, background: float
+    images: Iterable[Float[Tensor, "b c h w"]],
+    group: MatrixGroup,
+    background: float,
+    extent: float = 1.0,
 ) -> Described:
     """Put images on rings, about their centroid if the group shifts and by their size if it scales.
 
@@ -87,14 +69,15 @@ def describe(
         images: from 0 to 1, in parts.
         group: of the poses.
         background: of all images, from 0 to 1.
+        extent: diameter of the outermost ring, as `extent_of` finds it.
     """
     parts = []
     for some in images:
-        differences = shrink(some, LONGEST) - background
+        differences = shrink(some, round(LONGEST / extent)) - background
         rest, middle, scale = frame_of(differences.abs(), group)
-        parts.append((on_rings(differences, middle, scale), rest))
+        parts.append((on_rings(differences, middle, scale, extent), rest))
     rings, rest = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Described(rings=rings, rest=rest)
+    return Described(rings=rings, rest=rest, extent=extent)
 
 
 def describe_pixels(
@@ -103,9 +86,18 @@ def describe_pixels(
     background: float,
     track: Track = iter,
 ) -> Described:
-    """Do the same for images as bytes, a part at a time; `track` wraps the list of parts."""
+    """Do the same for images as bytes, a part at a time, on rings that reach as far as they show.
+
+    Args:
+        pixels: the images.
+        group: of the poses.
+        background: of all images, from 0 to 1.
+        track: wraps the list of parts.
+    """
     rows = [slice(begin, begin + CHUNK) for begin in range(0, len(pixels), CHUNK)]
-    return describe((to_float(pixels[each]) for each in track(rows)), group, background)
+    extent = extent_of(pixels, group, background)
+    parts = (to_float(pixels[each]) for each in track(rows))
+    return describe(parts, group, background, extent)
 
 
 def reach_of(half_width: float) -> float:

@@ -8,12 +8,14 @@ In its frame they stand upside down, outside the support. There they are told ap
 import math
 from dataclasses import replace
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.images.arrays import Hints
-from mcevae.teaching.rings import Turn, most_alike, turned_back, turns
+from mcevae.teaching.graph import CANDIDATES
+from mcevae.teaching.rings import Track, most_alike, turned_back, undone
+from mcevae.teaching.tangent import nearest_of, penalty_of
 from mcevae.teaching.upright import Oriented
 
 TOLERANCE = math.radians(30)
@@ -21,6 +23,8 @@ TOLERANCE = math.radians(30)
 lean differently, digits by up to 20 degrees, so that less than this takes right ones out."""
 MOST = 0.2
 """If a larger share of the images is outside, the support is wrong rather than the clusters."""
+VOTERS = 5
+"""Nearest images that vote for a cluster."""
 
 
 def put_inside(
@@ -50,34 +54,47 @@ def put_inside(
     known = (oriented.angle.abs() <= half_width).nonzero()[:, 0]
     upright = turned_back(rings[known], oriented.angle[known], oriented.mirrored[known])
     mirror = bool(oriented.mirrored.any())
-    nearest, turn = compared(rings[outside], upright, half_width, mirror=mirror)
-    place = (outside,)
-    return labels.index_put(place, labels[known[nearest]]), replace(
-        oriented,
-        angle=oriented.angle.index_put(place, turn.angle),
-        mirrored=oriented.mirrored.index_put(place, turn.mirrored),
+    moved = compared(rings[outside], upright, labels[known], half_width, mirror=mirror)
+    label, angle, mirrored = (
+        each.index_put((outside,), new)
+        for each, new in zip((labels, oriented.angle, oriented.mirrored), moved, strict=True)
     )
+    return label, replace(oriented, angle=angle, mirrored=mirrored)
 
 
 def compared(
     rings: Float[Tensor, "n c rings angles"],
     upright: Float[Tensor, "m c rings angles"],
+    labels: Int[Tensor, " m"],
     half_width: float,
     *,
     mirror: bool,
-) -> tuple[Int[Tensor, " n"], Turn]:
-    """Find the upright image that is most alike to each image, and the image's turn from it.
+    track: Track = iter,
+) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
+    """Find the cluster of each image by the votes of upright images, and its pose by the nearest.
 
     Args:
         rings: images on rings.
         upright: others, which were turned back by their poses.
+        labels: clusters of these.
         half_width: half-width of the support of rotations, radians.
         mirror: whether images may be mirrored.
+        track: wraps the list of parts, to show progress.
 
     Returns:
-        The index of the upright image, and the turn, from -pi to pi, which is the image's pose.
+        The clusters, the angles from -pi to pi, and the signs of the poses.
     """
     reach = math.pi if half_width > WHOLE_CIRCLE else half_width
-    nearest = most_alike(rings, 1, among=upright, reach=reach, mirror=mirror)[:, 0]
-    turn = turns(upright[nearest], rings, reach, mirror)
-    return nearest, replace(turn, angle=wrapped(turn.angle))
+    how = {"among": upright, "reach": reach, "mirror": mirror}
+    count = min(CANDIDATES, len(upright))
+    alike = most_alike(rings, count, track=track, **how)
+    penalty = penalty_of(upright)
+    found, _, turn = nearest_of(rings, alike, min(VOTERS, count), penalty=penalty, **how)
+    votes = labels[found]
+    share = (votes[:, :, None] == votes[:, None]).sum(2)
+    best = share.argmax(1, keepdim=True)  # the first one is the nearest
+    angle, mirrored = (
+        each.view_as(votes).gather(1, best)[:, 0]
+        for each in (undone(turn.angle, turn.mirrored), turn.mirrored)
+    )
+    return votes.gather(1, best)[:, 0], wrapped(angle), mirrored

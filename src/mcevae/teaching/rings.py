@@ -20,7 +20,7 @@ from mcevae.teaching.blur import gaussian_blur
 
 RINGS, ANGLES = 12, 32
 BLUR = 0.9 / 28
-"""Standard deviation of the blur, image sides."""
+"""Standard deviation of the blur, in diameters of the outermost ring."""
 ENERGY = 0.995
 """All pairs are compared by the lowest frequencies of the angle that hold this share of what the
 images show. The candidates that this gives are then compared by all frequencies."""
@@ -79,10 +79,17 @@ def on_rings(
     differences: Float[Tensor, "n c h w"],
     middle: Float[Tensor, "n 2"],
     scale: Float[Tensor, " n"],
+    extent: float = 1.0,
 ) -> Float[Tensor, "n c rings angles"]:
-    """Blur images, and sample them as `polar` does. Each has norm one; a blank one has zero."""
-    smooth = gaussian_blur(differences, BLUR * side(*differences.shape[-2:]))
-    rings = polar(smooth, middle, scale)
+    """Blur images, and sample them as `polar` does. Each has norm one; a blank one has zero.
+
+    Args:
+        differences: differences of images from their background.
+        middle, scale: as `polar` has them.
+        extent: diameter of the outermost ring of an image of scale 1, in image sides.
+    """
+    smooth = gaussian_blur(differences, BLUR * extent * side(*differences.shape[-2:]))
+    rings = polar(smooth, middle, scale * extent)
     norm = torch.linalg.vector_norm(rings.flatten(1), dim=1)
     return rings / norm.clamp_min(1e-6)[:, None, None, None]
 

@@ -16,8 +16,9 @@ from mcevae.teaching.inside import compared, put_inside
 from mcevae.teaching.rings import Track, turned_back
 from mcevae.teaching.upright import Oriented, orient
 
-EXEMPLARS = 2000
-"""Images of the graph to which the other images are compared."""
+PAIRS, LEAST = 400_000_000, 2000
+"""The other images are compared with so many images of the graph that there are about this many
+pairs, but with at least so many images. The more there are, the more often clusters are right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,11 @@ def invariant_start(
     angle, mirrored = torch.empty(len(rings)), torch.empty(len(rings), dtype=torch.bool)
     labels[rows], angle[rows], mirrored[rows] = found, oriented.angle, oriented.mirrored
     if len(rest):
-        known = rows[:EXEMPLARS]
+        known = rows[: max(LEAST, PAIRS // len(rest))]
         upright = turned_back(rings[known], angle[known], mirrored[known])
-        nearest, turn = compared(rings[rest], upright, half_width, mirror=mirror)
-        labels[rest] = labels[known[nearest]]
-        angle[rest], mirrored[rest] = turn.angle, turn.mirrored
+        labels[rest], angle[rest], mirrored[rest] = compared(
+            rings[rest], upright, labels[known], half_width, mirror=mirror, track=track
+        )
     return InvariantStart(
         grouping=replace(grouping, labels=found),
         oriented=oriented,

@@ -272,11 +272,10 @@ class SelfTraining(Teacher):
         seed, start = self.config.train.seed, self.config.start
         order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
         rows = first_with_hints(order, self.hints)[: start.subset]
-        canonical = self.canonical(rows).split(self.chunk)
         features = None if self.features is None else self.features[rows]
         hints = None if self.hints is None else self.hints.subset(rows)
         given = self.group, self.watched, features, hints
-        found, message = group_canonical(self.config, canonical, *given)
+        found, message = group_canonical(self.config, self.canonical(rows), *given)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:

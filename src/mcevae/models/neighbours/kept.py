@@ -11,6 +11,7 @@ from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import begin_with_averages, begin_with_graph, hidden
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
+from mcevae.teaching.extent import extent_of
 from mcevae.teaching.graph import describe
 from mcevae.teaching.rings import turned_back
 from mcevae.teaching.tangent import penalty_of
@@ -84,6 +85,7 @@ def keep(
         seed: seed of the choice.
     """
     group, device = model.group, model.averages.device
+    model.extent = extent_of(pixels, group, model.background)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(pixels), generator=generator)
     of_each = [order[labels[order] == k] for k in range(model.clusters)]
@@ -129,7 +131,7 @@ def averaged(
     rings, total = [], torch.zeros_like(model.averages[0])
     for some, turn, flip in zip(*(x.split(CHUNK) for x in (pixels, angle, sign)), strict=True):
         x = to_float(some.to(device))
-        known = describe([x], group, model.background)
+        known = describe([x], group, model.background, model.extent)
         proper = group.from_parameters(torch.cat([turn.to(device)[:, None], known.rest], 1))
         back = group.inverse(reflect(proper, flip.to(device)))
         total += warp(x, back, background=model.background).sum(0)

@@ -16,6 +16,7 @@ The memory is bounded: there is room for `EXEMPLARS` images and for K averages.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -71,6 +72,7 @@ class NeighbourModel(Room, Model[Nearest]):
             canonical image.
         penalty: (7,), on small changes of the images, see `tangent.penalty_of`.
         basis: (V, numbers), directions of z: in these, exemplars differ most from their means.
+        extent: diameter of the outermost ring, see `teaching.extent`.
 
     Args:
         group: group of the poses, which must have rotations.
@@ -115,6 +117,22 @@ class NeighbourModel(Room, Model[Nearest]):
         self.register_buffer("mirrored", torch.zeros(slots, dtype=torch.bool))
         self.register_buffer("penalty", torch.ones(7))
         self.register_buffer("basis", torch.zeros(variation, channels * RINGS * ANGLES))
+        self.extent = 1.0
+
+    def get_extra_state(self) -> Tensor:
+        """Give what weights do not hold: the extent, which must be a number on the host."""
+        return torch.tensor(self.extent, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take what `get_extra_state` gave."""
+        self.extent = float(state)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights; those of older runs have no extent: their rings cover the whole frame."""
+        whole = {"_extra_state": torch.tensor(1.0, dtype=torch.float64)}
+        return super().load_state_dict({**whole, **state_dict}, strict=strict, assign=assign)
 
     def nearest(
         self, rings: Float[Tensor, "B c rings angles"]
@@ -198,7 +216,7 @@ class NeighbourModel(Room, Model[Nearest]):
             evidence: logarithms of likelihoods of the clusters, from elsewhere; they join the
                 votes by Bayes' rule.
         """
-        known = describe([x], self.group, self.background)
+        known = describe([x], self.group, self.background, self.extent)
         nearest, angles, signs = self.nearest(known.rings)
         responsibilities = self.votes(nearest)
         if evidence is not None:

@@ -47,7 +47,8 @@ from mcevae.models.peers.ring_spectra import (
     spectra,
 )
 from mcevae.models.registry import ModelSpec, PeerConfig
-from mcevae.teaching.graph import frame_of, reach_of
+from mcevae.teaching.extent import frame_of
+from mcevae.teaching.graph import reach_of
 from mcevae.teaching.rings import allowed, polar
 
 BATCH = 32
