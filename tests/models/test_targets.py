@@ -48,7 +48,7 @@ def teacher(data: Splits, **changes: object) -> tuple[SelfTraining, DefaultModel
 
 
 def test_stages_come_in_turn(small_data: Splits) -> None:
-    school, _ = teacher(small_data)
+    school, _ = teacher(small_data, poses="templates")
     assert "templates" in school.before(0, 4)
     assert not school.grouped
     inside = school.group.to_parameters(school.targets.element)

@@ -1,6 +1,7 @@
 """The background of each image: a plane, fitted to its border."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 UNEVEN = 0.06
 """Backgrounds are uneven if half of the images have more `unevenness` than this."""
 ROUNDS = 10
+STEADY = 1e-5
+"""Rounds end when no number of a plane changes by more; a byte has steps of 4e-3."""
 TUKEY = 4.7
 """Residuals beyond this many standard deviations do not count (Tukey's biweight)."""
 
@@ -70,21 +73,34 @@ def fitted_plane(
         edge: which pixels are at the border.
     """
     n, channels, height, width = images.shape
-    sides = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
-    down, across = np.meshgrid(*sides, indexing="ij")
-    terms = np.stack([np.ones_like(down), across, down], -1)  # (H, W, 3)
-    known = terms[edge.cpu().numpy()]  # (P, 3)
+    terms = plane_terms(height, width)
+    where = edge.flatten().nonzero()[:, 0].cpu().numpy()
+    known = terms[where]  # (P, 3)
     pairs = (known[:, :, None] * known[:, None]).reshape(-1, 9)
-    values = images[:, :, edge].cpu().numpy().reshape(n * channels, -1)  # (N C, P)
+    values = images.cpu().numpy().reshape(n * channels, -1)[:, where]  # (N C, P)
+    planes = np.zeros((len(values), 3), np.float32)
     ridge = np.eye(3, dtype=np.float32) * np.float32(1e-4)
     middle = (values.shape[1] - 1) // 2
-    weight, plane = np.ones_like(values), np.zeros((len(values), 3), np.float32)
+    rows, weight = np.arange(len(values)), np.ones_like(values)
     for _ in range(ROUNDS):
         squares = (weight @ pairs).reshape(-1, 3, 3) + ridge
         plane = np.linalg.solve(squares, ((weight * values) @ known)[..., None])[..., 0]
+        # An image that has its plane waits for no other, so that others do not change its plane.
+        moved = np.abs(plane - planes[rows]).max(-1) > STEADY
+        planes[rows] = plane
+        if not moved.any():
+            break
+        rows, values, plane = rows[moved], values[moved], plane[moved]
         residual = np.abs(values - plane @ known.T)
         median = np.partition(residual, middle, -1)[:, middle, None]
         spread = np.float32(TUKEY) * (np.float32(1.48) * median + np.float32(2e-3))
         weight = (1 - np.minimum(residual / spread, 1) ** 2) ** 2 + np.float32(1e-6)
-    planes = (plane @ terms.reshape(-1, 3).T).reshape(n, channels, height, width)
-    return torch.from_numpy(planes).to(images)
+    return torch.from_numpy((planes @ terms.T).reshape(n, channels, height, width)).to(images)
+
+
+@lru_cache(maxsize=64)
+def plane_terms(height: int, width: int) -> Float[np.ndarray, "pixels 3"]:
+    """What a plane is made of: 1, across and down from -1 to 1, at each pixel, row by row."""
+    sides = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
+    down, across = np.meshgrid(*sides, indexing="ij")
+    return np.stack([np.ones_like(down), across, down], -1).reshape(-1, 3)
