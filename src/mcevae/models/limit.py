@@ -6,13 +6,14 @@ than the file holds. What the model does with an image is tried with one image f
 
 import math
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
 from mcevae.base.errors import UserError
 
@@ -119,17 +120,34 @@ class Live(TorchDispatchMode):
 
 
 def size_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
-    """Bytes that the results of a step will take, found without memory; 0 if they cannot be.
+    """Bytes that the results of a step will take, found without memory; 0 if they cannot be."""
+    leaves, form = tree_flatten((args, kwargs or {}))
+    return _size_made(func, form, tuple(map(_told, leaves)), torch.get_default_dtype())
+
+
+def _told(leaf: Any) -> tuple[Any, ...]:
+    """What decides about the size of a step's results, of one of its arguments."""
+    if isinstance(leaf, Tensor):
+        return Tensor, leaf.shape, leaf.stride(), leaf.dtype
+    return type(leaf), leaf  # True, 1 and 1.0 are equal, but make tensors of other types
+
+
+@lru_cache(2**14)
+def _size_made(func: Any, form: TreeSpec, told: tuple[Any, ...], _default: torch.dtype) -> int:
+    """See `size_of`. Models take the same steps again and again, and one takes up to 20 ms here.
 
     Nothing is drawn from generators: tensors that are made on the device `meta` have no numbers.
     """
-    given = tree_map(lambda one: one.to("meta") if isinstance(one, Tensor) else one, (args, kwargs))
-    own = {one.untyped_storage()._cdata for one in tree_leaves(given) if isinstance(one, Tensor)}
-    named = given[1] or {}
+    leaves = [
+        torch.empty_strided(*rest[:2], dtype=rest[2], device="meta") if kind is Tensor else rest[0]
+        for kind, *rest in told
+    ]
+    args, named = tree_unflatten(leaves, form)
+    own = {one.untyped_storage()._cdata for one in leaves if isinstance(one, Tensor)}
     if not own:
         named = {**named, "device": "meta"}
     try:
-        made = tree_leaves(func(*given[0], **named))
+        made = tree_leaves(func(*args, **named))
     except Exception:  # its results depend on values, or it works on some devices only
         return 0
     new = {one.untyped_storage()._cdata: one for one in made if isinstance(one, Tensor)}
