@@ -49,6 +49,8 @@ LIVE_SCRIPTS = (
 )
 """Scripts of the explorer's page, which needs a server."""
 FIGURES = ("reconstructions", "curves")
+DPI = 140
+"""Pixels of an inch of a figure."""
 TABLE, SKIPPED = "images.parquet", "skipped.csv"
 COLUMNS_SHOWN = 12
 """Number of images in the figure of reconstructions."""
@@ -57,7 +59,11 @@ COLUMNS_SHOWN = 12
 def save_png(figure: Figure, path: Path) -> str:
     """Write a figure as PNG and return it as a data URI."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=140)
+    figure.set_dpi(DPI)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # or it is laid out and drawn twice to be saved
+    figure.savefig(buffer, format="png", dpi=DPI)
     real_folder(path.parent)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
