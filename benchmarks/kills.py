@@ -18,6 +18,7 @@ alone.
 
 import argparse
 import filecmp
+import importlib
 import json
 import multiprocessing
 import os
@@ -36,14 +37,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from common import RESULTS, cpu, write_results
 from PIL import Image
 from pyarrow import csv, parquet
+from scipy import sparse
 
 from mcevae.images.loading import load as load_images
 from mcevae.models.config import Config
 from mcevae.predicting.parts import known_part, whole_part
 from mcevae.runs.checkpoint import load, load_model, run_file
+from mcevae.teaching.layout import laid_out
 from mcevae.training.log import read_log
 
 LOADED = [
@@ -56,7 +60,7 @@ LOADED = [
     *("torch._dynamo", "tensorboardX"),  # the optimizer and the log import them
     *("umap.umap_", "sklearn.mixture", "matplotlib.backends.backend_agg"),
 ]
-"""What the process that all others are forked from has imported."""
+"""What the process that all others are forked from imports."""
 PART = 100
 """Images of a part of `predict`, so that there are many."""
 AIMED = 0.6
@@ -79,6 +83,15 @@ FRAMES, SIDE, THINGS = 6, 112, 9
 """Frames that are searched, their side in pixels, and the things in each."""
 
 
+def warm_up() -> None:
+    """Import and compile what all commands need, so that none begins with it."""
+    for name in LOADED:
+        importlib.import_module(name)
+    torch.set_num_threads(1)
+    edges = sparse.csr_matrix(np.ones((8, 8)) - np.eye(8))
+    laid_out(edges, np.eye(8), 2, init="random", seed=0, epochs=1)
+
+
 def live(arguments: list[str], log: Path, early: bool) -> None:
     """Be `mcevae` with these arguments, in a process of its own.
 
@@ -88,8 +101,6 @@ def live(arguments: list[str], log: Path, early: bool) -> None:
         early: whether a training of few images has a first answer, too.
     """
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until the command takes over
-    import torch
-
     from mcevae import cli
     from mcevae.images.sources.contract import Source
     from mcevae.teaching import layout
@@ -98,7 +109,6 @@ def live(arguments: list[str], log: Path, early: bool) -> None:
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    torch.set_num_threads(1)
     Source.part_size = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
     if early:
@@ -151,10 +161,10 @@ class Task(ABC):
 
     def start(self, made: Path, early: bool = False) -> BaseProcess:
         """Begin a life of the command."""
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(LOADED)
         log = self.folder / "log.txt"
-        process = context.Process(target=live, args=(self.arguments(made), log, early))
+        process = multiprocessing.get_context("fork").Process(
+            target=live, args=(self.arguments(made), log, early)
+        )
         process.start()
         return process
 
@@ -573,6 +583,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for kills.json")
     arguments = parser.parse_args()
+    warm_up()
     kept = arguments.results / "kills.json"
     old = json.loads(kept.read_text())["commands"] if kept.exists() and not arguments.anew else {}
     with tempfile.TemporaryDirectory() as name:
@@ -611,7 +622,7 @@ def tasks_in(base: Path) -> dict[str, Task]:
     scenes, frames = base / "scenes", base / "frames.npy"
     np.save(frames, frames_of_things())
     searching: dict[str, Any] = dict(run=scenes / "unbroken", source=frames, signals=BOTH)
-    paper, default = f"{PAPER} --clusters 4 --epochs 8", f"{DEFAULT} --clusters 3 --epochs 4"
+    paper, default = f"{PAPER} --clusters 4 --epochs 4", f"{DEFAULT} --clusters 3 --epochs 4"
     return {
         "fit --preset paper": Training(base / "paper", flags=paper, source=learned),
         # Of this one, the first half is needed before there is anything to go on with.
