@@ -44,14 +44,14 @@ from tests.sizes import tiny  # noqa: E402
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
 LONGEST = (
-    *("training/test_devices", "runs/test_kills", "cli/test_channels", "runs/test_run"),
-    *("exporting/test_export", "models/test_targets", "cli/test_cli", "test_estimator"),
+    *("training/test_devices", "cli/test_channels", "exporting/test_export", "models/test_peers"),
+    *("test_estimator", "runs/test_run", "cli/test_cli", "models/test_targets", "runs/test_kills"),
     *("pages/test_selecting", "cli/test_hints", "cli/test_again", "test_estimator_shows"),
     *("models/test_precision", "training/test_own_group", "training/test_loop"),
-    *("images/test_hostile", "models/test_paper_model", "images/test_packs", "test_examples"),
-    *("predicting/test_shards", "reproduce/test_reproduce", "images/test_masks"),
-    *("training/test_health", "test_hostile_runs", "training/test_mirror"),
-    *("test_tutorials", "test_notebooks", "cli/test_extend"),
+    *("images/test_hostile", "test_notebooks", "images/test_packs", "test_hostile_runs"),
+    *("predicting/test_shards", "reproduce/test_reproduce", "test_examples", "images/test_masks"),
+    *("training/test_health", "test_tutorials", "training/test_mirror"),
+    *("models/test_paper_model", "cli/test_extend"),
 )
 """Files of tests that take most of the time. They come first, so that no process ends alone."""
 

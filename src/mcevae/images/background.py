@@ -41,23 +41,23 @@ def flattened(
 
 
 def unevenness(
-    image: Float[Tensor, "c h w"], level: float, edge: Bool[Tensor, "h w"] | None = None
-) -> float:
-    """How far the background of an image surely is from a level, as the mean along its border.
+    images: Float[Tensor, "n c h w"], level: float, edge: Bool[Tensor, "h w"] | None = None
+) -> list[float]:
+    """How far the background of each image surely is from a level, as the mean along its border.
 
     It is the distance of the fitted plane, less twice the error that the noise of the border gives
     it. So noise and a little content at the border do not count.
 
     Args:
-        image: from 0 to 1.
+        images: from 0 to 1.
         level: 0 to 1.
         edge: the pixels that show the background; None: those at the border.
     """
-    edge = (border(*image.shape[-2:]) if edge is None else edge).to(image.device)
-    plane = fitted_plane(image[None], edge)[0, :, edge]
-    noise = 1.48 * (image[:, edge] - plane).abs().median()
+    edge = (border(*images.shape[-2:]) if edge is None else edge).to(images.device)
+    plane = fitted_plane(images, edge)[:, :, edge].flatten(1)
+    noise = 1.48 * (images[:, :, edge].flatten(1) - plane).abs().median(1).values
     error = noise * math.sqrt(3 / int(edge.sum()))  # of a plane, which has 3 parameters
-    return ((plane - level).abs().mean() - 2 * error).item()
+    return ((plane - level).abs().mean(1) - 2 * error).tolist()
 
 
 def fitted_plane(

@@ -30,6 +30,8 @@ FILLED = (
 )
 SIDE = 64
 """Default side of the images. The cost grows with its square."""
+AT_ONCE = 64
+"""Frames whose backgrounds are fitted at one time: one by one takes three times as long."""
 COLOURED = 0.02
 """A larger difference between channels, as a share of the range, counts as colour."""
 
@@ -211,8 +213,14 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
     Raises:
         Unreadable: a frame's shape or values do not fit.
     """
-    level = recipe.background
-    found = [unevenness(image, level, edge) for image, edge in evened(frames, recipe)]
+    level, found = recipe.background, list[float]()
+    for first in range(0, len(frames), AT_ONCE):
+        pairs = list(evened(frames[first : first + AT_ONCE], recipe))
+        if any(edge is not None for _, edge in pairs):
+            for image, edge in pairs:
+                found += unevenness(image[None], level, edge)
+        else:
+            found += unevenness(torch.stack([image for image, _ in pairs]), level)
     return float(np.median(found)) > UNEVEN
 
 
