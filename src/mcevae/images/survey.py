@@ -1,7 +1,7 @@
 """Choose the recipe of a set of images from a sample of its frames."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -31,7 +31,8 @@ FILLED = (
 SIDE = 64
 """Default side of the images. The cost grows with its square."""
 AT_ONCE = 64
-"""Frames whose backgrounds are fitted at one time: one by one takes three times as long."""
+"""Frames whose backgrounds are fitted at one time if they have one size: one by one takes three
+times as long."""
 COLOURED = 0.02
 """A larger difference between channels, as a share of the range, counts as colour."""
 
@@ -215,12 +216,14 @@ def are_uneven(frames: Sequence[Frame], recipe: Recipe) -> bool:
     """
     level, found = recipe.background, list[float]()
     for first in range(0, len(frames), AT_ONCE):
-        pairs = list(evened(frames[first : first + AT_ONCE], recipe))
-        if any(edge is not None for _, edge in pairs):
-            for image, edge in pairs:
+        alike = defaultdict[torch.Size, list[Tensor]](list)
+        for image, edge in evened(frames[first : first + AT_ONCE], recipe):
+            if edge is None:
+                alike[image.shape].append(image)
+            else:
                 found += unevenness(image[None], level, edge)
-        else:
-            found += unevenness(torch.stack([image for image, _ in pairs]), level)
+        for images in alike.values():
+            found += unevenness(torch.stack(images), level)
     return float(np.median(found)) > UNEVEN
 
 

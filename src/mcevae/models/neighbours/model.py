@@ -16,7 +16,6 @@ The memory is bounded: there is room for `EXEMPLARS` images and for K averages.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -120,19 +119,14 @@ class NeighbourModel(Room, Model[Nearest]):
         self.extent = 1.0
 
     def get_extra_state(self) -> Tensor:
-        """Give what weights do not hold: the extent, which must be a number on the host."""
-        return torch.tensor(self.extent, dtype=torch.float64)
+        """Return K and the extent, which must be a number on the host."""
+        return torch.tensor([self.clusters, self.extent], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take what `get_extra_state` gave."""
-        self.extent = float(state)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load weights; those of older runs have no extent: their rings cover the whole frame."""
-        whole = {"_extra_state": torch.tensor(1.0, dtype=torch.float64)}
-        return super().load_state_dict({**whole, **state_dict}, strict=strict, assign=assign)
+        """Load K and the extent; runs of before have K alone: their rings cover the whole frame."""
+        clusters, *extent = state.flatten().tolist()
+        self.use(int(clusters))
+        self.extent = extent[0] if extent else 1.0
 
     def nearest(
         self, rings: Float[Tensor, "B c rings angles"]
