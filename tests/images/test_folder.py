@@ -293,6 +293,8 @@ def test_uneven_backgrounds_are_flattened_and_even_ones_are_kept() -> None:
     assert (images - images[0]).abs().max() < 0.02  # the papers are gone, and only they
     assert images[0, 0, 16, 16] - images[0, 0, 2, 2] == pytest.approx(0.3, abs=0.02)
     assert images[0, 0, 2, 2] == pytest.approx(found.recipe.background, abs=0.01)
+    smaller = [dataclasses.replace(one, pixels=one.pixels[2:, 1:]) for one in uneven[::2]]
+    assert survey([*uneven, *smaller]).recipe.flatten  # also if their sizes differ
     assert not survey(even).recipe.flatten
     assert not survey(uneven, flatten="no").recipe.flatten
     noisy = [

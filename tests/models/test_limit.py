@@ -8,7 +8,7 @@ import torch
 
 from mcevae.base.errors import SettingError, UserError
 from mcevae.models.config import PRESETS
-from mcevae.models.limit import ROOM, AtMost, Live, images_at_once, while_training
+from mcevae.models.limit import ROOM, AtMost, Live, images_at_once, size_of, while_training
 from mcevae.models.registry import build
 from mcevae.runs.checkpoint import filled
 from mcevae.runs.infer import embed
@@ -50,6 +50,22 @@ def test_memory_is_measured_while_it_is_used() -> None:
     assert live.now == 0
     with pytest.raises(UserError, match="too much"), Live(5000, "too much"):
         (old + 1) + 1
+
+
+def test_numbers_that_are_equal_but_of_other_types_make_tensors_of_other_sizes() -> None:
+    def size(value: Any) -> int:
+        return size_of(torch.ops.aten.full.default, ([10], value), None)
+
+    assert [size(value) for value in (1, 1.0, True, 1)] == [80, 40, 10, 80]
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert size(1.0) == 80
+    finally:
+        torch.set_default_dtype(torch.float32)
+    x = torch.zeros(7, 3)
+    assert size_of(torch.ops.aten.mm.default, (x, x.mT), None) == 7 * 7 * 4
+    assert size_of(torch.ops.aten.mm.default, (x.mT, x), None) == 3 * 3 * 4
+    assert size_of(torch.ops.aten.t.default, (x,), None) == 0  # it shows what is there
 
 
 def test_images_that_need_more_memory_are_inferred_a_few_at_a_time() -> None:

@@ -21,6 +21,7 @@ from mcevae.runs.checkpoint import load, part, run_file
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import evaluate, matched_accuracy
 from mcevae.runs.run import TrainedRun
+from mcevae.teaching.graph import describe
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
 from tests.own_group import slant
@@ -73,10 +74,14 @@ def test_small_things_in_large_frames_are_kept_as_they_were_compared(tmp_path: P
     model = TrainedRun.open(folder).model
     assert isinstance(model, NeighbourModel) and 0.3 < model.extent < 0.6
     assert model.clusters == 4
-    same = embed(model, tight.train.images.pixels)
-    assert (same.responsibilities.max(1).values > 0.6).float().mean() > 0.9
+    x = to_float(tight.train.images.pixels[:50])  # all are exemplars, so each finds itself
+    rings = describe([x], model.group, 0.0, model.extent).rings
+    assert model.nearest(rings)[0].distance[:, 0].max() < 1e-3
+    assert model(x).posterior.distance[:, 0].max() < 1e-3
     model.load_state_dict({**model.state_dict(), "_extra_state": torch.tensor(3)})
     assert model.clusters == 3 and model.extent == 1.0
+    with pytest.raises(ValueError, match="extent of rings"):
+        model.set_extra_state(torch.tensor([4.0, -1.0]))
 
 
 def test_clusters_are_those_of_the_graph_and_new_images_join_them(

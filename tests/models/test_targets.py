@@ -48,6 +48,7 @@ def teacher(data: Splits, **changes: object) -> tuple[SelfTraining, DefaultModel
 
 
 def test_stages_come_in_turn(small_data: Splits) -> None:
+    # With poses "auto", clusters of images as they lie may win: restarts of so few agree badly.
     school, _ = teacher(small_data, poses="templates")
     assert "templates" in school.before(0, 4)
     assert not school.grouped

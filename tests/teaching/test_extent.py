@@ -35,6 +35,9 @@ def test_what_fills_the_frame_needs_all_of_it() -> None:
     noise = torch.rand(40, 3, 20, 30, generator=torch.Generator().manual_seed(0))
     assert extent_of(to_bytes(noise), GROUPS["se2"], 0.5) == 1.0
     assert extent_of(digits(0), GROUPS["so2"], 0.0) == 1.0  # digits fill nearly all of 28 pixels
+    blank = torch.zeros(480, 1, 44, 44, dtype=torch.uint8)
+    some = torch.cat([digits(8, 20), blank])[torch.randperm(500)]
+    assert extent_of(some, GROUPS["se2"], 0.0) > 0.5
     assert extent_of(torch.zeros(5, 1, 9, 9, dtype=torch.uint8), GROUPS["se2"], 0.0) == LEAST
 
 

@@ -98,9 +98,11 @@ def fitted_plane(
     return torch.from_numpy((planes @ terms.T).reshape(n, channels, height, width)).to(images)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def plane_terms(height: int, width: int) -> Float[np.ndarray, "pixels 3"]:
     """What a plane is made of: 1, across and down from -1 to 1, at each pixel, row by row."""
     sides = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
     down, across = np.meshgrid(*sides, indexing="ij")
-    return np.stack([np.ones_like(down), across, down], -1).reshape(-1, 3)
+    terms = np.stack([np.ones_like(down), across, down], -1).reshape(-1, 3)
+    terms.flags.writeable = False
+    return terms

@@ -6,6 +6,7 @@ than the file holds. What the model does with an image is tried with one image f
 
 import math
 import weakref
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -119,10 +120,25 @@ class Live(TorchDispatchMode):
         self.now -= size
 
 
+@dataclass(frozen=True)
+class Form:
+    """How the arguments of a step are nested. Forms of one text are alike.
+
+    Older versions of torch have forms that are no keys of a cache.
+    """
+
+    text: str
+    spec: TreeSpec = field(compare=False)
+
+
 def size_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
     """Bytes that the results of a step will take, found without memory; 0 if they cannot be."""
-    leaves, form = tree_flatten((args, kwargs or {}))
-    return _size_made(func, form, tuple(map(_told, leaves)), torch.get_default_dtype())
+    schema = getattr(func, "_schema", None)
+    if schema is not None and not schema.returns:  # it only writes into its arguments
+        return 0
+    leaves, spec = tree_flatten((args, kwargs or {}))
+    form, told = Form(str(spec), spec), tuple(map(_told, leaves))
+    return _size_made(func, form, told, torch.get_default_dtype())
 
 
 def _told(leaf: Any) -> tuple[Any, ...]:
@@ -132,8 +148,8 @@ def _told(leaf: Any) -> tuple[Any, ...]:
     return type(leaf), leaf  # True, 1 and 1.0 are equal, but make tensors of other types
 
 
-@lru_cache(2**14)
-def _size_made(func: Any, form: TreeSpec, told: tuple[Any, ...], _default: torch.dtype) -> int:
+@lru_cache(2**11)
+def _size_made(func: Any, form: Form, told: tuple[Any, ...], _default: torch.dtype) -> int:
     """See `size_of`. Models take the same steps again and again, and one takes up to 20 ms here.
 
     Nothing is drawn from generators: tensors that are made on the device `meta` have no numbers.
@@ -142,7 +158,7 @@ def _size_made(func: Any, form: TreeSpec, told: tuple[Any, ...], _default: torch
         torch.empty_strided(*rest[:2], dtype=rest[2], device="meta") if kind is Tensor else rest[0]
         for kind, *rest in told
     ]
-    args, named = tree_unflatten(leaves, form)
+    args, named = tree_unflatten(leaves, form.spec)
     own = {one.untyped_storage()._cdata for one in leaves if isinstance(one, Tensor)}
     if not own:
         named = {**named, "device": "meta"}

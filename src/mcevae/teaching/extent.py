@@ -18,7 +18,8 @@ LONGEST = 48
 SAMPLE = 500
 """Images that are looked at."""
 HELD = 0.99
-"""Share of what an image shows that lies inside its outermost ring."""
+"""Share of what an image shows, as squared differences from the background, that lies inside its
+outermost ring."""
 MOST = 0.95
 """Share of the images for which this holds."""
 LEAST, WIDE = 0.25, 0.9
@@ -67,6 +68,9 @@ def extent_of(pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup, background: 
     farther = 2**0.5 * scale  # rings that reach to the corners
     rings = polar(differences, middle, farther, RINGS, ANGLES)
     inside = rings.square().sum((1, 3)).cumsum(1)
-    needed = (inside < HELD * inside[:, -1:]).sum(1) + 1  # a blank image needs one ring
+    inside = inside[inside[:, -1] > 0]  # blank images need no rings
+    if not len(inside):
+        return LEAST
+    needed = (inside < HELD * inside[:, -1:]).sum(1) + 1
     extent = float(needed.float().quantile(MOST)) * 2**0.5 / RINGS
     return max(LEAST, extent) if extent < WIDE else 1.0

@@ -34,12 +34,10 @@ class Described:
     Attributes:
         rings: as `on_rings` gives them.
         rest: (N, T - 1), parameters of the pose other than the rotation, from moments.
-        extent: diameter of the outermost ring, as `on_rings` has it.
     """
 
     rings: Float[Tensor, "n c rings angles"]
     rest: Float[Tensor, "n rest"]
-    extent: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ def describe(
         rest, middle, scale = frame_of(differences.abs(), group)
         parts.append((on_rings(differences, middle, scale, extent), rest))
     rings, rest = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Described(rings=rings, rest=rest, extent=extent)
+    return Described(rings=rings, rest=rest)
 
 
 def describe_pixels(
@@ -94,8 +92,9 @@ def describe_pixels(
         background: of all images, from 0 to 1.
         track: wraps the list of parts.
     """
-    rows = [slice(begin, begin + CHUNK) for begin in range(0, len(pixels), CHUNK)]
     extent = extent_of(pixels, group, background)
+    step = max(1, round(CHUNK * extent**2))  # small things are shrunk less
+    rows = [slice(begin, begin + step) for begin in range(0, len(pixels), step)]
     parts = (to_float(pixels[each]) for each in track(rows))
     return describe(parts, group, background, extent)
 

@@ -7,13 +7,13 @@ In its frame they stand upside down, outside the support. There they are told ap
 
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.images.arrays import Hints
-from mcevae.teaching.graph import CANDIDATES
 from mcevae.teaching.rings import Track, most_alike, turned_back, undone
 from mcevae.teaching.tangent import nearest_of, penalty_of
 from mcevae.teaching.upright import Oriented
@@ -23,8 +23,8 @@ TOLERANCE = math.radians(30)
 lean differently, digits by up to 20 degrees, so that less than this takes right ones out."""
 MOST = 0.2
 """If a larger share of the images is outside, the support is wrong rather than the clusters."""
-VOTERS = 5
-"""Nearest images that vote for a cluster."""
+CANDIDATES, VOTERS = 20, 5
+"""Of so many most alike images, so many nearest ones vote for a cluster."""
 
 
 def put_inside(
@@ -33,6 +33,7 @@ def put_inside(
     oriented: Oriented,
     half_width: float,
     hints: Hints | None = None,
+    by: Literal["tangent", "euclidean"] = "tangent",
 ) -> tuple[Int[Tensor, " n"], Oriented]:
     """Move images outside the support to the cluster in which they are most alike inside it.
 
@@ -42,6 +43,7 @@ def put_inside(
         oriented: how they lie in the frames of these.
         half_width: half-width of the support of rotations, radians.
         hints: what a person said; images with a hint stay.
+        by: distance of images once they are aligned.
 
     Returns:
         The clusters, and how the images lie in their frames. The arguments do not change.
@@ -54,7 +56,7 @@ def put_inside(
     known = (oriented.angle.abs() <= half_width).nonzero()[:, 0]
     upright = turned_back(rings[known], oriented.angle[known], oriented.mirrored[known])
     mirror = bool(oriented.mirrored.any())
-    moved = compared(rings[outside], upright, labels[known], half_width, mirror=mirror)
+    moved = compared(rings[outside], upright, labels[known], half_width, mirror=mirror, by=by)
     label, angle, mirrored = (
         each.index_put((outside,), new)
         for each, new in zip((labels, oriented.angle, oriented.mirrored), moved, strict=True)
@@ -69,6 +71,7 @@ def compared(
     half_width: float,
     *,
     mirror: bool,
+    by: Literal["tangent", "euclidean"] = "tangent",
     track: Track = iter,
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
     """Find the cluster of each image by the votes of upright images, and its pose by the nearest.
@@ -79,17 +82,18 @@ def compared(
         labels: clusters of these.
         half_width: half-width of the support of rotations, radians.
         mirror: whether images may be mirrored.
+        by: distance of images once they are aligned.
         track: wraps the list of parts, to show progress.
 
     Returns:
         The clusters, the angles from -pi to pi, and the signs of the poses.
     """
     reach = math.pi if half_width > WHOLE_CIRCLE else half_width
-    how = {"among": upright, "reach": reach, "mirror": mirror}
+    how: dict[str, Any] = {"among": upright, "reach": reach, "mirror": mirror}
     count = min(CANDIDATES, len(upright))
     alike = most_alike(rings, count, track=track, **how)
-    penalty = penalty_of(upright)
-    found, _, turn = nearest_of(rings, alike, min(VOTERS, count), penalty=penalty, **how)
+    how |= {"by": by, "penalty": penalty_of(upright)}
+    found, _, turn = nearest_of(rings, alike, min(VOTERS, count), **how)
     votes = labels[found]
     share = (votes[:, :, None] == votes[:, None]).sum(2)
     best = share.argmax(1, keepdim=True)  # the first one is the nearest

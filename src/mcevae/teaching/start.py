@@ -88,7 +88,7 @@ def invariant_start(
         lambda graph: start_clusters(rings[rows].flatten(1), graph, clusters, hints=said, **how),
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
-    found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said)
+    found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said, by)
     labels = torch.empty(len(rings), dtype=torch.long)
     angle, mirrored = torch.empty(len(rings)), torch.empty(len(rings), dtype=torch.bool)
     labels[rows], angle[rows], mirrored[rows] = found, oriented.angle, oriented.mirrored
@@ -96,7 +96,7 @@ def invariant_start(
         known = rows[: max(LEAST, PAIRS // len(rest))]
         upright = turned_back(rings[known], angle[known], mirrored[known])
         labels[rest], angle[rest], mirrored[rest] = compared(
-            rings[rest], upright, labels[known], half_width, mirror=mirror, track=track
+            rings[rest], upright, labels[known], half_width, mirror=mirror, by=by, track=track
         )
     return InvariantStart(
         grouping=replace(grouping, labels=found),

@@ -119,7 +119,7 @@ class NeighbourModel(Room, Model[Nearest]):
         self.extent = 1.0
 
     def get_extra_state(self) -> Tensor:
-        """Return K and the extent, which must be a number on the host."""
+        """Return K and the extent. The extent is no weight: a blur needs it as a plain number."""
         return torch.tensor([self.clusters, self.extent], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -127,6 +127,8 @@ class NeighbourModel(Room, Model[Nearest]):
         clusters, *extent = state.flatten().tolist()
         self.use(int(clusters))
         self.extent = extent[0] if extent else 1.0
+        if not 0 < self.extent <= 1:
+            raise ValueError(f"the extent of rings is {self.extent}, not above 0 and at most 1")
 
     def nearest(
         self, rings: Float[Tensor, "B c rings angles"]
