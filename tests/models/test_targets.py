@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mcevae.base.errors import UserError
@@ -63,28 +62,6 @@ def test_stages_come_in_turn(small_data: Splits) -> None:
     before = school.targets = replace(school.targets, cluster=even)
     assert "kept" in school.before(school.warmup + school.interval, 4)
     assert school.targets is before
-
-
-def test_kinds_are_told_apart_in_more_detail_than_frames(
-    small_data: Splits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In frames of 60 pixels, canonical images of 28 would show digits of 13."""
-    pixels = F.pad(small_data.train.images.pixels[:60], (16,) * 4)
-    config = planned(taught(poses="moments", frames="common"), len(pixels))
-    model = build(config, (1, 60, 60))
-    school = model.teacher(config, pixels)
-    assert isinstance(school, SelfTraining)
-    school.before(0, 4)
-    asked: list[Tensor] = []
-
-    def grouped(_config: object, canonical: Tensor, *_: object) -> tuple[Grouping, str]:
-        asked.append(canonical)
-        labels = torch.arange(len(canonical)) % 3
-        return Grouping(clusters=3, labels=labels, agreement=1.0, duplicates=[]), ""
-
-    monkeypatch.setattr(selftraining, "group_canonical", grouped)
-    school.group_images()
-    assert asked[0].shape[1:] == (1, 48, 48) and asked[0].dtype == torch.uint8
 
 
 def test_redrawing_takes_what_the_network_is_sure_of(

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
-from mcevae.images.arrays import Hints, require, to_float
+from mcevae.images.arrays import Hints, require, to_bytes, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
 from mcevae.teaching.cluster import Grouping, start_clusters
@@ -273,7 +273,7 @@ def graph_start(
 
 def group_canonical(
     config: PlannedConfig,
-    canonical: UInt8[Tensor, "n c h w"],
+    canonical: Float[Tensor, "n c h w"],
     group: MatrixGroup,
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
@@ -283,14 +283,14 @@ def group_canonical(
 
     Args:
         config: settings of the run.
-        canonical: images moved back by their poses.
+        canonical: images from 0 to 1, moved back by their poses.
         group: of the poses.
         track: wraps lists of parts of the work.
         features: numbers that describe each image as well.
         hints: what a person said of some images.
     """
     start = config.start
-    rings = described(config, canonical, group, track).rings
+    rings = described(config, to_bytes(canonical), group, track).rings
 
     def clusters(graph: Graph | None) -> Grouping:
         return start_clusters(

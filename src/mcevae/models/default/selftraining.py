@@ -24,7 +24,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
-from mcevae.images.arrays import require, shrink, to_bytes, to_float
+from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, group_canonical
@@ -42,7 +42,6 @@ from mcevae.models.default.targets import (
     swallowed,
 )
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.extent import LONGEST
 from mcevae.teaching.frames import frame_offsets
 from mcevae.teaching.hinted import first_with_hints
 
@@ -236,10 +235,11 @@ class SelfTraining(Teacher):
         anyhow = self.group.mirrors or self.support[0] > WHOLE_CIRCLE
         return not anyhow or same_way(self.group, element, self.targets.element) >= AGREEMENT
 
-    def canonical(self, rows: Int[Tensor, " rows"]) -> Iterator[Float[Tensor, "b c h w"]]:
-        """Give images moved back by their target poses, in parts."""
+    def canonical(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows c h w"]:
+        """Return images moved back by their target poses, and made smaller."""
         pixels, element = self.pixels[rows], self.targets.element[rows]
-        return moved_back(pixels, element, self.group, self.background, self.chunk)
+        parts = moved_back(pixels, element, self.group, self.background, self.chunk)
+        return torch.cat([shrink(part) for part in parts])
 
     def renew(self, *, grouped: bool) -> None:
         """Make targets from the trained network only; see `Teacher.renew`."""
@@ -254,8 +254,7 @@ class SelfTraining(Teacher):
         if self.config.start.frames == "common":
             return
         targets, seed = self.targets, self.config.train.seed
-        parts = self.canonical(torch.arange(len(self.pixels)))
-        content = torch.cat([shrink(part) for part in parts])
+        content = self.canonical(torch.arange(len(self.pixels)))
         offsets = frame_offsets(
             targets.element, content, targets.cluster, self.group, self.support, seed=seed
         )
@@ -275,10 +274,8 @@ class SelfTraining(Teacher):
         rows = first_with_hints(order, self.hints)[: start.subset]
         features = None if self.features is None else self.features[rows]
         hints = None if self.hints is None else self.hints.subset(rows)
-        # Frames need no more than 28 pixels, but kinds may: a small thing would lose its detail.
-        parts = [to_bytes(shrink(part, LONGEST)) for part in self.canonical(rows)]
         given = self.group, self.watched, features, hints
-        found, message = group_canonical(self.config, torch.cat(parts), *given)
+        found, message = group_canonical(self.config, self.canonical(rows), *given)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
