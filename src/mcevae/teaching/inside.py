@@ -7,15 +7,15 @@ In its frame they stand upside down, outside the support. There they are told ap
 
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.images.arrays import Hints
-from mcevae.teaching.rings import Track, most_alike, turned_back, undone
-from mcevae.teaching.tangent import nearest_of, penalty_of
+from mcevae.teaching.rings import Track, turned_back, undone
+from mcevae.teaching.tangent import penalty_of, voters_of
 from mcevae.teaching.upright import Oriented
 
 TOLERANCE = math.radians(30)
@@ -23,8 +23,6 @@ TOLERANCE = math.radians(30)
 lean differently, digits by up to 20 degrees, so that less than this takes right ones out."""
 MOST = 0.2
 """If a larger share of the images is outside, the support is wrong rather than the clusters."""
-CANDIDATES, VOTERS = 20, 5
-"""Of so many most alike images, so many nearest ones vote for a cluster."""
 
 
 def put_inside(
@@ -89,11 +87,10 @@ def compared(
         The clusters, the angles from -pi to pi, and the signs of the poses.
     """
     reach = math.pi if half_width > WHOLE_CIRCLE else half_width
-    how: dict[str, Any] = {"among": upright, "reach": reach, "mirror": mirror}
-    count = min(CANDIDATES, len(upright))
-    alike = most_alike(rings, count, track=track, **how)
-    how |= {"by": by, "penalty": penalty_of(upright)}
-    found, _, turn = nearest_of(rings, alike, min(VOTERS, count), **how)
+    penalty = penalty_of(upright)
+    found, _, turn = voters_of(
+        rings, upright, penalty=penalty, reach=reach, mirror=mirror, by=by, track=track
+    )
     votes = labels[found]
     share = (votes[:, :, None] == votes[:, None]).sum(2)
     best = share.argmax(1, keepdim=True)  # the first one is the nearest

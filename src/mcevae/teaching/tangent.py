@@ -11,10 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mcevae.teaching.rings import Turn, turned_back, turns
+from mcevae.teaching.rings import Track, Turn, most_alike, turned_back, turns
 
 RIDGE = 0.02
 """Penalty on large changes, as a share of the mean squared effect of each change."""
+CANDIDATES, VOTERS = 20, 5
+"""Of so many most alike exemplars, so many nearest ones vote for the cluster of an image."""
 CHUNK_NUMBERS = 2**24
 """Floats for one chunk of images, 64 MiB."""
 
@@ -106,6 +108,41 @@ def nearest_of(
         candidates.gather(1, order),
         distance[:, :count].contiguous(),
         Turn(likeness=likeness, angle=angle, mirrored=mirrored),
+    )
+
+
+def voters_of(
+    rings: Float[Tensor, "n c rings angles"],
+    exemplars: Float[Tensor, "m c rings angles"],
+    *,
+    penalty: Float[Tensor, "7 7"],
+    reach: float,
+    mirror: bool,
+    by: Literal["tangent", "euclidean"] = "tangent",
+    track: Track = iter,
+) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
+    """Find the exemplars that vote for the cluster of each image, the nearest first.
+
+    Args:
+        rings: images on rings, of norm one.
+        exemplars: others, whose clusters are known.
+        penalty, reach, mirror, by: as `nearest_of` has them.
+        track: wraps the list of parts, to show progress.
+
+    Returns:
+        As `nearest_of`, of `VOTERS` exemplars, or of all if there are fewer.
+    """
+    count = min(CANDIDATES, len(exemplars))
+    alike = most_alike(rings, count, among=exemplars, reach=reach, mirror=mirror, track=track)
+    return nearest_of(
+        rings,
+        alike,
+        min(VOTERS, count),
+        reach=reach,
+        mirror=mirror,
+        by=by,
+        among=exemplars,
+        penalty=penalty,
     )
 
 

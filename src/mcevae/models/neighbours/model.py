@@ -28,16 +28,12 @@ from mcevae.models.contract import Model, Output, Teacher, Terms, assemble
 from mcevae.models.likelihood import bce
 from mcevae.models.room import Room
 from mcevae.teaching.graph import describe, reach_of
-from mcevae.teaching.rings import ANGLES, RINGS, most_alike, turned_back, undone
-from mcevae.teaching.tangent import nearest_of
+from mcevae.teaching.rings import ANGLES, RINGS, turned_back, undone
+from mcevae.teaching.tangent import voters_of
 from mcevae.teaching.upright import moved
 
 EXEMPLARS = 1000
 """Room for kept images. The time that an image takes grows with it."""
-CANDIDATES = 20
-"""Exemplars, among the most alike, from which the nearest are chosen by the tangent distance."""
-VOTERS = 5
-"""Number of the nearest exemplars that vote."""
 SHARPNESS = 10.0
 """A vote counts exp(-SHARPNESS d), with d how much farther it is than the nearest one."""
 NEAR = math.radians(30)
@@ -142,17 +138,12 @@ class NeighbourModel(Room, Model[Nearest]):
             The exemplars, and the angles and the signs of the poses.
         """
         known = ((self.cluster >= 0) & (self.cluster < self.clusters)).nonzero()[:, 0]
-        exemplars = self.rings[known]
-        count, mirror = min(CANDIDATES, len(known)), self.group.mirrors
-        alike = most_alike(rings, count, among=exemplars, reach=self.reach, mirror=mirror)
-        found, distance, turn = nearest_of(
+        found, distance, turn = voters_of(
             rings,
-            alike,
-            min(VOTERS, count),
-            reach=self.reach,
-            mirror=mirror,
-            among=exemplars,
+            self.rings[known],
             penalty=torch.diag(self.penalty),
+            reach=self.reach,
+            mirror=self.group.mirrors,
         )
         index = known[found]
         onto = undone(turn.angle, turn.mirrored)  # images are turned onto exemplars
