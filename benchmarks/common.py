@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import torch
+from tqdm import tqdm
 
 from mcevae.base.files import write_text
 from mcevae.base.machine import machine
@@ -55,6 +57,16 @@ def processor_seconds(run: Callable[[], Any], rounds: int) -> float:
         if turn > 1:
             times.append(time.process_time() - started)
     return median(times)
+
+
+def unshare_locks() -> None:
+    """Let processes that are forked from this one, and may be killed, share no lock.
+
+    Call it before UMAP runs. UMAP shows progress by tqdm, whose lock all forks of a process share:
+    if one is killed while it holds the lock, the others wait forever.
+    """
+    tqdm.monitor_interval = 0  # no thread, which a fork would not have
+    tqdm.set_lock(threading.RLock())
 
 
 def cpu(pid: int | None) -> float:

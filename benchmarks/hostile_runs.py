@@ -44,7 +44,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from common import RESULTS, cpu, write_results
+from common import RESULTS, cpu, unshare_locks, write_results
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the runs are shared with the tests
@@ -286,6 +286,7 @@ def warm_up() -> None:
 
     from mcevae.teaching import layout
 
+    unshare_locks()
     torch.set_num_threads(1)
     layout.LEAST = 1_000_000  # a map by principal components, which needs no compiler
     before = Path.cwd()

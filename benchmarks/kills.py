@@ -17,6 +17,7 @@ alone.
 """
 
 import argparse
+import faulthandler
 import filecmp
 import importlib
 import json
@@ -38,7 +39,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, cpu, write_results
+from common import RESULTS, cpu, unshare_locks, write_results
 from PIL import Image
 from pyarrow import csv, parquet
 from scipy import sparse
@@ -67,6 +68,8 @@ AIMED = 0.6
 """Share of the kills that are aimed at a write."""
 EARLY = 0.2
 """Share of the lives of a training that have a first answer: it takes as long as all the rest."""
+PATIENCE = 600.0
+"""Seconds by the clock, after which a command hangs: it says where, and ends with an error."""
 LONGEST = 0.001
 """Seconds that a kill waits at most once a write that it is aimed at has begun."""
 ON_FRAMES = ("fit --scenes", "find", "track")
@@ -87,6 +90,7 @@ def warm_up() -> None:
     """Import and compile what all commands need, so that none begins with it."""
     for name in LOADED:
         importlib.import_module(name)
+    unshare_locks()
     torch.set_num_threads(1)
     edges = sparse.csr_matrix(np.ones((8, 8)) - np.eye(8))
     laid_out(edges, np.eye(8), 2, init="random", seed=0, epochs=1)
@@ -109,6 +113,7 @@ def live(arguments: list[str], log: Path, early: bool) -> None:
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)  # it hangs
     Source.part_size = PART
     layout.LEAST = 1_000_000  # a map by principal components: UMAP takes longer than all the rest
     if early:
@@ -588,7 +593,7 @@ def main() -> None:
     old = json.loads(kept.read_text())["commands"] if kept.exists() and not arguments.anew else {}
     with tempfile.TemporaryDirectory() as name:
         tasks = tasks_in(Path(name))
-        chosen = arguments.only or list(COMMANDS)
+        chosen = [what for what in COMMANDS if what in (arguments.only or COMMANDS)]
         for what, needed in MAKERS.items():
             if what not in chosen and needed & set(chosen):
                 tasks[what].finish(tasks[what].named("unbroken"))

@@ -277,6 +277,9 @@ def test_what_killed_writers_left_is_no_run_and_goes(tmp_path: Path) -> None:
     out = tmp_path / "run"
     out.mkdir()
     (out / f".settings.toml.{NOBODY}.tmp").write_text("half")
+    (out / "scenes").mkdir()
+    (out / "scenes" / f".identity.{NOBODY}.tmp").write_text("half")
+    assert files.is_stale(out / "scenes")
     main(fit_arguments(out))
     assert not list(out.glob(".*"))
     dead, alive = (out / f".a.txt.{pid}.tmp" for pid in (NOBODY, os.getppid()))

@@ -55,6 +55,9 @@ def test_every_command_takes_it(
     main(["report", str(run), "--checkpoint", "last"])
     assert "round" in capsys.readouterr().out
     assert np.load(tmp_path / "averages.npy").shape[0] == 4
+    (run / "report.html").unlink()  # as after a stop while it was scored
+    main(["resume", str(run)])
+    assert (run / "report.html").exists()
     assert "is complete" in fails(capsys, "resume", str(run))
 
 

@@ -17,7 +17,7 @@ from mcevae.models.config import PRESETS, Config
 from mcevae.models.neighbours.kept import LEAST, directions, shares
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
 from mcevae.models.registry import build, spec_of
-from mcevae.runs.checkpoint import load, part, run_file
+from mcevae.runs.checkpoint import REPORT, load, part, run_file
 from mcevae.runs.infer import embed
 from mcevae.runs.metrics import evaluate, matched_accuracy
 from mcevae.runs.run import TrainedRun
@@ -158,9 +158,11 @@ def test_settings_of_training_are_refused(tmp_path: Path, small_data: Splits) ->
     assert not spec_of("neighbours").trained
 
 
-def test_a_complete_run_is_not_resumed_and_a_stopped_one_begins_again(
+def test_a_complete_run_is_not_resumed_and_a_stopped_one_goes_on(
     run: TrainedRun, small_data: Splits, tmp_path: Path
 ) -> None:
+    assert fit(quick(), small_data, run.folder, resume=True)  # it is left to be scored
+    (run.folder / REPORT).touch()
     with pytest.raises(UserError, match="is complete, because preset quick trains no network"):
         fit(quick(), small_data, run.folder, resume=True)
     assert fit(quick(), small_data, tmp_path / "new", resume=True)

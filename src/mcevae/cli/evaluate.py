@@ -164,6 +164,7 @@ def show_first(folder: Path, data: "Splits", total: int) -> str:
     from mcevae.pages.closing import found_in
     from mcevae.pages.report import TABLE, write_report
     from mcevae.pages.stage import FirstAnswer
+    from mcevae.runs.checkpoint import REPORT
     from mcevae.runs.naming import name_by
     from mcevae.runs.run import TrainedRun
     from mcevae.runs.trust.advice import in_words
@@ -173,7 +174,7 @@ def show_first(folder: Path, data: "Splits", total: int) -> str:
     opened.calibrate(data)
     scores = opened.scores(data)
     opened.keep(scores)
-    page = folder.parent / "report.html"
+    page = folder.parent / REPORT
     write_report(opened, data, scores, first=FirstAnswer(page=page, total=total))
     found = found_in(opened.file(TABLE), [entry.name for entry in opened.collections.entries])
     seconds = time.perf_counter() - BEGAN

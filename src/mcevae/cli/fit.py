@@ -213,12 +213,11 @@ def refuse_begun(out: Path) -> None:
     Raises:
         UserError: it does.
     """
-    from mcevae.base.files import is_stale
-    from mcevae.training.loop import LOCK
+    from mcevae.training.loop import is_free
 
-    if place()[0] > 0 or not out.exists():  # rank 0 may write there before the other ranks look
+    if place()[0] > 0:  # rank 0 may write there before the other ranks look
         return
-    if not out.is_dir() or any(not is_stale(p) and p.name != LOCK for p in out.iterdir()):
+    if not is_free(out):
         raise UserError(
             f"{out}: already exists; choose another --out, or continue it with `mcevae resume`."
         )

@@ -27,6 +27,7 @@ from mcevae.pages.particles import particle_ending
 from mcevae.pages.stage import FirstAnswer, is_first, stage_of, trained
 from mcevae.predicting.kept_sums import page_sums
 from mcevae.predicting.sums import Tell
+from mcevae.runs.checkpoint import REPORT
 from mcevae.runs.coordinates import PIXELS
 from mcevae.runs.infer import write_tables
 from mcevae.runs.parents import FILE, parents_of
@@ -137,7 +138,7 @@ def write_report(
     }
     own = (run.file(name).name for name in (TABLE, "metrics.json"))
     tables = (*own, "settings.toml", "metrics.jsonl", SKIPPED, "groups.json", FILE)
-    path = run.file("report.html") if first is None else first.page
+    path = run.file(REPORT) if first is None else first.page
     beside = folder.relative_to(path.parent)
     text = page(
         run,

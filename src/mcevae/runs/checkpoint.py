@@ -33,6 +33,8 @@ DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_}
 """Methods that fill new weights with random numbers, besides the functions of `torch.nn.init`."""
 WHICH = ("best", "last")
 """The checkpoints of a run: the best epoch, and the end of training."""
+REPORT = "report.html"
+"""The page of a run. It is written last."""
 FORMAT = 1
 """Increase this when the layout of a checkpoint changes and older files cannot be read."""
 

@@ -8,7 +8,7 @@ from mcevae.run import Run
 from mcevae.scenes.learning import Learner, finish, is_begun, is_trained, with_crops
 from mcevae.scenes.settings import SceneConfig
 from mcevae.scenes.telling import Telling
-from mcevae.training.loop import fit, training_alone
+from mcevae.training.loop import fit, is_free, training_alone
 
 
 def fit_scenes(
@@ -37,7 +37,7 @@ def fit_scenes(
         KeyboardInterrupt: somebody asked to stop.
     """
     folder = Path(out)
-    if folder.exists() and not is_begun(folder) and (folder.is_file() or any(folder.iterdir())):
+    if not is_begun(folder) and not is_free(folder):
         raise UserError(f"{folder}: already exists; choose another folder.")
     with training_alone(folder):
         learner = Learner(config, scenes or SceneConfig(), folder, telling)

@@ -28,7 +28,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.predicting.parts import MARK, content_of, is_of, known_part, write_part
 from mcevae.predicting.predictor import skipped
-from mcevae.runs.checkpoint import run_file
+from mcevae.runs.checkpoint import REPORT, run_file
 from mcevae.runs.data import decide_mirror, prepare_for, settle
 from mcevae.runs.run import TrainedRun
 from mcevae.scenes.bound import Bound
@@ -74,7 +74,7 @@ class Learner:
         assert frames.snapshot is not None
         self.identity = FORM + told + frames.snapshot.fingerprint("all")
         self.folder = real_folder(out / FOLDER)
-        if self.folder.exists() and not is_of(self.folder, self.identity):
+        if is_begun(out) and not is_of(self.folder, self.identity):
             raise UserError(
                 f"{out}: was begun with other frames or settings; choose another --out, or give "
                 "the same command again to continue it."
@@ -195,7 +195,7 @@ def is_begun(out: Path) -> bool:
 
 def is_trained(out: Path) -> bool:
     """Whether such a run is trained, and has only its last search left."""
-    return (out / FOLDER / RECORD).is_file() and (out / "report.html").is_file()
+    return (out / FOLDER / RECORD).is_file() and (out / REPORT).is_file()
 
 
 def settled(config: Config, scenes: SceneConfig) -> tuple[Config, int, bool]:

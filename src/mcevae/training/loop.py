@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from mcevae.base.files import write_text
+from mcevae.base.files import is_stale, write_text
 from mcevae.base.lock import locked
 from mcevae.base.processes import place
 from mcevae.images.splits import Splits
@@ -102,6 +102,13 @@ def training_alone(run: Path) -> AbstractContextManager[None]:
     """
     refusal = f"{run}: another process is training there; wait for it, or choose another --out."
     return locked(run / LOCK, refusal) if place()[0] == 0 else nullcontext()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run can begin in a folder: it holds nothing but what killed processes leave."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(p.name == LOCK or is_stale(p) for p in folder.iterdir())
 
 
 def train(

@@ -56,7 +56,8 @@ def fill(
         config: settings; they are written to settings.toml.
         data: the images; only the training images are used.
         run: folder of the run.
-        resume: begin again if the run was stopped before it had a checkpoint.
+        resume: go on if the run was stopped: begin again if it has no checkpoint, and else leave it
+            to be scored.
         console: where progress is shown.
         signals: gets the number of the signal that stopped the work.
 
@@ -68,11 +69,14 @@ def fill(
             written.
     """
     refuse_training(config)
-    if resume and checkpoint.run_file(run, "best").exists():
-        raise UserError(
-            f"{run}: is complete, because preset {config.preset} trains no network; to train one, "
-            "start `mcevae fit` with another --out and --preset default."
-        )
+    if resume and checkpoint.run_file(run, checkpoint.WHICH[-1]).exists():
+        if (run / checkpoint.REPORT).exists():
+            raise UserError(
+                f"{run}: is complete, because preset {config.preset} trains no network; to train "
+                "one, start `mcevae fit` with another --out and --preset default."
+            )
+        end_given(run)
+        return True
     write_text(run / "settings.toml", config.to_toml())
     with stop_signals() as stop, Waiting(console, "1/2 comparing images") as waiting:
         try:
