@@ -301,18 +301,16 @@ def test_clusters_of_images_as_they_lie_are_tried_where_canonical_ones_are_unste
     school.targets.cluster.fill_(UNKNOWN)
     n = len(small_data.train)
 
-    def grouping(agreement: float) -> Grouping:
-        labels = torch.arange(school.config.start.subset) % 3
+    def grouping(labels: Tensor, agreement: float) -> Grouping:
         return Grouping(clusters=3, labels=labels, agreement=agreement, duplicates=[])
 
     def graph(*_: Any) -> Beginning:
-        element, labels = school.group.identity(n), torch.zeros(n, dtype=torch.long)
-        return Beginning(element=element, grouping=grouping(0.6), labels=labels, message="graph")
+        found = grouping(torch.zeros(n, dtype=torch.long), 0.6)
+        return Beginning(element=school.group.identity(n), grouping=found, message="graph")
 
     monkeypatch.setattr(selftraining, "begin_with_graph", graph)
-    monkeypatch.setattr(
-        selftraining, "group_canonical", lambda *_: (grouping(agreement), "canonical")
-    )
+    found = grouping(torch.arange(school.config.start.subset) % 3, agreement)
+    monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (found, "canonical"))
     assert school.group_images().startswith(taken)
     assert school.targets.cluster.max() == (0 if taken == "graph" else 2)
 
@@ -324,13 +322,30 @@ def test_first_clusters_stay_if_their_restarts_agreed(
     school, _ = teacher(small_data)
     n, used = len(small_data.train), school.config.start.subset
     first = torch.arange(n) % 2
-    school.use_clusters(
-        Grouping(clusters=3, labels=first, agreement=agreement, duplicates=[]), first
-    )
+    school.use_clusters(Grouping(clusters=3, labels=first, agreement=agreement, duplicates=[]))
     other = Grouping(clusters=3, labels=torch.full((used,), 2), agreement=1.0, duplicates=[])
     monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (other, "canonical"))
     assert school.group_images().startswith("first clusters kept") == kept
     assert (school.targets.cluster.max() == 1) == kept
+
+
+@pytest.mark.parametrize("share", [0.9, 2.0])
+def test_images_keep_the_cluster_that_most_neighbours_have(
+    small_data: Splits, share: float
+) -> None:
+    """Whatever the network says, which has learned nothing here."""
+    school, _ = teacher(small_data, firm=share)
+    first = torch.arange(len(small_data.train)) % 3
+    backing = torch.linspace(0, 1, len(first))
+    school.use_clusters(
+        Grouping(clusters=3, labels=first, agreement=1.0, duplicates=[], backing=backing)
+    )
+    kept = backing >= share
+    for _ in range(2):
+        school.targets, _ = school.draw()
+        assert school.targets.firm.equal(kept)
+        assert school.targets.cluster[kept].equal(first[kept])
+        assert (school.targets.cluster != first)[~kept].float().mean() > 0.3
 
 
 def test_poses_that_may_lie_in_any_way_are_kept_until_they_are_learned(small_data: Splits) -> None:

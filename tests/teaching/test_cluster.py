@@ -15,7 +15,8 @@ from mcevae.images.arrays import to_float
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching import cluster
 from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.graph import describe, invariant_graph
+from mcevae.teaching.graph import Graph, describe, invariant_graph
+from mcevae.teaching.rings import Turn
 from tests.teaching.test_graph import digits, noise, upright
 
 
@@ -88,6 +89,14 @@ def test_the_fullest_then_most_distinct_then_most_agreed_upon_clusters_are_kept(
     )
     found = clustered(noise(6, 1, 16, 16), 3, neighbours=2, restarts=3).labels.tolist()
     assert [sorted(set(found), key=found.index).index(one) for one in found] == SPLIT
+
+
+def test_neighbours_back_a_cluster() -> None:
+    index = torch.tensor([[1, 2], [0, 2], [0, 1], [4, 2], [3, 2]])
+    turn = Turn(likeness=torch.zeros(10), angle=torch.zeros(10), mirrored=torch.zeros(10) > 0)
+    graph = Graph(index=index, distance=torch.zeros(5, 2), turn=turn)
+    backing = cluster.backing_of(graph, torch.tensor([0, 0, 0, 1, 1]))
+    assert backing.tolist() == [1, 1, 1, 0.5, 0.5]
 
 
 def test_clusters_that_stay_empty_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,9 @@ def test_turned_digits_are_told_apart_and_turned_back(half_width: float) -> None
     assert sample.labels is not None
     for digit in (4, 7):
         own = sample.labels == digit
-        assert (found.labels[own] == found.labels[own].mode().values).float().mean() > 0.9
+        assert (
+            found.grouping.labels[own] == found.grouping.labels[own].mode().values
+        ).float().mean() > 0.9
         apart = torch.polar(torch.ones(int(own.sum())), (found.angle - angle)[own])
         off = (apart / apart.mean()).angle().abs()
         assert off.median() < math.radians(15)

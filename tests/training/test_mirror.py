@@ -58,7 +58,7 @@ def as_told(data: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     def beginning(self: SelfTraining, find: object) -> Beginning:
         elements = data.train.elements
         assert elements is not None
-        return Beginning(element=elements, grouping=None, labels=kind, message="true poses")
+        return Beginning(element=elements, grouping=None, message="true poses")
 
     def group_images(self: SelfTraining) -> str:
         self.targets = replace(self.targets, cluster=kind, first=kind.clone())

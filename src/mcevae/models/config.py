@@ -156,18 +156,18 @@ class StartConfig:
     """Share of the epochs in which the model learns poses only."""
     redraws: int = 5
     """How many times, after the warm-up, new targets are made from the network's posterior."""
+    firm: float = 0.9
+    """Images keep their first cluster if this share of neighbours has it too; above 1: none do."""
     frames: Literal["content", "common"] = "content"
-    """How to choose frames. content: turn images that look alike into one frame; common: keep the
-    poses as they were found."""
+    """How to choose frames. content: one for images that look alike; common: as poses are found."""
     augment_strain: float = 0.1
-    """Standard deviation of the random scale, stretch and shear of training images, in log
-    units."""
+    """Standard deviation of random scale, stretch and shear of training images, in log units."""
     augment_elastic: float = 0.025
     """Standard deviation of the random elastic deformation of training images, in image sides."""
 
     def __post_init__(self) -> None:
         ensure_range(self, templates=(1, 1024), subset=(1, MOST_IMAGES), neighbours=(1, 200))
-        ensure_range(self, restarts=(1, 20), redraws=(0, 1000))
+        ensure_range(self, restarts=(1, 20), redraws=(0, 1000), firm=(0, 2))
         ensure(0 < self.warmup < 1, f"--warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):
             ensure(0 <= getattr(self, name) < 1, f"--{name} is {getattr(self, name)}; use 0 to 1")

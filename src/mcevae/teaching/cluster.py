@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
@@ -52,6 +52,8 @@ class Grouping:
     0 to 1; NaN with a single one."""
     duplicates: list[tuple[int, int]]
     """Pairs of clusters, smaller number first, that look like parts of one cluster."""
+    backing: Float[Tensor, " n"] | None = None
+    """Share of the neighbours of each image that have its cluster; None: there is no graph."""
 
 
 def start_clusters(
@@ -133,7 +135,18 @@ def start_clusters(
         labels=torch.from_numpy(labels[kept].astype(np.int64)),
         agreement=agreement[best],
         duplicates=duplicates[kept],
+        backing=None if graph is None else backing_of(graph, torch.from_numpy(labels[kept])),
     )
+
+
+def backing_of(graph: Graph, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Share of the neighbours of each image that have its cluster, 0 to 1.
+
+    Args:
+        graph: the images and their neighbours.
+        labels: their clusters.
+    """
+    return (labels[graph.index.cpu()] == labels[:, None]).float().mean(1)
 
 
 def _wrong(labels: list[np.ndarray], graph: Graph | None) -> list[float]:

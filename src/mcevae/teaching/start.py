@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mcevae.images.arrays import Hints
-from mcevae.teaching.cluster import Grouping, start_clusters
+from mcevae.teaching.cluster import Grouping, backing_of, start_clusters
 from mcevae.teaching.described import graphs_of, steadiest
 from mcevae.teaching.graph import reach_of
 from mcevae.teaching.hinted import first_with_hints
@@ -26,16 +26,14 @@ class InvariantStart:
     """What the invariant graph says about N images.
 
     Attributes:
-        grouping: the clusters of the images in the graph.
-        oriented: how these lie in the frames of their clusters.
-        labels: (N,), the cluster of each image.
+        grouping: their clusters. No neighbours back those of images outside the graph.
+        oriented: how images in the graph lie in the frames of their clusters.
         angle: (N,), radians.
         mirrored: (N,), whether it is mirrored.
     """
 
     grouping: Grouping
     oriented: Oriented
-    labels: Int[Tensor, " n"]
     angle: Float[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
 
@@ -92,6 +90,7 @@ def invariant_start(
     labels = torch.empty(len(rings), dtype=torch.long)
     angle, mirrored = torch.empty(len(rings)), torch.empty(len(rings), dtype=torch.bool)
     labels[rows], angle[rows], mirrored[rows] = found, oriented.angle, oriented.mirrored
+    backing = torch.zeros(len(rings)).index_put((rows,), backing_of(graph, found))
     if len(rest):
         known = rows[: max(LEAST, PAIRS // len(rest))]
         upright = turned_back(rings[known], angle[known], mirrored[known])
@@ -99,9 +98,8 @@ def invariant_start(
             rings[rest], upright, labels[known], half_width, mirror=mirror, by=by, track=track
         )
     return InvariantStart(
-        grouping=replace(grouping, labels=found),
+        grouping=replace(grouping, labels=labels, backing=backing),
         oriented=oriented,
-        labels=labels,
         angle=angle,
         mirrored=mirrored,
     )

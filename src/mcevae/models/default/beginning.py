@@ -43,14 +43,12 @@ class Beginning:
     Attributes:
         element: (N, 3, 3), poses.
         grouping: the clusters; None if there are none yet.
-        labels: (N,), the cluster of each image; 0 if there are none yet.
         message: what was done.
         settled: whether clusters and poses are as good as the noise of the images allows.
     """
 
     element: Float[Tensor, "n 3 3"]
     grouping: Grouping | None
-    labels: Int[Tensor, " n"]
     message: str
     settled: bool = False
 
@@ -116,8 +114,7 @@ def begin(
             track=track,
         ).elements
         message = "poses from templates"
-    labels = torch.zeros(n, dtype=torch.long)
-    return Beginning(element=element, grouping=None, labels=labels, message=message)
+    return Beginning(element=element, grouping=None, message=message)
 
 
 def as_known(
@@ -133,9 +130,7 @@ def as_known(
     clusters = int(labels.max()) + 1
     grouping = Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[])
     message = f"{clusters} clusters and poses as found before"
-    return Beginning(
-        element=element, grouping=grouping, labels=labels, message=message, settled=settled
-    )
+    return Beginning(element=element, grouping=grouping, message=message, settled=settled)
 
 
 def begin_with_graph(
@@ -155,7 +150,6 @@ def begin_with_graph(
     return Beginning(
         element=reflect(proper, found.mirrored),
         grouping=found.grouping,
-        labels=found.labels,
         message=f"{about(found.grouping, config)}; poses from the graph{told}",
     )
 
@@ -210,7 +204,6 @@ def begin_with_averages(
     return Beginning(
         element=reflect(proper, placed.mirrored),
         grouping=Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[]),
-        labels=labels,
         message=f"{clusters} clusters and poses from class averages: images are mostly noise",
         settled=True,
     )

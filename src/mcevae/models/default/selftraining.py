@@ -87,12 +87,7 @@ class SelfTraining(Teacher):
             f"{used} images are too few for {clusters} clusters and {start.neighbours} neighbours "
             f"each; give {least}, or lower --clusters and --neighbours.",
         )
-        self.targets = Targets(
-            cluster=torch.full((n,), UNKNOWN),
-            first=torch.full((n,), UNKNOWN),
-            element=group.identity(n),
-            weight=torch.ones(n),
-        )
+        self.targets = Targets.unknown(n, group)
         self.support = config.support.half_widths(group)
         self.agreement = -float("inf")  # of the restarts that gave the clusters
         self.settled = False  # whether first targets stay
@@ -134,8 +129,7 @@ class SelfTraining(Teacher):
         """
         columns = {name: state.get(name, now) for name, now in self.state().items()}
         for name, now in self.state().items():
-            column = columns[name]
-            if (column.shape, column.dtype) != (now.shape, now.dtype):
+            if ((column := columns[name]).shape, column.dtype) != (now.shape, now.dtype):
                 raise ValueError(f"targets.{name} is {column.dtype} {list(column.shape)}")
         self.agreement = columns.pop("agreement").item()
         settled = bool(columns.pop("settled").item())
@@ -178,7 +172,7 @@ class SelfTraining(Teacher):
     def take(self, first: Beginning) -> str:
         """Take first targets; return a message about them."""
         if first.grouping is not None:
-            self.use_clusters(first.grouping, first.labels)
+            self.use_clusters(first.grouping)
         self.targets = replace(self.targets, element=first.element)
         if self.group.polar and self.known is None and not first.settled:
             self.level()
@@ -192,11 +186,19 @@ class SelfTraining(Teacher):
             known = (self.pixels, self.targets, self.group, self.background, self.chunk)
             self.model.simulated = simulated(*known, self.model.angles.device)
 
-    def use_clusters(self, grouping: Grouping, labels: Int[Tensor, " n"]) -> None:
-        """Take clusters as targets; `UNKNOWN` is the label of images that have none."""
+    def use_clusters(self, grouping: Grouping, rows: Rows = slice(None)) -> None:
+        """Take clusters as targets of some images, or of all. The others have none.
+
+        What most neighbours of an image have is firm. Else the network may draw some digits as
+        variations of others, and each redraw would take more of them along.
+        """
         self.model.use(grouping.clusters)
-        self.agreement, labels = grouping.agreement, pinned(labels, self.hints)
-        self.targets = replace(self.targets, cluster=labels, first=labels.clone())
+        self.agreement, labels = grouping.agreement, torch.full_like(self.targets.first, UNKNOWN)
+        labels[rows], firm = grouping.labels, torch.zeros_like(self.targets.firm)
+        if grouping.backing is not None:
+            firm[rows] = grouping.backing >= self.config.start.firm
+        labels = pinned(labels, self.hints)
+        self.targets = replace(self.targets, cluster=labels, first=labels.clone(), firm=firm)
 
     def posterior(
         self, rows: Rows = slice(None), *, clustered: bool = True
@@ -253,11 +255,9 @@ class SelfTraining(Teacher):
         """Turn images that look alike into one frame."""
         if self.config.start.frames == "common":
             return
-        targets, seed = self.targets, self.config.train.seed
-        content = self.canonical(torch.arange(len(self.pixels)))
-        offsets = frame_offsets(
-            targets.element, content, targets.cluster, self.group, self.support, seed=seed
-        )
+        targets, content = self.targets, self.canonical(torch.arange(len(self.pixels)))
+        given = targets.element, content, targets.cluster, self.group, self.support
+        offsets = frame_offsets(*given, seed=self.config.train.seed)
         element = self.group.compose(targets.element, self.group.inverse(offsets))
         self.targets = replace(targets, element=element)
 
@@ -269,8 +269,8 @@ class SelfTraining(Teacher):
         """
         if self.agreement >= SURE:
             return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
-        seed, start = self.config.train.seed, self.config.start
-        order = torch.randperm(len(self.pixels), generator=torch.Generator().manual_seed(seed))
+        seed, start = torch.Generator().manual_seed(self.config.train.seed), self.config.start
+        order = torch.randperm(len(self.pixels), generator=seed)
         rows = first_with_hints(order, self.hints)[: start.subset]
         features = None if self.features is None else self.features[rows]
         hints = None if self.hints is None else self.hints.subset(rows)
@@ -284,7 +284,7 @@ class SelfTraining(Teacher):
             other = self.beginning(begin_with_graph)
             if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
-        self.use_clusters(found, torch.full_like(order, UNKNOWN).index_put((rows,), found.labels))
+        self.use_clusters(found, rows)
         return message
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
@@ -308,12 +308,11 @@ class SelfTraining(Teacher):
         if move_on is None:
             lost = swallowed(self.targets.first, new.cluster, self.model.clusters)
             if len(lost):
-                back, _ = self.draw(lost, within=True)
-                new = put(new, lost, back)
+                new = put(new, lost, self.draw(lost, within=True)[0])
                 done += f"; {len(lost)} images returned to clusters that had lost too many"
         else:
             move_on()
-            self.targets = replace(self.targets, first=torch.full_like(likeliest, UNKNOWN))
+            self.targets = Targets.unknown(len(likeliest), self.group)
             new, _ = self.draw()
             done += "; training goes on with other images"
         self.targets = new
@@ -332,7 +331,7 @@ class SelfTraining(Teacher):
             within: draw only from hypotheses with the image's first cluster.
         """
         parts, first, model = [], self.targets.first[rows], self.model
-        said = pinned(torch.full_like(self.targets.first, UNKNOWN), self.hints)[rows]
+        said, firm = pinned(self.targets.kept, self.hints)[rows], self.targets.firm[rows]
         must = first if within else said
         for own, posterior in zip(must.split(self.chunk), self.posterior(rows), strict=True):
             joint, element, mass, rest = posterior
@@ -343,7 +342,8 @@ class SelfTraining(Teacher):
                 angle = wrapped(model.angles.cpu()[turn] + jitter)
                 element = model.element(angle, rest, model.mirrored.cpu()[turn])
             parts.append((cluster, element, mass, likeliest))
-        cluster, element, weight, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
+        cluster, element, weight, likeliest = map(torch.cat, zip(*parts, strict=True))
         cluster = torch.where(must == UNKNOWN, cluster, must)
         first = torch.where(first == UNKNOWN, cluster, first)
-        return Targets(cluster=cluster, first=first, element=element, weight=weight), likeliest
+        new = Targets(cluster=cluster, first=first, element=element, weight=weight, firm=firm)
+        return new, likeliest

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup, mirrored
@@ -39,12 +39,26 @@ class Targets:
         first: (N,), the first cluster that the image had, or `UNKNOWN`.
         element: (N, 3, 3), the pose, which moves the canonical image onto the image.
         weight: (N,), how much the target counts, from 0 to 1.
+        firm: (N,), whether the image keeps its first cluster to the end.
     """
 
     cluster: Int[Tensor, " n"]
     first: Int[Tensor, " n"]
     element: Float[Tensor, "n 3 3"]
     weight: Float[Tensor, " n"]
+    firm: Bool[Tensor, " n"]
+
+    @classmethod
+    def unknown(cls, n: int, group: MatrixGroup) -> "Targets":
+        """Targets of n images of which nothing is known."""
+        none = torch.full((n,), UNKNOWN)
+        nothing = {"cluster": none, "first": none.clone(), "firm": none >= 0}
+        return cls(element=group.identity(n), weight=torch.ones(n), **nothing)
+
+    @property
+    def kept(self) -> Int[Tensor, " n"]:
+        """(N,), the first cluster of images that keep it, `UNKNOWN` for the others."""
+        return torch.where(self.firm, self.first, UNKNOWN)
 
 
 def moved_back(

@@ -57,8 +57,8 @@ class Kept(Teacher):
             else:
                 first = begin_with_graph(*given, self.features, self.hints)
             assert first.grouping is not None  # both ways give clusters
-            clusters, labels, element = first.grouping.clusters, first.labels, first.element
-            message = first.message
+            clusters, labels = first.grouping.clusters, first.grouping.labels
+            element, message = first.element, first.message
         self.model.use(clusters)
         keep(self.model, self.pixels, labels, element, config.train.seed)
         return message
