@@ -33,6 +33,8 @@ DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_}
 """Methods that fill new weights with random numbers, besides the functions of `torch.nn.init`."""
 WHICH = ("best", "last")
 """The checkpoints of a run: the best epoch, and the end of training."""
+AT_ONCE: dict[tuple[Any, ...], int] = {}
+"""How many images models of each form can infer at one time. To find out takes up to a second."""
 REPORT = "report.html"
 """The page of a run. It is written last."""
 FORMAT = 1
@@ -243,7 +245,11 @@ def filled(
             model = build(config, shape, room_for(tensors))
         model.load_state_dict(tensors)
         model.eval().to(device)
-        model.at_once = images_at_once(model, shape, model.at_once)
+        sizes = tuple((name, one.shape, one.dtype) for name, one in tensors.items())
+        form = repr((config.model, config.support, config.peer)), shape, str(device), sizes
+        if form not in AT_ONCE:
+            AT_ONCE[form] = images_at_once(model, shape, model.at_once)
+        model.at_once = AT_ONCE[form]
     except UserError as error:
         raise RuntimeError(str(error).rstrip(".")) from error
     return model
