@@ -3,8 +3,6 @@
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from mcevae.predicting.engines import Maker, Order, make_here, make_on_ray
 from mcevae.predicting.shards import Shard
 from mcevae.runs.confidence import Calibration
 from mcevae.runs.run import TrainedRun
+from tests.ranks import start
 
 
 @pytest.fixture
@@ -197,38 +196,22 @@ def test_shards_need_a_folder_and_one_table_is_a_shard_of_one(
     assert "part-00000-of-00001.parquet" in "".join(capsys.readouterr().out.split())
 
 
-def launch(run: Path, source: Path, out: Path) -> subprocess.Popen[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.Popen(
-        [*launcher, "-m", "mcevae", "predict", str(run), str(source), "--out", str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the ranks by /proc")
-def test_torchrun_ranks_write_a_shard_each_also_after_all_are_killed(
-    run: Path, tmp_path: Path
-) -> None:
+def test_ranks_write_a_shard_each_also_after_all_are_killed(run: Path, tmp_path: Path) -> None:
     """SIGKILL to everything once a part is there; the next command finishes."""
     stack = tmp_path / "stack.npy"
     pixels = load("mnist-mini").train.pixels[:, 0].numpy()
     np.save(stack, np.concatenate([pixels, pixels]))
     out = tmp_path / "tables"
-    process = launch(run, stack, out)
+    log, command = tmp_path / "said.txt", ("predict", str(run), str(stack), "--out", str(out))
+    job = start(log, "mcevae.cli", *command)
     while not list(out.glob(".part-*/[0-9]*.part")):
-        assert process.poll() is None, process.communicate()[0]
+        assert all(rank.exitcode is None for rank in job.ranks), job.ended()
         time.sleep(0.01)
-    ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in (process.pid, *map(int, ranks)):
-        os.kill(pid, signal.SIGKILL)
-    process.communicate()
-    process = launch(run, stack, out)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    job.kill()
+    assert job.ended()[0] == [-signal.SIGKILL] * 2
+    log.unlink()
+    codes, said = start(log, "mcevae.cli", *command).ended()
+    assert codes == [0, 0], said
     found = union(out)
     assert found["id"].to_pylist() == list(range(2 * len(pixels)))
     assert said.count(" rows in ") == 2

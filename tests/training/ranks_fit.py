@@ -1,10 +1,11 @@
 """One rank of a training that a signal interrupts, so that a test knows at which step.
 
-    torchrun --standalone --nproc-per-node N -m tests.training.ranks_fit RUN [--resume] [--taught]
-        [--send NAME RANK STEP]
+    torchrun --standalone --nproc-per-node N -m tests.training.ranks_fit RUN [--resume]
+        [--taught | --auto] [--send NAME RANK STEP]
 
-Trains `tiny`, or `taught`, by batches of 25 a rank. Each rank leaves a fingerprint of its weights
-and targets in RUN/rank-R when training has ended. Exit codes are those of the command line.
+Trains `tiny`, or `taught`, by batches of 25 a rank; or `tiny` for a time, `auto`. Each rank leaves
+a fingerprint of its weights and targets in RUN/rank-R when training has ended. Exit codes are those
+of the command line.
 """
 
 import argparse
@@ -17,10 +18,17 @@ from typing import Any
 from rich.console import Console
 
 from mcevae.base.errors import TrainingError
+from mcevae.models.config import Config
 from mcevae.runs.data import prepare_for
 from mcevae.training.loop import fit
 from mcevae.training.trainer import Trainer
 from tests.sizes import taught, tiny
+
+
+def auto() -> Config:
+    """Epochs and batches as many as there is time for."""
+    return tiny(epochs="auto", batch_size="auto", minutes=0.001)
+
 
 trainers: list[Trainer] = []
 calls: list[int] = []
@@ -33,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--taught", action="store_true")
+    parser.add_argument("--auto", action="store_true")
     parser.add_argument("--send", nargs=3)
     return parser.parse_args()
 
@@ -51,6 +60,7 @@ def main() -> None:
 
     Trainer.terms = terms
     config = taught(batch_size=25, grouping="kmeans") if given.taught else tiny(batch_size=25)
+    config = auto() if given.auto else config
     try:
         whole = fit(
             config, prepare_for(config), given.run, resume=given.resume, console=Console(width=100)

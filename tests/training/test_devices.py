@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,13 +21,14 @@ from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
 from mcevae.training.state import restore, save, take_place
 from mcevae.training.trainer import Trainer
+from tests.ranks import start
 from tests.sizes import tiny
+from tests.training.ranks_fit import auto
 from tests.training.ranks_worker import TRAINED, few, steady, work
 
-HERE = Path(__file__).parent
 AFTER = 8 + 17
 """Calls of the loss an epoch: 400 images by 2 ranks of 25, and half of 833 to validate."""
-FIT = ("-m", "tests.training.ranks_fit")
+FIT = "tests.training.ranks_fit"
 TINY = (
     *("mnist-mini", "--limit", "400", "--preset", "paper", "--filters", "4", "8", "8", "8"),
     *("--hidden", "32", "--pose-hidden", "16", "--decoder-hidden", "32", "--clusters", "4"),
@@ -34,34 +36,15 @@ TINY = (
 )
 
 
-def start(*command: str, ranks: int = 2) -> subprocess.Popen[str]:
-    """Start a command as torchrun would."""
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    return subprocess.Popen(
-        [sys.executable, "-m", *launcher, *command],
-        cwd=HERE.parents[1],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    """What a process says until its end, which must come."""
-    said, _ = process.communicate(timeout=120)
-    return said
-
-
 @pytest.fixture(scope="module")
 def without_noise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict]]:
     """What `ranks_worker` found of a preset: one process of batches of 50, then two of 25."""
     folder = tmp_path_factory.mktemp("still")
-    process = start(str(HERE / "ranks_worker.py"), str(folder), "25")
+    job = start(folder / "said.txt", "tests.training.ranks_worker", str(folder), "25")
     for preset in TRAINED:
         work(preset, few(), folder, 50)
-    said = ended(process)
-    assert process.returncode == 0, said
+    codes, said = job.ended()
+    assert codes == [0, 0], said
 
     @cache
     def found(preset: str) -> list[dict[str, Tensor]]:
@@ -96,12 +79,19 @@ def test_two_processes_learn_what_one_would(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run of two ranks from the command line, and what it said."""
+    """A run of two ranks that torchrun started from the command line, and what it said."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    process = start("-m", "mcevae", "fit", *TINY, "--out", str(run))
-    said = ended(process)
-    assert process.returncode == 0, said
-    return run, said
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, "-m", "mcevae", "fit", *TINY, "--out", str(run)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return run, done.stdout
 
 
 def terms_of(run: Path, split: str) -> list[float]:
@@ -126,17 +116,14 @@ def test_a_signal_to_one_rank_stops_all_and_the_run_resumes_exactly(
     whole: tuple[Path, str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(
-        "-m", "tests.training.ranks_fit", str(run), "--send", "SIGINT", "1", str(AFTER + 3)
-    )
-    said = ended(process)  # torchrun's own exit code is always 1
-    assert "exitcode  : 130" in said, said
+    log = tmp_path / "said.txt"
+    codes, said = start(log, FIT, str(run), "--send", "SIGINT", "1", str(AFTER + 3)).ended()
+    assert codes == [130, 0], said
     state = load(run_file(run, "last"))[1]
     assert (state["position"]["epoch"], state["position"]["step"]) == (1, 3)
     shutil.copytree(run, tmp_path / "alone")
-    process = start(*FIT, str(run), "--resume")
-    said = ended(process)
-    assert process.returncode == 0, said
+    codes, said = start(log, FIT, str(run), "--resume").ended()
+    assert codes == [0, 0], said
     assert (run / "rank-0").read_text() == (run / "rank-1").read_text()
     resumed, unbroken = (load(run_file(r, "last"))[0] for r in (run, whole[0]))
     assert all(resumed[name].equal(unbroken[name]) for name in unbroken)
@@ -151,13 +138,11 @@ def test_a_signal_to_one_rank_stops_all_and_the_run_resumes_exactly(
 
 def test_one_process_goes_on_with_what_two_chose_for_auto(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    auto = ("--epochs", "auto", "--batch-size", "auto", "--minutes", "0.001")
-    process = start("-m", "mcevae", "fit", *TINY[:-4], *auto, "--out", str(run))
-    said = ended(process)
-    assert process.returncode == 0, said
+    codes, said = start(tmp_path / "said.txt", FIT, str(run), "--auto").ended()
+    assert codes == [0, 0], said
     chosen = Config.read(run / "settings.toml").train
     assert (chosen.epochs, chosen.batch_size) == (188, 50)  # 750 steps of 2 x 50 of 400 images
-    config = tiny(epochs="auto", batch_size="auto", minutes=0.001)
+    config = auto()
     assert planned(config, 400).train.epochs == 94
     assert fit(config, prepare_for(config), run, resume=True)
     assert Config.read(run / "settings.toml").train == chosen
@@ -165,11 +150,10 @@ def test_one_process_goes_on_with_what_two_chose_for_auto(tmp_path: Path) -> Non
 
 def test_a_dead_rank_ends_the_job_and_one_process_goes_on(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = start(
-        "-m", "tests.training.ranks_fit", str(run), "--send", "SIGKILL", "1", str(AFTER + 3)
-    )
-    said = ended(process)
-    assert process.returncode == 1 and "rank 0: another process of this training has ended" in said
+    log = tmp_path / "said.txt"
+    codes, said = start(log, FIT, str(run), "--send", "SIGKILL", "1", str(AFTER + 3)).ended()
+    assert codes == [1, -signal.SIGKILL], said
+    assert "rank 0: another process of this training has ended" in said
     config = tiny(batch_size=25)
     position = load(run_file(run, "last"))[1]["position"]
     assert (position["epoch"], position["step"]) == (1, 0)
