@@ -38,6 +38,16 @@ def run(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def fewer(small_data: Splits) -> Splits:
+    """200 images, for what does not have to learn well; `SUBSET` of them begin it."""
+    train, held = small_data.train.subset(slice(200)), small_data.validation.subset(slice(50))
+    return replace(small_data, train=train, validation=held)
+
+
+SUBSET = {"subset": 150}
+
+
 def teacher(data: Splits, **changes: object) -> tuple[SelfTraining, DefaultModel]:
     torch.manual_seed(0)
     config = planned(taught(**changes), len(data.train))
@@ -147,12 +157,13 @@ def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Sp
 
 @pytest.mark.parametrize("clusters", [3, "auto"])
 def test_a_run_trained_longer_keeps_its_clusters(
-    tmp_path: Path, small_data: Splits, clusters: int | str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fewer: Splits, clusters: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
-    assert fit(taught(clusters=clusters, epochs=2), small_data, tmp_path / "run")
+    assert fit(taught(clusters=clusters, epochs=2, **SUBSET), fewer, tmp_path / "run")
     monkeypatch.setattr(selftraining, "group_canonical", lambda *_, **__: pytest.fail("again"))
-    assert fit(taught(clusters=clusters, epochs=12), small_data, tmp_path / "run", resume=True)
+    longer = taught(clusters=clusters, epochs=12, **SUBSET)
+    assert fit(longer, fewer, tmp_path / "run", resume=True)
     assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 12
 
 
@@ -190,12 +201,12 @@ def test_targets_of_other_images_are_refused(small_data: Splits) -> None:
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> list[dict[str, Any]]:
+def hasty(tmp_path_factory: pytest.TempPathFactory, fewer: Splits) -> list[dict[str, Any]]:
     """Losses of a run that redraws before the network has learned anything."""
     folder = tmp_path_factory.mktemp("hasty") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(selftraining, "AGREEMENT", 0.0)
-        assert fit(taught(), small_data, folder)
+        assert fit(taught(**SUBSET), fewer, folder)
     return losses(folder)
 
 
@@ -209,12 +220,12 @@ def hasty(tmp_path_factory: pytest.TempPathFactory, small_data: Splits) -> list[
 def test_every_switch_changes_what_is_learned(
     setting: dict[str, object],
     hasty: list[dict[str, Any]],
-    small_data: Splits,
+    fewer: Splits,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(selftraining, "AGREEMENT", 0.0)
-    assert fit(taught(**setting), small_data, tmp_path / "run")
+    assert fit(taught(**SUBSET, **setting), fewer, tmp_path / "run")
     found = losses(tmp_path / "run")
     assert found != hasty
     assert all(math.isfinite(row["loss"]) for row in found)
