@@ -156,7 +156,7 @@ EXPECTED = {
 def test_it_keeps_the_contract_of_estimators() -> None:
     start = {**TINY["start"], "grouping": "kmeans", "poses": "moments"}  # dozens of fits
     results = check_estimator(
-        Stripes(settings={**TINY, "start": start}),
+        Stripes(settings={**TINY, "start": start, "data": {"flatten": "no"}}),
         expected_failed_checks=EXPECTED,
         on_skip=None,
         on_fail=None,
