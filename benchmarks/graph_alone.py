@@ -25,4 +25,6 @@ def graph_alone(
         Cluster of each image, from 0.
     """
     plan = planned(settings, len(images))
-    return begin_with_graph(plan, images, group, plan.support.half_widths(group), iter).labels
+    found = begin_with_graph(plan, images, group, plan.support.half_widths(group), iter).grouping
+    assert found is not None  # a graph has clusters
+    return found.labels

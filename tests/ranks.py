@@ -69,7 +69,7 @@ def start(log: Path, module: str, *words: str, ranks: int = 2) -> Job:
 
 
 def be(variables: dict[str, str], log: Path, module: str, words: tuple[str, ...]) -> None:
-    """Be one rank."""
+    """Be one rank. It ends without what Python does last; torchrun's test sees faults of that."""
     os.environ |= variables
     torch.set_num_threads(1)
     with log.open("a") as file:

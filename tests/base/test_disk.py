@@ -34,7 +34,7 @@ from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import load, run_file
 from mcevae.runs.confidence import Calibration
 from mcevae.training.log import read_log
-from mcevae.training.loop import fit
+from mcevae.training.loop import fit, is_free
 from tests.cli.test_cli import fails, fit_arguments
 from tests.sizes import tiny
 from tests.training.test_loop import interrupt_at
@@ -279,7 +279,10 @@ def test_what_killed_writers_left_is_no_run_and_goes(tmp_path: Path) -> None:
     (out / f".settings.toml.{NOBODY}.tmp").write_text("half")
     (out / "scenes").mkdir()
     (out / "scenes" / f".identity.{NOBODY}.tmp").write_text("half")
-    assert files.is_stale(out / "scenes")
+    assert is_free(out)
+    (out / "mine").mkdir()
+    assert not is_free(out)
+    (out / "mine").rmdir()
     main(fit_arguments(out))
     assert not list(out.glob(".*"))
     dead, alive = (out / f".a.txt.{pid}.tmp" for pid in (NOBODY, os.getppid()))

@@ -10,10 +10,11 @@ from mcevae.base.errors import SettingError, UserError
 from mcevae.models.config import PRESETS
 from mcevae.models.limit import ROOM, AtMost, Live, images_at_once, size_of, while_training
 from mcevae.models.registry import build
+from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import filled
 from mcevae.runs.infer import embed
 from mcevae.training.loop import fit
-from tests.sizes import tiny
+from tests.sizes import taught, tiny
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,21 @@ def test_numbers_that_are_equal_but_of_other_types_make_tensors_of_other_sizes()
     assert size_of(torch.ops.aten.mm.default, (x, x.mT), None) == 7 * 7 * 4
     assert size_of(torch.ops.aten.mm.default, (x.mT, x), None) == 3 * 3 * 4
     assert size_of(torch.ops.aten.t.default, (x,), None) == 0  # it shows what is there
+
+
+def test_what_is_remembered_of_a_form_is_what_would_be_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoint, "AT_ONCE", {})
+    config, shape = taught(clusters=1000, rotations=72), (1, 28, 28)
+    model = build(config, shape).eval()
+    found = []
+    for clusters in (1, 1000, 1):  # of as many as there is room for
+        model.use(clusters)
+        model.at_once = 10**6
+        found.append(checkpoint.at_once(model, config, shape))
+        assert found[-1] == images_at_once(model, shape, 10**6)
+    assert found[0] == found[2] != found[1] and len(checkpoint.AT_ONCE) == 2
 
 
 def test_images_that_need_more_memory_are_inferred_a_few_at_a_time() -> None:

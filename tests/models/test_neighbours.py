@@ -1,6 +1,7 @@
 """Preset `quick`: images are placed by their nearest neighbours among kept exemplars."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,9 @@ def test_a_complete_run_is_not_resumed_and_a_stopped_one_goes_on(
     run: TrainedRun, small_data: Splits, tmp_path: Path
 ) -> None:
     assert fit(quick(), small_data, run.folder, resume=True)  # it is left to be scored
+    other = replace(small_data, train=small_data.train.subset(slice(300)))
+    with pytest.raises(UserError, match="its source has changed"):
+        fit(quick(), other, run.folder, resume=True)
     (run.folder / REPORT).touch()
     with pytest.raises(UserError, match="is complete, because preset quick trains no network"):
         fit(quick(), small_data, run.folder, resume=True)

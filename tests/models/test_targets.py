@@ -359,6 +359,30 @@ def test_images_keep_the_cluster_that_most_neighbours_have(
         assert (school.targets.cluster != first)[~kept].float().mean() > 0.3
 
 
+def test_a_firm_image_that_the_network_puts_elsewhere_has_a_pose_in_its_own_cluster(
+    small_data: Splits,
+) -> None:
+    school, model = teacher(small_data, draw="mode")
+    first = torch.arange(len(small_data.train)) % 3
+    firm = torch.ones(len(first))
+    school.use_clusters(
+        Grouping(clusters=3, labels=first, agreement=1.0, duplicates=[], backing=firm)
+    )
+    # Cluster k, and nothing else, says that images are turned by k quarters.
+    turned = torch.zeros(3, model.rotations)
+    turned[torch.arange(3), torch.arange(3) * model.rotations // 4] = 30.0
+    with torch.no_grad():
+        model.net.last.weight.zero_()
+        model.net.last.bias.zero_()
+        model.net.last.bias[: turned.numel()] = turned.flatten()
+        model.allowed.fill_(1.0)
+    new, likeliest = school.draw()
+    assert (likeliest != first).float().mean() > 0.5
+    angle = school.group.to_parameters(new.element)[:, 0]
+    off = torch.rad2deg(angle - first * torch.pi / 2)
+    assert (torch.remainder(off + 180, 360) - 180).abs().max() < 16  # a step of the grid
+
+
 def test_poses_that_may_lie_in_any_way_are_kept_until_they_are_learned(small_data: Splits) -> None:
     school, _ = teacher(small_data)
     known = school.targets.element

@@ -24,6 +24,7 @@ from mcevae.scenes.bound import Bound
 from mcevae.scenes.guess import guessed
 from mcevae.scenes.learning import CROPS, FOLDER, PLACES, RECORD
 from mcevae.scenes.settings import SceneConfig
+from mcevae.training.first import first_folder
 from tests.finding.test_find import BAR, CORNERS, T
 
 FRAMES, SIDE, SIZE = 5, 112, 28
@@ -34,6 +35,15 @@ FLAGS = (
     *("--quick", "--clusters", "3", "--group", "so2", "--rotation", "40"),
     *("--mirror", "False", "--restarts", "1"),
 )
+
+
+def test_the_page_of_a_first_answer_is_no_end_of_a_training(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    for page in (tmp_path / FOLDER / RECORD, tmp_path / "report.html"):
+        page.touch()
+    assert learning.is_trained(tmp_path)
+    first_folder(tmp_path).mkdir()
+    assert not learning.is_trained(tmp_path)
 
 
 def drawn(rng: np.random.Generator) -> tuple[np.ndarray, Truth]:

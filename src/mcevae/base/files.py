@@ -152,9 +152,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether this is a temporary file of `atomic` whose process has ended, or a folder of such."""
-    if path.is_dir() and not path.is_symlink():
-        return all(is_stale(one) for one in path.iterdir())
+    """Whether a file is a temporary file of `atomic` whose process has ended."""
     match = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
     return match is not None and not psutil.pid_exists(int(match[1]))
 

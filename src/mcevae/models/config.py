@@ -167,7 +167,7 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         ensure_range(self, templates=(1, 1024), subset=(1, MOST_IMAGES), neighbours=(1, 200))
-        ensure_range(self, restarts=(1, 20), redraws=(0, 1000), firm=(0, 2))
+        ensure_range(self, restarts=(1, 20), redraws=(0, 1000), firm=(0.1, 2))
         ensure(0 < self.warmup < 1, f"--warmup is {self.warmup}; use a share between 0 and 1")
         for name in ("augment_strain", "augment_elastic"):
             ensure(0 <= getattr(self, name) < 1, f"--{name} is {getattr(self, name)}; use 0 to 1")

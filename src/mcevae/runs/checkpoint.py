@@ -25,7 +25,7 @@ from mcevae.images.splits import Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.models.limit import images_at_once
-from mcevae.models.registry import build
+from mcevae.models.registry import build, spec_of
 
 SPARE = 2**20
 """Numbers that a model may have in addition to its weights, for example buffers."""
@@ -34,9 +34,9 @@ DRAWS = {torch.Tensor.uniform_, torch.Tensor.normal_}
 WHICH = ("best", "last")
 """The checkpoints of a run: the best epoch, and the end of training."""
 AT_ONCE: dict[tuple[Any, ...], int] = {}
-"""How many images models of each form can infer at one time. To find out takes up to a second."""
+"""What `at_once` has found."""
 REPORT = "report.html"
-"""The page of a run. It is written last."""
+"""The page of a run, or of its first answer."""
 FORMAT = 1
 """Increase this when the layout of a checkpoint changes and older files cannot be read."""
 
@@ -245,14 +245,35 @@ def filled(
             model = build(config, shape, room_for(tensors))
         model.load_state_dict(tensors)
         model.eval().to(device)
-        sizes = tuple((name, one.shape, one.dtype) for name, one in tensors.items())
-        form = repr((config.model, config.support, config.peer)), shape, str(device), sizes
-        if form not in AT_ONCE:
-            AT_ONCE[form] = images_at_once(model, shape, model.at_once)
-        model.at_once = AT_ONCE[form]
+        model.at_once = at_once(model, config, shape)
     except UserError as error:
         raise RuntimeError(str(error).rstrip(".")) from error
     return model
+
+
+def at_once(model: Model, config: Config, shape: tuple[int, int, int]) -> int:
+    """How many images a model can infer at one time, see `models.limit.images_at_once`.
+
+    To find out takes up to a second, so the answer is kept for trained models of the same form. How
+    much the others take depends on their numbers as well.
+
+    Args:
+        model: in evaluation mode.
+        config: its settings.
+        shape: (C, H, W) of its images.
+
+    Raises:
+        UserError: a single image takes too much memory.
+    """
+    if not spec_of(config.model.kind).trained:
+        return images_at_once(model, shape, model.at_once)
+    tensors = (*model.named_parameters(), *model.named_buffers())  # a mask is a buffer
+    sizes = tuple((name, one.shape, one.dtype, one.device) for name, one in tensors)
+    told = repr((config.model, config.support, config.peer, getattr(model, "clusters", None)))
+    form = told, shape, sizes
+    if form not in AT_ONCE:
+        AT_ONCE[form] = images_at_once(model, shape, model.at_once)
+    return AT_ONCE[form]
 
 
 def load_model(

@@ -37,7 +37,7 @@ from mcevae.scenes.searching import searched
 from mcevae.scenes.settings import SceneConfig
 from mcevae.scenes.size import guessed_size
 from mcevae.scenes.telling import Telling
-from mcevae.training.first import quickly
+from mcevae.training.first import has_first, quickly
 from mcevae.training.loop import fit
 
 FOLDER, CROPS, PLACES, RECORD = "scenes", "crops.csv", "places.parquet", "scenes.json"
@@ -195,7 +195,8 @@ def is_begun(out: Path) -> bool:
 
 def is_trained(out: Path) -> bool:
     """Whether such a run is trained, and has only its last search left."""
-    return (out / FOLDER / RECORD).is_file() and (out / REPORT).is_file()
+    done = (out / FOLDER / RECORD).is_file() and (out / REPORT).is_file()
+    return done and not has_first(out)  # else the page is that of a first answer
 
 
 def settled(config: Config, scenes: SceneConfig) -> tuple[Config, int, bool]:

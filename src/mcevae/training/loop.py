@@ -108,7 +108,14 @@ def is_free(folder: Path) -> bool:
     """Whether a run can begin in a folder: it holds nothing but what killed processes leave."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(p.name == LOCK or is_stale(p) for p in folder.iterdir())
+    return folder.is_dir() and all(p.name == LOCK or is_left(p) for p in folder.iterdir())
+
+
+def is_left(path: Path) -> bool:
+    """Whether only a killed process can have left this: a temporary file, or a folder of such."""
+    if path.is_symlink() or not path.is_dir():
+        return is_stale(path)
+    return any(path.iterdir()) and is_free(path)
 
 
 def train(

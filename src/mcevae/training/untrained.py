@@ -65,16 +65,18 @@ def fill(
         True if the run is complete, False if it was stopped.
 
     Raises:
-        UserError: there are settings of training, nothing is left to do, or files cannot be
-            written.
+        UserError: there are settings of training, nothing is left to do, the images have changed,
+            or files cannot be written.
     """
     refuse_training(config)
-    if resume and checkpoint.run_file(run, checkpoint.WHICH[-1]).exists():
+    last = checkpoint.run_file(run, checkpoint.WHICH[-1])
+    if resume and last.exists():
         if (run / checkpoint.REPORT).exists():
             raise UserError(
                 f"{run}: is complete, because preset {config.preset} trains no network; to train "
                 "one, start `mcevae fit` with another --out and --preset default."
             )
+        checkpoint.check_data(run, data, checkpoint.load(last)[1])
         end_given(run)
         return True
     write_text(run / "settings.toml", config.to_toml())

@@ -190,6 +190,14 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         angle = wrapped(self.angles[best] + offset)
         return cluster, self.element(angle, rest, self.mirrored[best]), mass
 
+    def about(
+        self, turn: Int[Tensor, " B"], rest: Float[Tensor, "B rest"]
+    ) -> Float[Tensor, "B 3 3"]:
+        """Draw poses about these rotations of the grid, up to half a step from them; on the CPU."""
+        jitter = (torch.rand(len(turn)) - 0.5) * (2 * math.pi / self.rotations)
+        angle = wrapped(self.angles.cpu()[turn] + jitter)
+        return self.element(angle, rest, self.mirrored.cpu()[turn])
+
     def element(
         self,
         angle: Float[Tensor, " B"],

@@ -9,7 +9,8 @@ get better during training, the starred quantities of eq. (8):
     end of warm-up     poses that the network finds now, which are better than what it was taught;
                        clusters from the graph of the canonical images, if there are none yet or its
                        restarts agree better
-    then a few times   cluster and pose drawn from the network's own sharpened posterior
+    then a few times   pose, and clusters that are not firm, drawn from the network's own sharpened
+                       posterior
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
 are not used. Images that are mostly noise keep what class averages gave (`simulated`).
@@ -23,7 +24,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
+from mcevae.geometry.groups import WHOLE_CIRCLE
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
@@ -288,7 +289,7 @@ class SelfTraining(Teacher):
         return message
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
-        """Draw a new target for every image from the squared posterior; return a message about it.
+        """Draw new targets from the squared posterior; return a message about it.
 
         Squaring prefers sure hypotheses, but still lets doubtful images try another one. If the
         network disagrees with its targets, it has not learned them yet, and new targets would
@@ -322,9 +323,9 @@ class SelfTraining(Teacher):
     def draw(
         self, rows: Rows = slice(None), *, within: bool = False
     ) -> tuple[Targets, Int[Tensor, " rows"]]:
-        """Return new targets, and the most probable cluster of each image; labels are kept.
+        """Return new targets, and the most probable cluster of each image.
 
-        (`--draw mode` takes the most probable hypothesis instead of drawing one.)
+        Labels and firm clusters are kept. (`--draw mode` takes the most probable hypothesis.)
 
         Args:
             rows: which images; all by default.
@@ -336,11 +337,11 @@ class SelfTraining(Teacher):
         for own, posterior in zip(must.split(self.chunk), self.posterior(rows), strict=True):
             joint, element, mass, rest = posterior
             cluster = likeliest = joint.sum(-1).argmax(-1)
-            if within or self.config.start.draw == "posterior":
-                cluster, turn = drawn(joint, model.allowed.cpu(), own)
-                jitter = (torch.rand(len(turn)) - 0.5) * (2 * torch.pi / model.rotations)
-                angle = wrapped(model.angles.cpu()[turn] + jitter)
-                element = model.element(angle, rest, model.mirrored.cpu()[turn])
+            some = (own != UNKNOWN) & (own != likeliest)  # the pose was read in another frame
+            some |= within or self.config.start.draw == "posterior"
+            picked, turn = drawn(joint, model.allowed.cpu(), own)
+            cluster = torch.where(some, picked, cluster)
+            element = torch.where(some[:, None, None], model.about(turn, rest), element)
             parts.append((cluster, element, mass, likeliest))
         cluster, element, weight, likeliest = map(torch.cat, zip(*parts, strict=True))
         cluster = torch.where(must == UNKNOWN, cluster, must)
