@@ -157,7 +157,7 @@ class StartConfig:
     redraws: int = 5
     """How many times, after the warm-up, new targets are made from the network's posterior."""
     firm: float = 0.9
-    """Images keep their first cluster if this share of neighbours has it too; above 1: none do."""
+    """Images keep a first cluster that this share of neighbours has, if restarts agree by 0.9."""
     frames: Literal["content", "common"] = "content"
     """How to choose frames. content: one for images that look alike; common: as poses are found."""
     augment_strain: float = 0.1

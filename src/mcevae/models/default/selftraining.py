@@ -190,13 +190,13 @@ class SelfTraining(Teacher):
     def use_clusters(self, grouping: Grouping, rows: Rows = slice(None)) -> None:
         """Take clusters as targets of some images, or of all. The others have none.
 
-        What most neighbours of an image have is firm. Else the network may draw some digits as
-        variations of others, and each redraw would take more of them along.
+        What most neighbours of an image have is firm, if restarts are sure. Else the network may
+        draw some digits as variations of others, and each redraw would take more of them along.
         """
         self.model.use(grouping.clusters)
         self.agreement, labels = grouping.agreement, torch.full_like(self.targets.first, UNKNOWN)
         labels[rows], firm = grouping.labels, torch.zeros_like(self.targets.firm)
-        if grouping.backing is not None:
+        if grouping.backing is not None and grouping.agreement >= SURE:
             firm[rows] = grouping.backing >= self.config.start.firm
         labels = pinned(labels, self.hints)
         self.targets = replace(self.targets, cluster=labels, first=labels.clone(), firm=firm)
