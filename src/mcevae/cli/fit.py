@@ -215,9 +215,7 @@ def refuse_begun(out: Path) -> None:
     """
     from mcevae.training.loop import is_free
 
-    if place()[0] > 0:  # rank 0 may write there before the other ranks look
-        return
-    if not is_free(out):
+    if place()[0] == 0 and not is_free(out):  # it may write there before the other ranks look
         raise UserError(
             f"{out}: already exists; choose another --out, or continue it with `mcevae resume`."
         )
