@@ -33,6 +33,10 @@ def test_pieces_of_one_kind_are_joined_and_kinds_are_not() -> None:
         assert len(np.unique(stable_communities(apart)[kinds == k])) == 1
 
 
+def test_images_without_edges_are_communities_of_their_own() -> None:
+    assert communities(sp.csr_matrix((5, 5))).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_pieces_with_many_edges_between_them_are_one() -> None:
     """A large cloud falls into pieces that are found again, but nothing parts them."""
     points = np.random.default_rng(2).normal(size=(900, 2)) * [3, 1]

@@ -170,10 +170,9 @@ def communities(edges: sp.csr_matrix, seed: int = 0) -> Int[np.ndarray, " n"]:
     Returns:
         (N,) the community of each image, 0 and up.
     """
-    import networkx as nx  # programs that only open a run need not wait for it
+    from sknetwork.clustering import Louvain  # programs that only open a run need not wait for it
 
-    graph = nx.from_scipy_sparse_array(edges)
-    label = np.zeros(graph.number_of_nodes(), int)
-    for k, images in enumerate(nx.community.louvain_communities(graph, seed=seed)):
-        label[list(images)] = k
-    return label
+    if not edges.nnz:
+        return np.arange(edges.shape[0])
+    method = Louvain(shuffle_nodes=True, random_state=seed)
+    return method.fit_predict(edges).astype(int)
