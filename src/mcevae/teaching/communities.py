@@ -173,6 +173,6 @@ def communities(edges: sp.csr_matrix, seed: int = 0) -> Int[np.ndarray, " n"]:
     from sknetwork.clustering import Louvain  # programs that only open a run need not wait for it
 
     if not edges.nnz:
-        return np.arange(edges.shape[0])
-    method = Louvain(shuffle_nodes=True, random_state=seed)
-    return method.fit_predict(edges).astype(int)
+        return np.arange(edges.get_shape()[0])
+    found = Louvain(shuffle_nodes=True, random_state=seed).fit_predict(edges)
+    return np.asarray(found, dtype=int)
