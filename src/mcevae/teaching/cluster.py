@@ -20,9 +20,9 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from mcevae.images.arrays import Hints, require
-from mcevae.teaching.communities import nearest_edges
+from mcevae.teaching.communities import nearest_edges, surely_parted
 from mcevae.teaching.consensus import consensus
-from mcevae.teaching.counting import best_count, mixture
+from mcevae.teaching.counting import best_count, finer_count, mixture
 from mcevae.teaching.graph import Graph
 from mcevae.teaching.hinted import guided
 from mcevae.teaching.joining import steadier
@@ -69,8 +69,11 @@ def start_clusters(
 ) -> Grouping:
     """Sort images into K clusters, without labels and without a model.
 
-    If K is not given, it is chosen by `counting.best_count`. The result is a guide: the same things
-    in two slants may count as two. A `UserWarning` says if it is the largest K that was tried.
+    If K is not given, it is chosen (`teaching.counting`). The result is a guide: the same things in
+    two slants may count as two. A `UserWarning` says if it is the largest K that was tried.
+
+    Where the graph falls into K parts that surely differ (`communities.surely_parted`), these are
+    the clusters. Elsewhere the graph is laid out, and a mixture is fitted.
 
     A mixture splits large clusters before it finds small ones. If restarts agree better on clusters
     that are joined from pieces (`teaching.joining`), these are taken.
@@ -88,7 +91,7 @@ def start_clusters(
         graph: the neighbours of each image. None: k-means on `images`, to show what the graph is
             worth.
         clusters: K, 1 to N; None to choose it.
-        most: largest K to try, at least 2; never more than N.
+        most: largest K to choose, at least 2; never more than N.
         restarts: number of restarts, at least 1.
         seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
         hints: what a person said of some images. Cluster k then has label k, and pieces are not
@@ -98,26 +101,16 @@ def start_clusters(
     Raises:
         UserError: there are too few images for the clusters, or a count is below 1.
     """
-    n = len(images)
-    check_counts(n, clusters, most, restarts)
+    check_counts(len(images), clusters, most, restarts)
     require(
         graph is not None or clusters is not None, "k-means needs a number of clusters; give one."
     )
-    data = images.cpu().numpy()
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
-    edges = None if graph is None else _edges(graph)
-    layouts = [data if edges is None else _layout(data, edges, start) for start in track(starts)]
-    K = clusters
-    if K is None:
-        assert graph is not None  # it was required above
-        few = slice(COUNTED)
-        K = best_count(layouts[few], graph.index, min(most, n), starts[few])
-        K = max(K, len(hints.names) if hints else 0)
-    split = _way_to_split(edges, hints)
-    parts = track([*zip(layouts, starts, strict=True)])
-    labels = [split(points, K, start) for points, start in parts]
-    if edges is not None and hints is None:
-        labels = steadier(labels, layouts, edges, K, starts)
+    parts = None
+    if graph is not None and hints is None:
+        parts = surely_parted(nearest_edges(graph), starts)
+    tried = min(most, len(images))
+    K, labels = _sorted(images.cpu().numpy(), graph, clusters, parts, starts, tried, hints, track)
     agreement = _agreement(labels)
     common = consensus(labels, K) if hints is None else None
     if common is not None:
@@ -129,7 +122,8 @@ def start_clusters(
     good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
     best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
     kept = best if common is None else _steady(good, _wrong(labels, graph), best)
-    _warn(K, K - filled[kept], duplicates[kept], most=most, asked=clusters is not None)
+    limited = clusters is None and most == K and (parts is None or int(parts[0].max()) >= K)
+    _warn(K, K - filled[kept], duplicates[kept], limited=limited, asked=clusters is not None)
     return Grouping(
         clusters=K,
         labels=torch.from_numpy(labels[kept].astype(np.int64)),
@@ -137,6 +131,45 @@ def start_clusters(
         duplicates=duplicates[kept],
         backing=None if graph is None else backing_of(graph, torch.from_numpy(labels[kept])),
     )
+
+
+def _sorted(
+    data: Float[np.ndarray, "n numbers"],
+    graph: Graph | None,
+    clusters: int | None,
+    parts: list[Int[np.ndarray, " n"]] | None,
+    seeds: list[int],
+    most: int,
+    hints: Hints | None,
+    track: Track,
+) -> tuple[int, list[Int[np.ndarray, " n"]]]:
+    """Choose K if it is not given, and sort the images into K clusters, once with each seed.
+
+    Args:
+        data: as `images` of `start_clusters`, like all that is not said here.
+        parts: kinds that are surely parted, with each seed. They are the clusters if there are K.
+        seeds: one for each restart.
+    """
+    count = 0 if parts is None else int(parts[0].max()) + 1
+    if parts is not None and clusters == count:
+        return count, parts
+    edges = None if graph is None else _edges(graph)
+    layouts = [data if edges is None else _layout(data, edges, seed) for seed in track(seeds)]
+    K, few = clusters, slice(COUNTED)
+    if K is None and parts is not None:
+        K = most if count > most else finer_count(layouts[few], count, seeds[few])
+        if count == K:
+            return K, parts
+    elif K is None:
+        assert graph is not None  # it was required above
+        K = best_count(layouts[few], graph.index, most, seeds[few])
+        K = max(K, len(hints.names) if hints else 0)
+    split = _way_to_split(edges, hints)
+    each = track([*zip(layouts, seeds, strict=True)])
+    labels = [split(points, K, seed) for points, seed in each]
+    if edges is not None and hints is None:
+        labels = steadier(labels, layouts, edges, K, seeds)
+    return K, labels
 
 
 def backing_of(graph: Graph, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -183,7 +216,7 @@ def _way_to_split(
 
 
 def _warn(
-    clusters: int, empty: int, duplicates: list[tuple[int, int]], *, most: int, asked: bool
+    clusters: int, empty: int, duplicates: list[tuple[int, int]], *, limited: bool, asked: bool
 ) -> None:
     """Warn of too few, empty and duplicate clusters.
 
@@ -191,10 +224,10 @@ def _warn(
         clusters: K.
         empty: number of empty ones.
         duplicates: pairs that can hardly be told apart.
-        most: the largest K that was tried.
+        limited: whether this is the largest K that was tried.
         asked: whether somebody asked for K.
     """
-    if not asked and most == clusters:
+    if limited:
         more = "if there are more kinds, give their number"
         warnings.warn(f"{clusters} clusters are the most that are tried; {more}.", stacklevel=3)
     if empty > 0:

@@ -1,6 +1,7 @@
 """The communities of a graph of images: how many kinds of images it shows by itself."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,16 @@ together with itself, are one. Pieces of one kind: 0.1 to 0.6; two digits: hardl
 TOUCHING = 0.2
 """Parts that are connected better than this (`connections`) are one. Pieces of red blood cells:
 0.21 to 0.35; two digits: at most 0.15."""
+
+PARTED, FALL = 0.01, 4.0
+"""Communities are surely parted if they are connected less than `PARTED`, and the two that were
+joined last `FALL` times as well as that. `TINY` is added to both."""
+TINY = 0.005
+LARGEST = 0.75
+"""A part with a larger share of the images may hold many kinds: nothing is sure then."""
+LOOSE = 0.035
+"""Where kinds are surely parted, communities that are connected better than this are one. Pieces of
+one symbol, cell or bolt that varies in size, light or sharpness: 0.03 to 0.15."""
 
 FEWEST = 4
 """Neighbours of an image that `nearest_edges` keeps, at least."""
@@ -58,7 +69,8 @@ def stable_communities(
     between two kinds stays. So communities are joined which are often sorted together (as in
     consensus clustering: Lancichinetti, Fortunato, "Consensus clustering in complex networks",
     2012), by average linkage. So are communities between which there are many edges: pieces of a
-    cloud may be found again, but nothing parts them.
+    cloud may be found again, but nothing parts them. Where kinds are surely parted (`parted`), few
+    edges are enough: pieces along one line, such as images that get darker, touch at their ends.
 
     Args:
         edges: (N, N) symmetric weights.
@@ -74,23 +86,74 @@ def stable_communities(
     distance = 1 - together(edges, first, seed)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average")
-    return untouched(edges, fcluster(tree, 1 - same, "distance")[first] - 1)
+    labels = fcluster(tree, 1 - same, "distance")[first] - 1
+    return untouched(edges, labels, TOUCHING if parted(edges, first) is None else LOOSE)
 
 
-def untouched(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Join the two communities that are connected best, until none are by more than `TOUCHING`.
+def untouched(
+    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"], touching: float = TOUCHING
+) -> Int[np.ndarray, " n"]:
+    """Join the two communities that are connected best, until none are by more than `touching`.
 
     Args:
         edges: (N, N) symmetric weights.
         labels: community of each image, 0 to k - 1, none of them empty.
+        touching: a connection, 0 or more.
     """
-    while labels.max():
+    return next(joined for near, joined in joins(edges, labels) if near <= touching)
+
+
+def parted(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"] | None:
+    """Join communities until those that are left hardly touch, if there is such a state.
+
+    Pieces of one kind touch, even if weakly. Kinds that clearly differ do not. So if the best
+    connection falls steeply to almost nothing, the communities at that point are at least as large
+    as kinds are. No such point is found where kinds are alike, or in noise.
+
+    Args:
+        edges: (N, N) symmetric weights.
+        labels: community of each image, 0 to k - 1, none of them empty.
+
+    Returns:
+        (N,) 0 and up. None: there is no such point, or one community would hold nearly all images.
+    """
+    levels = [*joins(edges, labels)][:-1]  # at least two communities
+    near = np.array([TOUCHING, *(each for each, _ in levels)]) + TINY
+    fall = np.where(near[1:] < PARTED + TINY, near[:-1] / near[1:], 0.0)
+    if fall.max(initial=0.0) < FALL:
+        return None
+    found = levels[int(fall.argmax())][1]
+    return found if np.bincount(found).max() <= LARGEST * len(found) else None
+
+
+def surely_parted(edges: sp.csr_matrix, seeds: list[int]) -> list[Int[np.ndarray, " n"]] | None:
+    """What `parted` finds with each seed; None if it is not the same number of parts each time."""
+    found = [parted(edges, communities(edges, seed)) for seed in seeds]
+    sure = [each for each in found if each is not None]
+    same = len(sure) == len(seeds) and len({int(each.max()) for each in sure}) == 1
+    return sure if same else None
+
+
+def joins(
+    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]
+) -> Iterator[tuple[float, Int[np.ndarray, " n"]]]:
+    """Join the two communities that are connected best, again and again.
+
+    Args:
+        edges: (N, N) symmetric weights.
+        labels: community of each image, 0 to k - 1, none of them empty.
+
+    Yields:
+        The connection of these two, and the communities before they are joined; at last 0 and a
+        single community.
+    """
+    while labels.max(initial=0):
         near = connections(weights_between(edges, labels, int(labels.max()) + 1))
+        np.fill_diagonal(near, -1.0)
         one, other = np.unravel_index(near.argmax(), near.shape)
-        if near[one, other] <= TOUCHING:
-            break
+        yield float(near[one, other]), labels
         labels = np.unique(np.where(labels == other, one, labels), return_inverse=True)[1]
-    return labels
+    yield 0.0, labels
 
 
 def weights_between(

@@ -4,9 +4,12 @@ Modularity says how well clusters fit the graph (Newman, Girvan, "Finding and ev
 structure in networks", 2004): it is the share of edges inside clusters, minus the share expected by
 chance. It falls when similar images are split into two clusters.
 
-Two methods propose a number. The communities of the graph need no layout and lose no kind, but
-split large ones. Mixtures on a layout are steadier, but join kinds that the layout puts side by
-side; then they fit the graph worse than its communities do.
+Where kinds are surely parted (`communities.parted`), there are at least as many clusters as parts.
+Two parts that the threshold took for one are told apart if mixtures cut them alike in all layouts.
+
+Elsewhere, two methods propose a number. The communities of the graph need no layout and lose no
+kind, but split large ones. Mixtures on a layout are steadier, but join kinds that the layout puts
+side by side; then they fit the graph worse than its communities do.
 """
 
 import math
@@ -26,6 +29,7 @@ TIE = 0.002  # of modularity: numbers of clusters that it cannot tell apart
 WORSE = (
     0.01  # of modularity: mixtures that fit worse than the communities by this have joined kinds
 )
+ALIKE = 0.9995  # adjusted Rand index of layouts that are cut alike
 FEWER, MORE = 0.7, 1.3  # numbers of clusters to try, as shares of the number of communities
 
 
@@ -67,6 +71,29 @@ def best_count(
         return min(most, max(2, count))
     tied = [K for K, value in fits.items() if value > best - TIE]
     return max(tied, key=lambda K: (round(agreement[K], 2), fits[K]))
+
+
+def finer_count(layouts: list[Float[np.ndarray, "n d"]], parts: int, seeds: list[int]) -> int:
+    """Choose K where kinds are surely parted: at least as many as there are parts.
+
+    Some parts hold several kinds that touch. Mixtures with more components cut between these, and
+    do so alike in all layouts. Cuts through a kind lie elsewhere in each layout.
+
+    Args:
+        layouts: the images, laid out, one layout for each restart.
+        parts: their number.
+        seeds: seed of each restart.
+    """
+    K = parts
+    while len(layouts) > 1 and len(layouts[0]) > K + 1:
+        finer = [
+            mixture(points, K + 1, seed, SEARCH_STARTS)
+            for points, seed in zip(layouts, seeds, strict=True)
+        ]
+        if agreed(finer) < ALIKE:
+            break
+        K += 1
+    return K
 
 
 def mixture(

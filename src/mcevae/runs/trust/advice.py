@@ -8,7 +8,7 @@ import numpy as np
 from mcevae.runs.scores import effective_number
 from mcevae.runs.trust.trust import FAIR, FIRM, Trust, word
 
-HALVES = 0.4
+HALVES = 0.25
 """A cluster whose two best halves are connected less well than this is surely two."""
 SAME = 0.55
 """Two clusters that are connected better than this can hardly be told apart."""
