@@ -4,11 +4,15 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.neighbors import kneighbors_graph
 
+from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching.communities import (
     TOUCHING,
     communities,
     connections,
+    joins,
+    parted,
     stable_communities,
+    surely_parted,
     weights_between,
 )
 
@@ -53,3 +57,41 @@ def test_the_same_seed_gives_the_same_communities() -> None:
     assert np.array_equal(stable_communities(cloud, 3), stable_communities(cloud, 3))
     one = sp.csr_matrix(np.ones((6, 6)) - np.eye(6))
     assert stable_communities(one).max() == 0
+
+
+def lines(count: int, each: int, seed: int) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Kinds that vary along a long line, such as images that get darker, and the kind of each."""
+    rng = np.random.default_rng(seed)
+    kind = np.repeat(np.arange(count), each)
+    points = rng.normal(size=(len(kind), 2)) * 0.5
+    points[:, 0] += rng.uniform(0, 12, len(kind))
+    points[:, 1] += 20 * kind
+    return graph(points), kind
+
+
+def test_kinds_that_vary_along_a_line_are_parted_and_not_cut() -> None:
+    edges, kind = lines(3, 200, 0)
+    found = communities(edges)
+    assert found.max() + 1 > 3  # a large modularity cuts lines
+    parts = surely_parted(edges, [0, 1, 2])
+    assert parts is not None
+    assert all(matched_accuracy(part, kind) == 1.0 for part in parts)
+    assert matched_accuracy(stable_communities(edges), kind) == 1.0
+
+
+def test_nothing_is_parted_in_a_cloud_or_beside_one_that_holds_nearly_all() -> None:
+    rng = np.random.default_rng(0)
+    cloud = graph(rng.normal(size=(400, 3)))
+    assert parted(cloud, communities(cloud)) is None and surely_parted(cloud, [0, 1]) is None
+    beside = graph(np.r_[rng.normal(size=(400, 3)), rng.normal(size=(40, 3)) + 30])
+    assert parted(beside, communities(beside)) is None
+    equal = graph(np.r_[rng.normal(size=(200, 3)), rng.normal(size=(200, 3)) + 30])
+    halves = parted(equal, communities(equal))
+    assert halves is not None and len(np.unique(halves[:200])) == 1 and halves[0] != halves[-1]
+
+
+def test_parts_without_any_edge_between_them_are_joined_at_the_end() -> None:
+    apart = sp.csr_matrix(sp.block_diag([np.ones((4, 4)) - np.eye(4)] * 3))
+    levels = [*joins(apart, communities(apart))]
+    assert [near for near, _ in levels] == [0.0, 0.0, 0.0]
+    assert [int(labels.max()) for _, labels in levels] == [2, 1, 0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mcevae.teaching import counting
-from mcevae.teaching.counting import best_count, modularity, pairs
+from mcevae.teaching.counting import best_count, finer_count, modularity, pairs
 
 NEIGHBOURS = 10
 
@@ -51,6 +51,15 @@ def test_of_numbers_that_fit_as_well_restarts_choose(monkeypatch: pytest.MonkeyP
     assert best_count(nothing, near, 6, [0, 1]) == 3  # modularity is worth more
     monkeypatch.setattr(counting, "TIE", 1.0)
     assert best_count(nothing, near, 6, [0, 1]) == 4
+
+
+def test_parts_are_told_apart_further_where_all_layouts_do_so_alike() -> None:
+    points, _ = clouds([60] * 6, 12.0)
+    assert finer_count([points, points + 1], 4, [0, 1]) == 6  # two pairs of kinds were one part
+    assert finer_count([points], 4, [0]) == 4  # nothing to compare with
+    band = np.random.default_rng(0).uniform(size=(400, 5)) * [50, 1, 1, 1, 1]
+    other = np.random.default_rng(1).uniform(size=(400, 5)) * [50, 1, 1, 1, 1]
+    assert finer_count([np.r_[band, band + 90], np.r_[other, other + 90]], 2, [0, 1]) == 2
 
 
 def test_modularity_of_two_triangles_that_one_edge_connects() -> None:

@@ -20,10 +20,10 @@ TOUCHING = 0.2
 """Parts that are connected better than this (`connections`) are one. Pieces of red blood cells:
 0.21 to 0.35; two digits: at most 0.15."""
 
-PARTED, FALL = 0.01, 4.0
+PARTED, FALL = 0.002, 4.0
 """Communities are surely parted if they are connected less than `PARTED`, and the two that were
 joined last `FALL` times as well as that. `TINY` is added to both."""
-TINY = 0.005
+TINY = 0.002
 LARGEST = 0.75
 """A part with a larger share of the images may hold many kinds: nothing is sure then."""
 LOOSE = 0.035
