@@ -63,7 +63,7 @@ def lines(count: int, each: int, seed: int) -> tuple[sp.csr_matrix, np.ndarray]:
     """Kinds that vary along a long line, such as images that get darker, and the kind of each."""
     rng = np.random.default_rng(seed)
     kind = np.repeat(np.arange(count), each)
-    points = rng.normal(size=(len(kind), 2)) * 0.5
+    points = rng.normal(size=(len(kind), 2))
     points[:, 0] += rng.uniform(0, 12, len(kind))
     points[:, 1] += 20 * kind
     return graph(points), kind

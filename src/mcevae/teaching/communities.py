@@ -22,13 +22,9 @@ TOUCHING = 0.2
 
 PARTED, FALL = 0.002, 4.0
 """Communities are surely parted if they are connected less than `PARTED`, and the two that were
-joined last `FALL` times as well as that. `TINY` is added to both."""
-TINY = 0.002
+joined last `FALL` times as well as that. What a single edge would make of it is added to both."""
 LARGEST = 0.75
 """A part with a larger share of the images may hold many kinds: nothing is sure then."""
-LOOSE = 0.035
-"""Where kinds are surely parted, communities that are connected better than this are one. Pieces of
-one symbol, cell or bolt that varies in size, light or sharpness: 0.03 to 0.15."""
 
 FEWEST = 4
 """Neighbours of an image that `nearest_edges` keeps, at least."""
@@ -69,8 +65,10 @@ def stable_communities(
     between two kinds stays. So communities are joined which are often sorted together (as in
     consensus clustering: Lancichinetti, Fortunato, "Consensus clustering in complex networks",
     2012), by average linkage. So are communities between which there are many edges: pieces of a
-    cloud may be found again, but nothing parts them. Where kinds are surely parted (`parted`), few
-    edges are enough: pieces along one line, such as images that get darker, touch at their ends.
+    cloud may be found again, but nothing parts them.
+
+    Where kinds are surely parted (`parted`), they are the communities: pieces along one line, such
+    as images that get darker, are found again as well, and have few edges between them.
 
     Args:
         edges: (N, N) symmetric weights.
@@ -83,24 +81,23 @@ def stable_communities(
     first = communities(edges, seed)
     if first.max(initial=0) == 0:
         return first
+    if (sure := parted(edges, first)) is not None:
+        return sure
     distance = 1 - together(edges, first, seed)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average")
     labels = fcluster(tree, 1 - same, "distance")[first] - 1
-    return untouched(edges, labels, TOUCHING if parted(edges, first) is None else LOOSE)
+    return untouched(edges, labels)
 
 
-def untouched(
-    edges: sp.csr_matrix, labels: Int[np.ndarray, " n"], touching: float = TOUCHING
-) -> Int[np.ndarray, " n"]:
-    """Join the two communities that are connected best, until none are by more than `touching`.
+def untouched(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Join the two communities that are connected best, until none are by more than `TOUCHING`.
 
     Args:
         edges: (N, N) symmetric weights.
         labels: community of each image, 0 to k - 1, none of them empty.
-        touching: a connection, 0 or more.
     """
-    return next(joined for near, joined in joins(edges, labels) if near <= touching)
+    return next(joined for near, joined in joins(edges, labels) if near <= TOUCHING)
 
 
 def parted(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"] | None:
@@ -118,8 +115,10 @@ def parted(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarra
         (N,) 0 and up. None: there is no such point, or one community would hold nearly all images.
     """
     levels = [*joins(edges, labels)][:-1]  # at least two communities
-    near = np.array([TOUCHING, *(each for each, _ in levels)]) + TINY
-    fall = np.where(near[1:] < PARTED + TINY, near[:-1] / near[1:], 0.0)
+    near = np.array([TOUCHING, *(each for each, _ in levels)])
+    one_edge = 2 * np.arange(len(levels) + 1, 1, -1) / edges.sum()  # connection of mean communities
+    fall = (near[:-1] + one_edge) / (near[1:] + one_edge)
+    fall[near[1:] >= PARTED] = 0
     if fall.max(initial=0.0) < FALL:
         return None
     found = levels[int(fall.argmax())][1]
