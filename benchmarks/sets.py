@@ -3,10 +3,10 @@
     MCEVAE_DATA=FOLDER python benchmarks/sets.py --out runs/sets --sets uneven mirrored
 
 All sets are made if none is named. Those of digits and clothes read mnist.npz and
-fashion-mnist.npz, and `cells` reads the folder cells, from the folder MCEVAE_DATA. `uneven` needs
-the font Noto Color Emoji. Each NAME.npz holds x_train, y_train, x_test and y_test, so that
-`mcevae fit runs/sets/NAME.npz` trains on it and scores its test images. NAME-truth.npz has the true
-poses, if they are known (`sets_common.write`). The same seed gives the same images.
+fashion-mnist.npz, and `cells` reads the folder cells, from the folder MCEVAE_DATA. `uneven` and
+`textured` need the font Noto Color Emoji. Each NAME.npz holds x_train, y_train, x_test and y_test,
+so that `mcevae fit runs/sets/NAME.npz` trains on it and scores its test images. NAME-truth.npz has
+the true poses, if they are known (`sets_common.write`). The same seed gives the same images.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from sets_digits import (
 )
 from sets_drawn import crowded, few_noisy, mirrored, noise, symbols30, uneven, wafers
 from sets_letters import capitals
+from sets_varied import VARIED
 
 from mcevae.base.errors import UserError
 
@@ -81,6 +82,7 @@ SETS: dict[str, Callable[[int], Made]] = {
     "fashion-circle": fashion_circle,
     "cells": cells,
     "capitals": capitals,
+    **VARIED,
 }
 """The sets by name: each makes its images from a seed."""
 

@@ -140,6 +140,8 @@ TRAINED = {
     "capitals-narrow": case(
         "capitals", "capitals", "support too narrow", clusters=26, rotation=10, shift=0.05
     ),
+    "parts-k3": around("parts", "parts", 3, 0.1, "too few clusters"),
+    "two-tone": around("two-tone", "two-tone", 3, 0.1),
 }
 """Runs of the default preset, by name."""
 
@@ -152,6 +154,7 @@ QUICK = (
     *("mirrored", "mirrored-unsaid", "mirrored-k20"),
     *("noise-0.3", "noise-0.1", "noise-0.05", "noise-0.3-k6", "shapes", "shapes-k8"),
     *("wafers", "wafers-k8", "wafers-k2", "cells", "cells-k3", "cells-middle"),
+    *("parts-k3", "two-tone"),
     *("crowded", "crowded-whole", "capitals", "capitals-k10", "capitals-narrow"),
 )
 """Those that are made with preset quick as well."""
@@ -163,5 +166,31 @@ def quick(one: Case) -> Case:
     return replace(one, changes=changes, preset="quick")
 
 
-CASES = TRAINED | {f"{name}-quick": quick(TRAINED[name]) for name in QUICK}
+VARIED = {
+    "sizes": around("sizes", "sizes", 8, 0.1, group="sim2", scale=1.4),
+    "sizes-k4": around("sizes", "sizes", 4, 0.1, "too few clusters", group="sim2", scale=1.4),
+    "sizes-k16": around("sizes", "sizes", 16, 0.1, "too many clusters", group="sim2", scale=1.4),
+    "focus": around("focus", "focus", 8, 0.1),
+    "focus-k4": around("focus", "focus", 4, 0.1, "too few clusters"),
+    "contrasts": around("contrasts", "contrasts", 16, 0.1),
+    "contrasts-k8": around("contrasts", "contrasts", 8, 0.1, "too few clusters"),
+    "colours": around("colours", "colours", 6, 0.1),
+    "colours-k2": around("colours", "colours", 2, 0.1, "too few clusters"),
+    "colours-k13": around("colours", "colours", 13, 0.1, "too many clusters"),
+    "patched": around("patched", "patched", 10, 0.1),
+    "textured": around("textured", "textured", 12, 0.1),
+    "textured-k6": around("textured", "textured", 6, 0.1, "too few clusters"),
+    "parts": around("parts", "parts", 6, 0.1),
+    "galaxies": around("galaxies", "galaxies", 4, 0.1, mirror=True),
+    "galaxies-k8": around("galaxies", "galaxies", 8, 0.1, "too many clusters", mirror=True),
+    "rods": around("rods", "rods", 5, 0.1),
+    "rods-k3": around("rods", "rods", 3, 0.1, "too few clusters"),
+    "two-tone-k6": around("two-tone", "two-tone", 6, 0.1, "too many clusters"),
+}
+"""Sets that vary much within a kind; these are made with preset quick alone."""
+
+CASES = TRAINED | {
+    f"{name}-quick": quick(one)
+    for name, one in ({name: TRAINED[name] for name in QUICK} | VARIED).items()
+}
 """All runs by name."""

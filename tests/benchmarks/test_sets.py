@@ -16,6 +16,7 @@ from sets_common import Made, poses, with_truth, write
 from sets_digits import affnist_like, fashion_circle, mnist_u, unequal
 from sets_drawn import few_noisy, mirrored, noise, symbols30, uneven, wafers
 from sets_letters import capitals
+from sets_varied import VARIED
 from tables import QUALITY
 
 from mcevae.base.config import BUILT_IN
@@ -199,3 +200,13 @@ def test_rows_have_settings_that_fit_their_set_and_figures_that_tables_know(name
     assert row.targets.keys() <= QUALITY.keys()
     if name in SETS:
         assert source in (name, *BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("galaxies", 4), ("rods", 5), ("two-tone", 3), ("colours", 6), ("parts", 6)]
+)
+def test_sets_that_vary_within_their_kinds(name: str, kinds: int) -> None:
+    made = VARIED[name](0)
+    assert made.images.dtype == np.uint8 and np.unique(made.labels).tolist() == list(range(kinds))
+    assert np.array_equal(made.images, VARIED[name](0).images)
+    assert made.images.std((1, 2)).min() > 1  # each image shows something

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group
-from mcevae.images.arrays import to_float
+from mcevae.images.arrays import NO_HINT, Hints, to_float
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching import cluster
 from mcevae.teaching.cluster import Grouping, start_clusters
@@ -148,6 +148,37 @@ def test_no_more_clusters_are_chosen_than_allowed_or_than_there_are_images(
 def test_it_is_said_if_the_largest_number_that_was_tried_is_taken() -> None:
     with pytest.warns(UserWarning, match="^3 clusters are the most that are tried"):
         clustered(shapes(5), None, most=3, neighbours=10, restarts=1)
+
+
+@pytest.mark.filterwarnings("ignore:Clusters .* can hardly be told apart")
+def test_parts_that_surely_differ_are_the_clusters_if_there_are_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else, and with hints, a mixture sorts the images."""
+    kind = np.arange(60) // 20
+    monkeypatch.setattr(cluster, "surely_parted", lambda edges, seeds: [kind] * len(seeds))
+    images, asked = noise(60, 1, 16, 16), []
+
+    def mixture(points: np.ndarray, clusters: int, *_: int) -> np.ndarray:
+        asked.append(clusters)
+        return np.arange(len(points)) % clusters
+
+    monkeypatch.setattr(cluster, "mixture", mixture)
+    monkeypatch.setattr(cluster, "guided", lambda points, *_: np.arange(len(points)) % 3)
+    found = clustered(images, 3, neighbours=5, restarts=2)
+    assert found.labels.tolist() == kind.tolist() and found.agreement == 1.0 and not asked
+    monkeypatch.setattr(cluster, "finer_count", lambda *_: 3)
+    found = clustered(images, None, neighbours=5, restarts=2)
+    assert found.clusters == 3 and found.labels.tolist() == kind.tolist() and not asked
+    clustered(images, 4, neighbours=5, restarts=2)
+    assert asked == [4, 4]
+    monkeypatch.setattr(cluster, "finer_count", lambda layouts, parts, most, seeds: most)
+    with pytest.warns(UserWarning, match="^5 clusters are the most that are tried"):
+        found = clustered(images, None, most=5, neighbours=5, restarts=2)
+    assert found.clusters == 5 and asked == [4, 4, 5, 5]
+    hints = Hints(names=("a", "b", "c"), of=torch.full((60,), NO_HINT), apart=())
+    found = clustered(images, 3, neighbours=5, restarts=2, hints=hints)
+    assert found.labels.tolist() == (np.arange(60) % 3).tolist()
 
 
 def test_two_clusters_of_one_shape_are_reported() -> None:

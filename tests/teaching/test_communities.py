@@ -1,10 +1,12 @@
 """Communities of graphs: kinds stay apart, and pieces of one kind are joined."""
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from sklearn.neighbors import kneighbors_graph
 
 from mcevae.runs.metrics import matched_accuracy
+from mcevae.teaching import communities as communities_module
 from mcevae.teaching.communities import (
     TOUCHING,
     communities,
@@ -38,7 +40,9 @@ def test_pieces_of_one_kind_are_joined_and_kinds_are_not() -> None:
 
 
 def test_images_without_edges_are_communities_of_their_own() -> None:
-    assert communities(sp.csr_matrix((5, 5))).tolist() == [0, 1, 2, 3, 4]
+    alone = sp.csr_matrix((5, 5))
+    assert communities(alone).tolist() == [0, 1, 2, 3, 4]
+    assert parted(alone, communities(alone)) is None
 
 
 def test_pieces_with_many_edges_between_them_are_one() -> None:
@@ -88,6 +92,28 @@ def test_nothing_is_parted_in_a_cloud_or_beside_one_that_holds_nearly_all() -> N
     equal = graph(np.r_[rng.normal(size=(200, 3)), rng.normal(size=(200, 3)) + 30])
     halves = parted(equal, communities(equal))
     assert halves is not None and len(np.unique(halves[:200])) == 1 and halves[0] != halves[-1]
+
+
+def test_with_few_images_a_chance_gap_parts_nothing() -> None:
+    """Four kinds of five images: two of the joins are of one edge each, and then none are left."""
+    block = sp.csr_matrix(np.ones((5, 5)) - np.eye(5))
+    edges = sp.lil_matrix(sp.block_diag([block] * 4))
+    for a, b in ((4, 5), (14, 15)):
+        edges[a, b] = edges[b, a] = 1
+    few, kind = sp.csr_matrix(edges), np.repeat(np.arange(4), 5)
+    near = [each for each, _ in joins(few, kind)]
+    assert near[1] > 0.05 and near[2] == 0  # steep, but for a single edge
+    assert parted(few, kind) is None
+
+
+def test_kinds_are_sure_only_if_each_seed_gives_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges, kind = lines(3, 50, 0)
+    coming = iter([kind, kind, kind // 2])
+    monkeypatch.setattr(communities_module, "parted", lambda *_: next(coming))
+    found = surely_parted(edges, [0, 1])
+    assert found is not None and len(found) == 2
+    coming = iter([kind, kind // 2])
+    assert surely_parted(edges, [0, 1]) is None
 
 
 def test_parts_without_any_edge_between_them_are_joined_at_the_end() -> None:

@@ -55,11 +55,13 @@ def test_of_numbers_that_fit_as_well_restarts_choose(monkeypatch: pytest.MonkeyP
 
 def test_parts_are_told_apart_further_where_all_layouts_do_so_alike() -> None:
     points, _ = clouds([60] * 6, 12.0)
-    assert finer_count([points, points + 1], 4, [0, 1]) == 6  # two pairs of kinds were one part
-    assert finer_count([points], 4, [0]) == 4  # nothing to compare with
+    assert finer_count([points, points + 1], 4, 30, [0, 1]) == 6  # two pairs were one part each
+    assert finer_count([points, points + 1], 4, 5, [0, 1]) == 5  # as many as allowed
+    assert finer_count([points, points + 1], 6, 5, [0, 1]) == 5
+    assert finer_count([points], 4, 30, [0]) == 4  # nothing to compare with
     band = np.random.default_rng(0).uniform(size=(400, 5)) * [50, 1, 1, 1, 1]
     other = np.random.default_rng(1).uniform(size=(400, 5)) * [50, 1, 1, 1, 1]
-    assert finer_count([np.r_[band, band + 90], np.r_[other, other + 90]], 2, [0, 1]) == 2
+    assert finer_count([np.r_[band, band + 90], np.r_[other, other + 90]], 2, 30, [0, 1]) == 2
 
 
 def test_modularity_of_two_triangles_that_one_edge_connects() -> None:

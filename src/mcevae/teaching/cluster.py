@@ -72,8 +72,9 @@ def start_clusters(
     If K is not given, it is chosen (`teaching.counting`). The result is a guide: the same things in
     two slants may count as two. A `UserWarning` says if it is the largest K that was tried.
 
-    Where the graph falls into K parts that surely differ (`communities.surely_parted`), these are
-    the clusters. Elsewhere the graph is laid out, and a mixture is fitted.
+    Where the graph falls into K parts that surely differ, with each seed
+    (`communities.surely_parted`), these are the clusters. Elsewhere, and with hints, the graph is
+    laid out, and a mixture is fitted.
 
     A mixture splits large clusters before it finds small ones. If restarts agree better on clusters
     that are joined from pieces (`teaching.joining`), these are taken.
@@ -110,7 +111,8 @@ def start_clusters(
     if graph is not None and hints is None:
         parts = surely_parted(nearest_edges(graph), starts)
     tried = min(most, len(images))
-    K, labels = _sorted(images.cpu().numpy(), graph, clusters, parts, starts, tried, hints, track)
+    data = images.cpu().numpy()
+    K, labels = _labellings(data, graph, clusters, parts, starts, tried, hints, track)
     agreement = _agreement(labels)
     common = consensus(labels, K) if hints is None else None
     if common is not None:
@@ -122,7 +124,7 @@ def start_clusters(
     good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
     best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
     kept = best if common is None else _steady(good, _wrong(labels, graph), best)
-    limited = clusters is None and most == K and (parts is None or int(parts[0].max()) >= K)
+    limited = clusters is None and most == K
     _warn(K, K - filled[kept], duplicates[kept], limited=limited, asked=clusters is not None)
     return Grouping(
         clusters=K,
@@ -133,7 +135,7 @@ def start_clusters(
     )
 
 
-def _sorted(
+def _labellings(
     data: Float[np.ndarray, "n numbers"],
     graph: Graph | None,
     clusters: int | None,
@@ -155,18 +157,19 @@ def _sorted(
         return count, parts
     edges = None if graph is None else _edges(graph)
     layouts = [data if edges is None else _layout(data, edges, seed) for seed in track(seeds)]
-    K, few = clusters, slice(COUNTED)
+    first = slice(COUNTED)
+    K = clusters
     if K is None and parts is not None:
-        K = most if count > most else finer_count(layouts[few], count, seeds[few])
+        K = finer_count(layouts[first], count, most, seeds[first])
         if count == K:
             return K, parts
     elif K is None:
         assert graph is not None  # it was required above
-        K = best_count(layouts[few], graph.index, most, seeds[few])
+        K = best_count(layouts[first], graph.index, most, seeds[first])
         K = max(K, len(hints.names) if hints else 0)
     split = _way_to_split(edges, hints)
-    each = track([*zip(layouts, seeds, strict=True)])
-    labels = [split(points, K, seed) for points, seed in each]
+    restarts = track([*zip(layouts, seeds, strict=True)])
+    labels = [split(points, K, seed) for points, seed in restarts]
     if edges is not None and hints is None:
         labels = steadier(labels, layouts, edges, K, seeds)
     return K, labels

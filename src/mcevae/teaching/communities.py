@@ -20,9 +20,11 @@ TOUCHING = 0.2
 """Parts that are connected better than this (`connections`) are one. Pieces of red blood cells:
 0.21 to 0.35; two digits: at most 0.15."""
 
-PARTED, FALL = 0.002, 4.0
-"""Communities are surely parted if they are connected less than `PARTED`, and the two that were
-joined last `FALL` times as well as that. What a single edge would make of it is added to both."""
+PARTED = 0.002
+"""Communities are surely parted if they are connected less than this."""
+FALL = 4.0
+"""And if the two that were joined last are connected so many times as well. The connection that a
+single edge would make is added to both, so that a few edges decide nothing."""
 LARGEST = 0.75
 """A part with a larger share of the images may hold many kinds: nothing is sure then."""
 
@@ -73,7 +75,8 @@ def stable_communities(
     Args:
         edges: (N, N) symmetric weights.
         seed: seed of the images that are drawn, and of the order in which they are visited.
-        same: communities that are sorted together more often than this are one, 0 to 1.
+        same: communities that are sorted together more often than this are one, 0 to 1. Where kinds
+            are surely parted, it is not used.
 
     Returns:
         (N,) the community of each image, 0 and up.
@@ -104,8 +107,8 @@ def parted(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarra
     """Join communities until those that are left hardly touch, if there is such a state.
 
     Pieces of one kind touch, even if weakly. Kinds that clearly differ do not. So if the best
-    connection falls steeply to almost nothing, the communities at that point are at least as large
-    as kinds are. No such point is found where kinds are alike, or in noise.
+    connection falls steeply to almost nothing, the communities at that point are whole kinds, or
+    several kinds each. No such point is found where kinds are alike, or in noise.
 
     Args:
         edges: (N, N) symmetric weights.
@@ -115,11 +118,13 @@ def parted(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarra
         (N,) 0 and up. None: there is no such point, or one community would hold nearly all images.
     """
     levels = [*joins(edges, labels)][:-1]  # at least two communities
+    if not levels or not edges.nnz:
+        return None
     near = np.array([TOUCHING, *(each for each, _ in levels)])
     one_edge = 2 * np.arange(len(levels) + 1, 1, -1) / edges.sum()  # connection of mean communities
     fall = (near[:-1] + one_edge) / (near[1:] + one_edge)
     fall[near[1:] >= PARTED] = 0
-    if fall.max(initial=0.0) < FALL:
+    if fall.max() < FALL:
         return None
     found = levels[int(fall.argmax())][1]
     return found if np.bincount(found).max() <= LARGEST * len(found) else None
@@ -127,10 +132,13 @@ def parted(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarra
 
 def surely_parted(edges: sp.csr_matrix, seeds: list[int]) -> list[Int[np.ndarray, " n"]] | None:
     """What `parted` finds with each seed; None if it is not the same number of parts each time."""
-    found = [parted(edges, communities(edges, seed)) for seed in seeds]
-    sure = [each for each in found if each is not None]
-    same = len(sure) == len(seeds) and len({int(each.max()) for each in sure}) == 1
-    return sure if same else None
+    found: list[Int[np.ndarray, " n"]] = []
+    for seed in seeds:
+        parts = parted(edges, communities(edges, seed))
+        if parts is None or (found and parts.max() != found[0].max()):
+            return None
+        found.append(parts)
+    return found
 
 
 def joins(
@@ -146,12 +154,16 @@ def joins(
         The connection of these two, and the communities before they are joined; at last 0 and a
         single community.
     """
-    while labels.max(initial=0):
-        near = connections(weights_between(edges, labels, int(labels.max()) + 1))
+    weight = weights_between(edges, labels, int(labels.max(initial=0)) + 1)
+    while len(weight) > 1:
+        near = connections(weight)
         np.fill_diagonal(near, -1.0)
-        one, other = np.unravel_index(near.argmax(), near.shape)
+        one, other = sorted(np.unravel_index(near.argmax(), near.shape))
         yield float(near[one, other]), labels
-        labels = np.unique(np.where(labels == other, one, labels), return_inverse=True)[1]
+        weight[one] += weight[other]
+        weight[:, one] += weight[:, other]
+        weight = np.delete(np.delete(weight, other, 0), other, 1)
+        labels = np.where(labels == other, one, labels - (labels > other))
     yield 0.0, labels
 
 

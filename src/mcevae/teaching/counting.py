@@ -5,7 +5,7 @@ structure in networks", 2004): it is the share of edges inside clusters, minus t
 chance. It falls when similar images are split into two clusters.
 
 Where kinds are surely parted (`communities.parted`), there are at least as many clusters as parts.
-Two parts that the threshold took for one are told apart if mixtures cut them alike in all layouts.
+Kinds that make one part are told apart if mixtures cut them alike in all layouts.
 
 Elsewhere, two methods propose a number. The communities of the graph need no layout and lose no
 kind, but split large ones. Mixtures on a layout are steadier, but join kinds that the layout puts
@@ -73,19 +73,23 @@ def best_count(
     return max(tied, key=lambda K: (round(agreement[K], 2), fits[K]))
 
 
-def finer_count(layouts: list[Float[np.ndarray, "n d"]], parts: int, seeds: list[int]) -> int:
+def finer_count(
+    layouts: list[Float[np.ndarray, "n d"]], parts: int, most: int, seeds: list[int]
+) -> int:
     """Choose K where kinds are surely parted: at least as many as there are parts.
 
     Some parts hold several kinds that touch. Mixtures with more components cut between these, and
-    do so alike in all layouts. Cuts through a kind lie elsewhere in each layout.
+    do so alike in all layouts. Cuts through a kind lie elsewhere in each layout. A single layout
+    has nothing to be compared with: then K is the number of parts.
 
     Args:
         layouts: the images, laid out, one layout for each restart.
         parts: their number.
+        most: largest K.
         seeds: seed of each restart.
     """
-    K = parts
-    while len(layouts) > 1 and len(layouts[0]) > K + 1:
+    K = min(parts, most)
+    while len(layouts) > 1 and min(most, len(layouts[0]) - 1) > K:
         finer = [
             mixture(points, K + 1, seed, SEARCH_STARTS)
             for points, seed in zip(layouts, seeds, strict=True)

@@ -64,7 +64,8 @@ def kinds_of(
 
 
 def stable_count(graph: Graph) -> int:
-    """The number of communities that are found again when half of the paths are sorted."""
+    """The number of communities that surely differ, or else that are found again when half of the
+    paths are sorted."""
     edges = symmetric(pairs(graph.index), len(graph.index))
     return int(stable_communities(edges, SEED).max()) + 1
 

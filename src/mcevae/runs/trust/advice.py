@@ -9,7 +9,8 @@ from mcevae.runs.scores import effective_number
 from mcevae.runs.trust.trust import FAIR, FIRM, Trust, word
 
 HALVES = 0.25
-"""A cluster whose two best halves are connected less well than this is surely two."""
+"""A cluster whose two best halves are connected less well than this is surely two. One kind that
+varies in size or light: 0.25 and more."""
 SAME = 0.55
 """Two clusters that are connected better than this can hardly be told apart."""
 BORDER = 0.12
