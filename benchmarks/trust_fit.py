@@ -10,7 +10,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from mcevae.runs.trust.trust import shift_to
-from mcevae.runs.trust.weights import CAP, SLOPES
+from mcevae.runs.trust.weights import SLOPES, factor
 
 ASSET = Path(__file__).parents[1] / "src" / "mcevae" / "assets" / "trust.json"
 RIDGE = 2.0
@@ -27,7 +27,6 @@ EXPECTED = {
     "sure": 1.0,
     "average": 1.0,
     "explained": 1.0,
-    "needed": 1.0,
     "noise": -0.5,
     "border": -12.0,
     "beyond": -3.0,
@@ -47,12 +46,12 @@ Weights = dict[str, Any]
 
 def table(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
     """Of all clusters with test images: the cues in `SLOPES`, (clusters, cues), and the factor."""
-    cues, factor = [], []
+    cues, factors = [], []
     for run in runs.values():
         kept = np.array(run["test"]) > 0
         cues.append(np.array([run["cues"][name] for name in SLOPES]).T[kept])
-        factor.append(np.array(run["cues"][CAP])[kept])
-    return np.concatenate(cues), np.concatenate(factor)
+        factors.append(factor(run["cues"])[kept])
+    return np.concatenate(cues), np.concatenate(factors)
 
 
 def fitted(runs: Runs) -> dict[str, Weights]:
@@ -61,7 +60,7 @@ def fitted(runs: Runs) -> dict[str, Weights]:
     Args:
         runs: as results/trust.json has them.
     """
-    cues, factor = table(runs)
+    cues, factors = table(runs)
     middle = cues.mean(0)
     x = (cues - middle) / SPREAD
     found = {}
@@ -73,7 +72,7 @@ def fitted(runs: Runs) -> dict[str, Weights]:
             share.append(np.array(run[target])[kept] / test[kept])
             weight.append(test[kept] / test.sum() * 10)
         y, w = np.concatenate(share), np.concatenate(weight)
-        slope, offset = regressed(x, y, w, factor)
+        slope, offset = regressed(x, y, w, factors)
         slope = slope / SPREAD
         found[target] = {
             "slope": {name: round(float(v), 4) for name, v in zip(SLOPES, slope, strict=True)},
@@ -83,7 +82,7 @@ def fitted(runs: Runs) -> dict[str, Weights]:
 
 
 def regressed(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, factor: np.ndarray
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, factors: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Slopes and offset of a regression with a ridge, in which no cue misleads.
 
@@ -96,7 +95,7 @@ def regressed(
         x: (clusters, cues), about 0.
         y: (clusters,) share.
         weight: (clusters,).
-        factor: (clusters,) above 0, at most 1.
+        factors: (clusters,) above 0, at most 1.
     """
     expected = np.array([EXPECTED[name] for name in SLOPES]) * SPREAD
     sign = np.sign(expected)
@@ -104,7 +103,7 @@ def regressed(
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         logistic = expit(x @ (sign * values[:-1]) + values[-1])
-        p = np.clip(factor * logistic, 1e-6, 1 - 1e-6)
+        p = np.clip(factors * logistic, 1e-6, 1 - 1e-6)
         away = values[:-1] - usual
         cost = -weight * (y * np.log(p) + (1 - y) * np.log(1 - p))
         value = cost.sum() + (away**2).sum() * RIDGE / 2
@@ -121,7 +120,7 @@ def estimate(run: dict[str, Any], weights: Weights) -> np.ndarray:
     """The share that weights estimate for each cluster of a run."""
     cues = np.array([run["cues"][name] for name in SLOPES]).T
     slope = np.array([weights["slope"][name] for name in SLOPES])
-    return np.array(run["cues"][CAP]) * expit(cues @ slope + weights["offset"])
+    return factor(run["cues"]) * expit(cues @ slope + weights["offset"])
 
 
 def left_out(runs: Runs) -> dict[str, tuple[float, np.ndarray]]:

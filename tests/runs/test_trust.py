@@ -16,7 +16,7 @@ from mcevae.runs.trust.cues import Cues, by_averages
 from mcevae.runs.trust.enough import enough_of
 from mcevae.runs.trust.links import halved, links
 from mcevae.runs.trust.trust import LIMIT, Trust, shift_to, word
-from mcevae.runs.trust.weights import CAP, NAMES, SLOPES, weights
+from mcevae.runs.trust.weights import NAMES, SLOPES, factor, weights
 from mcevae.teaching.communities import communities
 from mcevae.teaching.graph import Graph
 from mcevae.teaching.rings import Turn
@@ -235,12 +235,15 @@ def test_too_few_clusters_are_named_with_a_number_that_would_do() -> None:
 
 
 def test_trust_is_at_most_the_share_of_kinds_that_have_a_cluster() -> None:
-    def cues(enough: float) -> Cues:
-        return Cues(**{name: np.array([GOOD[name]]) for name in NAMES} | {CAP: np.array([enough])})
+    def cues(**some: float) -> Cues:
+        return Cues(**{name: np.array([value]) for name, value in (GOOD | some).items()})
 
     for name in ("with_like", "pure"):
-        whole, half = weights(name)(cues(1.0))[0], weights(name)(cues(0.5))[0]
+        whole, half = (weights(name)(cues(enough=each, needed=1.0))[0] for each in (1.0, 0.5))
         assert 0.8 < whole < 1 and half == pytest.approx(whole / 2)
+        spread = weights(name)(cues(enough=1.0, needed=0.5))[0]
+        assert half < spread < 0.9 * whole  # kinds in two clusters each
+    assert factor({"enough": [0.5, 1.0], "needed": [1.0, 0.0]}).tolist() == [0.5, 0.0]
 
 
 def test_trust_from_other_cues_is_not_known() -> None:

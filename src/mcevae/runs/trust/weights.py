@@ -1,14 +1,16 @@
 """How cues become trust: two regressions whose weights `benchmarks/trust.py` has fitted.
 
-The share of images that are with their like is a logistic function of the cues, times `enough`: if
+The share of images that are with their like is a logistic function of the cues, times a factor. If
 there are only half as many clusters as kinds, then about half of the images have no cluster for
-their kind, however well the clusters hold.
+their kind, however well the clusters hold. If there are twice as many, most kinds are spread over
+several.
 
 The runs that they were fitted on had labels, so it was known which of their images were with their
 like. A user's labels are never read.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
@@ -20,9 +22,10 @@ from mcevae.runs.trust.cues import Cues
 
 FILE = "trust.json"
 NAMES = tuple(one.name for one in fields(Cues))
-CAP = "enough"
-"""The cue that is a factor."""
-SLOPES = tuple(name for name in NAMES if name != CAP)
+FACTORS = {"enough": 1.0, "needed": 0.3}
+"""Cues that are factors, and their powers. `needed` counts less: where kinds are alike, the graph's
+communities may be fewer than the kinds."""
+SLOPES = tuple(name for name in NAMES if name not in FACTORS)
 """Cues of the logistic function."""
 
 
@@ -42,7 +45,13 @@ class Weights:
         """Estimate the share for each cluster, 0 to 1."""
         table = np.stack([getattr(cues, name) for name in SLOPES], 1)
         logit = table @ np.array(self.slope) + self.offset
-        return getattr(cues, CAP) / (1 + np.exp(-logit))
+        return factor({name: getattr(cues, name) for name in FACTORS}) / (1 + np.exp(-logit))
+
+
+def factor(cues: Mapping[str, Sequence[float] | np.ndarray]) -> Float[np.ndarray, " k"]:
+    """The factor of K clusters, 0 to 1, from their cues in `FACTORS`, (K,) each."""
+    parts = [np.asarray(cues[name], float) ** power for name, power in FACTORS.items()]
+    return np.prod(parts, 0)
 
 
 @cache
