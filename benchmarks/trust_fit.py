@@ -1,5 +1,6 @@
 """Fit the weights of trust to runs whose truth is known, and score trust on kinds left out."""
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,10 @@ def calibration_error(runs: Runs, known: dict[str, tuple[float, np.ndarray]]) ->
 def draw(runs: Runs, path: Path) -> None:
     """Draw trust against accuracy, one point a run, named."""
     known = left_out(runs)
-    figure, axes = plt.subplots(figsize=(9, 9))
+    figure, axes = plt.subplots(figsize=(11, 11))
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     kinds = sorted({run["kind"] for run in runs.values()})
-    markers = "os^vD<>pP*XHd"
-    for kind, marker in zip(kinds, markers, strict=False):
+    for kind, marker in zip(kinds, cycle("os^vD<>pP*XHd"), strict=False):  # colours come in tens
         own = [name for name in runs if runs[name]["kind"] == kind]
         x = [runs[name]["accuracy"] for name in own]
         y = [known[name][0] for name in own]
@@ -191,6 +191,6 @@ def draw(runs: Runs, path: Path) -> None:
             axes.annotate(name, (a, b), fontsize=6, xytext=(3, 3), textcoords="offset points")
     axes.set(xlabel="accuracy on test images", ylabel="trust, without labels")
     axes.set(xlim=(0, 1.08), ylim=(0, 1.02))
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=2)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
