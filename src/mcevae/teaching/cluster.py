@@ -107,9 +107,8 @@ def start_clusters(
         graph is not None or clusters is not None, "k-means needs a number of clusters; give one."
     )
     starts = np.random.RandomState(seed).randint(2**31 - 1, size=restarts).tolist()
-    parts = None
-    if graph is not None and hints is None:
-        parts = surely_parted(nearest_edges(graph), starts)
+    near = None if graph is None or hints is not None else nearest_edges(graph)
+    parts = None if near is None else surely_parted(near, starts)
     tried = min(most, len(images))
     data = images.cpu().numpy()
     K, labels = _labellings(data, graph, clusters, parts, starts, tried, hints, track)
@@ -123,7 +122,7 @@ def start_clusters(
     ]
     good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
     best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
-    kept = best if common is None else _steady(good, _wrong(labels, graph), best)
+    kept = best if common is None else _steady(good, _wrong(labels, near), best)
     limited = clusters is None and most == K
     _warn(K, K - filled[kept], duplicates[kept], limited=limited, asked=clusters is not None)
     return Grouping(
@@ -185,9 +184,9 @@ def backing_of(graph: Graph, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     return (labels[graph.index.cpu()] == labels[:, None]).float().mean(1)
 
 
-def _wrong(labels: list[np.ndarray], graph: Graph | None) -> list[float]:
+def _wrong(labels: list[np.ndarray], edges: sp.csr_matrix | None) -> list[float]:
     """Share of images that each labelling is expected to put wrongly; 0 if nobody knows."""
-    found = None if graph is None else misplaced(labels, nearest_edges(graph))
+    found = None if edges is None else misplaced(labels, edges)
     return found or [0.0] * len(labels)
 
 

@@ -89,8 +89,7 @@ def stable_communities(
     distance = 1 - together(edges, first, seed)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average")
-    labels = fcluster(tree, 1 - same, "distance")[first] - 1
-    return untouched(edges, labels)
+    return untouched(edges, fcluster(tree, 1 - same, "distance")[first] - 1)
 
 
 def untouched(edges: sp.csr_matrix, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -60,10 +60,7 @@ def best_count(
     first, last = (min(most, max(2, round(share * count))) for share in (FEWER, MORE))
     fits, agreement = {}, {}
     for K in range(first, last + 1):
-        labels = [
-            mixture(points, K, seed, SEARCH_STARTS)
-            for points, seed in zip(layouts, seeds, strict=True)
-        ]
+        labels = mixtures(layouts, K, seeds)
         fits[K] = np.mean([modularity(each, edges) for each in labels])
         agreement[K] = agreed(labels) if len(labels) > 1 else 0.0
     best = max(fits.values())
@@ -90,14 +87,20 @@ def finer_count(
     """
     K = min(parts, most)
     while len(layouts) > 1 and min(most, len(layouts[0]) - 1) > K:
-        finer = [
-            mixture(points, K + 1, seed, SEARCH_STARTS)
-            for points, seed in zip(layouts, seeds, strict=True)
-        ]
-        if agreed(finer) < ALIKE:
+        if agreed(mixtures(layouts, K + 1, seeds)) < ALIKE:
             break
         K += 1
     return K
+
+
+def mixtures(
+    layouts: list[Float[np.ndarray, "n d"]], clusters: int, seeds: list[int]
+) -> list[Int[np.ndarray, " n"]]:
+    """Clusters of each layout by `mixture`, with few starts: many numbers are tried."""
+    return [
+        mixture(points, clusters, seed, SEARCH_STARTS)
+        for points, seed in zip(layouts, seeds, strict=True)
+    ]
 
 
 def mixture(
