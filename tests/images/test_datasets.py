@@ -267,14 +267,55 @@ def test_npz_files_bring_labels_and_a_test_part(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("images", "labels"), [("images", "labels"), ("x_train", "y_train"), ("data", "y")]
+)
+def test_the_only_array_of_images_is_found_by_its_axes(images, labels, tmp_path):
+    given = {images: bytes_of(5, 16, 16), labels: np.arange(5), "places": np.ones((5, 2))}
+    np.savez(tmp_path / "one.npz", **given)
+    found = load(str(tmp_path / "one.npz"))
+    assert found.test is None
+    assert found.train.labels is not None
+    assert found.train.labels.tolist() == [0, 1, 2, 3, 4]
+    assert (found.train.pixels[:, 0].numpy() == given[images]).all()
+
+
+def test_names_of_medmnist_are_known(tmp_path):
+    parts = {"train": 5, "val": 2, "test": 3}
+    pixels = {part: bytes_of(count, 16, 16, 3) for part, count in parts.items()}
+    labels = {part: np.arange(count)[:, None] for part, count in parts.items()}
+    np.savez(
+        tmp_path / "medmnist.npz",
+        **{f"{part}_images": images for part, images in pixels.items()},
+        **{f"{part}_labels": own for part, own in labels.items()},
+    )
+    found = load(str(tmp_path / "medmnist.npz"))
+    assert found.test is not None
+    assert found.train.labels is not None
+    assert found.test.labels is not None
+    both = np.concatenate([pixels["train"], pixels["val"]])
+    assert (found.train.pixels.movedim(1, -1).numpy() == both).all()
+    assert found.train.labels.tolist() == [0, 1, 2, 3, 4, 0, 1]
+    assert found.test.labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
     ("arrays", "message"),
     [
         (
             {"images": bytes_of(5, 16, 16), "labels": np.arange(4)},
             "labels are int64 of shape (4,); give 5 ",
         ),
-        ({"a": bytes_of(5, 16, 16), "b": bytes_of(2)}, "has no array named images"),
-        ({"x_train": bytes_of(5, 16, 16)}, "has no array x_test"),
+        ({"a": bytes_of(5, 16, 16), "b": bytes_of(2, 16, 16)}, "has no array named images"),
+        ({"a": bytes_of(5), "b": bytes_of(2)}, "has no array named images"),
+        (
+            {
+                "train_images": bytes_of(5, 16, 16),
+                "val_images": bytes_of(2, 16, 16),
+                "test_images": bytes_of(2, 16, 16),
+                "train_labels": np.ones((5, 1)),
+            },
+            "train_labels are float64 of shape (5, 1); give 7 labels",
+        ),
         ({"x_train": bytes_of(16, 16), "x_test": bytes_of(2, 16, 16)}, "its array x_train has sh"),
         ({"x_train": bytes_of(0, 16, 16), "x_test": bytes_of(2, 16, 16)}, "its array x_train has"),
         ({"x_train": 1j * np.ones((5, 16, 16)), "x_test": bytes_of(2, 16, 16)}, "no image can be"),

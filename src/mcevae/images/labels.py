@@ -18,11 +18,13 @@ from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.arrays import MISSING, Images
 from mcevae.images.label_tables import in_short, plain, read_labels
-from mcevae.images.readers.arrays import from_archive, from_file
+from mcevae.images.readers.arrays import arrays_in, from_file, names_in
 from mcevae.images.readers.frames import Unreadable
 from mcevae.images.readers.reading import Notes
 
 FOLDERS = "folders"
+LABELS = ("labels", "y_train", "train_labels", "y")
+"""Names of the array with the labels of a .npz. If it has several, the first counts."""
 
 
 def labelled(
@@ -51,7 +53,7 @@ def labelled(
     if given is None:
         if source.suffix.lower() != ".npz":
             return images
-        words = words_in(source, "labels", images, total, notes)
+        words = words_in(source, own_labels(source), images, total, notes)
         return images if words is None else with_words(images, words)
     names: list[str] = images.names.tolist()
     if is_array(settings.labels):
@@ -69,6 +71,12 @@ def labelled(
             f"({in_short(without)}), which are left out of scores",
         )
     return with_words(images, words)
+
+
+def own_labels(path: Path) -> list[str]:
+    """The name of the array of a .npz that holds its labels, or nothing."""
+    held = names_in(path)
+    return [name for name in LABELS if name in held][:1]
 
 
 def is_array(labels: str | None) -> bool:
@@ -162,13 +170,14 @@ def numbered(words: Sequence[str], names: Sequence[str]) -> Int64[np.ndarray, " 
 
 
 def words_in(
-    path: Path, name: str | None, images: Images, total: int, notes: Notes
+    path: Path, names: Sequence[str] | None, images: Images, total: int, notes: Notes
 ) -> list[str] | None:
-    """The labels of images in an array; None if there are none that can be used.
+    """The labels of images in arrays; None if there are none that can be used.
 
     Args:
         path: of a .npz or .npy.
-        name: of the array in a .npz; None: it is a .npy.
+        names: of arrays in a .npz, one after the other. Arrays that it does not have are left out.
+            None: it is a .npy.
         images: the images that can be used, with their places.
         total: number of all images.
         notes: get why labels cannot be used, or how many are missing.
@@ -176,22 +185,23 @@ def words_in(
     Raises:
         UserError: the array is damaged, or there is not one label for each image.
     """
-    where = f"{path}: {name}" if name else str(path)
     try:
-        array = from_file(path) if name is None else from_archive(path, name)
-        if array is None:
-            return None
+        held = {"": from_file(path)} if names is None else arrays_in(path, names)
     except Unreadable as error:
         if "Python objects" not in str(error):  # damaged, as its images may be
-            raise UserError(f"{path}: {f'its array {name} ' if name else ''}{error}.") from error
-        notes.add(where, f"{error}, so these labels are left out")
+            raise UserError(f"{path}: {error}.") from error
+        notes.add(str(path), f"{error}, so these labels are left out")
         return None
-    if (len(array) if array.ndim else 1) != total:  # which an array without numbers may claim
+    if not held:
+        return None
+    where = f"{path}: {' and '.join(held)}".removesuffix(": ")
+    count = sum(len(array) if array.ndim else 1 for array in held.values())
+    if count != total:  # which an array without numbers may claim
+        shapes = " and ".join(f"{array.dtype} of shape {array.shape}" for array in held.values())
         raise UserError(
-            f"{where}{' are' if name else ' has'} {array.dtype} of shape {array.shape}; give "
-            f"{total} labels, one for each image."
+            f"{where}{' are' if names else ' has'} {shapes}; give {total} labels, one for each image."
         )
-    words = words_of(array)
+    words = [word for array in held.values() for word in words_of(array)]
     own = words if images.places is None else [words[i] for i in images.places.tolist()]
     missing = sum(not word for word in own)
     if missing:

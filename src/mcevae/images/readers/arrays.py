@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
@@ -23,7 +23,7 @@ ARRAYS = (".npy", ".npz")
 
 
 def numpy_array(path: Path, reading: Reading) -> Iterator[Found]:
-    """A .npy, mapped from disk, or an array of a .npz: `images`, or the only one."""
+    """A .npy, mapped from disk, or an array of a .npz: `images`, or the only one of images."""
     if path.suffix.lower() == ".npy":
         try:
             with path.open("rb") as file:
@@ -33,19 +33,52 @@ def numpy_array(path: Path, reading: Reading) -> Iterator[Found]:
             raise
         except Exception as error:  # damaged files raise many types
             raise Unreadable("is not a readable NumPy file of numbers") from error
-    elif (stack := from_archive(path, "images")) is None and (stack := only_array(path)) is None:
+    elif (stack := from_archive(path, "images")) is None and (stack := only_images(path)) is None:
         raise Unreadable(f"has no array named images; it has {', '.join(names_in(path)) or 'none'}")
     yield from views_of(stack, reading) if reading.views else of_stack(stack, reading)
 
 
-def only_array(path: Path) -> np.ndarray | None:
-    """The array of a .npz that has one alone; None if it has others.
+def only_images(path: Path) -> np.ndarray | None:
+    """The only array of a .npz, or the only one with three axes or more, which images have.
+
+    Returns:
+        None if there is no such one, or there are several.
 
     Raises:
         Unreadable: as for `from_archive`.
     """
     names = names_in(path)
+    if len(names) > 1:
+        names = [name for name in names if axes_in(path, name) >= 3]
     return from_archive(path, names[0]) if len(names) == 1 else None
+
+
+def axes_in(path: Path, name: str) -> int:
+    """Number of axes of an array of a .npz, by its header; 0 if it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{name}.npy")
+            with archive.open(member) as file:
+                return len(check_header(file, member.file_size)[0])
+    except Exception:  # damaged files raise many types
+        return 0
+
+
+def arrays_in(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Arrays of a .npz by their names; without those that it does not have.
+
+    Raises:
+        Unreadable: as for `from_archive`; it names the array.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name in names:
+        try:
+            array = from_archive(path, name)
+        except Unreadable as error:
+            raise Unreadable(f"its array {name} {error}") from error
+        if array is not None:
+            found[name] = array
+    return found
 
 
 def names_in(path: Path) -> list[str]:

@@ -1,24 +1,31 @@
-"""A .npz with training and test images of its own: x_train, x_test, and labels y_train, y_test."""
+"""A .npz with training and test images of its own, under one of the usual names.
+
+They are `x_train`, `x_test` with labels `y_train`, `y_test`, or, as in MedMNIST (Yang et al., 2023),
+`train_images`, `val_images`, `test_images` with `train_labels` and so on.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from zipfile import ZipFile, is_zipfile
-
-import numpy as np
+from zipfile import is_zipfile
 
 from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.arrays import ImageSet
 from mcevae.images.labels import kinds_of, with_words, words_in
-from mcevae.images.readers.arrays import from_archive, of_stack
+from mcevae.images.readers.arrays import from_archive, names_in, of_stack
 from mcevae.images.readers.channels import framed
 from mcevae.images.readers.frames import Frame, Unreadable
 from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Track
 from mcevae.images.sources.stacks import StackSource
 
-PARTS = ("train", "test")
+PARTS = {
+    "train": {"x_train": "y_train", "train_images": "train_labels", "val_images": "val_labels"},
+    "test": {"x_test": "y_test", "test_images": "test_labels"},
+}
+"""For each part, the arrays that can hold its images, and those that hold their labels. Images for
+validation are training images: which of these validate is chosen as for any other source."""
 
 
 class ArchiveSource(StackSource):
@@ -26,56 +33,49 @@ class ArchiveSource(StackSource):
 
     @classmethod
     def takes(cls, name: str) -> bool:
-        """Whether it is a .npz with an array x_train."""
+        """Whether it is a .npz with arrays of training and of test images."""
         path = path_of(name)
         if path.suffix.lower() != ".npz" or not is_zipfile(path):
             return False
         try:
-            with ZipFile(path) as archive:
-                return "x_train.npy" in archive.namelist()
+            held = names_in(path)
         except Exception:  # a damaged archive: the readers say what is wrong with it
             return False
+        return all(not own.keys().isdisjoint(held) for own in PARTS.values())
+
+    def names(self, part: str) -> dict[str, str]:
+        """The arrays that hold the images of a part, and those that would hold their labels."""
+        held = names_in(self.location)
+        return {name: labels for name, labels in PARTS[part].items() if name in held}
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
         return [self.location]
-
-    def array(self, name: str) -> np.ndarray | None:
-        """An array by its name; None if there is no such one.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        try:
-            return from_archive(self.location, name)
-        except Unreadable as error:
-            raise UserError(f"{self.name}: its array {name} {error}.") from error
 
     @cached_property
     def stacks(self) -> dict[str, list[Frame]]:
         """Frames of each part.
 
         Raises:
-            UserError: there are none, or they are no images.
+            UserError: they are no images.
         """
-        return {part: self.stack(f"x_{part}") for part in PARTS}
+        return {
+            part: [frame for name in self.names(part) for frame in self.stack(name)]
+            for part in PARTS
+        }
 
     def stack(self, name: str) -> list[Frame]:
         """Frames of an array.
 
         Raises:
-            UserError: it is not there, or does not hold images.
+            UserError: it cannot be read, or does not hold images.
         """
-        array = self.array(name)
-        if array is None:
-            raise UserError(f"{self.name}: has no array {name}; add it.")
-        if array.ndim < 3:
-            raise UserError(
-                f"{self.name}: its array {name} has shape {array.shape}; use (n, H, W) or "
-                "(n, H, W, C)."
-            )
-        reading = self.reading.of(f"{self.name}: {name}")
         try:
+            array = from_archive(self.location, name)
+            assert array is not None  # it is one of `names`
+            if array.ndim < 3:
+                raise Unreadable(f"has shape {array.shape}; use (n, H, W) or (n, H, W, C)")
+            reading = self.reading.of(f"{self.name}: {name}")
             each = enumerate(of_stack(array, reading))
             return [framed(f"{name}#{i}", found, reading) for i, found in each]
         except Unreadable as error:
@@ -91,7 +91,13 @@ class ArchiveSource(StackSource):
         read = [self.images(how, part, track) for part in PARTS]
         faults = [fault for _, wrong in read for fault in wrong]
         words = [
-            words_in(self.location, f"y_{part}", images, self.total(part), self.reading.notes)
+            words_in(
+                self.location,
+                [*self.names(part).values()],
+                images,
+                self.total(part),
+                self.reading.notes,
+            )
             for part, (images, _) in zip(PARTS, read, strict=True)
         ]
         names = kinds_of(word for own in words for word in own or ())
