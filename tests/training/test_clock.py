@@ -1,17 +1,22 @@
 """A budget in minutes counts all that a training does. No test here looks at the real clock."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from mcevae.images.splits import Splits
 from mcevae.models.config import Config
+from mcevae.models.contract import Stopped
 from mcevae.runs.checkpoint import load, run_file
-from mcevae.training import loop
+from mcevae.runs.run import TrainedRun
+from mcevae.training import first, loop
 from mcevae.training.clock import Clock
+from mcevae.training.log import LOG
 from mcevae.training.loop import fit
 from mcevae.training.position import Position
 from mcevae.training.schedule import epochs_left
@@ -57,7 +62,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Time]:
 @pytest.mark.parametrize(
     ("config", "takes"),
     [
-        (taught(epochs=200, minutes=1.0), (0.5, 0.1, 0.1, 4.0)),
+        (taught(epochs=200, minutes=1.0), (0.2, 0.1, 0.1, 4.0)),
         (taught(epochs=200, minutes=1.0), (0.02, 2.5, 1.5, 2.0)),
         (tiny(epochs=200, minutes=1.0), (0.1, 4.0, 2.0, 0.0)),
     ],
@@ -81,6 +86,60 @@ def test_a_training_ends_when_its_minutes_do(
     if config.model.kind == "default":  # planned, and not cut off
         assert position["step"] == 0 and position["epoch"] == position["epochs"] < 200
         assert 0 < position["warmup"] < position["epochs"]
+
+
+@pytest.mark.parametrize(
+    ("takes", "said"),
+    [
+        (
+            (2.0, 0.1, 0.1, 4.0),
+            "19 epochs, the fewest of use, take longer than 1 min; give",
+        ),
+        ((0.1, 0.1, 0.1, 90.0), "1 min is too short to train a network on these images"),
+    ],
+    ids=["slow steps", "slow targets"],
+)
+def test_without_time_for_a_network_the_graph_is_the_answer(
+    takes: tuple[float, ...],
+    said: str,
+    passing: Callable[..., Time],
+    tmp_path: Path,
+    small_data: Splits,
+) -> None:
+    config, screen = taught(epochs=200, minutes=1.0), Console(file=io.StringIO(), width=300)
+    assert fit(config, small_data, tmp_path, clock=Clock(passing(*takes)), console=screen)
+    assert isinstance(screen.file, io.StringIO)
+    assert said in screen.file.getvalue()
+    run = TrainedRun.open(tmp_path)
+    assert run.settings.preset == "quick" and run.clusters == 3
+    assert run.settings.data == config.data and run.settings.support == config.support
+    assert not (tmp_path / LOG).exists()
+    run.calibrate(small_data)
+    answers = run.answers(small_data.test.images.pixels)
+    assert len(set(answers.cluster.tolist())) == 3
+    assert fit(run.settings, small_data, tmp_path, resume=True)  # it is complete
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+def test_a_run_that_is_stopped_while_the_graph_answers_goes_on(
+    stops: int,
+    passing: Callable[..., Time],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    small_data: Splits,
+) -> None:
+    config, time = taught(epochs=200, minutes=1.0), passing(2.0, 0.1, 0.1, 4.0)
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    for again in range(stops):
+        with monkeypatch.context() as patch:
+            patch.setattr(first, "filled", stop)
+            assert not fit(config, small_data, tmp_path, clock=Clock(time), resume=again > 0)
+        assert Config.read(tmp_path / "settings.toml").preset == "default"
+    assert fit(config, small_data, tmp_path, clock=Clock(time), resume=True)
+    assert TrainedRun.open(tmp_path).settings.preset == "quick"
 
 
 def test_time_goes_on_where_a_run_was_stopped(

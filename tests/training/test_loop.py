@@ -40,8 +40,13 @@ def losses(run: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(3.5, 4), (40.0, 3), (0.01, 16)])
 def test_a_budget_in_minutes_holds_all_stages(
-    tmp_path: Path, small_data: Splits, seconds: float, epochs: int
+    tmp_path: Path,
+    small_data: Splits,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    epochs: int,
 ) -> None:
+    monkeypatch.setattr(schedule, "LEAST_STEPS", 1)
     trainer = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
     assert trainer.teacher.staged
     trainer.position.start_seconds = 7.0  # twice that of 30, the rest for epochs
@@ -51,7 +56,7 @@ def test_a_budget_in_minutes_holds_all_stages(
     trainer.position.seconds = 7.0 + seconds * trainer.position.step / steps
     said = trainer.plan()
     assert trainer.position.epochs == epochs
-    assert ("give more" in said) == (epochs == 3)
+    assert ("give --minutes" in said) == trainer.short == (epochs == 3)
     assert trainer.teacher.warmup == max(1, round(epochs / 4))
     save(trainer)
     again = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)

@@ -199,7 +199,8 @@ def words_in(
     if count != total:  # which an array without numbers may claim
         shapes = " and ".join(f"{array.dtype} of shape {array.shape}" for array in held.values())
         raise UserError(
-            f"{where}{' are' if names else ' has'} {shapes}; give {total} labels, one for each image."
+            f"{where}{' are' if names else ' has'} {shapes}; give {total} labels, one for each "
+            "image."
         )
     words = [word for array in held.values() for word in words_of(array)]
     own = words if images.places is None else [words[i] for i in images.places.tolist()]

@@ -1,8 +1,9 @@
-"""The first answer of a long training: clusters and poses from the invariant graph, at once.
+"""The answer of preset `quick` within a training: clusters and poses from the invariant graph.
 
-It is a run of preset `quick` in the folder `first` of the run, so that all commands take it. It is
-made from a few thousand images, unless the start of the training has compared all of them anyway,
-and shown of a few thousand: it must cost little beside the training that goes on.
+A long training shows it first. It is then a run in the folder `FIRST` of the run, so that all
+commands take it. It is made from a few thousand images, unless the start of the training has
+compared all of them anyway, and shown of a few thousand: it must cost little beside the training
+that goes on. A training that has no time to become better than the graph ends with it.
 """
 
 import shutil
@@ -14,11 +15,13 @@ from typing import Any
 import torch
 
 from mcevae.base.files import real_folder, write_text
-from mcevae.images.splits import Splits
+from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
 from mcevae.training.bar import Bar
+from mcevae.training.log import LOG
 from mcevae.training.phases import GROUPS, titled
+from mcevae.training.schedule import LEAST_EPOCHS
 from mcevae.training.trainer import Trainer
 from mcevae.training.untrained import filled, save
 
@@ -93,27 +96,78 @@ def give_first_answer(trainer: Trainer, bar: Bar, show: First | None) -> None:
         bar: shows the progress.
         show: shows the answer. None: nobody wants one.
     """
-    known = trainer.teacher.found
     if show is None or not trainer.ranks.first or not wanted(trainer):
         return
-    data = trainer.data
-    features = data.train.images.features
-    learned = replace(trainer.learned, images=replace(trainer.learned.images, features=features))
-    config = quickly(trainer.config)
-    if known is None:
+    folder, data, config = first_folder(trainer.run), trainer.data, quickly(trainer.config)
+    learned = own_images(trainer)
+    if trainer.teacher.found is None:
         learned = learned.subset(slice(COMPARED))
         config = config.changed(start={"restarts": 1})
-    folder = first_folder(trainer.run)
-    given = replace(data, train=learned)
-    try:
-        filler, _ = filled(config, given, trainer.teacher.stop, bar, known)
-    except Stopped:
+    if not write_answer(trainer, bar, config, replace(data, train=learned), folder):
         return
-    write_text(folder / "settings.toml", config.to_toml())
-    save(folder, config, given, filler, trainer.digest)
     bar.early = True
     total = sum(len(part) for part in (data.train, data.validation, data.test))
     bar.say(f"{titled(GROUPS, early=True)}: {show(folder, shown_of(data), total)}")
+
+
+def hurried(trainer: Trainer) -> bool:
+    """Whether the budget of minutes ended before a network could be better than the graph."""
+    teacher, position = trainer.teacher, trainer.position
+    if trainer.short or not (teacher.staged and trainer.inner.group.polar):
+        return trainer.short
+    least = min(max(LEAST_EPOCHS, teacher.warmup + 1), position.epochs)
+    return trainer.out_of_time() and position.epoch < least
+
+
+def answer_instead(trainer: Trainer, bar: Bar) -> bool:
+    """Let a training that had no time end as a run of preset `quick`, in the same folder.
+
+    Only rank 0 does it.
+
+    Args:
+        trainer: the training.
+        bar: shows the progress.
+
+    Returns:
+        False if somebody asked to stop meanwhile; the run is as it was then.
+    """
+    if not trainer.ranks.first:
+        return True
+    minutes = trainer.config.train.minutes
+    bar.say(
+        f"{minutes:g} min is too short to train a network on these images; groups and poses "
+        "come from comparing the images, as with --quick"
+    )
+    given = replace(trainer.data, train=own_images(trainer))
+    done = write_answer(trainer, bar, quickly(trainer.config), given, trainer.run)
+    if done:
+        (trainer.run / LOG).unlink(missing_ok=True)  # of the network, which is gone
+    return done
+
+
+def own_images(trainer: Trainer) -> Posed:
+    """The training images, with the features that were given for them."""
+    features = trainer.data.train.images.features
+    return replace(trainer.learned, images=replace(trainer.learned.images, features=features))
+
+
+def write_answer(trainer: Trainer, bar: Bar, config: Config, data: Splits, folder: Path) -> bool:
+    """Write a run of preset `quick` on images of a training; return False if it was stopped.
+
+    Args:
+        trainer: the training, whose first clusters and poses are taken if there are any.
+        bar: shows the progress.
+        config: settings of the run.
+        data: its images.
+        folder: of the run.
+    """
+    try:
+        filler, _ = filled(config, data, trainer.teacher.stop, bar, trainer.teacher.found)
+    except Stopped:
+        return False
+    write_text(folder / "settings.toml", config.to_toml())
+    save(folder, config, data, filler, trainer.digest)
+    return True
 
 
 def shown_of(data: Splits) -> Splits:

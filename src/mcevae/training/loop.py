@@ -27,7 +27,7 @@ from mcevae.runs import checkpoint
 from mcevae.runs.checkpoint import run_file
 from mcevae.training.bar import Bar
 from mcevae.training.clock import Clock
-from mcevae.training.first import First, give_first_answer, has_first
+from mcevae.training.first import First, answer_instead, give_first_answer, has_first, hurried
 from mcevae.training.given import begin_with_given, end_given
 from mcevae.training.log import LOG, Log, read_log
 from mcevae.training.position import Position, check_finite, stacked
@@ -156,9 +156,13 @@ def train(
         bar.early = trainer.teacher.grouped or has_first(run)
         while goes_on(trainer) and train_epoch(trainer, log, stop, bar, first):
             pass
-        stopped = ranks.any(stop)
+        stopped, too_late = ranks.any(stop), hurried(trainer)
+        if too_late and not stopped:
+            stopped = not ranks.said(answer_instead(trainer, bar))
     signals += stop
-    if not stopped and not trainer.anew:  # else nothing was done
+    if not stopped and too_late:
+        end_given(run)
+    elif not stopped and not trainer.anew:  # else nothing was done
         trainer.tick()
         save_weights(trainer, "last")
         end_given(run)
@@ -224,6 +228,8 @@ def train_epoch(
     trainer.began = trainer.tick() if whole else None
     ended = take_steps(trainer, stop, bar)
     stopped = trainer.ranks.any(stop)
+    if trainer.short:  # if it is stopped before it has an answer, it begins again
+        return False
     if stopped or not ended:
         save(trainer)
     if stopped:
@@ -276,7 +282,7 @@ def take_steps(trainer: Trainer, stop: list[int], bar: Bar) -> bool:
             look(trainer, sums, bar)
         if planned := trainer.plan():  # after the look, which waits for the device
             bar.say(planned)
-        if stopped or timed_out:
+        if stopped or timed_out or trainer.short:
             return False
         if due:
             save(trainer)

@@ -40,6 +40,10 @@ SLACK = 0.03
 LEAST_EPOCHS = 3
 """One epoch for poses, one for clusters, and one for both."""
 
+LEAST_STEPS = 150
+"""With fewer steps than this a network sorts no better than the graph that it learns from: on 7,000
+digits, where the graph has 0.86, it has 0.83 after 105 steps, 0.86 after 140, 0.89 after 210."""
+
 
 def planned(config: Config, images: int, ranks: int = 1) -> PlannedConfig:
     """Replace `auto` in the settings: fewer images get more epochs, and the precision is the
@@ -151,29 +155,31 @@ def epochs_left(position: Position, minutes: float, most: int, *, warm: bool) ->
     return min(most, max(least, LEAST_EPOCHS, position.epoch + int(left / position.epoch_seconds)))
 
 
-def epochs_that_fit(
-    minutes: float,
-    most: int,
-    epoch_seconds: float,
-    start_seconds: float,
-    shown_seconds: float = 0.0,
-) -> tuple[int, str]:
-    """Plan how many epochs fit into a budget of time; return them and a sentence for the user.
-
-    All stages must fit in: a run that ends too early has no clusters, or only rough ones.
+def least_epochs(train: PlannedTrain, steps: int) -> int:
+    """The fewest epochs after which a network is better than the graph that it learns from.
 
     Args:
-        minutes: the budget.
-        most: number of epochs that the user asked for.
+        train: settings of the run. Nobody is refused who asks for fewer epochs.
+        steps: number of steps in an epoch.
+    """
+    return min(train.epochs, max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps)))
+
+
+def seconds_for(
+    epochs: int, epoch_seconds: float, start_seconds: float, shown_seconds: float = 0.0
+) -> float:
+    """How long so many epochs take, in seconds, with all stages of a training.
+
+    Args:
+        epochs: their number.
         epoch_seconds: seconds that an epoch takes.
         start_seconds: seconds that the first targets took.
         shown_seconds: seconds that the first answer took, after them.
     """
-    left = 60 * minutes - OVERHEAD * start_seconds - shown_seconds
-    epochs = min(max(LEAST_EPOCHS, int(left / epoch_seconds)), most)
-    if epochs * epoch_seconds <= left:
-        return epochs, f"{epochs} epochs fit into {minutes:g} minutes"
-    return epochs, (
-        f"{minutes:g} minutes are too short for {epochs} epochs of {epoch_seconds:.0f} s; "
-        "give more --minutes, or fewer images (--limit, --subset)"
-    )
+    return OVERHEAD * start_seconds + shown_seconds + epochs * epoch_seconds
+
+
+def in_minutes(seconds: float) -> str:
+    """Seconds as minutes to give with --minutes: rounded up, to a half if they are few."""
+    halves = max(1, math.ceil(seconds / 30))
+    return f"{halves / 2:g}" if halves < 10 else str(math.ceil(seconds / 60))

@@ -27,10 +27,12 @@ from mcevae.training.ranks import Ranks
 from mcevae.training.schedule import (
     SLACK,
     epochs_left,
-    epochs_that_fit,
     foreseen_epochs,
+    in_minutes,
     learning_rate,
+    least_epochs,
     planned,
+    seconds_for,
 )
 
 CHECK_EVERY = 20
@@ -75,6 +77,7 @@ class Trainer:
         anew: True while it is about to continue a finished run, from the weights only.
         began: seconds of the run when the steps of this epoch began; None: only a part of the epoch
             is seen.
+        short: whether the budget of minutes is too short, so that the graph is to be the answer.
 
     Args:
         config: settings of the run.
@@ -103,7 +106,7 @@ class Trainer:
         set_seed(settings.train.seed)
         self.run, self.data, self.limited = run, data, limited
         self.position = Position(epochs=settings.train.epochs)
-        self.anew = False
+        self.anew = self.short = False
         self.began: float | None = None
         self.told = settings.train.epochs  # the number of epochs that people know of
         self.accelerator = accelerator_for(settings, run)
@@ -191,16 +194,20 @@ class Trainer:
         step = (position.seconds - self.began) / probe
         position.closing_seconds = step * len(self.validation) * UNTAUGHT
         epoch = step * len(self.loader) + position.closing_seconds
-        position.epochs, said = epochs_that_fit(
-            minutes,
-            self.config.train.epochs,
-            epoch,
-            position.start_seconds,
-            self.began - position.start_seconds,
-        )
+        known = position.start_seconds, self.began - position.start_seconds
+        least = least_epochs(self.config.train, len(self.loader))
+        fitting = int((60 * minutes - seconds_for(0, epoch, *known)) / epoch)
+        position.epochs = min(self.config.train.epochs, max(least, fitting))
         self.teacher.plan(position.epochs)
         self.told = position.epochs
-        return said
+        if fitting >= least:
+            return f"{position.epochs} epochs fit into {minutes:g} minutes"
+        self.short = self.inner.group.polar  # only then can a graph be the answer
+        needed = in_minutes(seconds_for(least, epoch, *known))
+        return (
+            f"{least} epochs, the fewest of use, take longer than {minutes:g} min; "
+            f"give --minutes {needed}, or fewer images (--limit, --subset)"
+        )
 
     def replan(self) -> str:
         """Fit the stages into the budget again when an epoch has ended; return a message, or "".

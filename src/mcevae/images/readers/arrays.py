@@ -4,9 +4,8 @@ import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from functools import partial
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -123,7 +122,7 @@ def from_file(path: Path) -> np.ndarray:
         raise Unreadable("is not a readable NumPy file") from error
 
 
-def check_header(file: BufferedIOBase, size: int) -> tuple[tuple[int, ...], np.dtype]:
+def check_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Refuse arrays whose header claims more than the file holds.
 
     NumPy would take memory for all that it claims, or crash.

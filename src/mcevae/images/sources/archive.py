@@ -1,7 +1,7 @@
 """A .npz with training and test images of its own, under one of the usual names.
 
-They are `x_train`, `x_test` with labels `y_train`, `y_test`, or, as in MedMNIST (Yang et al., 2023),
-`train_images`, `val_images`, `test_images` with `train_labels` and so on.
+They are `x_train`, `x_test` with labels `y_train`, `y_test`, or, as in MedMNIST (Yang et al.,
+2023), `train_images`, `val_images`, `test_images` with `train_labels` and so on.
 """
 
 from collections.abc import Sequence
