@@ -6,8 +6,8 @@ Peers have their presets in their own files. This module imports no tensors.
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from mcevae.models.config import StartConfig
 from mcevae.models.registry import ModelSpec
+from mcevae.models.start_config import StartConfig
 
 if TYPE_CHECKING:
     from mcevae.models.default.model import DefaultModel
@@ -65,6 +65,7 @@ QUICK = ModelSpec(
     reads=frozenset(
         {"model.mirror", "model.variation"}
         | {"start.grouping", "start.neighbours", "start.restarts", "start.subset"}
+        | {"start.descriptions"}
     ),
     preset={"model": {"variation": 8}},
     finds_clusters=True,

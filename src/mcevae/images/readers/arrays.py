@@ -4,8 +4,9 @@ import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +58,8 @@ def axes_in(path: Path, name: str) -> int:
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
-            with archive.open(member) as file:
-                return len(check_header(file, member.file_size)[0])
+            file: Any = archive.open(member)
+            return len(check_header(file, member.file_size)[0])
     except Exception:  # damaged files raise many types
         return 0
 
@@ -122,7 +123,7 @@ def from_file(path: Path) -> np.ndarray:
         raise Unreadable("is not a readable NumPy file") from error
 
 
-def check_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
+def check_header(file: BufferedIOBase, size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Refuse arrays whose header claims more than the file holds.
 
     NumPy would take memory for all that it claims, or crash.

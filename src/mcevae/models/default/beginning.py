@@ -1,4 +1,4 @@
-"""What the default model is taught first, and how canonical images are sorted into clusters."""
+"""What the default model is taught first."""
 
 import math
 import warnings
@@ -12,22 +12,20 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
-from mcevae.images.arrays import Hints, require, to_bytes, to_float
+from mcevae.images.arrays import Hints, require, shrink, to_bytes, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
+from mcevae.models.default.targets import moved_back
 from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
-from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.described import graphs_of, steadiest
-from mcevae.teaching.graph import CHUNK, Described, Graph, describe_pixels
+from mcevae.teaching.cluster import Grouping
+from mcevae.teaching.graph import CHUNK, Described, describe_pixels
 from mcevae.teaching.hinted import renumbered
+from mcevae.teaching.learned import learned_features
 from mcevae.teaching.noisy import noisy_start
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
 from mcevae.teaching.templates import start_poses
 
 T = TypeVar("T")
-
-SLIGHT = math.radians(12)
-"""Canonical images may still be turned this far from each other."""
 
 EXAMPLES = 6000
 """Images whose graph gives the first pieces of class averages."""
@@ -144,6 +142,12 @@ def begin_with_graph(
 ) -> Beginning:
     """Find first poses and clusters from the invariant graph; see `begin`."""
     known = described(config, pixels, group, track)
+    if features is None and config.start.descriptions == "learned":
+        centred = group.from_parameters(F.pad(known.rest, (1, 0)))
+        background = config.data.background_level
+        parts = moved_back(pixels, centred, group, background, CHUNK)
+        small = torch.cat([to_bytes(shrink(part)) for part in parts])
+        features = learned(config, small, group, support[0], track)
     given = known.rings, group, support, track, features, hints
     found, told = warned(lambda: graph_start(config, *given))
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
@@ -226,6 +230,32 @@ def described(
     return describe_pixels(pixels, group, config.data.background_level, track)
 
 
+def learned(
+    config: PlannedConfig,
+    pixels: UInt8[Tensor, "n c h w"],
+    group: MatrixGroup,
+    half_width: float,
+    track: Track,
+) -> Float[Tensor, "n f"]:
+    """Learn features of the images, for `--descriptions learned`.
+
+    Args:
+        config: settings of the run.
+        pixels: images with their content at the centre.
+        group: of the poses.
+        half_width: how far images may be turned either way, radians.
+        track: wraps the list of parts of the work.
+    """
+    return learned_features(
+        pixels,
+        config.data.background_level,
+        half_width,
+        mirror=group.mirrors,
+        seed=config.train.seed,
+        track=track,
+    )
+
+
 def graph_start(
     config: PlannedConfig,
     rings: Tensor,
@@ -262,55 +292,6 @@ def graph_start(
         hints=hints,
         track=track,
     )
-
-
-def group_canonical(
-    config: PlannedConfig,
-    canonical: Float[Tensor, "n c h w"],
-    group: MatrixGroup,
-    track: Track,
-    features: Float[Tensor, "n f"] | None = None,
-    hints: Hints | None = None,
-) -> tuple[Grouping, str]:
-    """Sort canonical images into clusters; return them and a message about them.
-
-    Args:
-        config: settings of the run.
-        canonical: images from 0 to 1, moved back by their poses.
-        group: of the poses.
-        track: wraps lists of parts of the work.
-        features: numbers that describe each image as well.
-        hints: what a person said of some images.
-    """
-    start = config.start
-    rings = described(config, to_bytes(canonical), group, track).rings
-
-    def clusters(graph: Graph | None) -> Grouping:
-        return start_clusters(
-            rings.flatten(1),
-            graph,
-            asked(config),
-            restarts=start.restarts,
-            seed=config.train.seed,
-            most=MOST_CLUSTERS,
-            hints=hints,
-            track=track,
-        )
-
-    if start.grouping == "kmeans":
-        found, told = warned(lambda: clusters(None))
-    else:
-        graphs = graphs_of(
-            rings,
-            features,
-            start.neighbours,
-            reach=SLIGHT if group.polar else 0.0,
-            mirror=group.mirrors,
-            by=start.grouping,
-            track=track,
-        )
-        (_, found), told = warned(lambda: steadiest(graphs, clusters))
-    return found, about(found, config) + told
 
 
 def asked(config: PlannedConfig) -> int | None:

@@ -4,8 +4,7 @@ Nobody knows the clusters and poses of the training images. So the network learn
 get better during training, the starred quantities of eq. (8):
 
     epoch 0            poses from templates at every angle (`teaching.templates`); or, over the
-                       whole circle and with mirror images, clusters and poses from the invariant
-                       graph (`teaching.start`)
+                       whole circle or mirrored, poses and clusters from a graph (`teaching.start`)
     end of warm-up     poses that the network finds now, which are better than what it was taught;
                        clusters from the graph of the canonical images, if there are none yet or its
                        restarts agree better
@@ -28,7 +27,8 @@ from mcevae.geometry.groups import WHOLE_CIRCLE
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, group_canonical
+from mcevae.models.default.beginning import Beginning, begin, begin_with_graph
+from mcevae.models.default.canonical import group_canonical
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.simulated import simulated
 from mcevae.models.default.targets import (

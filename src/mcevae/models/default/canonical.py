@@ -1,0 +1,69 @@
+"""How canonical images of the default model are sorted into clusters."""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mcevae.geometry.groups import MatrixGroup
+from mcevae.images.arrays import Hints, to_bytes
+from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
+from mcevae.models.default.beginning import about, asked, described, learned, warned
+from mcevae.teaching.cluster import Grouping, start_clusters
+from mcevae.teaching.described import graphs_of, steadiest
+from mcevae.teaching.graph import Graph
+from mcevae.teaching.rings import Track
+
+SLIGHT = math.radians(12)
+"""Canonical images may still be turned this far from each other."""
+
+
+def group_canonical(
+    config: PlannedConfig,
+    canonical: Float[Tensor, "n c h w"],
+    group: MatrixGroup,
+    track: Track,
+    features: Float[Tensor, "n f"] | None = None,
+    hints: Hints | None = None,
+) -> tuple[Grouping, str]:
+    """Sort canonical images into clusters; return them and a message about them.
+
+    Args:
+        config: settings of the run.
+        canonical: images from 0 to 1, moved back by their poses.
+        group: of the poses.
+        track: wraps lists of parts of the work.
+        features: numbers that describe each image as well.
+        hints: what a person said of some images.
+    """
+    start, slight = config.start, SLIGHT if group.polar else 0.0
+    rings = described(config, to_bytes(canonical), group, track).rings
+    if features is None and start.descriptions == "learned" and start.grouping != "kmeans":
+        features = learned(config, to_bytes(canonical), group, slight, track)
+
+    def clusters(graph: Graph | None) -> Grouping:
+        return start_clusters(
+            rings.flatten(1),
+            graph,
+            asked(config),
+            restarts=start.restarts,
+            seed=config.train.seed,
+            most=MOST_CLUSTERS,
+            hints=hints,
+            track=track,
+        )
+
+    if start.grouping == "kmeans":
+        found, told = warned(lambda: clusters(None))
+    else:
+        graphs = graphs_of(
+            rings,
+            features,
+            start.neighbours,
+            reach=slight,
+            mirror=group.mirrors,
+            by=start.grouping,
+            track=track,
+        )
+        (_, found), told = warned(lambda: steadiest(graphs, clusters))
+    return found, about(found, config) + told
