@@ -12,7 +12,7 @@ from mcevae.training.schedule import planned
 def graph_alone(
     images: UInt8[Tensor, "n c h w"], settings: Config, group: MatrixGroup
 ) -> Int64[Tensor, " n"]:
-    """Sort images into clusters by the invariant graph alone, no network being trained.
+    """Sort images into clusters by the invariant graph of pixels alone, no network being trained.
 
     `scoring` calls it beside each trained run, so that both are scored on the same test images.
 
@@ -24,7 +24,7 @@ def graph_alone(
     Returns:
         Cluster of each image, from 0.
     """
-    plan = planned(settings, len(images))
+    plan = planned(settings.changed(start={"descriptions": "pixels"}), len(images))
     found = begin_with_graph(plan, images, group, plan.support.half_widths(group), iter).grouping
     assert found is not None  # a graph has clusters
     return found.labels

@@ -43,6 +43,7 @@ def made(
     group: str = "se2",
     mirror: bool = False,
     isolate: str = "auto",
+    descriptions: str = "pixels",
     **targets: tuple[float, float],
 ) -> Row:
     """A row of a set of `sets.py`. Few images train for more epochs, as in `mcevae fit`.
@@ -55,12 +56,14 @@ def made(
         group: Lie group of the poses.
         mirror: whether images may be mirrored.
         isolate: which other things become background.
+        descriptions: what images are compared by in the graph.
         targets: as `Row.targets`.
     """
     settings = {
         "data": {"source": source, "isolate": isolate},
         "model": {"clusters": clusters, "group": group, "mirror": mirror},
         "support": support,
+        "start": {"descriptions": descriptions},
     }
     return Row(title=title, settings=settings, targets=targets)
 
@@ -109,13 +112,17 @@ BUILT_IN = {
     ),
     "sim2": built_in("SIM(2)-MNIST, scale 0.71 to 1.4", data=MNIST, model={"group": "sim2"}),
     "fashion-upright": built_in(
-        "Upright Fashion-MNIST, support 15 degrees and 10 %",
+        "Upright Fashion-MNIST, support 15 degrees and 10 %, `--descriptions learned`",
         {"accuracy": (0.69, 0.75)},
         data={"source": "fashion-mnist", "pose": "none"},
         support=within(15, 0.1),
+        start={"descriptions": "learned"},
     ),
     "fashion-se2": built_in(
-        "SE(2)-Fashion-MNIST", {"accuracy": (0.60, 0.68)}, data={"source": "fashion-mnist"}
+        "SE(2)-Fashion-MNIST, `--descriptions learned`",
+        {"accuracy": (0.60, 0.68)},
+        data={"source": "fashion-mnist"},
+        start={"descriptions": "learned"},
     ),
 }
 """Rows of the built-in sets, which the package poses itself."""
@@ -218,10 +225,11 @@ MADE = {
     ),
     "fashion-circle": made(
         "fashion-circle",
-        "Fashion-MNIST in any direction, 40 x 40",
+        "Fashion-MNIST in any direction, 40 x 40, `--descriptions learned`",
         10,
         within(180, 0),
         "so2",
+        descriptions="learned",
         accuracy=(0.62, 0.70),
     ),
     "cells": made(
