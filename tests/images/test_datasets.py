@@ -267,7 +267,7 @@ def test_npz_files_bring_labels_and_a_test_part(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("images", "labels"), [("images", "labels"), ("x_train", "y_train"), ("data", "y")]
+    ("images", "labels"), [("images", "labels"), ("x_train", "y_train"), ("data", "labels")]
 )
 def test_the_only_array_of_images_is_found_by_its_axes(images, labels, tmp_path):
     given = {images: bytes_of(5, 16, 16), labels: np.arange(5), "places": np.ones((5, 2))}
@@ -277,6 +277,12 @@ def test_the_only_array_of_images_is_found_by_its_axes(images, labels, tmp_path)
     assert found.train.labels is not None
     assert found.train.labels.tolist() == [0, 1, 2, 3, 4]
     assert (found.train.pixels[:, 0].numpy() == given[images]).all()
+
+
+def test_other_arrays_are_no_labels(tmp_path):
+    given = {"images": bytes_of(5, 16, 16), "x": np.arange(16.0), "y": np.arange(5.0)}
+    np.savez(tmp_path / "axes.npz", **given, y_train=np.arange(3))
+    assert load(str(tmp_path / "axes.npz")).train.labels is None
 
 
 def test_names_of_medmnist_are_known(tmp_path):
@@ -307,6 +313,7 @@ def test_names_of_medmnist_are_known(tmp_path):
         ),
         ({"a": bytes_of(5, 16, 16), "b": bytes_of(2, 16, 16)}, "has no array named images"),
         ({"a": bytes_of(5), "b": bytes_of(2)}, "has no array named images"),
+        ({"x_train": np.array([None]), "y_train": bytes_of(1)}, "holds Python objects"),
         (
             {
                 "train_images": bytes_of(5, 16, 16),

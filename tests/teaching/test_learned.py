@@ -1,7 +1,7 @@
 """Features that are learned from images alone."""
 
 import math
-from functools import partial
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from mcevae.base.errors import SettingError
 from mcevae.geometry.groups import get_group
 from mcevae.images.arrays import to_bytes, to_float
 from mcevae.images.datasets import DATASETS
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
-from mcevae.models.default import beginning
-from mcevae.models.default.beginning import begin_with_graph
-from mcevae.models.default.canonical import SLIGHT, group_canonical
+from mcevae.models.default import beginning, selftraining
+from mcevae.models.default.beginning import features_for
+from mcevae.models.default.canonical import group_canonical
 from mcevae.runs.run import TrainedRun
 from mcevae.teaching.described import closest, standardised
 from mcevae.teaching.learned import (
@@ -28,9 +29,11 @@ from mcevae.teaching.learned import (
     moves_within,
     view,
 )
+from mcevae.training.log import read_log
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
-from tests.sizes import changed
+from tests.sizes import changed, taught
+from tests.training.test_loop import interrupt_at
 
 
 def digits(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,7 +72,7 @@ def test_large_colour_and_few_images_have_features(channels: int) -> None:
 
 def test_views_keep_the_background_and_cover_a_part() -> None:
     torch.manual_seed(0)
-    moves = moves_within(0.0, mirror=False, device=torch.device("cpu"))
+    moves = moves_within(0.0, mirror=False)
     assert (view(torch.zeros(8, 3, 20, 24), moves).abs() < 0.05).all()
     seen = view(torch.ones(200, 1, 40, 40), moves)[:, :, 8:32, 8:32]
     covered = (seen == 0).float().mean((1, 2, 3))
@@ -78,9 +81,8 @@ def test_views_keep_the_background_and_cover_a_part() -> None:
 
 
 def test_views_turn_within_the_support_and_are_mirrored_only_if_allowed() -> None:
-    device = torch.device("cpu")
     for half_width, mirror in ((0.3, False), (math.pi, False), (0.3, True)):
-        M = moves_within(half_width, mirror=mirror, device=device)(500)
+        M = moves_within(half_width, mirror=mirror)(500)
         flipped = torch.linalg.det(M[:, :2, :2]) < 0
         assert flipped.any() == mirror and not flipped.all()
         turn = torch.atan2(M[:, 1, 0] - M[:, 0, 1], M[:, 0, 0] + M[:, 1, 1])[~flipped]
@@ -109,55 +111,82 @@ def test_features_have_a_gradient_to_every_weight() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["graph", "canonical"])
-def test_they_join_the_graph_if_they_are_asked_for(
-    whole: bool, monkeypatch: pytest.MonkeyPatch
+def learning(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Let all learn for two steps only; the list gets what each was asked for."""
+    asked: list[dict[str, Any]] = []
+
+    def learn(pixels: Tensor, background: float, half_width: float, **how: Any) -> Tensor:
+        asked.append({"pixels": pixels, "half_width": half_width, "background": background} | how)
+        return learned_features(pixels, background, half_width, steps=2, **how)
+
+    monkeypatch.setattr(beginning, "learned_features", learn)
+    return asked
+
+
+def test_they_are_learned_from_images_about_their_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, group = learning(monkeypatch), get_group("se2")
+    pixels = torch.zeros(40, 1, 28, 28, dtype=torch.uint8)
+    pixels[:, :, 2:8, 16:22] = 255
+    start = {"descriptions": "learned"}
+    config = planned(Config().changed(start=start, train={"seed": 4, "precision": "no"}), 40)
+    given = config, pixels, group, config.support.half_widths(group), iter
+    features = features_for(*given, None)
+    assert features is not None and features.shape == (40, 64)
+    (how,) = asked
+    rows, columns = how["pixels"][0, 0].float().sum(1), how["pixels"][0, 0].float().sum(0)
+    assert (rows @ torch.arange(28.0) / rows.sum()).item() == pytest.approx(13.5, abs=0.1)
+    assert (columns @ torch.arange(28.0) / columns.sum()).item() == pytest.approx(13.5, abs=0.1)
+    assert how["half_width"] == pytest.approx(math.pi / 2) and how["seed"] == 4
+    assert not how["mirror"] and not how["bfloat16"]
+    assert features_for(*given, features) is features and len(asked) == 1  # given ones stay
+    plain = planned(Config(), 40)
+    assert features_for(plain, *given[1:], None) is None and len(asked) == 1
+
+
+def test_nothing_is_learned_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, group = learning(monkeypatch), get_group("se2")
+    pixels = to_bytes(0.5 + 0.1 * torch.randn(200, 1, 28, 28))
+    config = Config().changed(start={"descriptions": "learned"}, data={"background": 0.5})
+    support = config.support.half_widths(group)
+    assert features_for(planned(config, 200), pixels, group, support, iter, None) is None
+    assert not asked
+
+
+def test_a_training_that_was_stopped_learns_the_same_features_again(
+    small_data: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features that know the labels give clusters that are the labels, whatever the pixels say."""
-    pixels, group = to_bytes(torch.rand(90, 1, 20, 20)), get_group("se2")
-    labels, asked = torch.arange(90) % 3, []
+    asked, used = learning(monkeypatch), []
 
-    def knowing(pixels: Tensor, background: float, half_width: float, **how: Any) -> Tensor:
-        asked.append((pixels.shape, background, half_width, how["mirror"], how["seed"]))
-        return 20 * torch.eye(3)[labels] + 0.1 * torch.rand(len(pixels), 3)
+    def spied(*given: Any) -> Any:
+        used.append(given[4])
+        return group_canonical(*given)
 
-    monkeypatch.setattr(beginning, "learned_features", knowing)
-    config = planned(
-        Config().changed(
-            model={"clusters": 3},
-            start={"descriptions": "learned", "neighbours": 8},
-            support={"rotation": 180.0},
-            train={"seed": 4},
-        ),
-        90,
-    )
-    if whole:
-        support = config.support.half_widths(group)
-        found = begin_with_graph(config, pixels, group, support, iter).grouping
-    else:
-        found = group_canonical(config, to_float(pixels), group, iter)[0]
-    assert found is not None
-    assert asked == [((90, 1, 20, 20), 0.0, math.pi if whole else SLIGHT, False, 4)]
-    pairs = torch.stack([found.labels, labels], 1).unique(dim=0)
-    assert len(pairs) == 3
+    monkeypatch.setattr(selftraining, "group_canonical", spied)
+    config = taught(descriptions="learned")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3, signal.SIGINT)
+        assert not fit(config, small_data, tmp_path / "run")
+    assert len(asked) == 1 and not used
+    assert fit(config, small_data, tmp_path / "run", resume=True)
+    assert fit(config, small_data, tmp_path / "whole")
+    assert len(asked) == 3 and len(used) == 2
+    assert used[0] is not None and torch.equal(used[0], used[1])
+    assert read_log(tmp_path / "run")[-1]["loss"] == read_log(tmp_path / "whole")[-1]["loss"]
 
 
-def test_given_features_take_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beginning, "learned_features", lambda *_, **__: pytest.fail("learned"))
-    config, group = Config().changed(start={"descriptions": "learned"}), get_group("se2")
-    given = planned(config, 60), to_bytes(torch.rand(60, 1, 20, 20)), group
-    features = torch.rand(60, 4)
-    begin_with_graph(*given, config.support.half_widths(group), iter, features)
+def test_they_need_a_graph() -> None:
+    with pytest.raises(SettingError, match="need the graph of preset default"):
+        Config().changed(start={"descriptions": "learned", "grouping": "kmeans"})
 
 
 def test_a_run_without_a_network_learns_them(
     small_data: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn = partial(learned_features, steps=3)
-    monkeypatch.setattr(beginning, "learned_features", learn)
+    asked = learning(monkeypatch)
     changes = {"clusters": 4, "descriptions": "learned", "neighbours": 8, "restarts": 2}
     config = changed(
         PRESETS["quick"]().changed(data={"source": "mnist-mini", "limit": 400}), changes
     )
     assert fit(config, small_data, tmp_path / "run")
     assert TrainedRun.open(tmp_path / "run").settings.start.descriptions == "learned"
+    assert len(asked) == 1

@@ -93,7 +93,7 @@ def test_a_training_ends_when_its_minutes_do(
     [
         (
             (2.0, 0.1, 0.1, 4.0),
-            "19 epochs, the fewest of use, take longer than 1 min; give",
+            "19 epochs, the fewest of use, take longer than 1 min; begin again",
         ),
         ((0.1, 0.1, 0.1, 90.0), "1 min is too short to train a network on these images"),
     ],
@@ -107,7 +107,8 @@ def test_without_time_for_a_network_the_graph_is_the_answer(
     small_data: Splits,
 ) -> None:
     config, screen = taught(epochs=200, minutes=1.0), Console(file=io.StringIO(), width=300)
-    assert fit(config, small_data, tmp_path, clock=Clock(passing(*takes)), console=screen)
+    clock = Clock(passing(*takes))
+    assert fit(config, small_data, tmp_path, clock=clock, console=screen, replaceable=True)
     assert isinstance(screen.file, io.StringIO)
     assert said in screen.file.getvalue()
     run = TrainedRun.open(tmp_path)
@@ -120,6 +121,22 @@ def test_without_time_for_a_network_the_graph_is_the_answer(
     assert fit(run.settings, small_data, tmp_path, resume=True)  # it is complete
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["weights given", "not replaceable"])
+def test_a_network_is_kept_if_it_is_asked_for_or_had_weights(
+    given: bool,
+    passing: Callable[..., Time],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    small_data: Splits,
+) -> None:
+    time = passing(2.0, 0.1, 0.1, 4.0)
+    if given:
+        monkeypatch.setattr(loop, "begin_with_given", lambda *_: True)
+    config = taught(epochs=200, minutes=1.0)
+    assert fit(config, small_data, tmp_path, clock=Clock(time), replaceable=given)
+    assert TrainedRun.open(tmp_path).settings.preset == "default"
+
+
 @pytest.mark.parametrize("stops", [1, 2])
 def test_a_run_that_is_stopped_while_the_graph_answers_goes_on(
     stops: int,
@@ -129,6 +146,7 @@ def test_a_run_that_is_stopped_while_the_graph_answers_goes_on(
     small_data: Splits,
 ) -> None:
     config, time = taught(epochs=200, minutes=1.0), passing(2.0, 0.1, 0.1, 4.0)
+    how: dict[str, Any] = {"clock": Clock(time), "replaceable": True}
 
     def stop(*_: object) -> None:
         raise Stopped
@@ -136,9 +154,9 @@ def test_a_run_that_is_stopped_while_the_graph_answers_goes_on(
     for again in range(stops):
         with monkeypatch.context() as patch:
             patch.setattr(first, "filled", stop)
-            assert not fit(config, small_data, tmp_path, clock=Clock(time), resume=again > 0)
+            assert not fit(config, small_data, tmp_path, resume=again > 0, **how)
         assert Config.read(tmp_path / "settings.toml").preset == "default"
-    assert fit(config, small_data, tmp_path, clock=Clock(time), resume=True)
+    assert fit(config, small_data, tmp_path, resume=True, **how)
     assert TrainedRun.open(tmp_path).settings.preset == "quick"
 
 

@@ -324,7 +324,7 @@ def train(
         screen.print(hint, highlight=False)
     signals: list[int] = []
     told: dict[str, Any] = {"console": screen, "signals": signals, "first": show_first}
-    if not fit(config, data, run, resume=resume, limited=limited, **told):
+    if not fit(config, data, run, resume=resume, limited=limited, replaceable=True, **told):
         screen.print(f"Stopped and saved. Continue with: mcevae resume {run}")
         code = 128 + signals[0] if signals else 130
         # Of the other ranks, any code but 0 makes the launcher end rank 0 too early.

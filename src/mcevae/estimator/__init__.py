@@ -178,7 +178,7 @@ class MCEVAE(Showing):
                 console.print(told, highlight=False)
             with TemporaryDirectory() as temporary:
                 folder = Path(self.run or temporary)
-                if not fit(config, splits, folder, console=console):
+                if not fit(config, splits, folder, console=console, replaceable=True):
                     raise KeyboardInterrupt
                 run = TrainedRun.open(folder)
                 name_by(folder, run.clusters, images.hints)

@@ -23,8 +23,11 @@ from mcevae.images.readers.frames import Unreadable
 from mcevae.images.readers.reading import Notes
 
 FOLDERS = "folders"
-LABELS = ("labels", "y_train", "train_labels", "y")
-"""Names of the array with the labels of a .npz. If it has several, the first counts."""
+LABELS_OF = {
+    **{"images": "labels", "x_train": "y_train", "x_val": "y_val", "x_test": "y_test"},
+    **{f"{part}_images": f"{part}_labels" for part in ("train", "val", "test")},
+}
+"""For the usual names of arrays of images in a .npz, those of the arrays with their labels."""
 
 
 def labelled(
@@ -40,7 +43,7 @@ def labelled(
     Args:
         images: images with names.
         source: path that the images were read from.
-        settings: where labels come from. Without any: the array labels of a .npz, if it has one.
+        settings: where labels come from. Without any: the array of labels of a .npz, if it has one.
         notes: get what is said of the labels.
         total: number of images of the source, with those that cannot be used.
         own: as in `labeller`.
@@ -51,7 +54,7 @@ def labelled(
     assert images.names is not None
     given = settings.labels or settings.label_column
     if given is None:
-        if source.suffix.lower() != ".npz":
+        if source.suffix.lower() != ".npz" or not source.is_file():
             return images
         words = words_in(source, own_labels(source), images, total, notes)
         return images if words is None else with_words(images, words)
@@ -74,9 +77,10 @@ def labelled(
 
 
 def own_labels(path: Path) -> list[str]:
-    """The name of the array of a .npz that holds its labels, or nothing."""
+    """The name of the array with the labels of the images of a .npz, or nothing."""
     held = names_in(path)
-    return [name for name in LABELS if name in held][:1]
+    beside = [labels for name, labels in LABELS_OF.items() if name in held and labels in held]
+    return (["labels"] if "labels" in held else beside)[:1]
 
 
 def is_array(labels: str | None) -> bool:

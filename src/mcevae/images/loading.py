@@ -16,7 +16,8 @@ def load(source: str, settings: DataConfig | None = None, track: Track = iter) -
     """Load a built-in set (see `DATASETS`) or your own files.
 
     Files can be a folder of images, one image file, a .txt that lists image files, a .npy, or a
-    .npz. A .npz has `images` (and `labels`), or `x_train`, `x_test` (and `y_train`, `y_test`).
+    .npz. A .npz has one array of images (and `labels`), or `x_train`, `x_test` (and `y_train`,
+    `y_test`).
     See `readers` and `recipe` for how files are read.
 
     Args:

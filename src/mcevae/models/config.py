@@ -193,6 +193,8 @@ class Config:
         )
         graph = spec.knows("start.grouping") and self.start.grouping != "kmeans"
         given = next((n for n in ("features", "hints") if getattr(self.data, n) is not None), "")
+        if spec.knows("start.descriptions") and self.start.descriptions == "learned":
+            given = given or "descriptions learned"
         ensure(graph or not given, f"--{given} need the graph of preset default")
 
     def changed(self: C, **parts: dict[str, Any]) -> C:

@@ -31,7 +31,7 @@ class StartConfig:
     descriptions: Literal["pixels", "learned"] = "pixels"
     """What images are compared by in a graph. learned: also by features of a small network that
     learns to tell images apart however they are moved, lit, blurred or covered. It takes minutes,
-    and is kept if restarts agree better; for kinds that differ in more than their shape."""
+    and is kept if restarts agree about as well; for kinds that differ in more than their shape."""
     draw: Literal["posterior", "mode"] = "posterior"
     """How to make new targets. posterior: draw them from the network's sharpened posterior; mode:
     take the most probable hypothesis."""

@@ -5,8 +5,8 @@ measured in units of how far the neighbours of each image are in that descriptio
 squares are added. So neither needs a weight. If features say nothing, and there are many of them,
 all images are about as far as the neighbours, so that they hardly change the order.
 
-A graph with features is only kept if the restarts of clusters agree at least as well on it as on
-the graph of the images alone. No label is read.
+A graph with features is only kept if the restarts of clusters agree about as well on it as on the
+graph of the images alone. No label is read.
 """
 
 import warnings
@@ -25,6 +25,9 @@ from mcevae.teaching.tangent import nearest_of
 
 TURN = ("likeness", "angle", "mirrored")
 """The parts of a `Turn`."""
+LESS = 0.03
+"""Restarts agree about as well if their agreement is smaller by at most this. On clothes they agree
+by 0.94 with learned features and without, and clusters with them are better by 0.06."""
 ROWS = 500
 """Images whose features are compared with those of all others at a time."""
 
@@ -132,9 +135,10 @@ def graphs_of(
 def steadiest(
     graphs: list[Callable[[], Graph]], group: Callable[[Graph], Grouping]
 ) -> tuple[Graph, Grouping]:
-    """Group graphs; return the graph, and its clusters, on which restarts agree best.
+    """Group graphs; return the first graph, and its clusters, if restarts agree on it well enough.
 
-    Only what the chosen one warns of is told. If two agree equally well, the first is taken.
+    It has lost if they agree better on another one by more than `LESS`. Only what the chosen one
+    warns of is told.
 
     Args:
         graphs: makes each graph.
@@ -146,7 +150,8 @@ def steadiest(
             warnings.simplefilter("always")
             graph = make()
             tried.append((graph, group(graph), told))
-    graph, grouping, told = max(tried, key=lambda one: _agreement(one[1]))
+    best = max(_agreement(grouping) for _, grouping, _ in tried)
+    graph, grouping, told = next(one for one in tried if _agreement(one[1]) >= best - LESS)
     for one in told:
         warnings.warn(one.message, stacklevel=2)
     return graph, grouping

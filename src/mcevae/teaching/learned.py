@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from mcevae.base.machine import fastest_precision
 from mcevae.geometry.groups import get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import shrink, to_float
@@ -73,20 +72,19 @@ class Network(nn.Module):
         return F.normalize(self.code(self.features(x)).float(), dim=1)
 
 
-def moves_within(half_width: float, *, mirror: bool, device: torch.device) -> Moves:
+def moves_within(half_width: float, *, mirror: bool) -> Moves:
     """Make what draws the moves of views.
 
     Args:
         half_width: largest rotation either way, radians.
         mirror: whether half of them are mirror images.
-        device: of the moves.
     """
     group = get_group("aff2", mirror=mirror)
     turn = min(180.0, math.degrees(half_width))
     support = group.support(rotation_deg=turn, shift=SHIFT, scale=SCALE, strain=STRAIN)
 
     def draw(batch: int) -> Float[Tensor, "b 3 3"]:
-        return group.sample(batch, support, dtype=torch.float32, device=device)
+        return group.sample(batch, support, dtype=torch.float32)
 
     return draw
 
@@ -101,17 +99,17 @@ def view(x: Float[Tensor, "b c h w"], moves: Moves) -> Float[Tensor, "b c h w"]:
     b, channels, height, width = x.shape
 
     def uniform(low: float, high: float, count: int = 1) -> Float[Tensor, "b count 1 1"]:
-        return torch.empty(b, count, 1, 1, device=x.device).uniform_(low, high)
+        return torch.empty(b, count, 1, 1).uniform_(low, high)
 
-    bend = torch.randn(b, 2, 5, 5, device=x.device) * ELASTIC
+    bend = torch.randn(b, 2, 5, 5) * ELASTIC
     x = warp(x, moves(b), displacement=bend)
     tint = uniform(-TINT, TINT, channels).exp() if channels > 1 else 1.0
     power = uniform(-GAMMA, GAMMA).exp()
     x = x.sign() * (x.abs() + 1e-4) ** power * uniform(DARK, BRIGHT) * tint
     blurred = gaussian_blur(x, BLUR * max(height, width), outside="zero")
     x = torch.where(uniform(0, 1) < BLURRED, blurred, x)
-    down = torch.arange(height, device=x.device)[:, None] / height
-    across = torch.arange(width, device=x.device) / width
+    down = torch.arange(height)[:, None] / height
+    across = torch.arange(width) / width
     rows = (down - uniform(0, 1)).abs() < uniform(0, COVERED) / 2
     columns = (across - uniform(0, 1)).abs() < uniform(0, COVERED) / 2
     return x.masked_fill(rows & columns, 0.0)
@@ -128,7 +126,7 @@ def contrastive_loss(
     both = torch.cat([one, other])
     alike = both @ both.T / TEMPERATURE
     alike.fill_diagonal_(-torch.inf)
-    own = torch.arange(len(both), device=both.device).roll(len(one))
+    own = torch.arange(len(both)).roll(len(one))
     return F.cross_entropy(alike, own)
 
 
@@ -140,28 +138,29 @@ def learned_features(
     mirror: bool = False,
     steps: int = STEPS,
     seed: int = 0,
+    bfloat16: bool = False,
     track: Track = iter,
 ) -> Float[Tensor, "n features"]:
     """Learn features that stay the same when an image is moved, lit, blurred or partly covered.
 
-    The time is about that of the steps, a few minutes on two cores. Random numbers that are drawn
-    elsewhere do not change.
+    The network is so small that the CPU trains it, whatever else there is: a few minutes on two
+    cores. Random numbers that are drawn elsewhere do not change.
 
     Args:
-        pixels: images whose content is near the centre; those above 28 pixels are shrunk.
+        pixels: on the CPU, with content near the centre; images above 28 pixels are shrunk.
         background: their background, 0 to 1.
         half_width: how far images may be turned either way, radians.
         mirror: whether mirror images show the same.
         steps: of training.
         seed: seed of the network and of the views.
+        bfloat16: whether to compute in bfloat16, which is faster on some CPUs.
         track: wraps the steps, to show progress and to stop in between.
     """
     small = torch.cat([shrink(to_float(part) - background) for part in pixels.split(TOGETHER)])
-    device = small.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        network = Network(small.shape[1]).to(device)
-        taught(network, small, moves_within(half_width, mirror=mirror, device=device), steps, track)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU alone
+        network = Network(small.shape[1])
+        taught(network, small, moves_within(half_width, mirror=mirror), steps, bfloat16, track)
     network.eval()
     with torch.no_grad():
         return torch.cat([network.features(part) for part in small.split(TOGETHER)])
@@ -172,17 +171,17 @@ def taught(
     small: Float[Tensor, "n c h w"],
     moves: Moves,
     steps: int,
+    bfloat16: bool,
     track: Track = iter,
 ) -> None:
     """Train the network on views of the images; see `learned_features`."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    low = fastest_precision() == "bf16" and small.device.type == "cpu"
     batch = min(BATCH, len(small))
     for _ in track(range(steps)):
-        some = small[torch.randperm(len(small))[:batch].to(small.device)]
+        some = small[torch.randperm(len(small))[:batch]]
         views = torch.cat([view(some, moves), view(some, moves)])
-        with torch.autocast(small.device.type, torch.bfloat16, enabled=low):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             code = network(views.to(memory_format=torch.channels_last))
         loss = contrastive_loss(*code.chunk(2))
         optimizer.zero_grad()

@@ -18,10 +18,11 @@ from mcevae.base.files import real_folder, write_text
 from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
+from mcevae.runs.checkpoint import REPORT, WHICH
 from mcevae.training.bar import Bar
 from mcevae.training.log import LOG
 from mcevae.training.phases import GROUPS, titled
-from mcevae.training.schedule import LEAST_EPOCHS
+from mcevae.training.schedule import LEAST_STEPS
 from mcevae.training.trainer import Trainer
 from mcevae.training.untrained import filled, save
 
@@ -112,11 +113,12 @@ def give_first_answer(trainer: Trainer, bar: Bar, show: First | None) -> None:
 
 def hurried(trainer: Trainer) -> bool:
     """Whether the budget of minutes ended before a network could be better than the graph."""
-    teacher, position = trainer.teacher, trainer.position
-    if trainer.short or not (teacher.staged and trainer.inner.group.polar):
-        return trainer.short
-    least = min(max(LEAST_EPOCHS, teacher.warmup + 1), position.epochs)
-    return trainer.out_of_time() and position.epoch < least
+    teacher, position, steps = trainer.teacher, trainer.position, len(trainer.loader)
+    if not trainer.replaceable or not teacher.staged or trainer.anew:
+        return False
+    done = position.epoch * steps + position.step
+    few = done < min(LEAST_STEPS, trainer.config.train.epochs * steps)
+    return trainer.short or (trainer.out_of_time() and (few or not position.best_grouped))
 
 
 def answer_instead(trainer: Trainer, bar: Bar) -> bool:
@@ -133,16 +135,17 @@ def answer_instead(trainer: Trainer, bar: Bar) -> bool:
     """
     if not trainer.ranks.first:
         return True
-    minutes = trainer.config.train.minutes
+    minutes, found = trainer.config.train.minutes, trainer.teacher.found
     bar.say(
-        f"{minutes:g} min is too short to train a network on these images; groups and poses "
-        "come from comparing the images, as with --quick"
+        f"{minutes:g} min is too short to train a network on these images; groups and poses come "
+        "from comparing the images, as with --quick"
     )
+    config = quickly(trainer.config)
+    if found is not None:  # clusters that were found in this way
+        start = {"descriptions": trainer.config.start.descriptions}
+        config = config.changed(start=start)
     given = replace(trainer.data, train=own_images(trainer))
-    done = write_answer(trainer, bar, quickly(trainer.config), given, trainer.run)
-    if done:
-        (trainer.run / LOG).unlink(missing_ok=True)  # of the network, which is gone
-    return done
+    return write_answer(trainer, bar, config, given, trainer.run)
 
 
 def own_images(trainer: Trainer) -> Posed:
@@ -165,6 +168,8 @@ def write_answer(trainer: Trainer, bar: Bar, config: Config, data: Splits, folde
         filler, _ = filled(config, data, trainer.teacher.stop, bar, trainer.teacher.found)
     except Stopped:
         return False
+    for name in (LOG, REPORT, *(f"{which}.safetensors" for which in WHICH)):  # of a network
+        (folder / name).unlink(missing_ok=True)  # first: a killed run then begins again
     write_text(folder / "settings.toml", config.to_toml())
     save(folder, config, data, filler, trainer.digest)
     return True

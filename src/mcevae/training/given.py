@@ -100,12 +100,15 @@ def given_in(run: Path, images: int) -> Given:
     return given
 
 
-def begin_with_given(run: Path, teacher: Teacher) -> None:
+def begin_with_given(run: Path, teacher: Teacher) -> bool:
     """Let a model and its teacher begin with what the folder of their run has, if anything.
 
     Args:
         run: the folder.
         teacher: has the model and the training images.
+
+    Returns:
+        Whether there are weights of a trained network.
 
     Raises:
         UserError: as for `given_in`.
@@ -113,7 +116,7 @@ def begin_with_given(run: Path, teacher: Teacher) -> None:
     images = len(teacher.pixels)
     given = given_in(run, images)
     teacher.known = given.known(images)
-    take_over(teacher.model, given.weights)
+    return take_over(teacher.model, given.weights) > 0
 
 
 def end_given(run: Path) -> None:

@@ -56,6 +56,7 @@ def fit(
     signals: list[int] | None = None,
     clock: Clock | None = None,
     first: First | None = None,
+    replaceable: bool = False,
 ) -> bool:
     """Train a model, and write settings, logs and checkpoints into the run folder.
 
@@ -75,6 +76,8 @@ def fit(
         signals: gets the number of the signal that stopped the training.
         clock: measures the training; None: it begins now.
         first: shows the first answer of a long training, see `first`. None: nobody wants one.
+        replaceable: if the minutes are too few for a network, end as a run of preset `quick`, whose
+            settings are then those of the run. Else what there is of the network is kept.
 
     Returns:
         True if training has ended, False if it was stopped and can be resumed.
@@ -91,7 +94,8 @@ def fit(
             return place()[0] > 0 or fill(
                 config, data, run, resume=resume, console=shown, signals=told
             )
-        return train(config, data, run, resume, shown, limited, told, clock or Clock(), first)
+        clock = clock or Clock()
+        return train(config, data, run, resume, shown, limited, told, clock, first, replaceable)
 
 
 def training_alone(run: Path) -> AbstractContextManager[None]:
@@ -128,6 +132,7 @@ def train(
     signals: list[int],
     clock: Clock,
     first: First | None,
+    replaceable: bool,
 ) -> bool:
     """Do what `fit` promises; the arguments are the same."""
     resume = resume and has_begun(run)
@@ -140,7 +145,8 @@ def train(
         limited=limited,
         clock=clock,
     )
-    begin_with_given(run, trainer.teacher)
+    taken = begin_with_given(run, trainer.teacher)
+    trainer.replaceable = replaceable and not taken and trainer.inner.group.polar
     ranks = trainer.ranks
     console = console if ranks.first else Console(quiet=True)
     if kept:

@@ -77,7 +77,8 @@ class Trainer:
         anew: True while it is about to continue a finished run, from the weights only.
         began: seconds of the run when the steps of this epoch began; None: only a part of the epoch
             is seen.
-        short: whether the budget of minutes is too short, so that the graph is to be the answer.
+        replaceable: whether the graph may be the answer if there is no time for a network.
+        short: whether the budget of minutes is known to be too short for a network.
 
     Args:
         config: settings of the run.
@@ -106,7 +107,7 @@ class Trainer:
         set_seed(settings.train.seed)
         self.run, self.data, self.limited = run, data, limited
         self.position = Position(epochs=settings.train.epochs)
-        self.anew = self.short = False
+        self.anew = self.short = self.replaceable = False
         self.began: float | None = None
         self.told = settings.train.epochs  # the number of epochs that people know of
         self.accelerator = accelerator_for(settings, run)
@@ -202,11 +203,11 @@ class Trainer:
         self.told = position.epochs
         if fitting >= least:
             return f"{position.epochs} epochs fit into {minutes:g} minutes"
-        self.short = self.inner.group.polar  # only then can a graph be the answer
+        self.short = self.replaceable
         needed = in_minutes(seconds_for(least, epoch, *known))
         return (
-            f"{least} epochs, the fewest of use, take longer than {minutes:g} min; "
-            f"give --minutes {needed}, or fewer images (--limit, --subset)"
+            f"{least} epochs, the fewest of use, take longer than {minutes:g} min; begin again "
+            f"with --minutes {needed}, or with fewer images (--limit, --subset)"
         )
 
     def replan(self) -> str:

@@ -49,19 +49,21 @@ def only_images(path: Path) -> np.ndarray | None:
     """
     names = names_in(path)
     if len(names) > 1:
-        names = [name for name in names if axes_in(path, name) >= 3]
+        axes = {name: axes_in(path, name) for name in names}
+        images = [name for name in names if (axes[name] or 0) >= 3]
+        names = images or [name for name in names if axes[name] is None]
     return from_archive(path, names[0]) if len(names) == 1 else None
 
 
-def axes_in(path: Path, name: str) -> int:
-    """Number of axes of an array of a .npz, by its header; 0 if it cannot be read."""
+def axes_in(path: Path, name: str) -> int | None:
+    """Number of axes of an array of a .npz, by its header; None if that cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             file: Any = archive.open(member)
             return len(check_header(file, member.file_size)[0])
-    except Exception:  # damaged files raise many types
-        return 0
+    except Exception:  # of many types: whoever reads the array says what is wrong with it
+        return None
 
 
 def arrays_in(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:

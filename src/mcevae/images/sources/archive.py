@@ -1,7 +1,7 @@
 """A .npz with training and test images of its own, under one of the usual names.
 
 They are `x_train`, `x_test` with labels `y_train`, `y_test`, or, as in MedMNIST (Yang et al.,
-2023), `train_images`, `val_images`, `test_images` with `train_labels` and so on.
+2023), `train_images`, `test_images` with `train_labels` and so on. Both may have `val` as well.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from zipfile import is_zipfile
 from mcevae.base.errors import UserError
 from mcevae.base.names import path_of
 from mcevae.images.arrays import ImageSet
-from mcevae.images.labels import kinds_of, with_words, words_in
+from mcevae.images.labels import LABELS_OF, kinds_of, with_words, words_in
 from mcevae.images.readers.arrays import from_archive, names_in, of_stack
 from mcevae.images.readers.channels import framed
 from mcevae.images.readers.frames import Frame, Unreadable
@@ -21,11 +21,11 @@ from mcevae.images.sources.contract import Track
 from mcevae.images.sources.stacks import StackSource
 
 PARTS = {
-    "train": {"x_train": "y_train", "train_images": "train_labels", "val_images": "val_labels"},
-    "test": {"x_test": "y_test", "test_images": "test_labels"},
+    "train": ("x_train", "x_val", "train_images", "val_images"),
+    "test": ("x_test", "test_images"),
 }
-"""For each part, the arrays that can hold its images, and those that hold their labels. Images for
-validation are training images: which of these validate is chosen as for any other source."""
+"""For each part, the arrays that can hold its images. Images for validation are training images:
+which of these validate is chosen as for any other source."""
 
 
 class ArchiveSource(StackSource):
@@ -41,12 +41,12 @@ class ArchiveSource(StackSource):
             held = names_in(path)
         except Exception:  # a damaged archive: the readers say what is wrong with it
             return False
-        return all(not own.keys().isdisjoint(held) for own in PARTS.values())
+        return all(not set(own).isdisjoint(held) for own in PARTS.values())
 
-    def names(self, part: str) -> dict[str, str]:
-        """The arrays that hold the images of a part, and those that would hold their labels."""
+    def names(self, part: str) -> list[str]:
+        """The arrays that hold the images of a part."""
         held = names_in(self.location)
-        return {name: labels for name, labels in PARTS[part].items() if name in held}
+        return [name for name in PARTS[part] if name in held]
 
     def files(self) -> list[Path]:
         """See `Source.files`."""
@@ -93,7 +93,7 @@ class ArchiveSource(StackSource):
         words = [
             words_in(
                 self.location,
-                [*self.names(part).values()],
+                [LABELS_OF[name] for name in self.names(part)],
                 images,
                 self.total(part),
                 self.reading.notes,

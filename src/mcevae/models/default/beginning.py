@@ -142,12 +142,6 @@ def begin_with_graph(
 ) -> Beginning:
     """Find first poses and clusters from the invariant graph; see `begin`."""
     known = described(config, pixels, group, track)
-    if features is None and config.start.descriptions == "learned":
-        centred = group.from_parameters(F.pad(known.rest, (1, 0)))
-        background = config.data.background_level
-        parts = moved_back(pixels, centred, group, background, CHUNK)
-        small = torch.cat([to_bytes(shrink(part)) for part in parts])
-        features = learned(config, small, group, support[0], track)
     given = known.rings, group, support, track, features, hints
     found, told = warned(lambda: graph_start(config, *given))
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
@@ -205,10 +199,13 @@ def begin_with_averages(
         torch.cat([placed.angle[:, None], placed.shift], 1)[:, : group.dim]
     )
     labels = renumbered(placed.cluster, clusters, hints)
+    message = f"{clusters} clusters and poses from class averages: images are mostly noise"
+    if start.descriptions == "learned":
+        message += ", of which no descriptions are learned"
     return Beginning(
         element=reflect(proper, placed.mirrored),
         grouping=Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[]),
-        message=f"{clusters} clusters and poses from class averages: images are mostly noise",
+        message=message,
         settled=True,
     )
 
@@ -230,28 +227,41 @@ def described(
     return describe_pixels(pixels, group, config.data.background_level, track)
 
 
-def learned(
+def features_for(
     config: PlannedConfig,
     pixels: UInt8[Tensor, "n c h w"],
     group: MatrixGroup,
-    half_width: float,
+    support: tuple[float, ...],
     track: Track,
-) -> Float[Tensor, "n f"]:
-    """Learn features of the images, for `--descriptions learned`.
+    given: Float[Tensor, "n f"] | None,
+) -> Float[Tensor, "n f"] | None:
+    """Return the features that were given, or learn some if that is asked for; None: neither.
+
+    They are learned from images about their middle, unless these are mostly noise. The same images
+    give the same features.
 
     Args:
         config: settings of the run.
-        pixels: images with their content at the centre.
+        pixels: training images.
         group: of the poses.
-        half_width: how far images may be turned either way, radians.
-        track: wraps the list of parts of the work.
+        support: half-widths of the group's parameters.
+        track: wraps lists of parts of the work, to stop in between.
+        given: features from elsewhere; None: there are none.
     """
+    asked = config.start.descriptions == "learned"
+    if given is not None or not asked or hidden(config, pixels, group):
+        return given
+    background = config.data.background_level
+    middle = described(config, pixels, group, track).rest
+    move = group.from_parameters(F.pad(middle, (1, 0)))
+    parts = moved_back(pixels, move, group, background, CHUNK)
     return learned_features(
-        pixels,
-        config.data.background_level,
-        half_width,
+        torch.cat([to_bytes(shrink(part)) for part in parts]),
+        background,
+        support[0],
         mirror=group.mirrors,
         seed=config.train.seed,
+        bfloat16=config.train.precision == "bf16",
         track=track,
     )
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.arrays import Hints, to_bytes
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
-from mcevae.models.default.beginning import about, asked, described, learned, warned
+from mcevae.models.default.beginning import about, asked, described, warned
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.described import graphs_of, steadiest
 from mcevae.teaching.graph import Graph
@@ -36,10 +36,8 @@ def group_canonical(
         features: numbers that describe each image as well.
         hints: what a person said of some images.
     """
-    start, slight = config.start, SLIGHT if group.polar else 0.0
+    start = config.start
     rings = described(config, to_bytes(canonical), group, track).rings
-    if features is None and start.descriptions == "learned" and start.grouping != "kmeans":
-        features = learned(config, to_bytes(canonical), group, slight, track)
 
     def clusters(graph: Graph | None) -> Grouping:
         return start_clusters(
@@ -60,7 +58,7 @@ def group_canonical(
             rings,
             features,
             start.neighbours,
-            reach=slight,
+            reach=SLIGHT if group.polar else 0.0,
             mirror=group.mirrors,
             by=start.grouping,
             track=track,

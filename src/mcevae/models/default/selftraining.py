@@ -5,11 +5,9 @@ get better during training, the starred quantities of eq. (8):
 
     epoch 0            poses from templates at every angle (`teaching.templates`); or, over the
                        whole circle or mirrored, poses and clusters from a graph (`teaching.start`)
-    end of warm-up     poses that the network finds now, which are better than what it was taught;
-                       clusters from the graph of the canonical images, if there are none yet or its
-                       restarts agree better
-    then a few times   pose, and clusters that are not firm, drawn from the network's own sharpened
-                       posterior
+    end of warm-up     poses that the network finds now, which are better; clusters from the graph
+                       of canonical images, if there are none yet or its restarts agree better
+    then a few times   pose, and clusters that are not firm, drawn from the sharpened posterior
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
 are not used. Images that are mostly noise keep what class averages gave (`simulated`).
@@ -27,7 +25,7 @@ from mcevae.geometry.groups import WHOLE_CIRCLE
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import Beginning, begin, begin_with_graph
+from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, features_for
 from mcevae.models.default.canonical import group_canonical
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.simulated import simulated
@@ -150,20 +148,22 @@ class SelfTraining(Teacher):
             Stopped: somebody asked to stop. Targets and images may be changed only in part.
         """
         if epoch == 0:
+            self.describe()
             return self.take(self.beginning(partial(begin, known=self.known)))
         if epoch < self.warmup or self.settled:
             return ""
         if epoch == self.warmup:
             self.reread()
             return self.group_images()
-        after = epoch - self.warmup
-        if (
-            after > 0
-            and after % self.interval == 0
-            and after // self.interval <= self.config.start.redraws
-        ):
-            return self.redraw(move_on)
-        return ""
+        turn, between = divmod(epoch - self.warmup, self.interval)
+        due = not between and 0 < turn <= self.config.start.redraws
+        return self.redraw(move_on) if due else ""
+
+    def describe(self) -> None:
+        """Learn features of the images, now or again, if that is asked for."""
+        if self.known is None:
+            given = self.config, self.pixels, self.group, self.support, self.watched
+            self.features = features_for(*given, self.features)
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
@@ -231,10 +231,7 @@ class SelfTraining(Teacher):
             self.level()
 
     def learned(self, element: Float[Tensor, "n 3 3"]) -> bool:
-        """Whether the network has learned the poses of its targets, if they may lie in any way.
-
-        Before that, it may read half of a cluster in one frame and half in another.
-        """
+        """Whether it has learned poses that may lie in any way; before, it mixes two frames."""
         anyhow = self.group.mirrors or self.support[0] > WHOLE_CIRCLE
         return not anyhow or same_way(self.group, element, self.targets.element) >= AGREEMENT
 
@@ -270,6 +267,7 @@ class SelfTraining(Teacher):
         """
         if self.agreement >= SURE:
             return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
+        self.describe()  # if the run was stopped since the first time
         seed, start = torch.Generator().manual_seed(self.config.train.seed), self.config.start
         order = torch.randperm(len(self.pixels), generator=seed)
         rows = first_with_hints(order, self.hints)[: start.subset]

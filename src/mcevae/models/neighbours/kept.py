@@ -9,7 +9,12 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import begin_with_averages, begin_with_graph, hidden
+from mcevae.models.default.beginning import (
+    begin_with_averages,
+    begin_with_graph,
+    features_for,
+    hidden,
+)
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
 from mcevae.teaching.extent import extent_of
 from mcevae.teaching.graph import describe
@@ -55,7 +60,8 @@ class Kept(Teacher):
             if hidden(config, self.pixels, group):
                 first = begin_with_averages(*given, hints=self.hints)
             else:
-                first = begin_with_graph(*given, self.features, self.hints)
+                features = features_for(*given, self.features)
+                first = begin_with_graph(*given, features, self.hints)
             assert first.grouping is not None  # both ways give clusters
             clusters, labels = first.grouping.clusters, first.grouping.labels
             element, message = first.element, first.message
