@@ -306,7 +306,7 @@ class TrainConfig:
     minutes: float | None = None
     """Minutes of training, with first poses, clusters, validation and saving; it stops at the end
     of a step. Reading images before, and scores and report after it, are not counted. The default
-    preset plans as many epochs as fit into this time, at most --epochs."""
+    preset plans as many epochs as fit, and ends as preset quick if too few do to be of use."""
     batch_size: int | Literal["auto"] = "auto"
     """Number of images for each step and device. auto: 200, or fewer (at least 50) if the images
     are few."""

@@ -56,7 +56,8 @@ class MCEVAE(Showing):
             and have one channel.
         max_epochs: number of passes over the images. With "auto", fewer images get more passes.
             Default "auto".
-        minutes: stop after at most this many minutes. Default None: no limit.
+        minutes: stop after at most this many minutes. If they are too few for a network, the answer
+            is that of `quick`. Default None: no limit.
         quick: train no network: compare the images, and place new ones by their nearest neighbours.
             It takes seconds, but needs the default of `max_epochs` and `minutes`. Default False.
         background: brightness around the things, from 0 (black) to 1 (white). Default None: it is

@@ -166,15 +166,19 @@ def train(
         if too_late and not stopped:
             stopped = not ranks.said(answer_instead(trainer, bar))
     signals += stop
-    if not stopped and too_late:
+    if not stopped and not trainer.anew:  # else nothing was done
+        if not too_late:
+            finish(trainer, console)
         end_given(run)
-    elif not stopped and not trainer.anew:  # else nothing was done
-        trainer.tick()
-        save_weights(trainer, "last")
-        end_given(run)
-        console.print(f"Trained {in_words(trainer.position)}.", highlight=False)
     trainer.close()
     return not stopped
+
+
+def finish(trainer: Trainer, console: Console) -> None:
+    """Save the weights of a training that has ended, and say how long it took."""
+    trainer.tick()
+    save_weights(trainer, "last")
+    console.print(f"Trained {in_words(trainer.position)}.", highlight=False)
 
 
 def in_words(position: Position) -> str:
