@@ -59,10 +59,10 @@ def test_records_of_hdf5_are_named(tmp_path: Path) -> None:
 
 
 def test_arrays_of_an_archive_are_named(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", X=np.stack([GREY] * 3), y=np.arange(3))
+    np.savez(tmp_path / "a.npz", X=np.stack([GREY] * 3), Z=np.stack([GREY] * 2))
     found = one(tmp_path / "a.npz")
     assert isinstance(found, Fault)
-    assert found.reason == "has no array named images; it has X, y"
+    assert found.reason == "has no array named images; it has X, Z"
 
 
 def test_particles_of_tomograms_are_refused_by_name(tmp_path: Path) -> None:

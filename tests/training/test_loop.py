@@ -49,6 +49,7 @@ def test_a_budget_in_minutes_holds_all_stages(
     monkeypatch.setattr(schedule, "LEAST_STEPS", 1)
     trainer = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
     assert trainer.teacher.staged
+    trainer.replaceable = True
     trainer.position.start_seconds = 7.0  # twice that of 30, the rest for epochs
     trainer.began = 7.0
     steps = len(trainer.loader)
@@ -56,7 +57,7 @@ def test_a_budget_in_minutes_holds_all_stages(
     trainer.position.seconds = 7.0 + seconds * trainer.position.step / steps
     said = trainer.plan()
     assert trainer.position.epochs == epochs
-    assert ("give --minutes" in said) == trainer.short == (epochs == 3)
+    assert ("begin again with --minutes" in said) is trainer.short is (epochs == 3)
     assert trainer.teacher.warmup == max(1, round(epochs / 4))
     save(trainer)
     again = Trainer(taught(epochs=16, minutes=0.5), small_data, tmp_path)
