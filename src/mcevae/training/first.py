@@ -18,7 +18,7 @@ from mcevae.base.files import real_folder, write_text
 from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
-from mcevae.runs.checkpoint import REPORT, WHICH
+from mcevae.runs.checkpoint import REPORT, WHICH, run_file
 from mcevae.training.bar import Bar
 from mcevae.training.log import LOG
 from mcevae.training.phases import GROUPS, titled
@@ -168,8 +168,9 @@ def write_answer(trainer: Trainer, bar: Bar, config: Config, data: Splits, folde
         filler, _ = filled(config, data, trainer.teacher.stop, bar, trainer.teacher.found)
     except Stopped:
         return False
-    for name in (LOG, REPORT, *(f"{which}.safetensors" for which in WHICH)):  # of a network
-        (folder / name).unlink(missing_ok=True)  # first: a killed run then begins again
+    weights = (run_file(folder, which) for which in WHICH)
+    for path in (folder / LOG, folder / REPORT, *weights):  # of a network
+        path.unlink(missing_ok=True)  # first: a killed run then begins again
     write_text(folder / "settings.toml", config.to_toml())
     save(folder, config, data, filler, trainer.digest)
     return True

@@ -59,9 +59,7 @@ def axes_in(path: Path, name: str) -> int | None:
     """Number of axes of an array of a .npz, by its header; None if that cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(f"{name}.npy")
-            file: Any = archive.open(member)
-            return len(check_header(file, member.file_size)[0])
+            return len(header_in(archive, name)[0])
     except Exception:  # of many types: whoever reads the array says what is wrong with it
         return None
 
@@ -170,9 +168,16 @@ def unpacked(archive: Any, name: str) -> np.ndarray:
             f"grows from {member.compress_size:,} to {member.file_size:,} bytes, as no images do; "
             "save it with numpy.savez, unpacked"
         )
-    with archive.zip.open(member) as file:
-        check_header(file, member.file_size)
+    header_in(archive.zip, name)
     return archive[name]
+
+
+def header_in(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and number type of an array of a .npz; errors are those of `check_header`."""
+    member = archive.getinfo(f"{name}.npy")
+    opened: Any = archive.open(member)
+    with opened as file:
+        return check_header(file, member.file_size)
 
 
 def of_stack(stack: np.ndarray, reading: Reading) -> Iterator[np.ndarray | Channels]:

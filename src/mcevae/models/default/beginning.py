@@ -98,7 +98,7 @@ def begin(
     if not group.polar:
         message = "all poses start at the identity"
     elif start.poses == "moments":
-        element = group.from_parameters(F.pad(described(config, pixels, group, track).rest, (1, 0)))
+        element = from_moments(config, pixels, group, track)
         message = "poses from moments"
     else:
         element = start_poses(
@@ -227,6 +227,16 @@ def described(
     return describe_pixels(pixels, group, config.data.background_level, track)
 
 
+def from_moments(
+    config: PlannedConfig, pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup, track: Track
+) -> Float[Tensor, "n 3 3"]:
+    """Poses that are upright, in the middle of the things, and as large as they are.
+
+    The arguments are those of `described`.
+    """
+    return group.from_parameters(F.pad(described(config, pixels, group, track).rest, (1, 0)))
+
+
 def features_for(
     config: PlannedConfig,
     pixels: UInt8[Tensor, "n c h w"],
@@ -248,13 +258,12 @@ def features_for(
         track: wraps lists of parts of the work, to stop in between.
         given: features from elsewhere; None: there are none.
     """
-    asked = config.start.descriptions == "learned"
-    if given is not None or not asked or hidden(config, pixels, group):
+    if given is not None or config.start.descriptions != "learned":
         return given
-    background = config.data.background_level
-    middle = described(config, pixels, group, track).rest
-    move = group.from_parameters(F.pad(middle, (1, 0)))
-    parts = moved_back(pixels, move, group, background, CHUNK)
+    if hidden(config, pixels, group):
+        return None
+    background, element = config.data.background_level, from_moments(config, pixels, group, track)
+    parts = moved_back(pixels, element, group, background, CHUNK)
     return learned_features(
         torch.cat([to_bytes(shrink(part)) for part in parts]),
         background,
