@@ -7,7 +7,15 @@ import torch
 from torch.testing import assert_close
 
 from mcevae.geometry.groups import get_group
-from mcevae.geometry.moments import RADIUS, centroid, moments, radius, whole
+from mcevae.geometry.moments import (
+    RADIUS,
+    centroid,
+    completed,
+    explained,
+    moments,
+    radius,
+    whole,
+)
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits
@@ -48,3 +56,34 @@ def test_whole_images_do_not_touch_their_border() -> None:
     x = torch.zeros(2, 1, 10, 10)
     x[0, 0, 5, 5] = x[1, 0, 0, 5] = 1
     assert whole(x).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["se2", "aff2"])
+def test_what_the_frame_cuts_off_counts_where_a_model_draws_it(
+    name: str, small_data: Splits
+) -> None:
+    torch.manual_seed(0)
+    group = get_group(name)
+    canonical = to_float(small_data.train.images.pixels[:20])
+    canonical = warp(
+        canonical,
+        get_group("se2").from_parameters(torch.cat([torch.zeros(20, 1), -centroid(canonical)], 1)),
+    )
+    pose = group.sample(20, (1.5, 0.3, 0.3, 0.2, 0.1, 0.1)[: group.dim])
+    x = warp(canonical, pose)
+    unseen = canonical * (1 - warp(torch.ones_like(canonical), group.inverse(pose)))
+    truth = pose[:, :2, 2]
+    off = torch.linalg.vector_norm(completed(x, unseen, pose) - truth, dim=1)
+    alone = torch.linalg.vector_norm(centroid(x) - truth, dim=1)
+    cut = ~whole(x)
+    assert cut.sum() > 5
+    assert alone[cut].mean() > 0.01  # image sides
+    assert off.max() < 0.004
+
+
+def test_a_border_is_explained_by_what_a_model_draws_there() -> None:
+    x = torch.zeros(2, 1, 10, 10)
+    x[:, 0, 0:5, 5] = 1
+    drawn = x.clone()
+    drawn[1, 0, 0, 5] = 0
+    assert explained(x, drawn).tolist() == [True, False]

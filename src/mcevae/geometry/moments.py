@@ -1,4 +1,7 @@
-"""Position and size of an image's content, from the moments of its intensities."""
+"""Position and size of an image's content, from the moments of its intensities.
+
+Where the frame cuts content off, the model draws what lies outside: `completed`.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +13,9 @@ from mcevae.geometry.warp import side
 
 RADIUS = 0.22
 """Radius (root mean square distance from the centroid, in image sides) that counts as scale 1."""
-BORDER = 0.005
-"""An image shows its whole content if its outermost pixels have at most this share of intensity."""
+BORDER, EXPLAINED = 0.005, 0.02
+"""An image shows its whole content if its outermost pixels have at most the first share of its
+intensity, and a model explains its border if it leaves at most the second share unexplained."""
 
 
 def places(x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
@@ -64,7 +68,39 @@ def moments(x: Float[Tensor, "b c h w"], group: MatrixGroup) -> Float[Tensor, "b
     return F.pad(known, (0, group.dim - 1 - known.shape[1]))
 
 
+def at_border(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """Sum over the outermost pixels."""
+    frame = F.pad(torch.zeros_like(x[:, :, 1:-1, 1:-1]), (1, 1, 1, 1), value=1.0)
+    return (x * frame).sum((1, 2, 3))
+
+
 def whole(x: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
     """Which images have nearly no intensity at their border, so that their moments are right."""
-    frame = F.pad(torch.zeros_like(x[:, :, 1:-1, 1:-1]), (1, 1, 1, 1), value=1.0)
-    return (x * frame).sum((1, 2, 3)) <= BORDER * x.sum((1, 2, 3))
+    return at_border(x) <= BORDER * x.sum((1, 2, 3))
+
+
+def explained(x: Float[Tensor, "b c h w"], drawn: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
+    """Which images show nearly nothing at their border but what a model draws there."""
+    return at_border((x - drawn).abs()) <= EXPLAINED * x.sum((1, 2, 3))
+
+
+def completed(
+    x: Float[Tensor, "b c h w"],
+    unseen: Float[Tensor, "b c h w"],
+    element: Float[Tensor, "b 3 3"],
+) -> Float[Tensor, "b 2"]:
+    """Centroids of images together with what lies outside their frames.
+
+    Args:
+        x: intensities >= 0: differences of images from their background.
+        unseen: the same of those parts of their canonical images that they do not show.
+        element: poses, which move canonical images to where the images show them.
+    """
+    across, down = places(x)
+    place = torch.stack(torch.broadcast_tensors(across, down, torch.ones_like(across)))
+    moved = torch.einsum("brk,khw->brhw", element[:, :2], place)
+    (a, b), (c, d) = element[:, 0, :2].T, element[:, 1, :2].T
+    outside = (a * d - b * c).abs()[:, None, None] * unseen.sum(1)  # as large as the image has it
+    shown, hidden = x.sum((1, 2, 3))[:, None], outside.sum((1, 2))[:, None]
+    total = shown * centroid(x) + (outside[:, None] * moved).sum((2, 3))
+    return total / (shown + hidden).clamp_min(1e-6)

@@ -43,7 +43,7 @@ class StartConfig:
     """Share of the epochs in which the model learns poses only."""
     redraws: int = 5
     """How many times, after the warm-up, new targets are made from the network's posterior."""
-    firm: float = 0.9
+    firm: float = 0.1
     """Images keep a first cluster that this share of neighbours has, if restarts agree by 0.9."""
     frames: Literal["content", "common"] = "content"
     """How to choose frames. content: one for images that look alike; common: as poses are found."""

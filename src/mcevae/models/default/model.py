@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup, reflect, within, wrapped
-from mcevae.geometry.moments import moments, whole
+from mcevae.geometry.moments import completed, explained, moments, whole
 from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Model, Output, Teacher, Terms
@@ -241,6 +241,28 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         z = q.rsample() if sample else q.loc
         return q, z, self.drawn(weights, z)
 
+    def centred(
+        self,
+        x: Float[Tensor, "B C H W"],
+        canonical: Float[Tensor, "B C H W"],
+        element: Float[Tensor, "B 3 3"],
+    ) -> Float[Tensor, "B 3 3"]:
+        """Shift poses so that the centroid of the whole content is where the pose puts it.
+
+        The network was taught with the centroids of images that show all of their content, and
+        comes close to them. Those of the others are known once the model has drawn what is cut off.
+        Images that show at their border what is not drawn keep the network's shift, and so do those
+        of which pixels do not count.
+        """
+        if "shift_x" not in self.group.coordinates or self._buffers.get("mask") is not None:
+            return element
+        drawn = warp(canonical, element, background=self.background)
+        x, drawn, canonical = ((each - self.background).abs() for each in (x, drawn, canonical))
+        shown = warp(torch.ones_like(x[:, :1]), self.group.inverse(element))
+        middle = completed(x, canonical * (1 - shown), element)
+        shift = torch.where(explained(x, drawn)[:, None], middle, element[:, :2, 2])
+        return torch.cat([torch.cat([element[:, :2, :2], shift[..., None]], 2), element[:, 2:]], 1)
+
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
         """Infer the posterior of the latents from images with values from 0 to 1."""
         return self(x, sample=False).posterior
@@ -287,6 +309,9 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             joint = F.one_hot(cluster, self.clusters).float()[..., None] * self.allowed
             joint = joint / joint.sum((1, 2), keepdim=True)
         q, z, canonical = self.explain(x, self.one_hot(cluster), element, draw)
+        if given is None and not self.training:
+            element = self.centred(x, canonical, element)
+            q, z, canonical = self.explain(x, self.one_hot(cluster), element, draw)
         responsibilities = joint.sum(-1)
         return Output(
             posterior=HypothesisPosterior(joint=joint, element=element, variation=q),

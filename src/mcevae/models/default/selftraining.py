@@ -255,7 +255,8 @@ class SelfTraining(Teacher):
             return
         targets, content = self.targets, self.canonical(torch.arange(len(self.pixels)))
         given = targets.element, content, targets.cluster, self.group, self.support
-        offsets = frame_offsets(*given, seed=self.config.train.seed)
+        seed = self.config.train.seed
+        offsets = frame_offsets(*given, background=self.background, seed=seed)
         element = self.group.compose(targets.element, self.group.inverse(offsets))
         self.targets = replace(targets, element=element)
 
