@@ -10,7 +10,7 @@ import pytest
 
 from mcevae.base.errors import UserError
 from mcevae.base.flags import flag_of, present_flags, setting_of
-from mcevae.cli import main
+from mcevae.cli import COMMANDS, main
 from mcevae.models.config import PRESETS, Config, PlannedConfig
 from mcevae.models.own import FORMER
 from mcevae.models.peers.common import CodeConfig
@@ -192,24 +192,29 @@ def edits(a: str, b: str) -> int:
     return row[-1]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_no_two_flags_differ_by_a_letter(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["fit", "--preset", preset, "--help"])
-    flags = sorted(set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)) - ALIASES)
-    assert len(flags) > 20
-    close = [(a, b) for a, b in combinations(flags, 2) if edits(a, b) < 2]
+@pytest.mark.parametrize("every", ["--help", "--help-all"])
+@pytest.mark.parametrize(
+    "command", ["fit", *COMMANDS, *(f"fit --preset {name}" for name in PRESETS)]
+)
+def test_no_two_flags_differ_by_a_letter(
+    command: str, every: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), every])
+    flags = sorted(set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)))
+    assert ended.value.code == 0 and flags
+    pairs = [(a, b) for a, b in combinations(flags, 2) if abs(len(a) - len(b)) < 2]
+    close = [(a, b) for a, b in pairs if edits(a, b) < 2]
     assert not close
-
-
-ALIASES = {"--channel"}
-"""A second name of `--channels`."""
 
 
 def test_flags_that_were_renamed_have_their_old_names_too() -> None:
     old = ["fit", "x", "--rotations", "24", "--poses=graph", "--rotation", "30", "--colours", "red"]
     expected = ["--angles", "24", "--first-poses=graph", "--rotation", "30", "--channel-colours"]
     assert present_flags(old) == ["fit", "x", *expected, "red"]
+    older = ["--channel=2", "--tags", "odd", "--tag", "odd", "--channels", "2"]
+    now = ["--channels=2", "--with-tags", "odd", "--tag", "odd", "--channels", "2"]
+    assert present_flags(older) == now
     assert {setting_of(flag_of(name)) for name in ("rotations", "batch_size", "code")} == {
         "rotations",
         "batch_size",

@@ -5,9 +5,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from mcevae.base.errors import SettingError
+from mcevae.base.flags import FLAGS
 
 Range = tuple[float, float]
 
@@ -22,7 +25,7 @@ class Keeping:
     """Names of groups: no image of these."""
     junk: Literal["no", "only", "too"] = "no"
     """no: leave out images that are junk. only: choose nothing else. too: choose both."""
-    tags: tuple[str, ...] = ()
+    tags: Annotated[tuple[str, ...], tyro.conf.arg(name=FLAGS["tags"])] = ()
     """Only images that have all of these tags."""
     selection: str | None = None
     """Only images of the selection that was kept under this name."""

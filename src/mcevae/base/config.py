@@ -73,7 +73,7 @@ class FilesConfig(CuttingConfig):
     """Axes of .npy, .npz and TIFF files in order, one letter each: N (images), C (channels), H or Y
     (height), W or X (width); T, Z and all other letters number images, too. If not given: what the
     file says, or what its shape suggests."""
-    channels: Annotated[str | None, tyro.conf.arg(aliases=["--channel"])] = None
+    channels: str | None = None
     """Channels to take, with commas between: numbers, from 0 (0,3), names of the file (DAPI,GFP),
     both (0=DAPI,3=GFP), or names for all channels in their order. Each is normalised by itself. If
     not given: three channels are colours, unless the file has names for them, and of two, or of

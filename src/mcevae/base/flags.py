@@ -9,8 +9,11 @@ FLAGS = {
     "mode": "supervision",
     "poses": "first-poses",
     "rotations": "angles",
+    "tags": "with-tags",
 }
 """The flag of a setting, where it is not the setting's own name."""
+PRESENT = {**FLAGS, "channel": "channels"}
+"""The present names of flags, by their old ones."""
 SETTINGS = {flag: setting for setting, flag in FLAGS.items()}
 
 
@@ -25,11 +28,11 @@ def setting_of(flag: str) -> str:
 
 
 def present_flags(arguments: Sequence[str]) -> list[str]:
-    """Give flags their present names, where they have those of their settings, as they once had."""
+    """Give flags their present names, where they have old ones, such as those of their settings."""
 
     def present(argument: str) -> str:
         name, sign, value = argument.removeprefix("--").partition("=")
-        known = argument.startswith("--") and name in FLAGS
-        return f"--{FLAGS[name]}{sign}{value}" if known else argument
+        known = argument.startswith("--") and name in PRESENT
+        return f"--{PRESENT[name]}{sign}{value}" if known else argument
 
     return [present(argument) for argument in arguments]

@@ -40,8 +40,30 @@ from mcevae.cli.shared import screen
 from mcevae.cli.track import track
 from mcevae.models.mirror import spelled_out
 
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "resume": resume,
+    "extend": extend,
+    "pack": pack,
+    "evaluate": evaluate,
+    "predict": predict,
+    "find": find,
+    "track": track,
+    "convert": convert,
+    "report": report,
+    "compare": compare,
+    "groups": groups,
+    "select": select,
+    "averages": averages,
+    "serve": serve,
+    "export": export,
+    "reproduce": reproduce,
+    "data": data,
+}
+"""All commands but `fit`, whose flags depend on its arguments."""
 SHARED = ("fit", "resume", "predict")
 """Commands that several processes can run together."""
+RENAMED = ("fit", "pack", "select")
+"""Commands with flags that once had other names."""
 AGAIN: dict[str, str] = dict.fromkeys(
     ("predict", "find", "track", "reproduce"), "; give the same command again to continue"
 )
@@ -108,28 +130,12 @@ def run_or_say_why(arguments: list[str]) -> None:
 def run(arguments: list[str]) -> None:
     """Find the command that the arguments name, and run it with the rest of them."""
     start = starting_point(arguments)
-    commands: dict[str, Callable[..., Any]] = {
-        "fit": fit_from(start, clusters=gives(arguments, "--clusters")),
-        "resume": resume,
-        "extend": extend,
-        "pack": pack,
-        "evaluate": evaluate,
-        "predict": predict,
-        "find": find,
-        "track": track,
-        "convert": convert,
-        "report": report,
-        "compare": compare,
-        "groups": groups,
-        "select": select,
-        "averages": averages,
-        "serve": serve,
-        "export": export,
-        "reproduce": reproduce,
-        "data": data,
-    }
+    fit = fit_from(start, clusters=gives(arguments, "--clusters"))
+    commands: dict[str, Callable[..., Any]] = {"fit": fit, **COMMANDS}
+    if arguments and arguments[0] in RENAMED:
+        arguments = present_flags(arguments)
     if arguments[:1] == ["fit"]:
-        arguments = spelled_out(present_flags(arguments))
+        arguments = spelled_out(arguments)
     if arguments[:1] == ["--version"]:
         from importlib.metadata import version
 
@@ -145,8 +151,7 @@ def run(arguments: list[str]) -> None:
         if name == "fit" and {"-h", "--help"} & set(arguments):
             show_everyday(commands["fit"], start)
             sys.exit(0)
-        if name == "fit":
-            arguments = ["--help" if one == "--help-all" else one for one in arguments]
+        arguments = ["--help" if one == "--help-all" else one for one in arguments]
         commands[name].__doc__ = flowing(commands[name].__doc__ or "")
         tyro.cli(commands[name], prog=f"mcevae {name}", args=arguments[1:])
     elif not {"-h", "--help"}.isdisjoint(arguments[:1]) or not arguments:
