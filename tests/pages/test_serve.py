@@ -399,7 +399,7 @@ def test_several_images_are_looked_at_and_none_is_dropped_silently(
     groups = explorer.groups()["groups"]
     row = found.get_by_role("row").filter(has_text="1.png")
     group = next(one["name"] for i, one in enumerate(groups) if i == explorer.gallery.cluster[1])
-    expect(row.get_by_role("cell").nth(2)).to_have_text(group)
+    expect(row.get_by_role("cell").nth(3)).to_have_text(group)
     row.get_by_role("button", name="1.png").press("Enter")
     expect(found.locator("h3")).to_have_text("1.png")
     expect(found.locator("h3")).to_be_focused()
@@ -408,6 +408,20 @@ def test_several_images_are_looked_at_and_none_is_dropped_silently(
     expect(page.locator("#said")).to_contain_text("30 of the files were not looked at")
     expect(found.get_by_role("row")).to_have_count(101)
     errors.clear()  # the browser counts a refused request as one
+
+
+def test_a_new_image_that_is_an_outlier_is_called_one_before_any_percentage(
+    page: Page, address: str, explorer: Explorer, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.png").write_bytes(png_of(explorer, 7))
+    page.goto(address)
+    expect(page.locator("#file")).to_be_enabled()
+    page.evaluate("state.images.odd = 0")  # from now on every image is one
+    page.set_input_files("#file", tmp_path / "odd.png")
+    found = page.locator("#found")
+    row = found.get_by_role("region", name="new images").get_by_role("row").filter(has_text="odd")
+    expect(row).to_contain_text(re.compile(r"odd.pngyes, [^%]*[0-9]\s?%"))
+    expect(found.locator("#fresh tr").first).to_contain_text("outlier")
 
 
 def test_images_are_walked_through_by_keys(page: Page, address: str) -> None:

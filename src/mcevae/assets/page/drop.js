@@ -80,8 +80,8 @@ function freshRow(one, at) {
   if (!found) return el("tr", { class: "soft" }, el("td", {}), el("td", {}, name), el("td", { colspan: "3" }, "waits …"));
   const picture = el("div", { class: "thumb", style: { ...pictureStyle(freshStrip(found), 0, SMALL, 0, 4), cursor: "default" } });
   const open = el("button", { type: "button", class: "link", "data-key": `new ${at}`, click: () => showFresh(one) }, name);
-  return el("tr", {}, el("td", {}, picture), el("td", {}, open), el("td", {}, found.group), el("td", { class: "number" }, percent(found.confidence)),
-    el("td", {}, `${isOdd(found) ? "yes, " : ""}${found.outlier.toFixed(3)}`));
+  return el("tr", {}, el("td", {}, picture), el("td", {}, open), el("td", {}, `${isOdd(found) ? "yes, " : ""}${found.outlier.toFixed(3)}`),
+    el("td", {}, found.group), el("td", { class: "number" }, percent(found.confidence)));
 }
 
 function drawFresh() {
@@ -89,7 +89,7 @@ function drawFresh() {
   const [done, bad] = [files.filter(({ found }) => found).length, files.filter(({ error }) => error).length];
   const rest = files.length - done - bad;
   const told = `${done} of ${files.length} ${files.length === 1 ? "file" : "files"} looked at${bad ? `, ${bad} cannot be used` : ""}${rest ? `, ${rest} wait` : ""}.`;
-  const heads = ["", "image", "group", "confidence", "outlier"];
+  const heads = ["", "image", "outlier", "group", "confidence"];
   const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((head) => head ? el("th", { scope: "col" }, head) : el("td", {})))),
     el("tbody", {}, ...files.map(freshRow)));
   if (!document.getElementById("fresh")) document.getElementById("found").append(el("p", { role: "status" }), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "new images" }), el("div", { id: "fresh" }));
