@@ -21,6 +21,7 @@ from torch.distributed.run import get_args_parser
 import mcevae
 from mcevae.cli import main
 from mcevae.models.config import PRESETS, Config
+from mcevae.runs.trust.trust import word as word_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -211,6 +212,17 @@ def test_results_in_the_readme_are_the_measured_ones() -> None:
             value = mean(run["scores"][name]["value"] for run in runs)
             written = cell.rstrip("° px")
             assert f"{value:.{len(written.partition('.')[2])}f}" == written, (preset, name)
+
+
+def test_tutorials_call_trust_what_was_measured() -> None:
+    results = ROOT / "benchmarks" / "results" / "tutorials.json"
+    told = 0
+    for name, found in json.loads(results.read_text())["pages"].items():
+        page = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text()
+        for word in re.findall(r"Trust is (?:only )?(firm|fair|doubtful)", page):
+            assert word == word_of(found["trust"]), name
+            told += 1
+    assert told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
