@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mcevae.base.errors import TrainingError, UserError
 from mcevae.cli import main
+from mcevae.cli.reproduce import reproduce
 from mcevae.geometry.groups import get_group
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_bytes, to_float
@@ -93,6 +94,19 @@ def test_experiments_need_what_the_paper_shows(tmp_path: Path) -> None:
         needed("table", seeds=())
     drawn = {model for model, entry in MODELS.items() if entry.curve in ("", UPRIGHT)}
     assert needed("figure4a", seeds=(1, 1)) == {(model, "se2") for model in drawn}
+
+
+def test_help_counts_models_protocols_and_cells() -> None:
+    cells = 2 * (len(MODELS) + len(FLOORS))
+    told = " ".join((reproduce.__doc__ or "").split())
+    counted = f"{len(RIVALS)} models with {len(PROTOCOLS)} protocols"
+    assert f"comparison: {counted}." in told and f"`all` has {cells} cells" in told
+    for name, sentence in (
+        ("cli", f"`comparison` compares {counted}"),
+        ("reproduction", f"compares {len(MODELS)} models and {len(FLOORS)} simple clusterings"),
+    ):
+        page = Path(__file__).parents[2] / "docs" / f"{name}.md"
+        assert sentence in " ".join(page.read_text().split()), name
 
 
 def test_a_cell_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

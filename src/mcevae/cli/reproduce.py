@@ -36,10 +36,10 @@ def reproduce(
 
     Args:
         what: A figure of the paper, the table of all models with the paper's two protocols, or all
-            of these. comparison: eleven models with seven protocols.
+            of these. comparison: 14 models with 7 protocols.
         out: Folder for cells, figures and tables. It may exist.
         budget: Minutes of training for each model. Each trains on at most 10,000 images and is
-            scored on 2,000 test images; `all` has 54 cells. full: trains as in the paper, on
+            scored on 2,000 test images; `all` has 60 cells. full: trains as in the paper, on
             all images, pooled and split 6:1, for the epochs of the preset (60 as in the paper,
             except for preset default).
         models: Run only these models. Default: all that WHAT needs.
