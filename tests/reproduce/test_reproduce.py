@@ -270,7 +270,8 @@ def test_the_comparison_is_made_cell_by_cell(
     graph, iic = found
     assert graph == json.loads((folder / "mnist-u" / "graph-0" / "cell.json").read_text())
     assert graph["scores"]["accuracy"]["value"] > 0.3  # without any training
-    assert {"rotation_error_median", "rotation_correlation"} <= graph["scores"].keys()
+    correlations = {f"{one}_correlation" for one in ("rotation", "shift_x", "shift_y")}
+    assert {"rotation_error_median", *correlations} <= graph["scores"].keys()
     assert "train_accuracy" in iic["scores"] and "train_accuracy" not in graph["scores"]
     assert "--models iic --protocols mnist-u --seeds 0" in iic["command"]
     main(iic["command"].split()[1:])  # it is there already

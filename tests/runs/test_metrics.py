@@ -22,7 +22,7 @@ from mcevae.runs.metrics import (
     repose,
     ward,
 )
-from mcevae.runs.pose_scores import circular, frame, frames, poses
+from mcevae.runs.pose_scores import circular, frame, frames, poses, shift_correlations
 from mcevae.runs.scores import Score
 from tests.sizes import taught, tiny
 
@@ -133,6 +133,8 @@ def test_poses_are_right_up_to_each_clusters_own_frame(model: PaperModel) -> Non
     assert scores["rotation_correlation"].value > 0.999
     assert scores["rotation_spread"].value < 0.1
     assert scores["rotation_error_median"].n == 90
+    for axis in "xy":
+        assert scores[f"shift_{axis}_correlation"].value > 0.999
 
 
 def test_frames_may_be_mirrored_and_wrong_signs_are_counted_apart() -> None:
@@ -197,6 +199,25 @@ def test_circular_statistics_do_not_see_the_seam() -> None:
     assert scores["rotation_spread"].value == pytest.approx(0, abs=0.1)
     shuffled = truth[torch.randperm(50, generator=torch.Generator().manual_seed(0))]
     assert abs(circular(shuffled, truth)["rotation_correlation"].value) < 0.5
+
+
+def test_shifts_are_correlated_along_each_axis() -> None:
+    """Pearson's: neither a common shift nor another scale counts, and half noise leaves 0.71."""
+    group = get_group("se2")
+    generator = torch.Generator().manual_seed(0)
+    truth = group.sample(4000, SUPPORT, generator=generator)
+    found = truth.clone()
+    found[:, 0, 2] = 0.5 * truth[:, 0, 2] + 0.3
+    noise = truth[:, 1, 2][torch.randperm(4000, generator=generator)]
+    found[:, 1, 2] = noise - truth[:, 1, 2]
+    scores = shift_correlations(found, truth, group)
+    assert scores["shift_x_correlation"].value == pytest.approx(1, abs=1e-4)
+    assert scores["shift_y_correlation"].value == pytest.approx(-(0.5**0.5), abs=0.05)
+    assert scores["shift_x_correlation"].n == 4000
+    still = group.from_parameters(torch.zeros(4000, 3))
+    assert scores.keys() == shift_correlations(still, truth, group).keys()
+    assert all(one.value == 0 for one in shift_correlations(still, truth, group).values())
+    assert shift_correlations(truth, truth, get_group("so2")) == {}
 
 
 def test_half_turns_count_for_the_rotation_but_not_for_the_axis() -> None:

@@ -39,6 +39,8 @@ COMPARED = {
     "rotation_error_median": "rotation error, deg, median",
     "rotation_correlation": "rotation, correlation",
     "shift_error_mean": "shift error, px, mean",
+    "shift_x_correlation": "shift in x, correlation",
+    "shift_y_correlation": "shift in y, correlation",
     "same_cluster": "same cluster, other pose",
     "bce": "BCE, nats",
     "minutes": "minutes",
@@ -48,7 +50,10 @@ COMPARED = {
 """What the comparison on all protocols shows of a cell."""
 OWN = ("accuracy", "nmi", "ari", "same_cluster", "same_cluster_chance", "train_accuracy")
 """Scores of a model's own clusters. A model with a single cluster does not have them."""
-POSES = ("rotation_error_median", "rotation_correlation", "shift_error_mean")
+POSES = (
+    *("rotation_error_median", "rotation_correlation"),
+    *("shift_error_mean", "shift_x_correlation", "shift_y_correlation"),
+)
 """Scores of poses. Models that infer no poses do not have them."""
 
 

@@ -79,6 +79,27 @@ def pose_errors(
     return scores
 
 
+def correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float:
+    """Correlation of two lists of numbers that were centred; 0 if those of one do not differ."""
+    return ((a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt().clamp_min(1e-12)).item()
+
+
+def shift_correlations(
+    found: Float[Tensor, "n 3 3"], truth: Float[Tensor, "n 3 3"], group: MatrixGroup
+) -> Scores:
+    """Pearson's correlation of found and true shifts, for each axis along which the group shifts.
+
+    The shift of an element is where it puts the image centre.
+    """
+    scores = {}
+    for i, axis in enumerate("xy"):
+        if f"shift_{axis}" in group.coordinates:
+            a, b = (elements[:, i, 2] - elements[:, i, 2].mean() for elements in (found, truth))
+            score = Score(value=correlation(a, b), unit="", n=len(found))
+            scores[f"shift_{axis}_correlation"] = score
+    return scores
+
+
 def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
     """Circular correlation of angles in radians, spread of their difference, and agreement of axes.
 
@@ -90,8 +111,7 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
     def about_mean(angle: Tensor) -> Tensor:
         return torch.sin(angle - torch.atan2(angle.sin().mean(), angle.cos().mean()))
 
-    a, b = about_mean(found), about_mean(truth)
-    r = (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt().clamp_min(1e-12)
+    r = correlation(about_mean(found), about_mean(truth))
     difference = found - truth
 
     def agreement(angle: Tensor) -> float:
@@ -101,7 +121,7 @@ def circular(found: Float[Tensor, " n"], truth: Float[Tensor, " n"]) -> Scores:
     spread = math.degrees(math.sqrt(-2 * math.log(agreement(difference))))
     n = len(found)
     return {
-        "rotation_correlation": Score(value=r.item(), unit="", n=n),
+        "rotation_correlation": Score(value=r, unit="", n=n),
         "rotation_spread": Score(value=spread, unit="deg", n=n),
         "rotation_axis": Score(value=agreement(2 * difference), unit="", n=n),
     }
@@ -132,4 +152,4 @@ def poses(found: Embedding, truth: Tensor, own: Tensor, group: MatrixGroup, pixe
     if "rotation" in group.coordinates:
         i = group.coordinates.index("rotation")
         scores |= circular(group.to_parameters(aligned)[:, i], group.to_parameters(truth)[:, i])
-    return scores
+    return scores | shift_correlations(aligned, truth, group)
