@@ -11,17 +11,23 @@ import pandas as pd
 import pytest
 import starfile
 import tifffile
+import torch
 from PIL import Image
 from pyarrow import parquet
 
 from mcevae.base.choosing import Choice
 from mcevae.base.errors import UserError
 from mcevae.cli import main
+from mcevae.geometry.groups import Aff2
+from mcevae.geometry.warp import warp
+from mcevae.images.arrays import to_float
+from mcevae.images.loading import load
 from mcevae.images.sources.listing import files_of
 from mcevae.predicting.deciding import Decision
 from mcevae.predicting.kept_sums import averages_for, page_sums
-from mcevae.predicting.selecting import folders_for
+from mcevae.predicting.selecting import Selector, folders_for
 from mcevae.run import open_run
+from mcevae.runs.infer import embed
 from mcevae.runs.run import TrainedRun
 
 TINY = [
@@ -171,6 +177,23 @@ def test_the_mean_of_a_group_s_stack_is_its_average(run: Path, tmp_path: Path, e
         assert {row["group"] for row in csv.DictReader(file)} == {average.name}
     with pytest.raises(SystemExit):
         main(["select", str(run), "--out", str(out)])  # it is there
+
+
+def test_a_stack_of_a_built_in_set_has_the_chosen_images(
+    opened: TrainedRun, tmp_path: Path
+) -> None:
+    """mcevae moved them for training; the table, and so the stack, are of the set as it is."""
+    out = tmp_path / "stack.npy"
+    selector = Selector(opened, out)
+    chosen = selector.select(Choice(brightness=(0.2, 1.0)))
+    assert 5 < len(chosen.rows) < chosen.total / 5
+    selector.write(chosen, out)
+    parts = load("mnist-mini")
+    assert parts.test is not None
+    pixels = torch.cat([parts.train.pixels, parts.test.pixels])[torch.from_numpy(chosen.places)]
+    back = Aff2().inverse(embed(opened.model, pixels).element)
+    wanted = warp(to_float(pixels), back, mode="bicubic")[:, 0]
+    assert np.abs(np.load(out) - wanted.numpy()).mean() < 0.01
 
 
 def test_groups_become_folders_of_any_system() -> None:

@@ -174,7 +174,7 @@ class Selector:
         elif out.suffix in TABLE_WRITERS:
             write_tables([chosen.rows], out)
         elif is_stack(out):
-            write_upright(self.run, chosen.places, out, tell)
+            write_upright(self.run, self.maker.source, chosen.places, out, tell)
             write_tables([chosen.rows], beside(out))
         elif out.suffix == LIST:
             write_text(out, "".join(f"{path}\n" for path in self.paths(chosen)))

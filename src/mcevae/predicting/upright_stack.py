@@ -12,9 +12,8 @@ from mcevae.base.errors import UserError
 from mcevae.geometry.groups import Aff2
 from mcevae.geometry.warp import warp
 from mcevae.images.readers.frames import Fault
-from mcevae.images.sources.contract import Original
+from mcevae.images.sources.contract import Original, Source
 from mcevae.predicting.canvas import Canvases, canvases
-from mcevae.predicting.kept_sums import originals_of
 from mcevae.predicting.stacks import stack_at
 from mcevae.predicting.sums import Finder, Tell, batched, sampled
 from mcevae.runs.answers import as_pictures
@@ -26,7 +25,11 @@ SEEN = 0.5
 
 
 def write_upright(
-    run: TrainedRun, places: Int[np.ndarray, " n"], out: Path, tell: Tell | None = None
+    run: TrainedRun,
+    source: Source,
+    places: Int[np.ndarray, " n"],
+    out: Path,
+    tell: Tell | None = None,
 ) -> None:
     """Write a stack of images of a run's source, in their order there.
 
@@ -36,15 +39,16 @@ def write_upright(
 
     Args:
         run: an open run.
-        places: of the images in its source, from 0, in ascending order.
+        source: its source. Of a built-in set these are the images before mcevae moved them, which
+            are those that a table of it describes.
+        places: of the images in the source, from 0, in ascending order.
         out: .mrcs, .tif or .npy.
         tell: is told how far the pass over the source is.
 
     Raises:
         UserError: the images are missing or have changed, or the stack cannot be written.
     """
-    source, recipe = originals_of(run)
-    before = source.snapshot()
+    recipe, before = run.recipe, source.snapshot()
     finder = Finder(run.model, run.collections)
     plan = canvases(
         recipe,
