@@ -80,7 +80,11 @@ def test_a_missing_package_of_tables_is_named(
 
 
 @pytest.mark.parametrize("kind", ["groups", "upright", "map", "poses"])
-def test_figures_show_all_groups(kind: Any, fitted: MCEVAE) -> None:
+def test_figures_show_all_groups(
+    kind: Any, fitted: MCEVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dollars = fitted.collections_.renamed(0, "$x^$")  # it would be a formula that is none
+    monkeypatch.setattr(fitted, "collections_", dollars)
     figure: Any = fitted.plot(kind)
     assert figure._repr_png_().startswith(b"\x89PNG")
     sizes = np.bincount(fitted.labels_)
@@ -90,6 +94,7 @@ def test_figures_show_all_groups(kind: Any, fitted: MCEVAE) -> None:
     for size in sizes[sizes > 0]:
         assert any(f"{size} images" in text for text in told)
     assert any(text.startswith("group ") for text in told)
+    assert any(text.startswith("$x^$") for text in told)
 
 
 def test_upright_members_are_moved_back_by_their_poses(fitted: MCEVAE, X: np.ndarray) -> None:

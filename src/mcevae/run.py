@@ -17,6 +17,7 @@ from mcevae.images.forms import Pictures
 from mcevae.images.readers.reading import Reading
 from mcevae.images.sources.registry import open_source
 from mcevae.pages.report import write_report
+from mcevae.pages.take import take
 from mcevae.predicting.added import Added
 from mcevae.predicting.averages import Average
 from mcevae.predicting.deciding import Decision, decide
@@ -206,7 +207,7 @@ class Run(TrainedRun):
         *,
         files: Files = "copies",
     ) -> Selected:
-        """Choose images of the run, as `mcevae select` does, and write them if asked.
+        """Choose images of the run, as `mcevae select` does, and write or draw them if asked.
 
         Args:
             choice: which images. None: all but junk.
@@ -221,7 +222,7 @@ class Run(TrainedRun):
         selector = Selector(self, path)
         chosen = selector.select(choice or Choice())
         if path is not None:
-            selector.write(chosen, path, files)
+            take(selector, chosen, path, files)
         return chosen
 
     def decide(self, images: Sequence[str], decision: Decision) -> None:

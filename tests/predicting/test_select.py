@@ -210,7 +210,7 @@ def test_groups_become_folders_of_any_system() -> None:
         (["--where", "nothing=0:1"], "there is no column of numbers nothing"),
         (["--where", "z_0"], "give COLUMN=LOW:HIGH"),
         (["--confidence", "1", "0"], "swap"),
-        (["--out", "x.pdf"], "ends in .pdf"),
+        (["--out", "x.jpg"], "ends in .jpg"),
         (["--out", "x.star"], "is a table of particles"),
         (["--text", "nowhere", "--mark", "junk"], "no image is chosen"),
         (["--text", "nowhere", "--out", "x.csv"], "no image is chosen"),

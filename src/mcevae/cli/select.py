@@ -47,6 +47,9 @@ def select(
     mcevae select runs/first --keep anchor --out anchors.tif
       A stack of all anchors, upright.
 
+    mcevae select runs/first --keep anchor 3 --out figure.svg
+      A picture of two groups for a paper.
+
     mcevae select runs/first --outlier 0.99 1 --mark junk
       Call the outliers junk. From now on they are left out.
 
@@ -61,8 +64,9 @@ def select(
         choice: Which images.
         out: What to write: .txt (a list of files), .csv or .parquet (a table, as `predict` writes
             it), .star or .cs (for a run of such particles); a stack (.mrcs, .tif or .npy) of the
-            images at full resolution, each moved back by its pose, with a table beside it; or a
-            folder, without any ending, with a folder for each group.
+            images at full resolution, each moved back by its pose, with a table beside it; a
+            picture for a paper (.svg, .png or .pdf) of the 12 largest groups: averages, and members
+            as they lie and upright; or a folder, without any ending, with a folder for each group.
         files: What is in these folders: copies of the images' files, or links to them.
         overwrite: Replace the file if it exists.
         mark: Call the chosen images junk, or kept whatever their group is; as-group takes that
@@ -78,8 +82,9 @@ def select(
     Raises:
         UserError: the run does not know a group, selection or column, or cannot write this form.
     """
+    from mcevae.pages.take import check_out, take
     from mcevae.predicting.deciding import Decision, decide
-    from mcevae.predicting.selecting import Selector, check_out
+    from mcevae.predicting.selecting import Selector
     from mcevae.runs.run import TrainedRun
 
     decision = Decision(mark=mark, move=move, new=new_group, tag=tag, untag=untag, save=save)
@@ -94,8 +99,10 @@ def select(
         screen.print(f"{unused:,} files could not be used, and are not counted.", highlight=False)
     if out is not None:
         with telling("writing") as tell:
-            selector.write(chosen, out, files, tell)
+            note = take(selector, chosen, out, files, tell)
         screen.print(f"Written: {out}", highlight=False)
+        if note:
+            screen.print(note, highlight=False)
     if decision != Decision():
         if not len(chosen.rows):
             raise UserError(f"{run}: no image is chosen, so nothing was decided; ask for less.")

@@ -39,7 +39,8 @@ def fill_grid(figure: FigureBase, rows: Sequence[tuple[str, Tensor]]) -> Any:
     canvas = tiled([images for _, images in rows])
     axes.imshow(canvas.numpy(), interpolation="nearest")
     places = (torch.arange(len(rows)) + 0.5) * len(canvas) / len(rows) - 0.5
-    axes.set_yticks(places.tolist(), [title for title, _ in rows], fontsize=9)
+    titles = [title for title, _ in rows]
+    axes.set_yticks(places.tolist(), titles, fontsize=9, parse_math=False)  # names may have $
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.set_anchor("E")  # in the middle, long titles would be cut off

@@ -23,6 +23,7 @@ from mcevae.pages.collected import Gallery
 from mcevae.pages.findings import SURE, findings
 from mcevae.pages.likeness import alike_by, nearest
 from mcevae.pages.sheets import data_uri, packed, png, sheets_of, strips
+from mcevae.predicting.samples import typical
 from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import misfit
 from mcevae.runs.coordinates import Originals
@@ -272,14 +273,11 @@ def members_of(
     Images that are junk are shown last: somebody has decided on them already.
     """
     sure = gallery.confidence[mine]
-    surest = mine[np.lexsort((-sure, junk[mine]))]
-    surer = surest[: max(SHOWN, len(mine) // 2)]
-    distance = ((gallery.z[surer] - gallery.z[mine].mean(0)) ** 2).sum(1)
     doubt = np.lexsort((-gallery.outlier[mine], np.round(sure, 3), junk[mine]))
     found = {
         "confidence": float(sure.mean()),
         "sure": float((sure >= SURE).mean()),
-        "typical": surer[np.lexsort((distance, junk[surer]))][:SHOWN].tolist(),
+        "typical": mine[typical(sure, gallery.z[mine], junk[mine], SHOWN)].tolist(),
         "doubtful": mine[doubt][:SHOWN].tolist(),
     }
     if gallery.labels is None:

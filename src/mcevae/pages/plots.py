@@ -77,7 +77,9 @@ class Plots:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_aspect("equal")
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8, markerscale=2)
+        how: Any = {"loc": "outside right upper", "frameon": False}
+        for text in figure.legend(fontsize=8, markerscale=2, **how).get_texts():
+            text.set_parse_math(False)  # names may have $
         return figure
 
     def poses(self) -> Figure:
@@ -104,14 +106,13 @@ class Plots:
                     axes.set_title(f"{one.name.replace('_', ' ')} ({one.unit})", fontsize=9)
                 if column == 0:
                     told = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 32}
-                    axes.set_ylabel(self._name(group), fontsize=8, **told)
+                    axes.set_ylabel(self._name(group), fontsize=8, parse_math=False, **told)
         return figure
 
     def _name(self, group: int) -> str:
-        """A group's name and its size, in two lines. One without a name is called by its number."""
-        name = self.collections.entries[group].name
-        name = f"group {name}" if name.replace(".", "").isdecimal() else name
-        return f"{name if len(name) < 25 else name[:24] + '…'}\n{self.sizes[group]:,} images"
+        """A group's name and its size, in two lines."""
+        name = called(self.collections.entries[group].name)
+        return f"{name if len(name) < 25 else name[:24] + '…'}\n{counted(self.sizes[group])}"
 
     def _rows(self, *, upright: bool) -> Figure:
         """A row for each group: its canonical image, then members as they lie or upright."""
@@ -139,6 +140,16 @@ class Plots:
         else:
             images = to_float(gallery.pixels[chosen])
         return composite(images, gallery.colours)
+
+
+def called(name: str) -> str:
+    """What a figure calls a group. One without a name is called by its number."""
+    return f"group {name}" if name.replace(".", "").isdecimal() else name
+
+
+def counted(size: int) -> str:
+    """Say how many images there are."""
+    return "1 image" if size == 1 else f"{size:,} images"
 
 
 def rose(axes: Any, degrees: Float[np.ndarray, " n"], half_width: float) -> None:

@@ -101,6 +101,12 @@ def shown(picture: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     return scaled.clip(0, 1).astype(np.float32).reshape(picture.shape)
 
 
+def own_levels(picture: Float32[np.ndarray, "*picture"], *, apart: bool) -> tuple[float, ...]:
+    """Intensities to show as black and white: two for all channels, or two for each if `apart`."""
+    every = np.moveaxis(picture, -1, 0) if apart and picture.ndim == 3 else [picture]
+    return tuple(end for each in every for end in tails(each))
+
+
 def averages_of(
     sums: Sums, collections: Collections, *, reach: float, mirror: bool
 ) -> list[Average | None]:
@@ -216,9 +222,7 @@ def average(entry: Collection, own: Sum, sums: Sums) -> Average:
         covered = torch.stack([h[-1] / n for h, n in zip(own.total, own.counts, strict=True)])
         correlation = ring_correlation(even, odd, (2 * covered.amin(0)).clamp(0, 1))
     arrays: Any = as_pictures(torch.stack([picture, even, odd]))
-    stretched = sums.levels != PLAIN
-    every = np.moveaxis(arrays[0], -1, 0) if sums.apart else [arrays[0]]
-    levels = [end for each in every for end in tails(each)] if stretched else PLAIN
+    levels = PLAIN if sums.levels == PLAIN else own_levels(arrays[0], apart=sums.apart)
     return Average(
         name=entry.name,
         units=entry.units,
@@ -228,5 +232,5 @@ def average(entry: Collection, own: Sum, sums: Sums) -> Average:
         counts=(own.counts[0], own.counts[1]),
         sizes=own.sizes,
         correlation=correlation,
-        levels=tuple(levels),
+        levels=levels,
     )

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -229,15 +230,20 @@ def folders_for(groups: list[str]) -> dict[str, str]:
     return found
 
 
-def check_out(out: Path, *, overwrite: bool = True) -> None:
+def check_out(out: Path, *, overwrite: bool = True, forms: Sequence[str] = FORMS) -> None:
     """Check where a selection is to be written, before any work.
+
+    Args:
+        out: the path.
+        overwrite: whether a file that is there is replaced.
+        forms: the endings that something is written for.
 
     Raises:
         UserError: it has an ending that nothing is written for, or is already there.
     """
-    if out.suffix and out.suffix not in FORMS:
+    if out.suffix and out.suffix not in forms:
         raise UserError(
-            f"{out}: ends in {out.suffix}; give a path that ends in {', '.join(FORMS)}, or a "
+            f"{out}: ends in {out.suffix}; give a path that ends in {', '.join(forms)}, or a "
             "folder, without any ending."
         )
     if is_stack(out):

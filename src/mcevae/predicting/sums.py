@@ -157,25 +157,10 @@ def sum_up(
         one_size=one_size,
         most_bytes=most_bytes,
     )
-    blank = {k: torch.zeros(2, plan.channels + 1, *shape) for k, shape in plan.shapes.items()}
-    sums = Sums(
-        units={unit: Sum(total=total) for unit, total in blank.items()},
-        levels=plan.levels,
-        background=recipe.background,
-        shrunk=plan.shrunk,
-        apart=bool(recipe.names),
-    )
-    count = 0
+    sums, count = begun(plan), 0
     each = only_kept(kept, source.originals(recipe, part))
     for batch in batched(islice(each, most_images), sums.faults):
-        units, elements = finder([one.image for one in batch])
-        for unit in set(units):
-            own = [i for i, one in enumerate(units) if one == unit]
-            taken = collections.decisions.taken_from
-            mine = [i for i in own if not taken(batch[i].frame.name, unit)]
-            if not mine:
-                continue
-            add(sums, plan, unit, [batch[i].frame for i in mine], elements[mine])
+        add_each(sums, plan, finder, batch, collections.decisions.taken_from)
         count += len(batch)
         if tell:
             tell(batch[-1].done, count)
@@ -236,6 +221,42 @@ def batched(originals: Iterable[Original | Fault], faults: list[Fault]) -> Itera
             batch, held = [], 0
     if batch:
         yield batch
+
+
+def begun(plan: Canvases) -> Sums:
+    """Sums of no images yet, with the sizes and intensities of a plan."""
+    blank = {k: torch.zeros(2, plan.channels + 1, *shape) for k, shape in plan.shapes.items()}
+    return Sums(
+        units={unit: Sum(total=total) for unit, total in blank.items()},
+        levels=plan.levels,
+        background=plan.recipe.background,
+        shrunk=plan.shrunk,
+        apart=bool(plan.recipe.names),
+    )
+
+
+def add_each(
+    sums: Sums,
+    plan: Canvases,
+    finder: Finder,
+    batch: Sequence[Original],
+    left_out: Callable[[str, str], bool],
+) -> None:
+    """Add images to the sums of their units.
+
+    Args:
+        sums: to which they are added.
+        plan: of these sums.
+        finder: finds units and poses.
+        batch: the images.
+        left_out: whether an image, by its name, does not count for a unit, by its name.
+    """
+    units, elements = finder([one.image for one in batch])
+    for unit in set(units):
+        own = [i for i, one in enumerate(units) if one == unit]
+        mine = [i for i in own if not left_out(batch[i].frame.name, unit)]
+        if mine:
+            add(sums, plan, unit, [batch[i].frame for i in mine], elements[mine])
 
 
 def add(

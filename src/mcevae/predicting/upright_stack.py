@@ -1,5 +1,6 @@
 """Chosen images as one stack: each at full resolution, moved back by its pose."""
 
+from collections.abc import Iterator
 from itertools import compress
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import Aff2
 from mcevae.geometry.warp import warp
-from mcevae.images.readers.frames import Fault
+from mcevae.images.recipe import Recipe
 from mcevae.images.sources.contract import Original, Source
 from mcevae.predicting.canvas import Canvases, canvases
 from mcevae.predicting.stacks import stack_at
@@ -48,8 +49,7 @@ def write_upright(
     Raises:
         UserError: the images are missing or have changed, or the stack cannot be written.
     """
-    recipe, before = run.recipe, source.snapshot()
-    finder = Finder(run.model, run.collections)
+    recipe, finder = run.recipe, Finder(run.model, run.collections)
     plan = canvases(
         recipe,
         sampled(finder, source, recipe),
@@ -59,19 +59,37 @@ def write_upright(
     )
     shape = next(iter(plan.shapes.values()))
     channels = (plan.channels,) if plan.channels > 1 else ()
-    faults: list[Fault] = []
-    chosen = compress(source.originals(recipe, "all"), np.isin(np.arange(places[-1] + 1), places))
     written = 0
     with stack_at(out, (len(places), *shape, *channels)) as stack:
-        for batch in batched(chosen, faults):
+        for batch in batches_at(source, recipe, places):
             after = written + len(batch)
             stack[written:after] = upright(run, finder, plan, batch)
             written = after
             if tell:
                 tell(batch[-1].done, written)
-        before.check_unchanged()
-        if written != len(places):
-            raise UserError(f"{source.name}: has changed while it was read; run it again.")
+
+
+def batches_at(
+    source: Source, recipe: Recipe, places: Int[np.ndarray, " n"]
+) -> Iterator[list[Original]]:
+    """The images at some places of a source, in batches.
+
+    Args:
+        source: of the images.
+        recipe: brings frames to the form that the model takes.
+        places: from 0, in ascending order.
+
+    Raises:
+        UserError: the source has changed.
+    """
+    before, count = source.snapshot(), 0
+    chosen = compress(source.originals(recipe, "all"), np.isin(np.arange(places[-1] + 1), places))
+    for batch in batched(chosen, []):
+        count += len(batch)
+        yield batch
+    before.check_unchanged()
+    if count != len(places):
+        raise UserError(f"{source.name}: has changed while it was read; run it again.")
 
 
 def upright(
@@ -93,8 +111,27 @@ def upright(
     moved: list[Float[Tensor, "c h w"]] = []
     for frame, element in zip(frames, back, strict=True):
         laid = plan.opened(frame, shape)
-        one = warp(laid[None], element[None], mode="bicubic")[0]
-        seen = one[-1] > SEEN
-        behind = plan.behind(laid[:-1].movedim(0, -1).numpy())
-        moved.append(torch.where(seen, one[:-1] / one[-1].clamp_min(SEEN), behind[:, None, None]))
+        moved.append(filled(plan, warp(laid[None], element[None], mode="bicubic")[0], laid))
     return as_pictures(torch.stack(moved))
+
+
+def as_they_lie(plan: Canvases, images: list[Original]) -> Float32[np.ndarray, "n *picture"]:
+    """Images as they are in their files, at the size of the stack."""
+    shape = next(iter(plan.shapes.values()))
+    laid = [plan.opened(one.frame, shape) for one in images]
+    return as_pictures(torch.stack([filled(plan, one, one) for one in laid]))
+
+
+def filled(
+    plan: Canvases, image: Float[Tensor, "channels h w"], laid: Float[Tensor, "channels h w"]
+) -> Float[Tensor, "c h w"]:
+    """An image with the background where nothing of it is seen.
+
+    Args:
+        plan: knows the background.
+        image: as `Canvases.opened` puts it on a canvas, and moved.
+        laid: the same as it lies, which tells how bright the background is.
+    """
+    behind = plan.behind(laid[:-1].movedim(0, -1).numpy())
+    inside = image[:-1] / image[-1].clamp_min(SEEN)
+    return torch.where(image[-1] > SEEN, inside, behind[:, None, None])

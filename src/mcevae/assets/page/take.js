@@ -27,6 +27,7 @@ function listOfNames() {
 const WRITTEN = [
   ["a folder for each group", "selected"], ["a list of files", "selected.txt"], ["a CSV table", "selected.csv"], ["a Parquet table", "selected.parquet"],
   ["a stack of aligned images (.tif)", "selected.tif"], ["a stack of aligned images (.mrcs)", "selected.mrcs"], ["a stack of aligned images (.npy)", "selected.npy"],
+  ["a picture for a paper (.svg)", "selected.svg"], ["a picture for a paper (.png)", "selected.png"], ["a picture for a paper (.pdf)", "selected.pdf"],
 ];
 
 function commandTools() {
