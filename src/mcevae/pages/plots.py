@@ -112,7 +112,7 @@ class Plots:
     def _name(self, group: int) -> str:
         """A group's name and its size, in two lines."""
         name = called(self.collections.entries[group].name)
-        return f"{name if len(name) < 25 else name[:24] + '…'}\n{counted(self.sizes[group])}"
+        return f"{name if len(name) < 25 else name[:24] + '…'}\n{counted(int(self.sizes[group]))}"
 
     def _rows(self, *, upright: bool) -> Figure:
         """A row for each group: its canonical image, then members as they lie or upright."""
