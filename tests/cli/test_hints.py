@@ -63,7 +63,7 @@ def hinted_names(folder: Path) -> list[str]:
 def test_a_trained_run_keeps_the_labels_of_its_targets(folder: Path, tmp_path: Path) -> None:
     small = "--templates 8 --rotations 24 --hidden 32 --variation 4 --redraws 1 --restarts 1"
     fit = ["fit", str(folder / "images"), "--hints", str(folder / "hints.csv"), "--clusters", "3"]
-    main([*fit, "--epochs", "8", *small.split(), "--out", str(tmp_path / "run")])
+    main([*fit, "--epochs", "16", *small.split(), "--out", str(tmp_path / "run")])
     assert share_right(tmp_path / "run") > 0.6
     groups = [entry.name for entry in open_run(tmp_path / "run").collections.entries]
     assert groups == ["ring", "stroke", "three"]

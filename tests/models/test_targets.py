@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mcevae.base.errors import UserError
 from mcevae.geometry.groups import get_group, mirrored, reflect
+from mcevae.images.arrays import NO_HINT, Hints
 from mcevae.images.splits import Splits
 from mcevae.models.default import selftraining
 from mcevae.models.default.beginning import Beginning, about
@@ -357,6 +358,21 @@ def test_images_keep_the_cluster_that_most_neighbours_have(
         assert school.targets.firm.equal(kept)
         assert school.targets.cluster[kept].equal(first[kept])
         assert (school.targets.cluster != first)[~kept].float().mean() > 0.3
+
+
+def test_images_of_pairs_stay_where_the_graph_put_them(small_data: Splits) -> None:
+    """Hints count in training whether or not restarts agree, labels and pairs alike."""
+    school, _ = teacher(small_data)
+    n = len(small_data.train)
+    of = torch.full((n,), NO_HINT)
+    of[:12] = torch.arange(12) // 2  # label 0, and five pairs
+    school.hints = Hints(names=("zero",), of=of, apart=((1, 2), (3, 4)))
+    first = torch.arange(n) // 2 % 3
+    school.use_clusters(Grouping(clusters=3, labels=first, agreement=0.5, duplicates=[]))
+    for _ in range(2):
+        school.targets, _ = school.draw()
+        assert school.targets.cluster[:12].equal(first[:12])
+        assert (school.targets.cluster != first)[12:].float().mean() > 0.3
 
 
 def test_a_firm_image_that_the_network_puts_elsewhere_has_a_pose_in_its_own_cluster(

@@ -190,14 +190,16 @@ class SelfTraining(Teacher):
     def use_clusters(self, grouping: Grouping, rows: Rows = slice(None)) -> None:
         """Take clusters as targets of some images, or of all. The others have none.
 
-        What most neighbours of an image have is firm, if restarts are sure. Else the network may
-        draw some digits as variations of others, and each redraw would take more of them along.
+        What neighbours of an image have is firm, if restarts are sure, and so are hints. Else the
+        network may draw digits as variations of others, and each redraw takes more of them along.
         """
         self.model.use(grouping.clusters)
         self.agreement, labels = grouping.agreement, torch.full_like(self.targets.first, UNKNOWN)
         labels[rows], firm = grouping.labels, torch.zeros_like(self.targets.firm)
         if grouping.backing is not None and grouping.agreement >= SURE:
             firm[rows] = grouping.backing >= self.config.start.firm
+        if self.hints is not None:
+            firm[self.hints.rows()] = True
         labels = pinned(labels, self.hints)
         self.targets = replace(self.targets, cluster=labels, first=labels.clone(), firm=firm)
 
@@ -324,23 +326,22 @@ class SelfTraining(Teacher):
     ) -> tuple[Targets, Int[Tensor, " rows"]]:
         """Return new targets, and the most probable cluster of each image.
 
-        Labels and firm clusters are kept. (`--draw mode` takes the most probable hypothesis.)
+        Firm clusters are kept. (`--draw mode` takes the most probable hypothesis.)
 
         Args:
             rows: which images; all by default.
             within: draw only from hypotheses with the image's first cluster.
         """
-        parts, first, model = [], self.targets.first[rows], self.model
-        said, firm = pinned(self.targets.kept, self.hints)[rows], self.targets.firm[rows]
-        must = first if within else said
+        parts, first, firm = [], self.targets.first[rows], self.targets.firm[rows]
+        must = first if within else self.targets.kept[rows]
         for own, posterior in zip(must.split(self.chunk), self.posterior(rows), strict=True):
             joint, element, mass, rest = posterior
             cluster = likeliest = joint.sum(-1).argmax(-1)
             some = (own != UNKNOWN) & (own != likeliest)  # the pose was read in another frame
             some |= within or self.config.start.draw == "posterior"
-            picked, turn = drawn(joint, model.allowed.cpu(), own)
+            picked, turn = drawn(joint, self.model.allowed.cpu(), own)
             cluster = torch.where(some, picked, cluster)
-            element = torch.where(some[:, None, None], model.about(turn, rest), element)
+            element = torch.where(some[:, None, None], self.model.about(turn, rest), element)
             parts.append((cluster, element, mass, likeliest))
         cluster, element, weight, likeliest = map(torch.cat, zip(*parts, strict=True))
         cluster = torch.where(must == UNKNOWN, cluster, must)
