@@ -166,10 +166,11 @@ def test_sheets_of_large_pictures_are_no_larger_than_webp_can_be() -> None:
     assert np.array_equal(sheet[3:6, 1000:2000], pictures[17, 0].numpy())
 
 
-def test_thumbnails_are_small_and_keep_brightness() -> None:
-    pixels = torch.full((3, 3, 100, 70), 200).byte()
-    small = thumbnails(pixels)
-    assert max(small.shape[-2:]) <= 32 and (small == 200).all()
+@pytest.mark.parametrize(("count", "longest"), [(3, 50), (6200, 25)])
+def test_thumbnails_are_small_and_keep_brightness(count: int, longest: int) -> None:
+    """Those of few images are sharp; a page with many holds coarse ones."""
+    small = thumbnails(torch.full((1, 3, 100, 70), 200).byte().expand(count, -1, -1, -1))
+    assert max(small.shape[-2:]) == longest and (small == 200).all()
 
 
 def test_a_residual_is_grey_where_image_and_drawing_agree() -> None:

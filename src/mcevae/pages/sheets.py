@@ -23,8 +23,10 @@ LONGEST = 16383
 """Most pixels a side that WebP has; sheets of large pictures have fewer columns and rows."""
 QUALITY = 60
 """Quality of WebP for sheets of thumbnails."""
-THUMB = 32
-"""Longest side of a thumbnail in pixels."""
+SHARP, COARSE = 64, 32
+"""Longest side of a thumbnail in pixels: of few images, and of many."""
+MOST_PIXELS = 25_000_000
+"""Pixels of all thumbnails together, from which on they are coarse; a page holds them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,9 @@ class Sheets:
 
 
 def thumbnails(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
-    """Shrink images to at most `THUMB` pixels a side."""
-    factor = math.ceil(max(pixels.shape[-2:]) / THUMB)
+    """Shrink images to thumbnails: sharp ones of up to 6,000 images, coarse ones of more."""
+    longest = SHARP if len(pixels) * SHARP**2 <= MOST_PIXELS else COARSE
+    factor = math.ceil(max(pixels.shape[-2:]) / longest)
     if factor == 1:
         return pixels
     parts = [
