@@ -46,7 +46,8 @@ expect.set_options(timeout=60_000)  # ms; a busy machine draws slowly
 LONGEST = (
     *("training/test_devices", "cli/test_channels", "exporting/test_export", "models/test_peers"),
     *("test_estimator", "runs/test_run", "cli/test_cli", "models/test_targets", "runs/test_kills"),
-    *("pages/test_selecting", "cli/test_hints", "cli/test_again", "test_estimator_shows"),
+    *("pages/test_random", "pages/test_actions", "pages/test_selecting", "cli/test_hints"),
+    *("cli/test_again", "test_estimator_shows"),
     *("models/test_precision", "training/test_own_group", "training/test_loop"),
     *("images/test_hostile", "test_notebooks", "images/test_packs", "test_hostile_runs"),
     *("predicting/test_shards", "reproduce/test_reproduce", "test_examples", "images/test_masks"),

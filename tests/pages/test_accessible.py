@@ -11,13 +11,14 @@ from mcevae.pages.explorer import Explorer
 from mcevae.pages.report import write_report
 from mcevae.runs.scores import Score
 from tests.pages.test_selecting import bar, opened, picked
+from tests.pages.test_serve import png_of
 
 RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """All that are on by default, and that buttons are large enough for a finger."""
 LOOKS = (("light", 1280), ("dark", 390), ("light", 390), ("dark", 1280))
 DIALOGS = (
     *("showImage([0, 1], 0)", "showChoose()", "showTake()", "showMove()", "showTag()"),
-    *("showAverage(largest)", "showMembers(largest)", "showCompare(largest)"),
+    *("showOriginal(0)", "showAverage(largest)", "showMembers(largest)", "showCompare(largest)"),
     "showMembers(largest); listing.form = 'as a table'; fillList()",
 )
 """What opens dialogs."""
@@ -64,6 +65,23 @@ def test_nothing_in_the_explorer_is_closed_to_anybody(
         page.evaluate("dialogs.at(-1).close()")
     page.goto(f"{address}/docs")
     sound(page, looks=LOOKS[:2])
+
+
+def test_nothing_of_new_images_is_closed_to_anybody(
+    page: Page, errors: list[str], address: str, explorer: Explorer
+) -> None:
+    opened(page, address)
+    kind = "image/png"
+    named = {"a.png": png_of(explorer, 0), "b.png": png_of(explorer, 1), "c.png": b"no picture"}
+    page.set_input_files(
+        "#file", [{"name": k, "mimeType": kind, "buffer": v} for k, v in named.items()]
+    )
+    found = page.locator("#found")
+    expect(found.get_by_role("status")).to_contain_text("2 of 3 files looked at, 1 cannot")
+    found.get_by_role("button", name="a.png").click()
+    expect(found.locator("#fresh h3")).to_have_text("a.png")
+    sound(page, "#drop, #dropbox, #found")
+    errors.clear()  # the browser counts the refused file as one
 
 
 def test_a_report_selects_without_a_server(

@@ -1,7 +1,6 @@
 """Selecting and deciding in the explorer's page: each action by mouse, by keyboard, on a phone."""
 
 import io
-import random
 import re
 from pathlib import Path
 
@@ -376,37 +375,3 @@ def test_images_without_names_are_not_decided_on(page: Page, address: str) -> No
     page.locator(".tick").first.click()
     expect(page.locator("#bar")).to_contain_text("These images have no names")
     expect(bar(page, "Junk the selected images")).to_be_hidden()
-
-
-def test_a_random_sequence_is_undone_to_the_start_and_made_again(
-    page: Page, named: TestClient, address: str
-) -> None:
-    opened(page, address)
-    start = named.get("/api/groups").json()["version"]
-    draws, made = random.Random(3), [start]
-    for what in draws.sample(range(9), 9) + draws.sample(range(9), 9):  # each twice
-        some = draws.sample(range(600), 5)
-        page.evaluate("ids => pick(ids)", some)
-        n = len(made)
-        does = [
-            "decide({ mark: 'junk' }, '', true)",
-            "decide({ mark: 'kept' }, '', true)",
-            f"decide({{ tag: 'tag {n}' }}, '', false)",
-            f"decide({{ new: 'new {n}' }}, '', true)",
-            "decide({ to: state.groups[0].id }, '', true)",
-            f"decide({{ save: 'some {n % 3}' }}, '', false)",
-            "regroup('judge', { group: state.groups[0].id, junk: !state.groups[0].junk }, '')",
-            f"regroup('rename', {{ group: state.groups[1].id, name: 'name {n}' }}, '')",
-            "regroup('merge', { groups: [state.groups[2].id, state.groups[1].id] }, '')",
-        ]
-        if what == 8 and page.evaluate("state.groups.length") < 4:
-            continue
-        assert page.evaluate(does[what])
-        now = named.get("/api/groups").json()["version"]
-        made += [now] if now != made[-1] else []
-    assert len(made) > 15
-    for versions, name in ((made[-2::-1], "Undo"), (made[1:], "Redo")):
-        for version in versions:
-            bar(page, name).click()
-            page.wait_for_function("version => state.version === version", arg=version)
-        expect(bar(page, name)).to_be_disabled()

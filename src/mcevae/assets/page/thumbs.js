@@ -1,7 +1,9 @@
 "use strict";
-// Lists of thumbnails. Click or Enter opens an image; its tick, Space, Ctrl and Shift select.
+// Lists of thumbnails. Click or Enter opens an image; its tick, Space, Ctrl and Shift select, and a
+// finger that rests on it selects a range.
 
 const SMALL = 56; // pixels
+const HELD = 500; // milliseconds that such a finger rests
 let anchor = null; // where a range begins
 
 function isOutlier(id) {
@@ -32,9 +34,10 @@ function thumbs(list, label, { size = SMALL, all = list, key = label } = {}) {
   const box = el("div", { class: "thumbs", role: "listbox", "aria-multiselectable": "true", "aria-label": label, "data-list": key });
   box.all = all;
   addThumbs(box, list, size);
+  const wasHeld = holdable(box);
   box.addEventListener("click", (event) => {
     const one = event.target.closest(".thumb");
-    if (one) clicked(box, one, event);
+    if (one && !wasHeld()) clicked(box, one, event);
   });
   box.addEventListener("mousedown", (event) => { if (event.shiftKey) event.preventDefault(); }); // no text is selected
   box.addEventListener("keydown", (event) => onThumbKey(box, event));
@@ -56,6 +59,21 @@ function clicked(box, one, event) {
   if (event.shiftKey) pickRange(box.all, id);
   else if (event.ctrlKey || event.metaKey || event.target.matches(".tick")) startRange(box.all, id);
   else showImage(box.all, box.all.indexOf(id));
+}
+
+// A finger that rests on an image selects up to there, as Shift does. Returns whether the last one did.
+function holdable(box) {
+  let [waits, held] = [null, false];
+  box.addEventListener("pointerdown", (event) => {
+    const one = event.target.closest(".thumb");
+    clearTimeout(waits);
+    held = false;
+    if (!one || event.pointerType !== "touch" || !event.isPrimary) return;
+    waits = setTimeout(() => { held = true; pickRange(box.all, +one.dataset.id); }, HELD);
+  });
+  for (const ends of ["pointerup", "pointercancel"]) box.addEventListener(ends, () => clearTimeout(waits)); // a scroll cancels it
+  box.addEventListener("contextmenu", (event) => { if (event.pointerType === "touch") event.preventDefault(); });
+  return () => held;
 }
 
 // Select or deselect one image; a range may begin here.
