@@ -11,6 +11,7 @@ from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Explorer
 from mcevae.pages.gallery import hang
 from mcevae.pages.serve import application
+from mcevae.pages.splitting import split
 from mcevae.predicting.kept_sums import originals_of
 from mcevae.predicting.sums import sum_up
 from mcevae.runs.checkpoint import load_model
@@ -68,7 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     explorer = Explorer(run=run, gallery=replace(gallery, names=names))
     for _ in range(2):
         largest = max(explorer.groups()["groups"], key=lambda one: one["size"])
-        explorer.split(largest["id"])
+        split(explorer, largest["id"])
     filled = [one["id"] for one in explorer.groups()["groups"] if one["size"]]
     for id, name in zip(filled, "ABC", strict=True):
         explorer.change(lambda old, id=id, name=name: old.renamed(old.identified(id), name))

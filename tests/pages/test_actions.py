@@ -168,6 +168,20 @@ def split(hand: Mouse, site: Site) -> Holds:
     return lambda: all({*site.members(half)} & whole for half in ("B a", "B b"))
 
 
+def halved(hand: Mouse, site: Site, by: str) -> Holds:
+    whole = site.members("B")
+    hand.press(hand.page.get_by_role("button", name=f"split group B by {by}"))
+    return lambda: sorted(site.members("B a") + site.members("B b")) == whole
+
+
+def split_by_map(hand: Mouse, site: Site) -> Holds:
+    return halved(hand, site, "place on the map")
+
+
+def split_by_pose(hand: Mouse, site: Site) -> Holds:
+    return halved(hand, site, "pose")
+
+
 def rename(hand: Mouse, site: Site) -> Holds:
     own = site.members("B")
     hand.write(hand.page.get_by_role("textbox", name="name of group B"), "bows")
@@ -219,7 +233,8 @@ def mirror(hand: Mouse, site: Site) -> Holds:
 
 
 ABOUT_IMAGES = (move, make_a_group, tag, junk, keep)
-ABOUT_GROUPS = (merge, split, rename, junk_a_group, keep_a_group, turn, mirror)
+SPLITS = (split, split_by_map, split_by_pose)
+ABOUT_GROUPS = (merge, *SPLITS, rename, junk_a_group, keep_a_group, turn, mirror)
 
 
 def steps(page: Page, back: str) -> int:

@@ -346,7 +346,7 @@ def test_groups_are_corrected_in_a_browser(page: Page, address: str, explorer: E
     name.fill("the largest")
     name.press("Enter")
     expect(page.get_by_role("heading", name="Group the largest")).to_be_visible()
-    cards.first.get_by_role("button", name="Split").click()
+    cards.first.get_by_role("button", name="Split", exact=True).click()
     expect(cards).to_have_count(before + 1)
     for part in ("the largest a", "the largest b"):
         page.get_by_role("checkbox", name=f"select group {part}").check()
@@ -506,7 +506,7 @@ def test_an_average_opens_at_full_size(page: Page, address: str) -> None:
     expect(full).to_be_visible()
     assert full.evaluate("image => image.naturalWidth") == 28
     page.keyboard.press("Escape")
-    card.get_by_role("button", name="Split").click()
+    card.get_by_role("button", name="Split", exact=True).click()
     expect(page.locator(".group", has_text="There is none yet").first).to_be_visible()
 
 

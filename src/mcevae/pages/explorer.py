@@ -146,11 +146,6 @@ class Explorer:
                 self._collections = made
             return self.groups()
 
-    def split(self, group: str, version: str | None = None) -> dict[str, Any]:
-        """Split a group, given by its id, see `Collections.split` and `change`."""
-        cluster, z = self.gallery.cluster, self.gallery.z
-        return self.change(lambda old: old.split(old.identified(group), cluster, z), version)
-
     def turn(
         self, group: str, degrees: float, flip: bool = False, version: str | None = None
     ) -> dict[str, Any]:

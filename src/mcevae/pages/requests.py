@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from mcevae.pages.splitting import By
+
 MOST_UPRIGHT = 400
 """Images that are turned upright in one request, at most."""
 Id = Annotated[str, Field(max_length=40)]
@@ -22,6 +24,12 @@ class Which(Change):
     """A group, by its id."""
 
     group: Id
+
+
+class Splitting(Which):
+    """A group, and what its halves differ in."""
+
+    by: By = "z"
 
 
 class Naming(Which):

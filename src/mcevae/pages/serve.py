@@ -32,10 +32,11 @@ from mcevae.pages.requests import (
     Merging,
     Naming,
     Refusal,
+    Splitting,
     Turning,
-    Which,
 )
 from mcevae.pages.serve_selected import add_selected
+from mcevae.pages.splitting import split
 from mcevae.pages.stage import stage_of
 from mcevae.pages.tables import attached, table_in
 from mcevae.runs.scores import Scores
@@ -194,9 +195,9 @@ def add_groups(app: FastAPI, explorer: Explorer) -> None:
         )
 
     @app.post("/api/groups/split", **posts)
-    def split(what: Which) -> dict[str, Any]:
-        """Split a group: a merged group into its parts, any other into two halves by z."""
-        return explorer.split(what.group, what.version)
+    def parts(what: Splitting) -> dict[str, Any]:
+        """Split a group: by z into its parts or two halves, by map or pose into two groups."""
+        return split(explorer, what.group, what.by, what.version)
 
     @app.post("/api/groups/turn", **posts)
     def turn(what: Turning) -> dict[str, Any]:

@@ -11,11 +11,21 @@ function groupTools(index) {
   };
   const tools = el("form", { class: "row tools", submit: (event) => { event.preventDefault(); rename(); } },
     field, el("button", { "data-key": `rename ${id}` }, "Name"), made ? null : splitButton(id, name));
-  return el("div", {}, tools, ...(made ? [] : [turnTools(id, name, turned)]), judgeTools(id, name, junk));
+  return el("div", {}, tools, ...(made ? [] : [turnTools(id, name, turned)]), judgeTools(id, name, junk), ...halfTools(id, name));
 }
 
 function splitButton(id, name) {
   return el("button", { type: "button", "data-key": `split ${id}`, click: () => regroup("split", { group: id }, `Group ${name} is split.`) }, "Split");
+}
+
+// Split a group in two by what its images alone say: their places on the map, or their poses.
+function halfTools(id, name) {
+  if (!state.images.names) return [];
+  const half = (by, text) => el("button", {
+    type: "button", "data-key": `split by ${by} ${id}`, "aria-label": `split group ${name} by ${text}`,
+    click: () => regroup("split", { group: id, by }, `Group ${name} is split by ${text}.`),
+  }, text);
+  return [el("div", { class: "row turns" }, el("span", { class: "soft small" }, "Split in two by"), half("map", "place on the map"), half("pose", "pose"))];
 }
 
 // Whether a group is junk.
