@@ -11,8 +11,8 @@ from mcevae.geometry.moments import (
     RADIUS,
     centroid,
     completed,
-    explained,
     moments,
+    noise_level,
     radius,
     whole,
 )
@@ -58,12 +58,13 @@ def test_whole_images_do_not_touch_their_border() -> None:
     assert whole(x).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("name", ["se2", "aff2"])
 def test_what_the_frame_cuts_off_counts_where_a_model_draws_it(
-    name: str, small_data: Splits
+    name: str, mirror: bool, small_data: Splits
 ) -> None:
     torch.manual_seed(0)
-    group = get_group(name)
+    group = get_group(name, mirror=mirror)
     canonical = to_float(small_data.train.images.pixels[:20])
     canonical = warp(
         canonical,
@@ -81,9 +82,9 @@ def test_what_the_frame_cuts_off_counts_where_a_model_draws_it(
     assert off.max() < 0.004
 
 
-def test_a_border_is_explained_by_what_a_model_draws_there() -> None:
-    x = torch.zeros(2, 1, 10, 10)
-    x[:, 0, 0:5, 5] = 1
-    drawn = x.clone()
-    drawn[1, 0, 0, 5] = 0
-    assert explained(x, drawn).tolist() == [True, False]
+def test_noise_is_what_most_outermost_pixels_leave() -> None:
+    torch.manual_seed(0)
+    left = (0.1 * torch.randn(3, 2, 40, 40)).abs()
+    left[1, :, 10:14] = left[1, :, 0, 5:10] = 1  # what is not drawn does not count
+    assert ((noise_level(left) - 0.345).abs() < 0.05).all()
+    assert noise_level(torch.zeros(2, 1, 8, 8)).eq(0).all()

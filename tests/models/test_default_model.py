@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from mcevae.geometry.groups import Aff2, mirrored, reflect
-from mcevae.geometry.moments import centroid
 from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.images.splits import Splits
@@ -249,33 +248,3 @@ def test_an_untaught_network_leaves_the_pose_where_the_moments_put_it() -> None:
         model, x = small(group=group), torch.rand(4, 1, 28, 28)
         _, rest = model.logits(x)
         assert rest.allclose(model.moments(x), atol=1e-5)
-
-
-def cut_off(small_data: Splits) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Canonical images about their centroids, their poses, and images that the frame cuts."""
-    canonical = to_float(small_data.train.images.pixels[:40])
-    middle = torch.eye(3).repeat(40, 1, 1)
-    middle[:, :2, 2] = -centroid(canonical)
-    canonical, pose = warp(canonical, middle), torch.eye(3).repeat(40, 1, 1)
-    pose[:, 0, 2] = 0.35
-    return canonical, pose, warp(canonical, pose)
-
-
-def test_shifts_are_those_of_the_whole_content(small_data: Splits) -> None:
-    model, (canonical, pose, x) = small(), cut_off(small_data)
-    guess = pose.clone()
-    guess[:, 0, 2] += 0.02
-    found = model.centred(x, canonical, guess)
-    off = (found[:, :2, 2] - pose[:, :2, 2]).abs()
-    assert off.median() < 0.01
-    assert found[:, :, :2].equal(guess[:, :, :2])
-
-
-def test_what_is_not_drawn_at_the_border_leaves_the_shift_to_the_network(
-    small_data: Splits,
-) -> None:
-    model, (canonical, pose, x) = small(), cut_off(small_data)
-    noise = (x + 0.3 * torch.rand_like(x)).clamp(0, 1)
-    assert model.centred(noise, canonical, pose).equal(pose)
-    model.keep_masks(torch.ones(1, 28, 28), torch.ones(1, 28, 28))
-    assert model.centred(x, canonical, pose).equal(pose)

@@ -342,7 +342,7 @@ def test_first_clusters_stay_if_their_restarts_agreed(
 
 
 @pytest.mark.parametrize(("share", "agreement"), [(0.9, 1.0), (2.0, 1.0), (0.9, 0.8)])
-def test_images_keep_the_cluster_that_most_neighbours_have(
+def test_images_keep_the_cluster_that_a_share_of_their_neighbours_has(
     small_data: Splits, share: float, agreement: float
 ) -> None:
     """If restarts agree, whatever the network says, which has learned nothing here."""

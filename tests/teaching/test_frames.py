@@ -140,3 +140,10 @@ def test_a_whole_circle_has_no_middle() -> None:
 def test_values_that_are_all_the_same_are_their_own_middle() -> None:
     found = middle(torch.ones(500, 1), torch.randn(500, 2), torch.full((500,), 0.4), 1.5)
     assert (found - 0.4).abs().max() < 0.01
+
+
+def test_what_the_support_does_not_allow_has_no_frame() -> None:
+    group = get_group("se2")
+    elements = group.sample(100, (0.0, 0.1, 0.1))
+    found = frame_offsets(elements, BARS[:100], torch.zeros(100).long(), group, (0.0, 0.1, 0.1))
+    assert found.allclose(group.identity(100))

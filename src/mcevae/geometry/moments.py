@@ -15,7 +15,7 @@ RADIUS = 0.22
 """Radius (root mean square distance from the centroid, in image sides) that counts as scale 1."""
 BORDER, EXPLAINED = 0.005, 0.02
 """An image shows its whole content if its outermost pixels have at most the first share of its
-intensity, and a model explains its border if it leaves at most the second share unexplained."""
+intensity, and a model draws its border if it leaves there at most the second share of it."""
 
 
 def places(x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
@@ -79,9 +79,16 @@ def whole(x: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
     return at_border(x) <= BORDER * x.sum((1, 2, 3))
 
 
-def explained(x: Float[Tensor, "b c h w"], drawn: Float[Tensor, "b c h w"]) -> Bool[Tensor, " b"]:
-    """Which images show nearly nothing at their border but what a model draws there."""
-    return at_border((x - drawn).abs()) <= EXPLAINED * x.sum((1, 2, 3))
+def noise_level(left: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 1 1"]:
+    """How much noise may leave in a pixel: three times the third quartile of the outermost ones.
+
+    Noise below an empty background is cut off at 0, so a half of them may have none.
+
+    Args:
+        left: differences >= 0 of images from what a model draws.
+    """
+    ends = torch.cat([left[:, :, 0], left[:, :, -1], left[..., 0], left[..., -1]], -1).flatten(1)
+    return 3 * ends.topk(ends.shape[1] // 4).values[:, -1, None, None, None]
 
 
 def completed(

@@ -76,7 +76,9 @@ def frame_offsets(
     learned = {
         i: (name, width)
         for i, (name, width) in enumerate(zip(group.coordinates, support, strict=True))
-        if not name.startswith("shift") and not (name == "rotation" and width > WHOLE_CIRCLE)
+        if width > 0
+        and not name.startswith("shift")
+        and not (name == "rotation" and width > WHOLE_CIRCLE)
     }
     if learned and some.any():
         poses, look, kind = elements[some], content[some] - background, cluster[some]
@@ -93,7 +95,9 @@ def frame_offsets(
             values = found[:, i]
             if name == "rotation":
                 inner = values.abs() < INNER * width
-                values = values - turn + explained(turn, torch.cat([kinds, components], 1), inner)
+                values = (
+                    values - turn + turn_of_content(turn, torch.cat([kinds, components], 1), inner)
+                )
             offsets[some, i] = middle(kinds, components, values, width)
     return group.from_parameters(offsets)
 
@@ -106,14 +110,13 @@ def alike(
     Returns:
         The images, and by how much each was turned, radians.
     """
-    rings = torch.cat(
-        [on_rings(x, torch.zeros(len(x), 2), torch.ones(len(x))) for x in content.split(CHUNK)]
-    )
-    turn, never = torch.zeros(len(content)), torch.zeros(len(content), dtype=torch.bool)
+    rings = [on_rings(x, torch.zeros(len(x), 2), torch.ones(len(x))) for x in content.split(CHUNK)]
+    clusters, turn = cluster.split(CHUNK), torch.zeros(len(content))
     for _ in range(ROUNDS):
-        sums = rings.new_zeros(int(cluster.max()) + 1, *rings.shape[1:])
-        sums.index_add_(0, cluster, turned(rings, turn, never))
-        parts = zip(rings.split(CHUNK), cluster.split(CHUNK), strict=True)
+        sums = rings[0].new_zeros(int(cluster.max()) + 1, *rings[0].shape[1:])
+        for x, own, angle in zip(rings, clusters, turn.split(CHUNK), strict=True):
+            sums.index_add_(0, own, turned(x, angle, torch.zeros_like(own, dtype=torch.bool)))
+        parts = zip(rings, clusters, strict=True)
         found = [turns(x, sums[own], reach, mirror=False).angle for x, own in parts]
         turn = wrapped(torch.cat(found))
     elements = get_group("so2").from_parameters(turn[:, None])
@@ -141,7 +144,7 @@ def describe(
     return torch.cat(parts, 1)
 
 
-def explained(
+def turn_of_content(
     turn: Float[Tensor, " n"], known: Float[Tensor, "n features"], inner: Tensor
 ) -> Float[Tensor, " n"]:
     """By how much images that look like this are turned, where no support cuts off poses."""

@@ -12,7 +12,7 @@ TYPICAL = 0.03
 """How far the middles of a cluster's images differ for one standard deviation of a component, in
 radians or log units. This is the standard deviation of the prior of its weight."""
 STRAY = 0.02  # share of values that may lie anywhere
-LEAST = 0.01  # of the first guess, for how wide the density is and for how soft its ends are
+SMALLEST = 0.01  # of the first guess, for how wide the density is and for how soft its ends are
 
 
 def middle(
@@ -47,7 +47,7 @@ def middle(
         value = (prior - likelihood) / len(values)
         return value.item(), torch.autograd.grad(value, at)[0].numpy()
 
-    sizes = math.log(LEAST * width), math.log(2 * width)
+    sizes = math.log(SMALLEST * width), math.log(2 * width)
     start = np.array([0.0] * count + [math.log(width), math.log(width / 10)])
     bounds = [(None, None)] * count + [sizes, sizes]
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mcevae.geometry.groups import MatrixGroup, reflect, within, wrapped
-from mcevae.geometry.moments import completed, explained, moments, whole
+from mcevae.geometry.moments import moments, whole
 from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Model, Output, Teacher, Terms
+from mcevae.models.default.shifts import WORSE, centred, settled
 from mcevae.models.default.simulated import Simulated
 from mcevae.models.distributions import GaussianLatent
 from mcevae.models.nets import CodeDecoder, CodeEncoder, HypothesisNet
@@ -241,27 +242,32 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         z = q.rsample() if sample else q.loc
         return q, z, self.drawn(weights, z)
 
-    def centred(
+    def centre(
         self,
         x: Float[Tensor, "B C H W"],
-        canonical: Float[Tensor, "B C H W"],
+        weights: Float[Tensor, "B room"],
         element: Float[Tensor, "B 3 3"],
-    ) -> Float[Tensor, "B 3 3"]:
-        """Shift poses so that the centroid of the whole content is where the pose puts it.
+        told: tuple[Normal, Tensor, Tensor],
+        sample: bool,
+    ) -> tuple[Tensor, Normal, Tensor, Tensor]:
+        """Shift poses to the centroids of the whole content, and explain the images once more.
 
-        The network was taught with the centroids of images that show all of their content, and
-        comes close to them. Those of the others are known once the model has drawn what is cut off.
-        Images that show at their border what is not drawn keep the network's shift, and so do those
-        of which pixels do not count.
+        Where this makes the drawing worse, pose and explanation stay; see `shifts.centred`.
+
+        Args:
+            x, weights, element, sample: as for `explain`.
+            told: what it gave for them.
         """
         if "shift_x" not in self.group.coordinates or self._buffers.get("mask") is not None:
-            return element
-        drawn = warp(canonical, element, background=self.background)
-        x, drawn, canonical = ((each - self.background).abs() for each in (x, drawn, canonical))
-        shown = warp(torch.ones_like(x[:, :1]), self.group.inverse(element))
-        middle = completed(x, canonical * (1 - shown), element)
-        shift = torch.where(explained(x, drawn)[:, None], middle, element[:, :2, 2])
-        return torch.cat([torch.cat([element[:, :2, :2], shift[..., None]], 2), element[:, 2:]], 1)
+            return element, *told
+        group, empty = self.group, self.background
+        moved = centred(x, told[2], element, group, empty)
+        other = self.explain(x, weights, moved, sample)
+        before, after = (
+            (x - warp(drawn, M, background=empty)).square().sum((1, 2, 3))
+            for drawn, M in ((told[2], element), (other[2], moved))
+        )
+        return settled(after <= WORSE * before, (moved, *other), (element, *told))
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
         """Infer the posterior of the latents from images with values from 0 to 1."""
@@ -308,10 +314,10 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             cluster, element = given
             joint = F.one_hot(cluster, self.clusters).float()[..., None] * self.allowed
             joint = joint / joint.sum((1, 2), keepdim=True)
-        q, z, canonical = self.explain(x, self.one_hot(cluster), element, draw)
+        weights = self.one_hot(cluster)
+        q, z, canonical = told = self.explain(x, weights, element, draw)
         if given is None and not self.training:
-            element = self.centred(x, canonical, element)
-            q, z, canonical = self.explain(x, self.one_hot(cluster), element, draw)
+            element, q, z, canonical = self.centre(x, weights, element, told, draw)
         responsibilities = joint.sum(-1)
         return Output(
             posterior=HypothesisPosterior(joint=joint, element=element, variation=q),

@@ -34,8 +34,8 @@ from mcevae.models.default.targets import (
     UNKNOWN,
     Targets,
     drawn,
+    hinted,
     moved_back,
-    pinned,
     put,
     same_way,
     swallowed,
@@ -132,7 +132,7 @@ class SelfTraining(Teacher):
                 raise ValueError(f"targets.{name} is {column.dtype} {list(column.shape)}")
         self.agreement = columns.pop("agreement").item()
         settled = bool(columns.pop("settled").item())
-        self.targets = Targets(**columns)
+        self.targets = hinted(Targets(**columns), self.hints)
         self.settle(settled)
 
     def plan(self, epochs: int, warmup: int = 0) -> None:
@@ -190,7 +190,7 @@ class SelfTraining(Teacher):
     def use_clusters(self, grouping: Grouping, rows: Rows = slice(None)) -> None:
         """Take clusters as targets of some images, or of all. The others have none.
 
-        What neighbours of an image have is firm, if restarts are sure, and so are hints. Else the
+        Hints are firm, and if restarts are sure, so is what neighbours of an image have. Else the
         network may draw digits as variations of others, and each redraw takes more of them along.
         """
         self.model.use(grouping.clusters)
@@ -198,10 +198,8 @@ class SelfTraining(Teacher):
         labels[rows], firm = grouping.labels, torch.zeros_like(self.targets.firm)
         if grouping.backing is not None and grouping.agreement >= SURE:
             firm[rows] = grouping.backing >= self.config.start.firm
-        if self.hints is not None:
-            firm[self.hints.rows()] = True
-        labels = pinned(labels, self.hints)
-        self.targets = replace(self.targets, cluster=labels, first=labels.clone(), firm=firm)
+        found = replace(self.targets, cluster=labels, first=labels.clone(), firm=firm)
+        self.targets = hinted(found, self.hints)
 
     def posterior(
         self, rows: Rows = slice(None), *, clustered: bool = True
@@ -253,7 +251,7 @@ class SelfTraining(Teacher):
 
     def level(self) -> None:
         """Turn images that look alike into one frame."""
-        if self.config.start.frames == "common":
+        if self.config.start.frames == "common" or not self.grouped:
             return
         targets, content = self.targets, self.canonical(torch.arange(len(self.pixels)))
         given = targets.element, content, targets.cluster, self.group, self.support

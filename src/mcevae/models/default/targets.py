@@ -1,7 +1,7 @@
 """Targets: the cluster and pose that the default model is taught for each training image."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -107,17 +107,23 @@ def put(targets: Targets, rows: Int[Tensor, " rows"], others: Targets) -> Target
     return Targets(**whole)
 
 
-def pinned(cluster: Int[Tensor, " n"], hints: Hints | None) -> Int[Tensor, " n"]:
-    """Return clusters in which images with a label have its cluster.
+def hinted(targets: Targets, hints: Hints | None) -> Targets:
+    """Return targets in which images with a hint keep their cluster to the end.
+
+    Images with a label have its cluster, the others that which the graph gave them.
 
     Args:
-        cluster: of each image, or `UNKNOWN`.
+        targets: the targets; without any cluster, they do not change.
         hints: what a person said of some images; None: nothing.
     """
-    if hints is None:
-        return cluster
+    if hints is None or (targets.first == UNKNOWN).all():
+        return targets
     rows = hints.labelled()
-    return cluster.index_put((rows,), hints.of[rows])
+    cluster, first = (
+        known.index_put((rows,), hints.of[rows]) for known in (targets.cluster, targets.first)
+    )
+    firm = targets.firm.index_fill(0, hints.rows(), True)
+    return replace(targets, cluster=cluster, first=first, firm=firm)
 
 
 def swallowed(
