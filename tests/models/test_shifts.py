@@ -43,14 +43,15 @@ def blob(size: int, background: float = 0.0) -> torch.Tensor:
 def found(
     x: torch.Tensor, canonical: torch.Tensor, guess: torch.Tensor, background: float = 0.0
 ) -> torch.Tensor:
-    return centred(x, canonical, guess, SE2, background)
+    drawn = warp(canonical, guess, background=background)
+    return centred(x, canonical, drawn, guess, SE2, background)
 
 
 @pytest.mark.parametrize("group", [SE2, get_group("se2", mirror=True)])
 def test_shifts_are_those_of_the_whole_content(group: MatrixGroup, small_data: Splits) -> None:
     canonical, x = cut_off(small_data)
     guess = places(40, 0.37)
-    now = centred(x, canonical, guess, group, 0.0)
+    now = centred(x, canonical, warp(canonical, guess), guess, group, 0.0)
     off = (now[:, :2, 2] - places(40, 0.35)[:, :2, 2]).abs()
     assert off.median() < 0.01
     assert now[:, :, :2].equal(guess[:, :, :2])
@@ -99,14 +100,15 @@ def test_a_shift_that_makes_the_drawing_worse_is_not_taken(monkeypatch: pytest.M
     told = (torch.distributions.Normal(torch.zeros(4, 2), torch.ones(4, 2)), torch.zeros(4, 2))
     monkeypatch.setattr(model, "explain", lambda *_: (*told, ramp))
     here = places(4, 0.0)
-    element, *_ = model.centre(ramp, torch.zeros(4, 3), here, (*told, ramp), False)
-    assert centred(ramp, ramp, here, SE2, 0.0)[:, 0, 2].min() > 0.05
+    element, *_ = model.centre(ramp, torch.zeros(4, 3), (here, *told, ramp, ramp), False)
+    assert found(ramp, ramp, here)[:, 0, 2].min() > 0.05
     assert element.equal(here)
 
 
 def test_where_pixels_do_not_count_shifts_are_the_networks(small_data: Splits) -> None:
     model, (canonical, x) = small().eval(), cut_off(small_data)
     guess, weights = places(40, 0.37), torch.zeros(40, 3)
-    told = (torch.distributions.Normal(torch.zeros(40, 2), torch.ones(40, 2)), canonical, canonical)
+    q = torch.distributions.Normal(torch.zeros(40, 2), torch.ones(40, 2))
+    told = (guess, q, torch.zeros(40, 2), canonical, warp(canonical, guess))
     model.keep_masks(torch.ones(1, 28, 28), torch.ones(1, 28, 28))
-    assert model.centre(x, weights, guess, told, False)[0].equal(guess)
+    assert model.centre(x, weights, told, False)[0].equal(guess)

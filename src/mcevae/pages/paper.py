@@ -70,7 +70,7 @@ class Layout:
             groups: how many images there are of each, by their names.
             shape: (H, W) of the images.
         """
-        lines = [line for name, size in groups.items() for line in (*wrapped(name), counted(size))]
+        lines = [line for name, size in groups.items() for line in (*in_lines(name), counted(size))]
         names = LETTER * max(map(len, lines)) + GAP
         edge = EDGE * max(shape)
         ratio = (shape[0] + edge) / (shape[1] + edge)
@@ -104,7 +104,7 @@ class Layout:
         return round(DPI * max(self.width, self.height))
 
 
-def wrapped(name: str) -> list[str]:
+def in_lines(name: str) -> list[str]:
     """What a picture calls a group, in lines."""
     return textwrap.wrap(called(name), LETTERS, max_lines=LINES, placeholder=" …")
 
@@ -134,7 +134,7 @@ def draw(samples: Sequence[Sample], layout: Layout) -> Figure:
     for row, one in enumerate(samples):
         top = HEAD + row * (2 * layout.height + GAP)
         middle = top + layout.height
-        write(0, middle, "\n".join(wrapped(one.name)), va="bottom", weight="bold")
+        write(0, middle, "\n".join(in_lines(one.name)), va="bottom", weight="bold")
         write(0, middle + GAP / 3, counted(one.size), va="top")
         if one.average is not None:
             size = (2 * layout.width - 2 * margin, 2 * layout.height - 2 * margin)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mcevae.base.errors import UserError
 from mcevae.pages.paper import MOST_GROUPS, PICTURES, Layout, draw, save
+from mcevae.pages.plots import counted
 from mcevae.predicting import selecting
 from mcevae.predicting.samples import samples_of
 from mcevae.predicting.selecting import Files, Selected, Selector
@@ -65,15 +66,15 @@ def take(
         tell=tell,
     )
     save(draw(samples, layout), out)
-    return left_out(sizes, largest)
+    return not_shown(sizes, largest)
 
 
-def left_out(sizes: Counter[str], shown: dict[str, int]) -> str:
+def not_shown(sizes: Counter[str], shown: dict[str, int]) -> str:
     """Say how many groups are not shown; "": all are."""
     count = len(sizes) - len(shown)
     if not count:
         return ""
     images = sizes.total() - sum(shown.values())
     more = "1 smaller group" if count == 1 else f"{count} smaller groups"
-    several = "1 image" if images == 1 else f"{images:,} images"
-    return f"The picture shows the {len(shown)} largest groups; {more} with {several} left out."
+    rest = f"{more} with {counted(images)}"
+    return f"The picture shows the {len(shown)} largest groups; {rest} left out."

@@ -27,7 +27,7 @@ from mcevae.geometry.moments import moments, whole
 from mcevae.geometry.warp import warp
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Model, Output, Teacher, Terms
-from mcevae.models.default.shifts import WORSE, centred, settled
+from mcevae.models.default.shifts import WORSE, Explained, centred, either_of
 from mcevae.models.default.simulated import Simulated
 from mcevae.models.distributions import GaussianLatent
 from mcevae.models.nets import CodeDecoder, CodeEncoder, HypothesisNet
@@ -246,28 +246,25 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
         self,
         x: Float[Tensor, "B C H W"],
         weights: Float[Tensor, "B room"],
-        element: Float[Tensor, "B 3 3"],
-        told: tuple[Normal, Tensor, Tensor],
+        told: Explained,
         sample: bool,
-    ) -> tuple[Tensor, Normal, Tensor, Tensor]:
+    ) -> Explained:
         """Shift poses to the centroids of the whole content, and explain the images once more.
 
-        Where this makes the drawing worse, pose and explanation stay; see `shifts.centred`.
+        Where this makes the drawing worse, the first explanation stays; see `shifts.centred`.
 
         Args:
-            x, weights, element, sample: as for `explain`.
-            told: what it gave for them.
+            x, weights, sample: as for `explain`.
+            told: the first explanation.
         """
         if "shift_x" not in self.group.coordinates or self._buffers.get("mask") is not None:
-            return element, *told
-        group, empty = self.group, self.background
-        moved = centred(x, told[2], element, group, empty)
-        other = self.explain(x, weights, moved, sample)
-        before, after = (
-            (x - warp(drawn, M, background=empty)).square().sum((1, 2, 3))
-            for drawn, M in ((told[2], element), (other[2], moved))
-        )
-        return settled(after <= WORSE * before, (moved, *other), (element, *told))
+            return told
+        element, _, _, canonical, drawn = told
+        moved = centred(x, canonical, drawn, element, self.group, self.background)
+        q, z, upright = self.explain(x, weights, moved, sample)
+        other = (moved, q, z, upright, warp(upright, moved, background=self.background))
+        before, after = ((x - each[-1]).square().sum((1, 2, 3)) for each in (told, other))
+        return either_of(after <= WORSE * before, other, told)
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> HypothesisPosterior:
         """Infer the posterior of the latents from images with values from 0 to 1."""
@@ -315,9 +312,11 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             joint = F.one_hot(cluster, self.clusters).float()[..., None] * self.allowed
             joint = joint / joint.sum((1, 2), keepdim=True)
         weights = self.one_hot(cluster)
-        q, z, canonical = told = self.explain(x, weights, element, draw)
+        q, z, canonical = self.explain(x, weights, element, draw)
+        told = (element, q, z, canonical, warp(canonical, element, background=self.background))
         if given is None and not self.training:
-            element, q, z, canonical = self.centre(x, weights, element, told, draw)
+            told = self.centre(x, weights, told, draw)
+        element, q, z, canonical, drawn = told
         responsibilities = joint.sum(-1)
         return Output(
             posterior=HypothesisPosterior(joint=joint, element=element, variation=q),
@@ -327,7 +326,7 @@ class DefaultModel(Room, Model[HypothesisPosterior]):
             element=element,
             responsibilities=responsibilities,
             canonical=canonical,
-            reconstruction=self.masked(warp(canonical, element, background=self.background)),
+            reconstruction=self.masked(drawn),
         )
 
     def terms(

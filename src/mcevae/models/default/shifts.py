@@ -19,13 +19,15 @@ WORSE = 1.25
 """Shifts stay as they were if others make the squared error of the drawing larger than this many
 times: the middle of what is drawn need not be its centroid."""
 
-Explained = tuple[Float[Tensor, "B 3 3"], Normal, Float[Tensor, "B V"], Float[Tensor, "B C H W"]]
-"""Poses, posterior of the variation, the variation, and canonical images."""
+Explained = tuple[Tensor, Normal, Tensor, Tensor, Tensor]
+"""Poses, posterior of the variation, the variation, canonical images, and these moved by the poses:
+what the model draws."""
 
 
 def centred(
     x: Float[Tensor, "B C H W"],
     canonical: Float[Tensor, "B C H W"],
+    drawn: Float[Tensor, "B C H W"],
     element: Float[Tensor, "B 3 3"],
     group: MatrixGroup,
     background: float,
@@ -38,11 +40,12 @@ def centred(
     Args:
         x: images with values from 0 to 1.
         canonical: their canonical images.
+        drawn: these, moved by the poses.
         element: their poses.
         group: of the poses.
         background: value of empty pixels.
     """
-    left = (x - warp(canonical, element, background=background)).abs()
+    left = (x - drawn).abs()
     noise = noise_level(left)
     x, canonical, left = (
         (each - noise).clamp_min(0)
@@ -58,12 +61,14 @@ def centred(
     return torch.cat([torch.cat([element[:, :2, :2], shift[..., None]], 2), element[:, 2:]], 1)
 
 
-def settled(new: Bool[Tensor, " B"], one: Explained, other: Explained) -> Explained:
+def either_of(new: Bool[Tensor, " B"], one: Explained, other: Explained) -> Explained:
     """Take the first of two explanations of some images, and the second of the others."""
 
     def either(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(new.view(-1, *[1] * (a.dim() - 1)), a, b)
 
-    loc, scale = (either(getattr(one[1], n), getattr(other[1], n)) for n in ("loc", "scale"))
-    q = Normal(loc, scale, validate_args=False)  # validation would wait for the device
-    return either(one[0], other[0]), q, either(one[2], other[2]), either(one[3], other[3])
+    (element, q, *rest), (element2, q2, *rest2) = one, other
+    # Validation would wait for the device.
+    q = Normal(either(q.loc, q2.loc), either(q.scale, q2.scale), validate_args=False)
+    z, canonical, drawn = (either(a, b) for a, b in zip(rest, rest2, strict=True))
+    return either(element, element2), q, z, canonical, drawn
