@@ -24,6 +24,7 @@ PIECES: dict[str, dict[str, dict[str, Any]]] = {
     "frames": {"start": {"frames": "common"}},
     "draws": {"start": {"draw": "mode"}},
     "redraws": {"start": {"redraws": 0}},
+    "firm": {"start": {"firm": 2.0}},
     "deformations": {"start": {"augment_strain": 0.0, "augment_elastic": 0.0}},
     "canonical": {"model": {"encode": "image"}},
 }

@@ -281,6 +281,7 @@ PIECES = {
     "frames": "learned frames: frames stay as the templates gave them",
     "draws": "draws: new targets are the likeliest ones",
     "redraws": "redraws: the first targets stay",
+    "firm": "firm clusters: redraws change poses and clusters",
     "deformations": "deformations of the images it is taught with",
     "canonical": "moving the image back before z is read",
 }
