@@ -264,6 +264,14 @@ MADE = {
         within(45, 0.1),
         accuracy=(0.93, 0.97),
     ),
+    "capitals-learned": made(
+        "capitals",
+        "26 capitals of 630 fonts, within 45 degrees, `--descriptions learned`",
+        26,
+        within(45, 0.1),
+        descriptions="learned",
+        accuracy=(0.93, 0.97),
+    ),
 }
 """Rows of the sets of `sets.py`. The support of `affnist-like` holds all of its poses, taken apart
 into a rotation, a scale and a strain."""
