@@ -11,7 +11,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from mcevae.runs.trust.trust import shift_to
-from mcevae.runs.trust.weights import SLOPES, factor
+from mcevae.runs.trust.weights import SLOPES, factor, terms
 
 ASSET = Path(__file__).parents[1] / "src" / "mcevae" / "assets" / "trust.json"
 RIDGE = 2.0
@@ -46,11 +46,11 @@ Weights = dict[str, Any]
 
 
 def table(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
-    """Of all clusters with test images: the cues in `SLOPES`, (clusters, cues), and the factor."""
+    """Of all clusters with test images: the terms of their cues, (clusters, cues), and the factor."""
     cues, factors = [], []
     for run in runs.values():
         kept = np.array(run["test"]) > 0
-        cues.append(np.array([run["cues"][name] for name in SLOPES]).T[kept])
+        cues.append(terms(run["cues"])[kept])
         factors.append(factor(run["cues"])[kept])
     return np.concatenate(cues), np.concatenate(factors)
 
@@ -119,9 +119,8 @@ def regressed(
 
 def estimate(run: dict[str, Any], weights: Weights) -> np.ndarray:
     """The share that weights estimate for each cluster of a run."""
-    cues = np.array([run["cues"][name] for name in SLOPES]).T
     slope = np.array([weights["slope"][name] for name in SLOPES])
-    return factor(run["cues"]) * expit(cues @ slope + weights["offset"])
+    return factor(run["cues"]) * expit(terms(run["cues"]) @ slope + weights["offset"])
 
 
 def left_out(runs: Runs) -> dict[str, tuple[float, np.ndarray]]:

@@ -18,7 +18,7 @@ from importlib.resources import files
 import numpy as np
 from jaxtyping import Float
 
-from mcevae.runs.trust.cues import Cues
+from mcevae.runs.trust.cues import NEIGHBOURS, Cues
 
 FILE = "trust.json"
 NAMES = tuple(one.name for one in fields(Cues))
@@ -27,6 +27,9 @@ FACTORS = {"enough": 1.0, "needed": 0.3}
 communities may be fewer than the kinds."""
 SLOPES = tuple(name for name in NAMES if name not in FACTORS)
 """Cues of the logistic function."""
+POWERS = {"neighbours": NEIGHBOURS}
+"""Cues of the logistic function that are taken to a power. To the power of their number,
+`neighbours` is about the chance that all neighbours of an image have its cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class Weights:
     """A regression of a share on the cues of a cluster.
 
     Attributes:
-        slope: of the cues in `SLOPES`.
+        slope: of the cues in `SLOPES`, those in `POWERS` taken to their power.
         offset: the logit where all cues are 0.
     """
 
@@ -43,9 +46,15 @@ class Weights:
 
     def __call__(self, cues: Cues) -> Float[np.ndarray, " k"]:
         """Estimate the share for each cluster, 0 to 1."""
-        table = np.stack([getattr(cues, name) for name in SLOPES], 1)
-        logit = table @ np.array(self.slope) + self.offset
-        return factor({name: getattr(cues, name) for name in FACTORS}) / (1 + np.exp(-logit))
+        values = {name: getattr(cues, name) for name in NAMES}
+        logit = terms(values) @ np.array(self.slope) + self.offset
+        return factor(values) / (1 + np.exp(-logit))
+
+
+def terms(cues: Mapping[str, Sequence[float] | np.ndarray]) -> Float[np.ndarray, "k slopes"]:
+    """The terms of the logistic function of K clusters, from their cues in `SLOPES`, (K,) each."""
+    parts = [np.asarray(cues[name], float) ** POWERS.get(name, 1) for name in SLOPES]
+    return np.stack(parts, 1)
 
 
 def factor(cues: Mapping[str, Sequence[float] | np.ndarray]) -> Float[np.ndarray, " k"]:
