@@ -46,7 +46,7 @@ Weights = dict[str, Any]
 
 
 def table(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
-    """Of all clusters with test images: the terms of their cues, (clusters, cues), and the factor."""
+    """Of all clusters with test images: terms of the cues, (clusters, cues), and the factor."""
     cues, factors = [], []
     for run in runs.values():
         kept = np.array(run["test"]) > 0
