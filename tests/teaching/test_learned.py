@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mcevae.base.errors import SettingError
 from mcevae.geometry.groups import get_group
-from mcevae.images.arrays import to_bytes, to_float
+from mcevae.images.arrays import shrink, to_bytes, to_float
 from mcevae.images.datasets import DATASETS
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
 from mcevae.models.default import beginning, selftraining
 from mcevae.models.default.beginning import features_for
-from mcevae.models.default.canonical import group_canonical
+from mcevae.models.default.canonical import SLIGHT, group_canonical
 from mcevae.runs.run import TrainedRun
 from mcevae.teaching.described import closest, standardised
 from mcevae.teaching.learned import (
@@ -129,7 +129,7 @@ def test_they_are_learned_from_images_about_their_middle(monkeypatch: pytest.Mon
     pixels[:, :, 2:8, 16:22] = 255
     start = {"descriptions": "learned"}
     config = planned(Config().changed(start=start, train={"seed": 4, "precision": "no"}), 40)
-    given = config, pixels, group, config.support.half_widths(group), iter
+    given = config, pixels, group, math.pi / 2, iter
     features = features_for(*given, None)
     assert features is not None and features.shape == (40, 64)
     (how,) = asked
@@ -147,12 +147,11 @@ def test_nothing_is_learned_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, group = learning(monkeypatch), get_group("se2")
     pixels = to_bytes(0.5 + 0.1 * torch.randn(200, 1, 28, 28))
     config = Config().changed(start={"descriptions": "learned"}, data={"background": 0.5})
-    support = config.support.half_widths(group)
-    assert features_for(planned(config, 200), pixels, group, support, iter, None) is None
+    assert features_for(planned(config, 200), pixels, group, 1.0, iter, None) is None
     assert not asked
 
 
-def test_a_training_that_was_stopped_learns_the_same_features_again(
+def test_a_training_learns_them_from_canonical_images_also_after_a_stop(
     small_data: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, used = learning(monkeypatch), []
@@ -166,10 +165,14 @@ def test_a_training_that_was_stopped_learns_the_same_features_again(
     with monkeypatch.context() as patch:
         interrupt_at(patch, 3, signal.SIGINT)
         assert not fit(config, small_data, tmp_path / "run")
-    assert len(asked) == 1 and not used
+    assert not asked and not used  # poses are not known yet
     assert fit(config, small_data, tmp_path / "run", resume=True)
     assert fit(config, small_data, tmp_path / "whole")
-    assert len(asked) == 3 and len(used) == 2
+    assert len(asked) == len(used) == 2
+    assert all(how["half_width"] == SLIGHT for how in asked)
+    as_they_lie = shrink(to_float(small_data.train.images.pixels))
+    learned_from = to_float(asked[0]["pixels"])
+    assert learned_from.std(0).mean() < as_they_lie.std(0).mean()  # they are moved back
     assert used[0] is not None and torch.equal(used[0], used[1])
     assert read_log(tmp_path / "run")[-1]["loss"] == read_log(tmp_path / "whole")[-1]["loss"]
 

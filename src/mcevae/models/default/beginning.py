@@ -93,6 +93,7 @@ def begin(
         start.poses == "graph"
         or (start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors))
     ):
+        features = features_for(config, pixels, group, support[0], track, features)
         return begin_with_graph(config, pixels, group, support, track, features, hints)
     element = group.identity(n)
     if not group.polar:
@@ -241,33 +242,37 @@ def features_for(
     config: PlannedConfig,
     pixels: UInt8[Tensor, "n c h w"],
     group: MatrixGroup,
-    support: tuple[float, ...],
+    half_width: float,
     track: Track,
     given: Float[Tensor, "n f"] | None,
+    element: Float[Tensor, "n 3 3"] | None = None,
 ) -> Float[Tensor, "n f"] | None:
     """Return the features that were given, or learn some if that is asked for; None: neither.
 
-    They are learned from images about their middle, unless these are mostly noise. The same images
+    They are learned from images that are moved back, unless these are mostly noise. The same images
     give the same features.
 
     Args:
         config: settings of the run.
         pixels: training images.
         group: of the poses.
-        support: half-widths of the group's parameters.
+        half_width: how far images that are moved back may still be turned either way, radians.
         track: wraps lists of parts of the work, to stop in between.
         given: features from elsewhere; None: there are none.
+        element: poses; None: images are only brought to their middle.
     """
     if given is not None or config.start.descriptions != "learned":
         return given
     if hidden(config, pixels, group):
         return None
-    background, element = config.data.background_level, from_moments(config, pixels, group, track)
+    background = config.data.background_level
+    if element is None:
+        element = from_moments(config, pixels, group, track)
     parts = moved_back(pixels, element, group, background, CHUNK)
     return learned_features(
         torch.cat([to_bytes(shrink(part)) for part in parts]),
         background,
-        support[0],
+        half_width,
         mirror=group.mirrors,
         seed=config.train.seed,
         bfloat16=config.train.precision == "bf16",

@@ -26,7 +26,7 @@ from mcevae.images.arrays import require, shrink, to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, features_for
-from mcevae.models.default.canonical import group_canonical
+from mcevae.models.default.canonical import SLIGHT, group_canonical
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.simulated import simulated
 from mcevae.models.default.targets import (
@@ -148,7 +148,6 @@ class SelfTraining(Teacher):
             Stopped: somebody asked to stop. Targets and images may be changed only in part.
         """
         if epoch == 0:
-            self.describe()
             return self.take(self.beginning(partial(begin, known=self.known)))
         if epoch < self.warmup or self.settled:
             return ""
@@ -158,12 +157,6 @@ class SelfTraining(Teacher):
         turn, between = divmod(epoch - self.warmup, self.interval)
         due = not between and 0 < turn <= self.config.start.redraws
         return self.redraw(move_on) if due else ""
-
-    def describe(self) -> None:
-        """Learn features of the images, now or again, if that is asked for."""
-        if self.known is None:
-            given = self.config, self.pixels, self.group, self.support, self.watched
-            self.features = features_for(*given, self.features)
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
@@ -268,11 +261,10 @@ class SelfTraining(Teacher):
         """
         if self.agreement >= SURE:
             return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
-        self.describe()  # if the run was stopped since the first time
         seed, start = torch.Generator().manual_seed(self.config.train.seed), self.config.start
         order = torch.randperm(len(self.pixels), generator=seed)
         rows = first_with_hints(order, self.hints)[: start.subset]
-        features = None if self.features is None else self.features[rows]
+        features = self.describe(rows)
         hints = None if self.hints is None else self.hints.subset(rows)
         given = self.group, self.watched, features, hints
         found, message = group_canonical(self.config, self.canonical(rows), *given)
@@ -286,6 +278,16 @@ class SelfTraining(Teacher):
                 return f"{self.take(other)}; canonical images gave {message}"
         self.use_clusters(found, rows)
         return message
+
+    def describe(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows f"] | None:
+        """Features of images: given ones, or learned from canonical images; None: neither.
+
+        Canonical images hardly differ in pose. So features need not stay the same when images are
+        turned by much, and tell more of them apart.
+        """
+        given = None if self.features is None else self.features[rows]
+        known = self.config, self.pixels[rows], self.group, SLIGHT, self.watched
+        return features_for(*known, given, self.targets.element[rows])
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
         """Draw new targets from the squared posterior; return a message about it.

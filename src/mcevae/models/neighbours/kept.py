@@ -56,12 +56,13 @@ class Kept(Teacher):
             labels, element = self.known
             clusters = int(labels.max()) + 1
         else:
-            given = config, self.pixels, group, config.support.half_widths(group), self.watched
+            support = config.support.half_widths(group)
+            given = config, self.pixels, group, support, self.watched
             if hidden(config, self.pixels, group):
                 first = begin_with_averages(*given, hints=self.hints)
             else:
-                features = features_for(*given, self.features)
-                first = begin_with_graph(*given, features, self.hints)
+                moved = config, self.pixels, group, support[0], self.watched
+                first = begin_with_graph(*given, features_for(*moved, self.features), self.hints)
             assert first.grouping is not None  # both ways give clusters
             clusters, labels = first.grouping.clusters, first.grouping.labels
             element, message = first.element, first.message
