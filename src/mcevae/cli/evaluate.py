@@ -68,8 +68,8 @@ def report(
             clusters. last: the end of training.
         images: Images to show, for a folder of `save_pretrained`, which has none. It is a run then.
         finds: Table of `mcevae find` or `mcevae track`. The page is about this table then, and
-            written beside it, with the ending .html: a few frames with their finds, how many each
-            group has, and the paths of tracks.
+            written beside it, with the ending .html: frames with their finds and their residuals, a
+            slider through them, how many things each group has, and the paths of tracks.
         frames: With --finds: the frames that the table was made from.
 
     Raises:

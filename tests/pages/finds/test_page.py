@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from mcevae.finding.places import Places
 from mcevae.pages.finds.board import Board
@@ -321,7 +321,39 @@ def test_the_page_without_a_server_shows_frames_finds_and_tracks(page: Page, boa
     page.goto(path.as_uri())
     expect(page.locator("header")).to_contain_text(f"{COUNT * FRAMES - board.finds.tracked} things")
     expect(page.locator("tbody tr")).to_have_count(4)
-    expect(page.locator("figure")).to_have_count(FRAMES + board.finds.tracked)
+    expect(page.locator("#frames figure")).to_have_count(FRAMES)
     expect(page.locator("figure").last.locator("rect.line")).to_have_count(COUNT)
     expect(page.locator("polyline.line")).to_have_count(COUNT * board.finds.tracked)
+    expect(page.get_by_role("img", name="residual of film.npy", exact=True)).to_be_visible()
     assert page.evaluate("[...document.images].every((one) => one.complete)")
+
+
+def test_the_slider_of_the_page_without_a_server_goes_through_time(
+    page: Page, board: Board, how: str
+) -> None:
+    page.goto(write_sheet(board).as_uri())
+    where, seen = page.locator("#where"), page.locator("#frames figure:visible")
+    expect(where).to_have_text(f"Frame 1 of {FRAMES}: film.npy")
+    for name, step, key in (("next", 2, "ArrowRight"), ("previous", 1, "ArrowLeft")):
+        if how == "mouse":
+            page.get_by_role("button", name=f"{name} frame").click()
+        else:
+            page.locator("#slider").press(key)
+        expect(where).to_contain_text(f"Frame {step} of {FRAMES}")
+        expect(seen).to_have_count(1)
+        expect(page.locator("#slider")).to_have_value(str(step))
+    push(page.get_by_role("button", name="Play"), how)
+    expect(where).to_have_text(f"Frame {FRAMES} of {FRAMES}: film.npy#{FRAMES - 1}")
+    expect(page.get_by_role("button", name="Play")).to_have_attribute("aria-pressed", "false")
+    expect(seen.locator("figcaption")).to_contain_text(f"film.npy#{FRAMES - 1}: {COUNT} things")
+    page.emulate_media(media="print")
+    expect(seen).to_have_count(FRAMES)
+
+
+def test_without_javascript_all_frames_of_the_page_are_seen(browser: Browser, board: Board) -> None:
+    path = write_sheet(board)
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        expect(page.locator("#frames figure:visible")).to_have_count(FRAMES)
+        expect(page.locator("#player")).to_be_hidden()

@@ -157,6 +157,17 @@ class Board:
         with self.readable(index) as frame:
             return self.tiles.png(index, frame, window, ends, things)
 
+    def residual_levels(self, index: int) -> int:
+        """How many levels of a frame have residuals, see `Tiles.residual_levels`.
+
+        Raises:
+            IndexError: there is no such frame.
+            ValueError: it cannot be read.
+            UserError: the run has no templates, and none can be made.
+        """
+        with self.readable(index) as frame:
+            return self.tiles.residual_levels(frame)
+
     def things(self, index: int, without: Sequence[int] = ()) -> Residual:
         """What a residual leaves out of a frame: all things that are found in it, but for some."""
         ids = [i for i in self.finds.in_frame(index) if i not in without]

@@ -1,11 +1,9 @@
-"""A page without a server: a few frames with their finds, how many there are, and paths of tracks.
+"""A page without a server: frames with their finds, what is left over of them, and paths of tracks.
 
 It is one file that needs no network.
 """
 
-import math
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +13,11 @@ from markupsafe import Markup
 from mcevae.base.files import write_text
 from mcevae.base.names import as_text
 from mcevae.pages.finds.board import Board
-from mcevae.pages.finds.tiles import SIDE, STEPS, Window
+from mcevae.pages.finds.pictured import MOST_DRAWN, chosen, pictured, whole_of
 from mcevae.pages.report import ASSETS, environment
-from mcevae.pages.sheets import data_uri
 
-SHOWN = 6
-"""Frames on the page."""
-MOST_DRAWN = 2_000
-"""Boxes of a frame, and paths of a film, at most; the surest, and the longest."""
-ENDS = (2, STEPS - 2)
-"""Percentiles that are black and white."""
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 """So that groups can be told without colours; as on the explorer's page."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """A picture of a part of a frame, in pixels of the frame."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    address: str
 
 
 def sheet_of(table: Path) -> Path:
@@ -53,18 +33,18 @@ def write_sheet(board: Board) -> Path:
 
     Raises:
         UserError: it cannot be written.
-        ValueError: none of the frames can be read.
     """
     finds, path = board.finds, sheet_of(board.finds.path)
     ids = [i for i in (*range(finds.count), *finds.held.added) if finds.is_row(i)]
     rows = [row for row in map(finds.row, ids) if row["found"]]
     named = [str(name) for name in finds.groups]
-    pictures = [pictured(board, index) for index in chosen(board)]
+    shown = chosen(board)
     text = (
         environment()
         .get_template("finds-sheet.html.j2")
         .render(
             style=Markup((ASSETS / "page.css").read_text("utf-8")),
+            script=Markup((ASSETS / "finds-sheet.js").read_text("utf-8")),
             run=as_text(board.run.folder.name),
             table=as_text(str(finds.path)),
             frames=board.album.name,
@@ -74,8 +54,8 @@ def write_sheet(board: Board) -> Path:
             groups=told(rows, named, tracked=finds.tracked),
             names=named,
             tracks=len({row["track"] for row in rows}) if finds.tracked else 0,
-            pictures=pictures,
-            film=film(board, rows) if finds.tracked and pictures else None,
+            pictures=[pictured(board, index) for index in shown],
+            film=film(board, rows, shown[len(shown) // 2]) if finds.tracked and shown else None,
             ink=ink,
             dash=lambda group: DASHES[group % len(DASHES)],
         )
@@ -109,63 +89,14 @@ def told(rows: list[dict[str, Any]], names: list[str], *, tracked: bool) -> list
     return made
 
 
-def chosen(board: Board) -> list[int]:
-    """The frames that are shown: evenly spaced among those that have things."""
-    full = [i for i in range(len(board.album)) if board.finds.in_frame(i)]
-    at = np.linspace(0, len(full) - 1, min(SHOWN, len(full))).round().astype(int)
-    return [full[i] for i in dict.fromkeys(at.tolist())]
-
-
-def pictured(board: Board, index: int) -> dict[str, Any]:
-    """A frame with its things, for the template."""
-    entry = board.album.entries[index]
-    name = f"{entry.file}#{entry.number}" if entry.number else entry.file
-    try:
-        given = board.frame(index)
-    except ValueError as error:
-        return {"name": name, "fault": str(error)}
-    height, width = given["height"], given["width"]
-    things = sorted(given["things"], key=lambda one: -(one["probability"] or 0))[:MOST_DRAWN]
-    return {
-        "name": name,
-        "fault": None,
-        "width": width,
-        "height": height,
-        "things": things,
-        "pieces": pieces(board, index, height, width, given["levels"]),
-    }
-
-
-def pieces(board: Board, index: int, height: int, width: int, levels: int) -> list[Piece]:
-    """The pictures of a whole frame, of at most twice the side of a tile together."""
-    level = max(0, levels - 2)
-    reach = SIDE << level
-    found = []
-    for row in range(math.ceil(height / reach)):
-        for column in range(math.ceil(width / reach)):
-            window = Window(level=level, row=row, column=column)
-            content = board.tile(index, window, ENDS, residual=False)
-            x, y = column * reach, row * reach
-            found.append(
-                Piece(
-                    x=x,
-                    y=y,
-                    width=min(reach, width - x),
-                    height=min(reach, height - y),
-                    address=data_uri(content, "png"),
-                )
-            )
-    return found
-
-
-def film(board: Board, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The paths of all tracks over a frame in the middle of the film, for the template."""
+def film(board: Board, rows: list[dict[str, Any]], index: int) -> dict[str, Any]:
+    """The paths of all tracks over one frame of the film, for the template."""
     paths: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         paths.setdefault(int(row["track"]), []).append(row)
     longest = sorted(paths.items(), key=lambda one: -len(one[1]))[:MOST_DRAWN]
-    shown = chosen(board)
-    return pictured(board, shown[len(shown) // 2]) | {
+    return {
+        "frame": whole_of(board, index),
         "paths": [
             {
                 "track": track,
@@ -174,5 +105,5 @@ def film(board: Board, rows: list[dict[str, Any]]) -> dict[str, Any]:
                 "points": " ".join(f"{row['x']:.1f},{row['y']:.1f}" for row in own),
             }
             for track, own in longest
-        ]
+        ],
     }
