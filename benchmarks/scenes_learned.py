@@ -2,9 +2,10 @@
 
     python benchmarks/scenes_learned.py --folder FOLDER --data FOLDER
 
-Scenes are made as in `scenes.py`, without overlap, but of MNIST training digits: 256 x 256 pixels,
-any place, within 90 degrees, noise 0.1. `mcevae fit --scenes` learns from them with `FLAGS`, for
-each seed from other frames. Its table of places is then compared with the truth.
+Scenes are made as in `scenes.py`, without overlap, of MNIST test digits: 256 x 256 pixels, any
+place, within 90 degrees, noise 0.1. What learns from them sees the frames alone, no labels.
+`mcevae fit --scenes` learns from them with `FLAGS`, for each seed from other frames. Its table of
+places is then compared with the truth.
 
 Accuracy: the share of all things that are right. A thing is right if a place lies within 3 pixels
 of it (one-to-one in each frame) and has its group; each kind has one group of the run, by the best
@@ -27,7 +28,8 @@ from common import RESULTS, in_folder
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from pyarrow import parquet
-from scenes import Scene, Tally, digits, scene
+from scenes_made import Scene, digits, scene
+from scenes_scored import Tally
 from scipy.optimize import linear_sum_assignment
 
 from mcevae import open_run
@@ -42,13 +44,13 @@ SIDE, THINGS, NOISE = 256, 20, 0.1
 
 def made(folder: Path, seed: int, frames: int) -> tuple[Path, list[Scene]]:
     """Write the frames of a seed as one file; what is in them."""
-    rng, draw = np.random.default_rng(1000 + seed), digits("train")
+    rng, draw = np.random.default_rng(1000 + seed), digits()
     scenes, pixels = [], []
     for _ in range(frames):
         one = scene(rng, draw, SIDE, THINGS)
         pixels.append(one.frame + rng.normal(0, NOISE, one.frame.shape))
         scenes.append(one)
-    path = folder / f"learned-{frames}-{seed}.npy"
+    path = folder / f"learned-test-{frames}-{seed}.npy"
     if not path.exists():
         np.save(path, np.array(pixels, np.float32))
     return path, scenes

@@ -26,7 +26,9 @@ import pyarrow.compute as pc
 from common import in_folder, write_results
 from films import KINDS, Things, by_boxes, by_distance, film, frames_of, hota, paths
 from matplotlib.figure import Figure
-from scenes import NEAR, Scene, Tally, trained
+from scenes import trained
+from scenes_made import Scene
+from scenes_scored import NEAR, Tally
 from scipy.optimize import linear_sum_assignment
 
 from mcevae import Run
