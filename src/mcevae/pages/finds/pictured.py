@@ -119,10 +119,10 @@ def pictured(board: Board, index: int) -> Pictured:
     try:
         given = board.frame(index)
         windows, rest = left_over(board, index, given)
-        inside = [one for one in known.whole.things if touches(one, rest)]
         part = None
         if (rest.width, rest.height) != (known.whole.width, known.whole.height):
-            part = view_of(board, index, given, windows, inside)
+            inside = [one for one in given["things"] if touches(one, rest)]
+            part = view_of(board, index, given, windows, inside[:MOST_DRAWN])
     except (ValueError, UserError) as error:
         return Pictured(name=known.name, whole=known.whole, unknown=str(error).rstrip("."))
     return Pictured(name=known.name, whole=known.whole, part=part, rest=rest)
@@ -162,11 +162,9 @@ def windows_of(given: dict[str, Any], level: int) -> list[Window]:
 def fullest(given: dict[str, Any], level: int) -> Window:
     """The tile with the most things; the one in the middle if there are none."""
     reach = SIDE << level
-    if not given["things"]:
-        return Window(level=level, row=given["height"] // 2 // reach, column=0)
-    at = np.array([[one["y"], one["x"]] for one in given["things"]])
-    last = (np.array([given["height"], given["width"]]) - 1) // reach
-    place = np.clip(at // reach, 0, last).astype(int)
+    size = np.array([given["height"], given["width"]])
+    at = np.array([[one["y"], one["x"]] for one in given["things"]] or [size / 2])
+    place = np.clip(at // reach, 0, (size - 1) // reach).astype(int)
     places, count = np.unique(place, axis=0, return_counts=True)
     row, column = places[count.argmax()].tolist()
     return Window(level=level, row=row, column=column)
