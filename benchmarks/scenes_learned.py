@@ -84,7 +84,7 @@ def learned(folder: Path, seed: int, frames: int, flags: str) -> dict[str, Any]:
 
 def right(tally: Tally) -> int:
     """How many things are found and have the group of their kind."""
-    clusters, kinds, _ = map(np.array, zip(*tally.pairs, strict=True))
+    clusters, kinds, *_ = map(np.array, zip(*tally.pairs, strict=True))
     table = np.zeros((clusters.max() + 1, kinds.max() + 1))
     np.add.at(table, (clusters, kinds), 1)
     return int(table[linear_sum_assignment(-table)].sum())
