@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
@@ -11,6 +12,7 @@ from mcevae.base.errors import UserError
 from mcevae.cli.shared import Checkpoint, RunFolder, images_of, screen
 
 if TYPE_CHECKING:
+    from mcevae.images.splits import Splits
     from mcevae.runs.collections import Collections
     from mcevae.runs.run import TrainedRun
 
@@ -22,6 +24,7 @@ def groups(
     rename: tuple[tuple[str, str], ...] = (),
     merge: tuple[str, ...] = (),
     split: str | None = None,
+    by: Literal["z", "map", "pose"] = "z",
     flip: tuple[str, ...] = (),
     upright: tuple[str, ...] = (),
     junk: tuple[str, ...] = (),
@@ -43,8 +46,10 @@ def groups(
         run: Folder that `mcevae fit` made.
         rename: Name of a group, and its new name; then, if you like, another group, and so on.
         merge: Names of two or more groups to merge. The result has the first name.
-        split: Name of a group to split: a merged group into its parts, any other into two halves
-            that differ in their variation z.
+        split: Name of a group to split in two, as --by says.
+        by: What the halves of --split differ in. z: the variation; a merged group is split into its
+            parts. It is a rule, for other images too. map, pose: the images of the run; those of
+            the smaller half are moved to a new group.
         flip: Names of groups whose canonical images are to be exchanged left for right (for runs
             with --mirror). A second time undoes it.
         upright: GROUP=DEGREES, once or more: turn the canonical image of a group clockwise by so
@@ -65,12 +70,15 @@ def groups(
     from mcevae.runs.infer import embed
     from mcevae.runs.run import TrainedRun
 
+    if by != "z" and split is None:
+        raise UserError(f"--by {by}: says how a group is split; give --split GROUP with it.")
     opened = TrainedRun.open(run, checkpoint)
     data = images_of(opened)
     with screen.status("finding the cluster of each image"):
         images = data.train.images
         embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
+    halves = halves_by(opened, data, by)
     names = None if images.names is None else images.names.tolist()
     changes = rename or merge or split is not None or flip or upright or junk or keep or reset
     with Collections.locked(run) if changes else nullcontext():  # an explorer may change them, too
@@ -83,7 +91,8 @@ def groups(
             if merge:
                 made = made.merged([made.named(name) for name in merge])
             if split is not None:
-                made = made.split(made.named(split), cluster, z)
+                index = made.named(split)
+                made = halves(made, index) if halves else made.split(index, cluster, z)
             for name in flip:
                 made = made.flipped(made.named(name))
             for told in upright:
@@ -96,6 +105,29 @@ def groups(
         if made != before:
             opened.regroup(made)
     show(opened, made, Counter(made.assign(cluster, z, names).tolist()))
+
+
+def halves_by(
+    run: "TrainedRun", data: "Splits", by: Literal["z", "map", "pose"]
+) -> "Callable[[Collections, int], Collections] | None":
+    """What splits a group as the explorer does. None: z does, for which images need no map.
+
+    Args:
+        run: the run.
+        data: its images.
+        by: what the halves differ in.
+
+    Raises:
+        UserError: the run has no calibration.
+    """
+    if by == "z":
+        return None
+    from mcevae.pages.gallery import hang
+    from mcevae.pages.splitting import parted
+
+    with screen.status("finding the places of the images"):
+        found = hang(run, data, most=None, mapped=by == "map")
+    return lambda groups, index: parted(groups, index, found, by)
 
 
 def show(run: "TrainedRun", made: "Collections", counts: Counter[int]) -> None:
