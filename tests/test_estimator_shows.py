@@ -79,6 +79,18 @@ def test_a_missing_package_of_tables_is_named(
     assert fitted.table(into="arrow").num_rows == COUNT
 
 
+def test_tables_of_polars_and_pandas_hold_the_same(
+    fitted: MCEVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polars = pytest.importorskip("polars")
+    frame, other = fitted.table(into="polars"), fitted.table(into="pandas")
+    assert isinstance(frame, polars.DataFrame) and frame.columns == list(other.columns)
+    for name in frame.columns:
+        assert frame[name].to_list() == other[name].tolist()
+    monkeypatch.setattr("mcevae.estimator.showing.find_spec", lambda name: name == "polars" or None)
+    assert isinstance(fitted.table(), polars.DataFrame)  # where there is no pandas
+
+
 @pytest.mark.parametrize("kind", ["groups", "upright", "map", "poses"])
 def test_figures_show_all_groups(
     kind: Any, fitted: MCEVAE, monkeypatch: pytest.MonkeyPatch
