@@ -144,7 +144,7 @@ def explored(folder: Path, checkpoint: Checkpoint, hosts: tuple[str, ...]) -> "F
     opened = TrainedRun.open(folder, checkpoint)
     data = images_of(opened)
     with screen.status("computing groups and poses of the images"):
-        gallery = hang(opened, data)
+        gallery = hang(opened, data, most=None)
     with averaging() as tell:
         sums = page_sums(opened, data, tell)
     explorer = Explorer(run=opened, gallery=gallery, sums=sums)

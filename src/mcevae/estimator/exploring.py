@@ -115,7 +115,7 @@ def explored(
     data = run.data()
     scores = run.scores(data)
     run.keep(scores)
-    explorer = Explorer(run=run, gallery=hang(run, data), sums=page_sums(run, data))
+    explorer = Explorer(run=run, gallery=hang(run, data, most=None), sums=page_sums(run, data))
     app = application(explorer, data, scores, LOOPBACK, embedders=NOTEBOOKS)
 
     def ended() -> None:

@@ -4,6 +4,7 @@ They come from the images alone, as the network takes them, so they are the same
 """
 
 import numpy as np
+import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
@@ -28,7 +29,8 @@ def measured(
             by a tenth of the largest difference in the image. 0 to 1.
         brightness: the mean of all pixels and channels, from 0 (black) to 1 (white).
     """
-    parts = (content(differences(to_float(some), level)) for some in pixels.split(AT_ONCE))
-    area = np.concatenate([part.mean((1, 2)) for part in parts])
-    brightness = pixels.flatten(1).sum(1).double().numpy() / (255 * pixels[0].numel())
+    parts = pixels.split(AT_ONCE)
+    shown = [content(differences(to_float(some), level)).mean((1, 2)) for some in parts]
+    total = torch.cat([some.flatten(1).sum(1).double() for some in parts])
+    area, brightness = np.concatenate(shown), total.numpy() / (255 * pixels[0].numel())
     return {"area": area.astype(np.float32), "brightness": brightness.astype(np.float32)}

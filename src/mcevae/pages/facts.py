@@ -5,9 +5,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 
+from mcevae.images.composites import composite_bytes
 from mcevae.pages.collected import SPLITS, Gallery
 from mcevae.pages.findings import OUTLIER
-from mcevae.pages.sheets import packed, sheets_of, thumbnails
+from mcevae.pages.sheets import QUALITY, packed, sheets_of, thumbnails, webp
+
+EMBEDDED = 60_000
+"""Most images whose thumbnails are in a page's data. Those of more are asked for one by one."""
 
 
 def images_of(gallery: Gallery) -> dict[str, Any]:
@@ -33,9 +37,29 @@ def images_of(gallery: Gallery) -> dict[str, Any]:
         "mirrored": None if gallery.mirrored is None else packed(gallery.mirrored.astype(np.uint8)),
         "x": packed(grid[:, 0]),
         "y": packed(grid[:, 1]),
-        "thumbs": sheets_of(thumbnails(gallery.pictures)).to_dict(),
+        "thumbs": thumbs_of(gallery),
         "odd": OUTLIER,
     }
+
+
+def thumbs_of(gallery: Gallery) -> dict[str, Any]:
+    """The sheets of thumbnails, or of many images the address where a server has each of them."""
+    if len(gallery) <= EMBEDDED:
+        return sheets_of(thumbnails(gallery.pictures)).to_dict()
+    height, width = thumbnails(gallery.pixels[:1]).shape[-2:]
+    one = {"width": width, "height": height, "columns": 1, "each": 1}
+    return {**one, "address": "/api/images/ID/thumb.webp"}
+
+
+def thumb_of(gallery: Gallery, image: int) -> bytes:
+    """A thumbnail of an image, as WebP.
+
+    Raises:
+        IndexError: there is no such image.
+    """
+    gallery.check(image)
+    pixels = gallery.pixels[image : image + 1]
+    return webp(thumbnails(composite_bytes(pixels, gallery.colours))[0].movedim(0, -1), QUALITY)
 
 
 def trust_in_images(gallery: Gallery) -> UInt8[np.ndarray, " n"]:

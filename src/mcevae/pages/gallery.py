@@ -40,7 +40,8 @@ from mcevae.training.log import read_log
 from mcevae.training.schedule import advice
 
 MOST = 60_000
-"""Largest number of images in a gallery. Of a larger run, images at even distances are taken."""
+"""Largest number of images of a report, an export or a comparison, which are files and hold all of
+them. Of a larger run, images at even distances are taken."""
 SHOWN = 8
 """Number of typical, and of doubtful, members that are shown of a group."""
 ODD = 24
@@ -53,13 +54,13 @@ STRIP_QUALITY = 80
 """Quality of WebP for strips."""
 
 
-def hang(run: TrainedRun, data: Splits, most: int = MOST, *, mapped: bool = True) -> Gallery:
+def hang(run: TrainedRun, data: Splits, most: int | None = MOST, *, mapped: bool = True) -> Gallery:
     """Run the model on a run's images and make a gallery.
 
     Args:
         run: run with a calibration.
         data: images of the run, all splits.
-        most: largest number of images in the gallery.
+        most: largest number of images in the gallery. None: all of them.
         mapped: whether to lay the images out on the map, which takes a while; else all of them are
             at one place.
 
@@ -71,9 +72,13 @@ def hang(run: TrainedRun, data: Splits, most: int = MOST, *, mapped: bool = True
     if config.data.split == "all":  # those for validation stand in for test images
         parts.pop()
     split = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    keep = np.unique(np.linspace(0, len(split) - 1, min(len(split), most)).round().astype(int))
+    keep = np.unique(
+        np.linspace(0, len(split) - 1, min(len(split), most or len(split))).round().astype(int)
+    )
     images = [part.images for part in parts]
-    pixels = torch.cat([one.pixels for one in images])[torch.from_numpy(keep)]
+    pixels = torch.cat([one.pixels for one in images])
+    if len(keep) < len(pixels):  # else a copy would double the memory
+        pixels = pixels[torch.from_numpy(keep)]
     label_names, labels = known_labels(images, keep)
     told = evidence_of(run, images, keep)
     found = looked_at(model, pixels, told)
@@ -255,10 +260,11 @@ def said_of(gallery: Gallery, collections: Collections) -> dict[str, dict[str, l
     said, names = collections.decisions, gallery.names or []
     tags: dict[str, list[int]] = {}
     selections: dict[str, list[int]] = {name: [] for name in said.selections}
-    if said.marks or said.selections:
+    tagged = {name: mark.tags for name, mark in said.marks.items() if mark.tags}
+    if tagged or said.selections:
         place = {name: i for i, name in enumerate(names)}
-        for name, mark in said.marks.items():
-            for tag in mark.tags if name in place else ():
+        for name, own in tagged.items():
+            for tag in own if name in place else ():
                 tags.setdefault(tag, []).append(place[name])
         for name, own in said.selections.items():
             selections[name] = sorted(place[one] for one in own if one in place)

@@ -11,6 +11,9 @@ PAGES = ("/", "/docs")
 LOOK = "/api/look"
 MOST_BYTES = 32 * 2**20
 """Largest size of an image file that is dropped on the page."""
+SELECTED = "/api/selected/"
+MOST_SELECTED = 16 * 2**20
+"""Largest size of a request about selected images, of which there may be millions."""
 MOST_JSON = 2**20
 """Largest size of any other request, in bytes."""
 MOST_HELD = 16 * MOST_BYTES
@@ -89,7 +92,8 @@ def shapeless(request: Request) -> tuple[int, str] | None:
         return 411, "the length of the request is missing"
     if request.method == "POST" and not request.headers.get("content-length", "").isdecimal():
         return 411, "the length of the request is missing"
-    most = MOST_BYTES if request.url.path == LOOK else MOST_JSON
+    path = request.url.path
+    most = MOST_BYTES if path == LOOK else MOST_SELECTED if path.startswith(SELECTED) else MOST_JSON
     return (413, f"larger than {most // 2**20} MB") if length(request) > most else None
 
 

@@ -10,7 +10,7 @@ MOST_UPRIGHT = 400
 """Images that are turned upright in one request, at most."""
 Id = Annotated[str, Field(max_length=40)]
 Name = Annotated[str, Field(max_length=200)]
-Images = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=100_000)]
+Images = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=2_000_000)]
 """Numbers of images, as in the table."""
 
 

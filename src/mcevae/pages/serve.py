@@ -21,6 +21,7 @@ from mcevae.base.files import read_bytes, real_folder
 from mcevae.base.names import as_text
 from mcevae.images.splits import Splits
 from mcevae.pages.explorer import Behind, Explorer
+from mcevae.pages.facts import thumb_of
 from mcevae.pages.guard import LOOK, Guard
 from mcevae.pages.originals import OriginalFiles
 from mcevae.pages.particles import particle_ending, write_particles
@@ -227,9 +228,14 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
     originals = OriginalFiles(explorer=explorer)
 
     @app.get("/api/images", tags=["images"])
-    def images() -> dict[str, Any]:
+    def images() -> JSONResponse:
         """All images: names, numbers and thumbnails, packed for the page."""
-        return explorer.images()
+        return JSONResponse(explorer.images())  # FastAPI looks at each value of a dictionary
+
+    @app.get("/api/images/{image}/thumb.webp", tags=["images"], response_class=Response)
+    def thumb(image: int) -> Response:
+        """An image, made small. The page asks for it if there are more than 60,000 images."""
+        return Response(thumb_of(explorer.gallery, image), media_type="image/webp")
 
     @app.get("/api/images/{image}/strip.png", tags=["images"], response_class=Response)
     def strip(image: int) -> Response:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,7 @@ class Collections(Members):
         turns = {**self.uprights, **own}
         return replace(self, uprights={unit: g for unit, g in turns.items() if g != AS_FOUND})
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Fingerprint of the collections. Any change gives another one."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()

@@ -114,8 +114,9 @@ class Members(Units):
         return place_of(id, ids, f"group with the id {id:.40}")
 
     def _spoken_of(self, names: Sequence[str] | None) -> Iterable[tuple[int, str]]:
-        """Images with their places, if anything was said of any: a table may have millions."""
-        return enumerate(names or ()) if self.decisions.marks else ()
+        """Images of which something was said, with their places: a table may have millions."""
+        marks = self.decisions.marks
+        return ((i, one) for i, one in enumerate(names or ()) if one in marks) if marks else ()
 
     def _at(self, index: int) -> Collection:
         if not 0 <= index < len(self.entries):

@@ -20,6 +20,8 @@ MAP_EPOCHS = 100
 """Passes of UMAP over the edges of a map. Its own number is 200 to 500; on 2,000 digits neighbours
 stay neighbours as well with 100 (trustworthiness 0.985 and 0.986), in a fifth of the time."""
 COMPONENTS = 32
+COMPARED = 60_000
+"""Number of points from which principal components come; and so many are projected at a time."""
 NEIGHBOURS = 3
 LEAST_WIDTH, NEAR = 1e-3, 1e-5
 """UMAP's least width, as a share of the mean distance, and its tolerance."""
@@ -132,6 +134,11 @@ def quiet_numba() -> Iterator[None]:
             torch.set_num_threads(threads)  # numba sets OpenMP's number, which torch shares
 
 
+def spread_over(count: int, most: int) -> Int[np.ndarray, " m"]:
+    """At most so many of the numbers from 0 to `count` - 1, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
+
+
 def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n 2"]:
     """Lay points out in a plane, each axis from 0 to 1; the same seed gives the same map.
 
@@ -143,15 +150,17 @@ def plane(features: Float[Tensor, "n d"], seed: int = 0) -> Float[np.ndarray, "n
         features: the points.
         seed: seed of UMAP and of the principal components.
     """
-    data = features.numpy().astype(np.float64)
-    if np.ptp(data, axis=0).max() < SAME:
-        return np.full((len(data), 2), 0.5)
-    count = min(COMPONENTS, len(data), data.shape[1])
-    data = PCA(count, svd_solver="randomized", random_state=seed).fit_transform(data)
+    given = features.numpy()
+    if np.ptp(given, axis=0).max() < SAME:
+        return np.full((len(given), 2), 0.5)
+    pca = PCA(min(COMPONENTS, *given.shape), svd_solver="randomized", random_state=seed)
+    pca.fit(given[spread_over(len(given), COMPARED)].astype(np.float64))
+    blocks = range(0, len(given), COMPARED)  # in double precision, all at once may be too many
+    data = np.vstack([pca.transform(given[i : i + COMPARED].astype(float)) for i in blocks])
     if len(data) < LEAST:
         where = np.pad(data, ((0, 0), (0, 2)))[:, :2]
     else:
-        chosen = np.unique(np.linspace(0, len(data) - 1, FITTED).astype(int))
+        chosen = spread_over(len(data), FITTED)
         neighbours = min(15, len(chosen) - 1)
         start = data[chosen, :2] / max(float(np.ptp(data[chosen, :2])), 1e-9) * 10
         start = np.pad(start, ((0, 0), (0, 2)))[:, :2]

@@ -74,7 +74,7 @@ function writeDots({ scale, left, top }, side, step) {
 }
 
 // While the map moves, as many dots are drawn as there is time for, evenly spaced in their list.
-// Selected images are drawn last, all of them, larger and with a border.
+// Selected images are drawn last, as many of them, larger and with a border.
 function drawDots(pen, ratio) {
   const { width, height } = canvas;
   const { x, y, count } = state.images;
@@ -86,23 +86,26 @@ function drawDots(pen, ratio) {
   const size = Math.max(1.5, Math.min(6, (count > 20000 ? 1.5 : 3) * Math.sqrt(view.zoom)));
   const side = Math.max(1, Math.round(size * ratio));
   const at = placing(ratio, side);
-  const step = view.moving ? Math.max(1, Math.ceil((count * dots.cost) / BUDGET)) : 1;
+  const all = count + picked.ids.size;
+  const step = view.moving ? Math.max(1, Math.ceil((all * dots.cost) / BUDGET)) : 1;
   dots.step = step;
   const from = performance.now();
   dots.near = writeDots(at, side, step);
-  dots.cost = ((performance.now() - from) * step) / Math.max(count, 1);
   const border = opaque(numbered(getComputedStyle(canvas).color), 1);
+  let turn = 0;
   for (const id of picked.ids) {
+    turn += 1;
+    if (turn % step) continue;
     const [across, down] = [Math.floor(at.left + x[id] * at.scale), Math.floor(at.top + y[id] * at.scale)];
     stamp(across - 2, down - 2, side + 4, border);
     stamp(across - 1, down - 1, side + 2, opaque(dots.rgb[id], 1));
   }
+  dots.cost = ((performance.now() - from) * step) / Math.max(all, 1);
   pen.putImageData(dots.picture, 0, 0);
 }
 
 function sheetOf(id) {
-  const { thumbs } = state.images;
-  const address = sheetAddress(thumbs.files[Math.floor(id / thumbs.each)]);
+  const address = fileOf(state.images.thumbs, id);
   if (!dots.sheets.has(address)) {
     const sheet = new Image();
     sheet.onload = drawMap;

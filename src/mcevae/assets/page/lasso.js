@@ -29,8 +29,9 @@ function lassoMoves(event) {
 function lassoEnds() {
   const corners = outline();
   const { how } = drawn;
+  const at = placer();
   drawn.points = null;
-  pick(everyImage().filter((id) => inside(place(id), corners)), how);
+  pick(everyImage().filter((id) => inside(at(id), corners)), how);
   drawMap();
 }
 
@@ -44,10 +45,12 @@ function outline() {
 // Whether a line from the point to the right crosses the outline an odd number of times.
 function inside([x, y], corners) {
   let odd = false;
-  corners.forEach(([px, py], i) => {
-    const [qx, qy] = corners.at(i - 1);
-    if (py > y !== qy > y && x < ((qx - px) * (y - py)) / (qy - py) + px) odd = !odd;
-  });
+  let before = corners[corners.length - 1];
+  for (let i = 0; i < corners.length; i += 1) {
+    const now = corners[i];
+    if (before[1] > y !== now[1] > y && x < ((now[0] - before[0]) * (y - before[1])) / (now[1] - before[1]) + before[0]) odd = !odd;
+    before = now;
+  }
   return odd;
 }
 
@@ -65,9 +68,11 @@ function drawLasso(pen) {
 
 // Images in the part of the map that is in sight.
 function inSight() {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const at = placer();
   return everyImage().filter((id) => {
-    const [x, y] = place(id);
-    return x >= 0 && y >= 0 && x <= canvas.clientWidth && y <= canvas.clientHeight;
+    const [x, y] = at(id);
+    return x >= 0 && y >= 0 && x <= width && y <= height;
   });
 }
 

@@ -41,13 +41,19 @@ function scale(of, ramp) {
   return { of: (id) => shade(of(id)), legend: [low, (low + high) / 2, high].map((mark) => [shade(mark), String(+mark.toPrecision(2))]) };
 }
 
-function place(id) {
+// Where images are on the canvas. For many of them, the size of the canvas is asked for once.
+function placer() {
   const { clientWidth: width, clientHeight: height } = canvas;
+  const { x, y } = state.images;
   const side = Math.min(width, height) - 24;
-  return [
-    width / 2 + ((state.images.x[id] / 65535 - 0.5) * side - view.x) * view.zoom,
-    height / 2 + ((state.images.y[id] / 65535 - 0.5) * side - view.y) * view.zoom,
+  return (id) => [
+    width / 2 + ((x[id] / 65535 - 0.5) * side - view.x) * view.zoom,
+    height / 2 + ((y[id] / 65535 - 0.5) * side - view.y) * view.zoom,
   ];
+}
+
+function place(id) {
+  return placer()(id);
 }
 
 let asked = false;
@@ -95,11 +101,12 @@ function nearest(x, y, reach = 18) {
   const v = ((y - height / 2) / view.zoom + view.y) / side + 0.5;
   const cells = Math.ceil((reach / view.zoom / side) * CELLS) + 1;
   let [best, least] = [null, reach * reach];
+  const at = placer();
   for (let row = Math.floor(v * CELLS) - cells; row <= v * CELLS + cells; row += 1) {
     for (let column = Math.floor(u * CELLS) - cells; column <= u * CELLS + cells; column += 1) {
       if (row < 0 || column < 0 || row >= CELLS || column >= CELLS) continue;
       for (const id of buckets[row * CELLS + column]) {
-        const [px, py] = place(id);
+        const [px, py] = at(id);
         const far = (px - x) ** 2 + (py - y) ** 2;
         if (far < least) [best, least] = [id, far];
       }
@@ -153,10 +160,11 @@ function pinch(event) {
 // The next image in a direction: the nearest of those within 45 degrees of it.
 function stepTo(dx, dy) {
   if (view.under === null) return point(nearest(canvas.clientWidth / 2, canvas.clientHeight / 2, 4000) ?? 0);
-  const [x, y] = place(view.under);
+  const at = placer();
+  const [x, y] = at(view.under);
   let [best, least] = [null, Infinity];
   for (let id = 0; id < state.images.count; id += 1) {
-    const [px, py] = place(id);
+    const [px, py] = at(id);
     const along = (px - x) * dx + (py - y) * dy;
     const across = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
     if (along > 3 && across <= along && along + across < least) [best, least] = [id, along + across];
