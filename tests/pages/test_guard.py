@@ -132,12 +132,12 @@ def test_names_in_archives_lead_nowhere(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"cluster": NaN, "z": [], "tau": []}',
-        b'{"cluster": 0, "z": [Infinity], "tau": []}',
-        b'{"cluster": 0, "z": [1e300, 0, 0], "tau": [0, 0, 0]}',
-        b'{"cluster": 0, "z": [0, 0, 0], "tau": [1e39, 0, 0]}',
-        b'{"cluster": ' + b"9" * 5000 + b', "z": [], "tau": []}',
-        b'{"cluster": "\\ud800", "z": "\\ud800", "tau": []}',
+        b'{"cluster": NaN, "z": [], "pose": []}',
+        b'{"cluster": 0, "z": [Infinity], "pose": []}',
+        b'{"cluster": 0, "z": [1e300, 0, 0], "pose": [0, 0, 0]}',
+        b'{"cluster": 0, "z": [0, 0, 0], "pose": [1e39, 0, 0]}',
+        b'{"cluster": ' + b"9" * 5000 + b', "z": [], "pose": []}',
+        b'{"cluster": "\\ud800", "z": "\\ud800", "pose": []}',
         b"[" * 100_000,
         b"\xff\xfe",
         b"null",

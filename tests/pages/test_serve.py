@@ -122,14 +122,37 @@ def test_drawings_follow_the_latents(client: TestClient, explorer: Explorer) -> 
     start = client.get("/api/images/5/latents").json()
     assert np.allclose(start["z"], explorer.gallery.z[5], atol=1e-5)
     there = client.post("/api/draw", json=start).json()
-    turned = client.post("/api/draw", json={**start, "tau": [90.0, 0.0, 0.0]}).json()
+    turned = client.post("/api/draw", json={**start, "pose": [90.0, 0.0, 0.0]}).json()
     assert turned["canonical"] == there["canonical"] and turned["moved"] != there["moved"]
     other = client.post("/api/draw", json={**start, "z": [v + 2 for v in start["z"]]}).json()
     assert other["canonical"] != there["canonical"]
 
 
+def test_latents_have_the_pose_of_the_table_in_pixels_of_the_file(
+    client: TestClient, explorer: Explorer
+) -> None:
+    found = explorer.gallery
+    sizes = np.tile([42, 84], (len(found), 1))  # of files that were made 28 pixels wide
+    sizes[3] = 28, 28
+    originals = replace(found.originals, sizes=sizes)
+    parameters = found.frames.group.to_parameters(found.element)
+    pose = originals.read(parameters, found.frames.group)
+    explorer.gallery = replace(found, originals=originals, pose=pose)
+    large, small = (client.get(f"/api/images/{i}/latents").json() for i in (5, 3))
+    assert large["pose"] == pytest.approx(pose[5].tolist(), abs=1e-3)
+    assert (large["size"], small["size"]) == ([42, 84], [28, 28])
+    assert np.allclose(large["reach"][1:], 3 * np.array(small["reach"][1:]))  # 84 is 3 times 28
+    there = client.post("/api/draw", json=large).json()
+    shrunk = [large["pose"][0], large["pose"][1] / 3, large["pose"][2] / 3]
+    assert (
+        client.post("/api/draw", json={**large, "pose": shrunk, "size": [28, 28]}).json() == there
+    )
+    assert client.post("/api/draw", json={**large, "size": [28, 28]}).json() != there
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"cluster": 99}, {"z": []}, {"tau": [1.0]}, {"tau": [1e999, 0, 0]}]
+    "wrong",
+    [{"cluster": 99}, {"z": []}, {"pose": [1.0]}, {"pose": [1e999, 0, 0]}, {"size": [0, 9]}],
 )
 def test_latents_that_cannot_be_are_refused(client: TestClient, wrong: dict[str, Any]) -> None:
     start = client.get("/api/images/5/latents").json()

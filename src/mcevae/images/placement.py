@@ -75,6 +75,26 @@ def in_pixels(
     Returns:
         x to the right and y down, in pixels of the frame from its centre.
     """
-    scaled = all_fitted(frames, shape, fit)
-    off, larger = off_centre(scaled, shape)[:, ::-1], (frames / scaled)[:, ::-1]
+    off, larger = _laid(frames, shape, fit)
     return (points * max(shape) - off) * larger
+
+
+def in_sides(
+    pixels: Float[np.ndarray, "n 2"], frames: Int[np.ndarray, "n 2"], shape: Shape, fit: Fit
+) -> Float[np.ndarray, "n 2"]:
+    """Where points of frames lie in their images: the inverse of `in_pixels`.
+
+    Args:
+        pixels: x to the right and y down, in pixels of the frame from its centre.
+        frames, shape, fit: as for `in_pixels`.
+    """
+    off, larger = _laid(frames, shape, fit)
+    return (pixels / larger + off) / max(shape)
+
+
+def _laid(
+    frames: Int[np.ndarray, "n 2"], shape: Shape, fit: Fit
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2"]]:
+    """How frames lie, in x and y: how far off the centre, and by how much they are larger."""
+    scaled = all_fitted(frames, shape, fit)
+    return off_centre(scaled, shape)[:, ::-1], (frames / scaled)[:, ::-1]

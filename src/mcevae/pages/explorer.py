@@ -4,7 +4,7 @@ Everything here is plain Python. `serve` is the web server around it.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,7 +111,6 @@ class Explorer:
             "clusters": self.gallery.clusters,
             "z": [round(float(value), 1) for value in reach],
             "strip": {"width": 4 * width, "height": height},
-            "coordinates": [vars(one) for one in self.run.coordinates],
         }
         return {**images_of(self.gallery), "bench": bench}
 
@@ -207,12 +206,13 @@ class Explorer:
         return png(self._strip(*self._look(self._pixels(image), image)))
 
     def latents(self, image: int) -> dict[str, Any]:
-        """Cluster, z, tau and mirrored of an image: the start values of the sliders.
+        """Cluster, z, pose and so on of an image: the start values of the sliders.
 
         Raises:
             IndexError: there is no such image.
         """
-        return self._latents(self._look(self._pixels(image), image)[1])
+        own = self.gallery.originals.taken(np.array([image]))
+        return self._latents(self._look(self._pixels(image), image)[1], own)
 
     def look(self, name: str, content: bytes) -> dict[str, Any]:
         """Run the model on a new image file. If the file has several frames, use the first.
@@ -239,14 +239,10 @@ class Explorer:
         x, out = self._look(image[None])
         probability = out.responsibilities.cpu()
         bad = misfit(x, out.reconstruction).cpu()
-        latents = self._latents(out)
-        groups = self.collections
-        frames = self.frames
-        group = groups.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
         assert isinstance(frame, Frame)  # of a fault, `prepared` makes a fault
-        size = np.array([frame.pixels.shape[:2]])
-        original = Originals(shape=self.run.shape, fit=self.run.settings.data.fit, sizes=size)
-        parameters = self.run.model.group.to_parameters(frames.pose(out)).cpu()
+        latents = self._latents(out, self._original(frame.pixels.shape[:2]))
+        groups = self.collections
+        group = groups.assign(np.array([latents["cluster"]]), out.z.cpu().numpy())
         return {
             **latents,
             "name": name,
@@ -254,20 +250,26 @@ class Explorer:
             "probability": probability[0].tolist(),
             "confidence": float(self.run.calibration.confidence(probability, bad)[0]),
             "outlier": float(self.run.calibration.outlier(probability, bad)[0]),
-            "pose": original.read(parameters, self.run.model.group)[0].tolist(),
             "strip": data_uri(png(self._strip(x, out)), "png"),
         }
 
     def draw(
-        self, cluster: int, z: list[float], tau: list[float], mirrored: bool = False
+        self,
+        cluster: int,
+        z: list[float],
+        pose: list[float],
+        mirrored: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> dict[str, str]:
-        """Draw the canonical image of a cluster and z, and the same image moved by exp(tau).
+        """Draw the canonical image of a cluster and z, and the same image moved by a pose.
 
         Args:
             cluster: number of the cluster.
             z: variation, V numbers.
-            tau: pose, T tangent coordinates, in the units of the run's coordinates.
+            pose: T numbers, as tables have them.
             mirrored: whether to exchange left and right before the image is moved.
+            size: height and width of an original, in whose pixels shifts are. None: in those of the
+                images that the model takes.
 
         Raises:
             ValueError: there is no such cluster, or there are too many or too few numbers, or one
@@ -276,33 +278,32 @@ class Explorer:
         found, model = self.gallery, self.run.model
         if not 0 <= cluster < found.clusters:
             raise ValueError(f"there is no cluster {cluster}; there are 0 to {found.clusters - 1}")
-        for name, given, count in (("z", z, found.z.shape[1]), ("tau", tau, found.pose.shape[1])):
+        for name, given, count in (("z", z, found.z.shape[1]), ("pose", pose, found.pose.shape[1])):
             if len(given) != count or not (np.abs(given) <= FARTHEST).all():
                 raise ValueError(f"{name} must be {count} numbers of at most {FARTHEST:g}")
         device = next(model.parameters()).device
         members = torch.from_numpy(np.flatnonzero(found.cluster == cluster))
         z_c = found.z_c[members].mean(0) if len(members) else torch.zeros(found.z_c.shape[1])
-        pose = model.group.exp(torch.tensor(tau) / torch.tensor(self._factors))
-        pose = reflect(pose, torch.tensor(mirrored))
-        z_c, code, pose = (values[None].to(device) for values in (z_c, torch.tensor(z), pose))
+        given = self._original(size or self.run.shape[1:]).written(np.array([pose]), model.group)
+        element = model.group.from_parameters(torch.from_numpy(given))
+        element = reflect(element, torch.tensor([mirrored]))
+        z_c, code = (values[None].to(device) for values in (z_c, torch.tensor(z)))
         with self._lock, torch.inference_mode():
             frames, own = self.frames, torch.tensor([cluster], device=device)
             canonical = frames.pictures(model.canonical(z_c, code), own, code)
-            moved = model.render(z_c, code, frames.own_poses(pose, own, code))
+            moved = model.render(z_c, code, frames.own_poses(element.to(device), own, code))
         pictures = {"canonical": canonical, "moved": moved}
         seen = {k: to_bytes(composite(v, found.colours))[0].cpu() for k, v in pictures.items()}
         return {k: data_uri(png(v), "png") for k, v in seen.items()}
 
     def write_canonical(self, file: IO[bytes]) -> None:
         """Write a zip with every canonical image, as a file named by its number in the table."""
-        number = 0
+        told, frames, kind = self.gallery.evidence, self.frames, ending(self.run.recipe)
+        found = outputs(self.run.model, self.gallery.pixels, evidence=told)
+        images = (one for _, out in found for one in to_bytes(frames.canonical(out)).cpu())
         with ZipFile(file, "w", ZIP_STORED) as archive:  # PNGs do not shrink further
-            told, frames = self.gallery.evidence, self.frames
-            for _, out in outputs(self.run.model, self.gallery.pixels, evidence=told):
-                for image in to_bytes(frames.canonical(out)).cpu():
-                    kind = ending(self.run.recipe)
-                    archive.writestr(f"canonical/{number:07}{kind}", encoded(image, kind))
-                    number += 1
+            for number, image in enumerate(images):
+                archive.writestr(f"canonical/{number:07}{kind}", encoded(image, kind))
 
     def _strip(self, x: Tensor, out: Any) -> Tensor:
         canonical = self.frames.canonical(out)
@@ -318,18 +319,22 @@ class Explorer:
         with self._lock:
             return next(outputs(self.run.model, pixels, evidence=own))
 
-    @property
-    def _factors(self) -> np.ndarray:
-        return np.array([one.factor for one in self.run.coordinates], np.float32)
+    def _original(self, size: Sequence[int]) -> Originals:
+        """An image of this height and width, as it lies in its file."""
+        fit = self.run.settings.data.fit
+        return Originals(shape=self.run.shape, fit=fit, sizes=np.array([size]))
 
-    def _latents(self, out: Any) -> dict[str, Any]:
-        pose = self.frames.pose(out)
-        tau = out.tau if pose is out.element else self.run.model.group.log(pose)
+    def _latents(self, out: Any, original: Originals) -> dict[str, Any]:
+        """What the sliders need of an image; `reach` is the support of its pose."""
+        pose, group = self.frames.pose(out), self.run.model.group
+        assert original.sizes is not None
         return {
             "cluster": int(out.responsibilities[0].argmax()),
             "z": out.z[0].tolist(),
-            "tau": (tau[0].cpu().numpy() * self._factors).tolist(),
+            "pose": original.read(group.to_parameters(pose).cpu(), group)[0].tolist(),
             "mirrored": bool(mirrored(pose)[0]),
+            "size": original.sizes[0].tolist(),
+            "reach": [one.half_width for one in original.widest(self.run.coordinates)],
         }
 
 

@@ -194,7 +194,6 @@ def page(
         .get_template("page.html.j2")
         .render(
             run=as_text(name),
-            shape=run.shape,
             in_pixels=any(one.unit == PIXELS for one in run.coordinates),
             channels=list(zip(run.recipe.names, map(css, run.colours), strict=True)),
             stage=stage_of(run, shown=shown, total=total or shown),

@@ -10,6 +10,7 @@ MOST_UPRIGHT = 400
 """Images that are turned upright in one request, at most."""
 Id = Annotated[str, Field(max_length=40)]
 Name = Annotated[str, Field(max_length=200)]
+Side = Annotated[int, Field(ge=1, le=10**6)]
 Images = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=2_000_000)]
 """Numbers of images, as in the table."""
 
@@ -93,12 +94,14 @@ class Few(BaseModel):
 
 
 class Latents(BaseModel):
-    """A point in the model's latent space. tau is in degrees, pixels and so on.
+    """A point in the model's latent space. The pose is in degrees, pixels and so on.
 
-    If mirrored, left and right are exchanged before the image is moved by exp(tau).
+    If mirrored, left and right are exchanged before the image is moved by the pose. Pixels are
+    those of an original of this size (height, width); without it, those of the model's images.
     """
 
     cluster: int
     z: list[float] = Field(max_length=10_000)
-    tau: list[float] = Field(max_length=6)
+    pose: list[float] = Field(max_length=6)
     mirrored: bool = False
+    size: tuple[Side, Side] | None = None

@@ -250,7 +250,7 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/images/{image}/latents", tags=["images"])
     def latents(image: int) -> dict[str, Any]:
-        """Cluster, z and tau of an image."""
+        """Cluster, z and pose of an image, its size in its file, and how far poses reach."""
         return explorer.latents(image)
 
     binary = {"content": {"application/octet-stream": {}}, "required": True}
@@ -263,7 +263,7 @@ def add_images(app: FastAPI, explorer: Explorer) -> None:
     @app.post("/api/draw", tags=["images"])
     def draw(what: Latents) -> dict[str, str]:
         """Draw the canonical image of latents, and the same image moved, as data URIs."""
-        return explorer.draw(what.cluster, what.z, what.tau, what.mirrored)
+        return explorer.draw(what.cluster, what.z, what.pose, what.mirrored, what.size)
 
 
 def add_tables(app: FastAPI, explorer: Explorer) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.geometry.warp import side
 from mcevae.images.arrays import Images
-from mcevae.images.placement import Fit, in_pixels, ratios
+from mcevae.images.placement import Fit, in_pixels, in_sides, ratios
 
 SHIFTS = ("shift_x", "shift_y")
 PIXELS = "px"
@@ -102,15 +102,33 @@ class Originals:
             group: of the poses.
         """
         found = parameters.numpy().astype(np.float64)
-        values = found * [human(unit, self.shape)[1] for unit in group.units]
-        if self.sizes is not None:
-            frames, shape = self.sizes, self.shape[1:]
-            in_side = np.array([unit == "side" for unit in group.units])
-            values[:, in_side] /= ratios(frames, shape, self.fit)[:, None]
-            if {*SHIFTS} <= {*group.coordinates}:
-                both = [group.coordinates.index(one) for one in SHIFTS]
-                values[:, both] = in_pixels(found[:, both], frames, shape, self.fit)
+        values = found * self._factors(group)
+        if (both := self._shifts(group)) is not None and self.sizes is not None:
+            values[:, both] = in_pixels(found[:, both], self.sizes, self.shape[1:], self.fit)
         return values.astype(np.float32)
+
+    def written(
+        self, values: Float[np.ndarray, "n T"], group: MatrixGroup
+    ) -> Float32[np.ndarray, "n T"]:
+        """Parameters of poses that people gave in degrees, pixels and so on: inverse of `read`."""
+        found = values / self._factors(group)
+        if (both := self._shifts(group)) is not None and self.sizes is not None:
+            found[:, both] = in_sides(values[:, both], self.sizes, self.shape[1:], self.fit)
+        return found.astype(np.float32)
+
+    def _factors(self, group: MatrixGroup) -> Float[np.ndarray, "m T"]:
+        """By what parameters are multiplied; m is 1 if it is the same for all images."""
+        factors = np.array([[human(unit, self.shape)[1] for unit in group.units]])
+        if self.sizes is None:
+            return factors
+        larger = 1 / ratios(self.sizes, self.shape[1:], self.fit)[:, None]
+        return np.where([unit == "side" for unit in group.units], factors * larger, factors)
+
+    @staticmethod
+    def _shifts(group: MatrixGroup) -> list[int] | None:
+        """Places of the coordinates that say where the middle lands. None: there are none."""
+        known = {*SHIFTS} <= {*group.coordinates}
+        return [group.coordinates.index(one) for one in SHIFTS] if known else None
 
     def widest(self, coordinates: Sequence[Coordinate]) -> tuple[Coordinate, ...]:
         """Coordinates of the model's images, with the support that the largest original has."""

@@ -1,7 +1,7 @@
 "use strict";
 // Latents that people move, and what the model draws of them.
 
-const bench = { cluster: 0, z: [], tau: [], mirrored: false, busy: false, again: false };
+const bench = { cluster: 0, z: [], pose: [], mirrored: false, size: null, reach: [], busy: false, again: false };
 
 function slider(name, value, reach, unit, change) {
   const output = el("output", {}, `${value.toFixed(2)} ${unit}`);
@@ -24,9 +24,9 @@ function nameClusters() {
 }
 
 function drawBench() {
-  const { bench: reach, mirrored } = state.images;
+  const { bench: ends, coordinates, mirrored } = state.images;
   const cluster = el("select", { id: "bench-cluster", "aria-label": "cluster", change: () => { bench.cluster = +cluster.value; redraw(); } },
-    ...Array.from({ length: reach.clusters }, (_, k) => el("option", { value: k, selected: k === bench.cluster }, clusterName(k))));
+    ...Array.from({ length: ends.clusters }, (_, k) => el("option", { value: k, selected: k === bench.cluster }, clusterName(k))));
   const mirror = el("input", {
     type: "checkbox", checked: bench.mirrored, "aria-label": "mirrored",
     change: () => { bench.mirrored = mirror.checked; redraw(); },
@@ -34,9 +34,9 @@ function drawBench() {
   document.getElementById("sliders").replaceChildren(
     el("label", {}, el("span", {}, "cluster"), cluster),
     ...(mirrored ? [el("label", {}, el("span", {}, "mirrored"), mirror)] : []),
-    ...reach.coordinates.map(({ name, unit, half_width: width }, t) =>
-      slider(name.replaceAll("_", " "), bench.tau[t], Math.max(width, Math.abs(bench.tau[t])) || 1, unit, (value) => { bench.tau[t] = value; })),
-    ...bench.z.map((value, v) => slider(`variation ${v + 1}`, value, Math.max(reach.z[v], Math.abs(value)), "", (now) => { bench.z[v] = now; })));
+    ...coordinates.map(({ name, unit }, t) =>
+      slider(name.replaceAll("_", " "), bench.pose[t], Math.max(bench.reach[t], Math.abs(bench.pose[t])) || 1, unit, (value) => { bench.pose[t] = value; })),
+    ...bench.z.map((value, v) => slider(`variation ${v + 1}`, value, Math.max(ends.z[v], Math.abs(value)), "", (now) => { bench.z[v] = now; })));
   redraw();
 }
 
@@ -49,7 +49,7 @@ async function redraw() {
   try {
     do {
       bench.again = false;
-      const drawn = await post("/api/draw", { cluster: bench.cluster, z: bench.z, tau: bench.tau, mirrored: bench.mirrored });
+      const drawn = await post("/api/draw", { cluster: bench.cluster, z: bench.z, pose: bench.pose, mirrored: bench.mirrored, size: bench.size });
       document.getElementById("bench-canonical").src = drawn.canonical;
       document.getElementById("bench-moved").src = drawn.moved;
     } while (bench.again);
@@ -61,8 +61,9 @@ async function redraw() {
   }
 }
 
-function toBench({ cluster, z, tau, mirrored }) {
-  Object.assign(bench, { cluster, z: [...z], tau: [...tau], mirrored });
+// Shifts are in pixels of the image whose latents these are, as it lies in its file.
+function toBench({ cluster, z, pose, mirrored, size, reach }) {
+  Object.assign(bench, { cluster, z: [...z], pose: [...pose], mirrored, size, reach });
   drawBench();
 }
 
