@@ -3,19 +3,21 @@
 New kinds: a run knows 1,000 images of nine kinds of digits or clothes, moved within 90 degrees, in
 nine clusters of the invariant graph. Then 300 more of these come, with 60 of the tenth kind. Each
 kind is the tenth once. Counted is how much of it is in new groups, and how much of the others is.
+Last, new images show nothing new, fewer of them than the run has, and more.
 
 Learned weights: a run of 1,500 digits, trained for 12 epochs. 900 of them are trained on again, of
 all kinds or of five, from its weights and anew. Images are the same, and so are seeds.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
 from statistics import mean
 
 import torch
-from common import write_results
+from common import RESULTS, write_results
 
 from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import PRESETS, Config
@@ -56,6 +58,26 @@ def of_kinds(name: str) -> list[dict[str, object]]:
         row["of_others"] = round(fresh[:MORE].mean().item(), 3)
         rows.append(row)
         print(row, flush=True)
+    return rows
+
+
+def of_known_kinds(name: str) -> list[dict[str, object]]:
+    """Rows of new images that show what a run knows: fewer than it has, and more."""
+    config = PRESETS["quick"]().changed(data={"source": name, "limit": 3000})
+    images, group = prepare_for(config).train.images, group_of("se2")
+    half_width = config.support.half_widths(group)[0]
+    rings = describe_pixels(images.pixels, group, 0.0).rings
+    rows = []
+    for known, more in ((1000, 300), (400, 800), (200, 1200)):
+        for seed in range(3):
+            order = torch.randperm(len(rings), generator=torch.Generator().manual_seed(seed))
+            own, new = rings[order[:known]], rings[order[known : known + more]]
+            graph = invariant_graph(own, 15, reach=reach_of(half_width))
+            cluster = start_clusters(own.flatten(1), graph, 10, restarts=1).labels
+            found = new_kinds(own, cluster, new, half_width)
+            row: dict[str, object] = {"set": name, "known": known, "more": more, "seed": seed}
+            rows.append(row | {"new_groups": found.count})
+            print(rows[-1], flush=True)
     return rows
 
 
@@ -113,14 +135,21 @@ def of_weights(folder: Path) -> list[dict[str, object]]:
 
 def main() -> None:
     """Measure, and write results/new_images.json."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", action="store_true", help="keep the stored rows of weights")
+    known = parser.parse_args().kinds
     torch.set_num_threads(1)
     began = time.perf_counter()
     kinds = [row for name in SETS for row in of_kinds(name)]
-    with tempfile.TemporaryDirectory() as folder:
-        weights = of_weights(Path(folder))
+    nothing = [row for name in SETS for row in of_known_kinds(name)]
+    if known:
+        weights = json.loads((RESULTS / "new_images.json").read_text())["weights"]
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            weights = of_weights(Path(folder))
     seconds = round(time.perf_counter() - began)
-    write_results("new_images", {"kinds": kinds, "weights": weights, "seconds": seconds})
+    found = {"kinds": kinds, "nothing_new": nothing, "weights": weights, "seconds": seconds}
+    write_results("new_images", found)
 
 
 if __name__ == "__main__":

@@ -267,8 +267,8 @@ class Run(TrainedRun):
     ) -> "Run":
         """Make a run that has new images as well, as `mcevae extend` does; return it.
 
-        Old groups keep their numbers, names and decisions. If 20 or more new images are alike, and
-        unlike all that this run has, they are a new group.
+        Old groups keep their numbers, names and decisions. 20 or more new images are a new group if
+        no group of this run stands for them.
 
         Args:
             source: of new images, as for `mcevae fit`.

@@ -21,17 +21,21 @@ from mcevae.images.splits import split_blocks, split_images
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.registry import build
 from mcevae.models.takeover import take_over
+from mcevae.predicting import extended as extended_words
 from mcevae.predicting.added import Added
 from mcevae.predicting.deciding import Decision
-from mcevae.predicting.extended import in_words, with_new
+from mcevae.predicting.extended import in_words, trust_told, with_new
 from mcevae.predicting.extending import Extension, extension_of
 from mcevae.predicting.family import Family
 from mcevae.run import Run, open_run
 from mcevae.runs import checkpoint
+from mcevae.runs import run as module_of_run
 from mcevae.runs.collections import Collections
+from mcevae.runs.confidence import Calibration
 from mcevae.runs.data import prepare_for, settle
 from mcevae.runs.infer import embed
 from mcevae.runs.parents import Parent, parents_of
+from mcevae.runs.trust.trust import word
 from mcevae.training.given import FILE, Given
 from mcevae.training.loop import fit
 from mcevae.training.schedule import planned
@@ -109,6 +113,42 @@ def test_new_kinds_are_new_groups_and_old_groups_keep_number_and_name(
     assert (known["cluster"] == before["cluster"][known.index]).mean() > 0.95
     # The first 20 of the new images show what is known, the others a new kind.
     assert ((fresh["cluster"] == 3) == (fresh["name"] >= "020.png")).mean() > 0.9
+
+
+def test_trust_is_told_as_it_was_and_as_it_is(
+    made: Path, both: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, now = open_run(made / "run"), open_run(both)
+    assert before.trust is not None and now.trust is not None
+    then, trust = before.trust, now.trust
+    said = trust_told(before, now)
+    assert said[0].startswith(f"Trust: {then.run:.2f} ({word(then.run)}) before, {trust.run:.2f} (")
+    assert f"Trust in group 3, which is new: {trust.clusters[3]:.2f} " in " ".join(said)
+    monkeypatch.setattr(extended_words, "CHANGED", 0.0)
+    assert [line.partition(":")[0] for line in trust_told(before, now)[1:]] == [
+        *("Trust in group 0", "Trust in group loops", "Trust in group 2"),
+        "Trust in group 3, which is new",
+    ]
+    same = trust_told(before, before)
+    assert len(same) == 4
+    monkeypatch.setattr(extended_words, "CHANGED", 0.05)
+    assert len(trust_told(before, before)) == 1  # no group has changed
+
+
+def test_trust_looks_at_old_and_new_images(
+    made: Path, both: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = open_run(both), []
+    data = run.data()
+    monkeypatch.setattr(module_of_run, "trust_in", lambda *given: seen.append(given[2]))
+    monkeypatch.setattr(Calibration, "write", lambda *_: None)
+    run.calibrate(data)
+    pixels = data.train.images.pixels
+    rows = {bytes(one.numpy()): i for i, one in enumerate(pixels)}
+    order = [rows[bytes(one.numpy())] for one in seen[0]]
+    assert sorted(order) == list(range(len(pixels)))
+    new = data.train.images.places >= 120
+    assert 10 < new[order[: len(order) // 2]].sum() < new.sum() - 10
 
 
 def test_what_the_run_before_said_is_kept(both: Path) -> None:

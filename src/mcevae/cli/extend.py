@@ -29,7 +29,9 @@ def extend(
     """Add new images to a run: a new run that has both, with new groups where they are needed.
 
     Old groups keep their numbers, names and decisions. New images go to the group that RUN puts
-    them in. If 20 or more of them are alike, and unlike all that RUN has, they are a new group.
+    them in. 20 or more of them are a new group if no group of RUN stands for them: they keep to
+    themselves among all images, for which trust would fall, or they are unlike all that RUN has.
+    The last lines say how trust in the groups was before, and is now.
 
     Example: mcevae extend runs/first more --out runs/both
 
@@ -49,7 +51,7 @@ def extend(
         UserError: there is nothing new, or RUN cannot be extended.
     """
     from mcevae.predicting.added import Added
-    from mcevae.predicting.extended import in_words
+    from mcevae.predicting.extended import in_words, trust_told
     from mcevae.predicting.extending import extension_of
     from mcevae.runs.run import TrainedRun
     from mcevae.training.loop import training_alone
@@ -77,10 +79,10 @@ def extend(
         else:
             screen.print("No new kind among them, so the model stays as it is.", highlight=False)
             show_and_report(TrainedRun.open(out), extension.data)
-    screen.print(
-        in_words(TrainedRun.open(out), extension.data, extension.first, extension.kinds),
-        highlight=False,
-    )
+    made = TrainedRun.open(out)
+    said = in_words(made, extension.data, extension.first, extension.kinds)
+    for line in (said, *trust_told(parent, made)):
+        screen.print(line, highlight=False)
 
 
 def tell_left_out(extension: "Extension") -> None:

@@ -32,7 +32,7 @@ from mcevae.runs.infer import outputs
 from mcevae.runs.parents import columns, parents_of
 from mcevae.runs.run import TrainedRun
 from mcevae.runs.trust.advice import in_words
-from mcevae.runs.trust.trust import Trust, word
+from mcevae.runs.trust.trust import Trust, trust_of, word
 from mcevae.runs.units import clusters_of
 from mcevae.teaching.layout import plane
 from mcevae.training import health
@@ -289,14 +289,6 @@ def members_of(
     if gallery.labels is None:
         return found
     return found | likeliest(gallery.labels[mine], gallery.label_names)
-
-
-def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:
-    """Trust in a group, the mean of its clusters weighted by their sizes, and the word for it."""
-    own = clusters_of(units)
-    sizes = np.array([max(trust.sizes[k], 1e-9) for k in own])
-    value = float(np.average([trust.clusters[k] for k in own], weights=sizes))
-    return value, word(value)
 
 
 def told_trust(trust: Trust | None) -> dict[str, Any] | None:

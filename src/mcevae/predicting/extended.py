@@ -12,6 +12,8 @@ from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import embed_with_misfits
 from mcevae.runs.members import Collection
 from mcevae.runs.run import TrainedRun
+from mcevae.runs.trust.trust import trust_of, word
+from mcevae.runs.units import clusters_of
 
 
 def with_new(groups: Collections, kinds: int) -> Collections:
@@ -33,6 +35,42 @@ def with_new(groups: Collections, kinds: int) -> Collections:
         clusters=groups.clusters + kinds,
         entries=tuple(entries),
     )
+
+
+CHANGED = 0.05
+"""If trust in a group changes by less, and its word stays, nobody is told."""
+
+
+def trust_told(before: TrainedRun, now: TrainedRun) -> list[str]:
+    """Say how far the groups of a run could be trusted before it got new images, and can be now.
+
+    Groups are named whose trust has changed, and those that are new.
+
+    Args:
+        before: the run.
+        now: the new run, which has its calibration.
+
+    Returns:
+        Sentences, the first of which is about the whole run; none if trust is not known.
+    """
+    then, trust = before.trust, now.trust
+    if then is None or trust is None:
+        return []
+    run = f"{then.run:.2f} ({word(then.run)}) before, {trust.run:.2f} ({word(trust.run)}) now"
+    said = [f"Trust: {run}."]
+    known = {entry.id: entry.units for entry in before.collections.entries}
+    for entry in now.collections.entries:
+        if not clusters_of(entry.units):  # it was made by hand
+            continue
+        value, said_now = trust_of(trust, entry.units)
+        if entry.id not in known:
+            said.append(f"Trust in group {entry.name}, which is new: {value:.2f} ({said_now}).")
+            continue
+        old, said_then = trust_of(then, known[entry.id])
+        if said_then != said_now or abs(value - old) >= CHANGED:
+            told = f"{old:.2f} ({said_then}) before, {value:.2f} ({said_now}) now"
+            said.append(f"Trust in group {entry.name}: {told}.")
+    return said
 
 
 def in_words(run: TrainedRun, data: Splits, first: int, kinds: int) -> str:

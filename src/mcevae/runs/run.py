@@ -17,6 +17,7 @@ from mcevae.base.files import digest
 from mcevae.images.composites import colours_for
 from mcevae.images.recipe import Recipe, recipe_for
 from mcevae.images.sources.contract import Track
+from mcevae.images.sources.members import FILE as MEMBERS
 from mcevae.images.splits import Posed, Splits
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
@@ -248,6 +249,9 @@ class TrainedRun:
         with it.
         """
         model, settings, seen = self.model, self.settings, data.train.images.pixels
+        if (self.folder / MEMBERS).exists():  # images of one source lie behind those of the other
+            order = torch.Generator().manual_seed(settings.train.seed)
+            seen = seen[torch.randperm(len(seen), generator=order)]
         found = calibrate(model, settings, data.validation.images.pixels)
         self.calibration = replace(
             found,

@@ -1,11 +1,20 @@
-"""New kinds of images: those that are like nothing among the images that are known.
+"""New kinds of images among new ones: those that no group of the known images stands for.
 
-A new image is far if its nearest known image is farther than usual in that image's group, because
-some kinds vary more than others. Some images of known kinds are far as well, but their neighbours
-are known images. So far images are a new kind if they are more than chance gives, and most
-neighbours of each are far images, too. Those that neighbours connect are one kind. Other new images
-join it if their nearest image is in it. If then too few of its images are far, it is a known kind,
-of which there are many new images. No label is read.
+There are two ways to see one. First, known and new images are sorted into communities of their
+graph. A community that is nearly all new is a kind for which there is no group. Trust falls for
+this reason, too: it compares the groups with these communities.
+
+Second, some images are like nothing that is known. A new image is far if its nearest known image is
+farther than usual in that image's group, because some kinds vary more than others. Some images of
+known kinds are far as well, but their neighbours are known images. So far images are a new kind if
+they are more than chance gives, and most neighbours of each are far images, too. Those that
+neighbours connect are one kind.
+
+Other new images join a kind if their nearest image is in it. If then too few images of far ones are
+far, they are a known kind, of which there are many new images. Far images that are in a community
+of the first sort are that kind.
+
+No label is read.
 """
 
 from dataclasses import dataclass
@@ -15,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from mcevae.teaching.communities import nearest_edges, stable_communities
 from mcevae.teaching.counting import pairs, symmetric
 from mcevae.teaching.graph import CANDIDATES, invariant_graph, reach_of
 from mcevae.teaching.rings import Track, most_alike
@@ -29,7 +39,13 @@ other. Far images must be more than chance gives by `EXCESS` standard deviations
 NEAR = 5
 """Neighbours that are asked."""
 MOST = 0.75
-"""More than this share of the images of a new kind, with those that join it, are far."""
+"""More than this share of the images of a new kind, with those that join it, are far; of a
+community that is a new kind, more than this share is new."""
+ODDS = 8.0
+"""And its images are new by so many times larger odds than all images. Of communities of kinds that
+are known: at most 2; of most new kinds: 10 and more."""
+SAME = 0.3
+"""See `stable_communities`; as for trust."""
 KNOWN, ASKED = 2000, 4000
 """Known images that are compared, and new images in the graph, at most; drawn at random."""
 NONE = -1
@@ -85,26 +101,88 @@ def new_kinds(
     if len(asked) < LEAST or len(known) < 2:
         return kinds
     how = {"reach": reach_of(half_width), "mirror": mirror}
-    far = torch.zeros(n, dtype=torch.bool)
+    found = of_communities(known, new, asked, neighbours=neighbours, **how)
+    found += of_far(known, group, new, asked, **how, track=track)
+    count = 0
+    for rows in found:
+        free = rows[kinds.number[rows] == NONE]
+        if len(free) < max(LEAST, len(rows) / 2):  # it is a kind that is found already
+            continue
+        inner = invariant_graph(new[free], min(neighbours, len(free) - 1), **how)
+        lies = orient(new[free], inner, torch.zeros(len(free)).long(), half_width, seed=seed)
+        kinds.number[free], kinds.angle[free] = count, lies.angle
+        kinds.mirrored[free] = lies.mirrored
+        count += 1
+    return Kinds(count=count, number=kinds.number, angle=kinds.angle, mirrored=kinds.mirrored)
+
+
+def of_communities(
+    known: Float[Tensor, "m c rings angles"],
+    new: Float[Tensor, "n c rings angles"],
+    asked: Int[Tensor, " some"],
+    *,
+    neighbours: int,
+    reach: float,
+    mirror: bool,
+) -> list[Int[Tensor, " _"]]:
+    """Rows of new images for each community of the graph that is nearly all new.
+
+    Args:
+        known, new, neighbours: as for `new_kinds`.
+        asked: rows of new images in the graph; others join by their nearest image.
+        reach, mirror: as for `are_far`.
+    """
+    how = {"reach": reach, "mirror": mirror}
+    both = torch.cat([known, new[asked]])
+    graph = invariant_graph(both, min(neighbours, len(both) - 1), **how)
+    community = torch.from_numpy(stable_communities(nearest_edges(graph), same=SAME)).long()
+    fresh, usual = community[len(known) :], len(asked) / len(both)
+    part = torch.full((len(asked),), NONE)
+    for one in range(int(community.max()) + 1):
+        mine = int((fresh == one).sum())
+        share = mine / max(1, int((community == one).sum()))
+        if mine >= LEAST and share > MOST and share * (1 - usual) >= ODDS * usual * (1 - share):
+            part[fresh == one] = int(part.max()) + 1
+    seeds = part != NONE
+    if not seeds.any():
+        return []
+    found = joined_by_nearest(known, new, asked[seeds], part[seeds], **how)
+    return [(found == one).nonzero()[:, 0] for one in range(int(part.max()) + 1)]
+
+
+def of_far(
+    known: Float[Tensor, "m c rings angles"],
+    group: Int[Tensor, " m"],
+    new: Float[Tensor, "n c rings angles"],
+    asked: Int[Tensor, " some"],
+    *,
+    reach: float,
+    mirror: bool,
+    track: Track = iter,
+) -> list[Int[Tensor, " _"]]:
+    """Rows of new images for each kind that is like nothing known.
+
+    Args:
+        known, group, new, track: as for `new_kinds`.
+        asked: rows of new images that are compared; others join.
+        reach, mirror: as for `are_far`.
+    """
+    how = {"reach": reach, "mirror": mirror}
+    far = torch.zeros(len(new), dtype=torch.bool)
     far[asked] = are_far(known, group, new[asked], **how, track=track)
     chance = (1 - FAR) * len(asked) + EXCESS * (FAR * (1 - FAR) * len(asked)) ** 0.5
     if far.sum() < max(LEAST, chance):
-        return kinds
+        return []
     apart = in_company(known, new, far.nonzero()[:, 0], **how)
     if len(apart) <= NEAR:
-        return kinds
+        return []
     part = joined_by_nearest(known, new, apart, parts_of(new[apart], **how), **how)
-    count = 0
-    for one in range(int(part.max()) + 1):
-        rows = (part == one).nonzero()[:, 0]
-        seen = rows[torch.isin(rows, asked)]
-        if len(rows) >= LEAST and far[seen].float().mean() > MOST:
-            inner = invariant_graph(new[rows], min(neighbours, len(rows) - 1), **how)
-            lies = orient(new[rows], inner, torch.zeros(len(rows)).long(), half_width, seed=seed)
-            kinds.number[rows], kinds.angle[rows] = count, lies.angle
-            kinds.mirrored[rows] = lies.mirrored
-            count += 1
-    return Kinds(count=count, number=kinds.number, angle=kinds.angle, mirrored=kinds.mirrored)
+    found = [(part == one).nonzero()[:, 0] for one in range(int(part.max()) + 1)]
+
+    def is_far(rows: Tensor) -> bool:
+        return bool(far[rows[torch.isin(rows, asked)]].float().mean() > MOST)
+
+    return [rows for rows in found if len(rows) >= LEAST and is_far(rows)]
 
 
 def are_far(

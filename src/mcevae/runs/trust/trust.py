@@ -1,6 +1,6 @@
 """Trust: the estimated share of images that are with their like, for each cluster and for a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from mcevae.models.config import Config
 from mcevae.models.contract import Model
 from mcevae.runs.trust.cues import Measured, measure
 from mcevae.runs.trust.weights import NAMES, weights
+from mcevae.runs.units import clusters_of
 
 FIRM, FAIR = 0.85, 0.6
 """From these values of trust on, clusters are firm, or fair; others are doubtful."""
@@ -87,6 +88,19 @@ class Trust:
         if not sum(self.sizes):
             return 0.0
         return float(np.average(self.clusters, weights=self.sizes))
+
+
+def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:
+    """Trust in a group, the mean of its clusters weighted by their sizes, and the word for it.
+
+    Args:
+        trust: in the clusters of a run.
+        units: of the group, of which one or more are of clusters.
+    """
+    own = clusters_of(units)
+    sizes = np.array([max(trust.sizes[k], 1e-9) for k in own])
+    value = float(np.average([trust.clusters[k] for k in own], weights=sizes))
+    return value, word(value)
 
 
 def word(trust: float) -> str:
