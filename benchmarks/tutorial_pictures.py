@@ -1,7 +1,15 @@
-"""Pictures of the tutorials: the average of a group, members as they lie, and the same upright."""
+"""Pictures of the tutorials: the average of a group, members as they lie, and the same upright.
 
+The picture of the README has canonical images instead of averages. It can be drawn alone, from a
+folder in which the commands of docs/tutorials/cells.md were run, up to that which marks junk:
+
+    python benchmarks/tutorial_pictures.py --cells FOLDER
+"""
+
+import argparse
 import csv
 from collections import Counter
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +20,10 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from mcevae.cli import main as mcevae
+from mcevae.pages.gallery import drawn, hang
+from mcevae.runs.run import TrainedRun
 
+PICTURES = Path(__file__).absolute().parents[1] / "docs" / "images"
 Stack = tuple[np.ndarray, list[dict[str, Any]]]
 """Images, and the rows of the table beside them."""
 TILE, GAP, WORDS = 0.78, 0.03, 0.22
@@ -77,27 +88,53 @@ def shown(figure: Figure, pixels: np.ndarray, left: float, top: float, side: flo
     axes.axis("off")
 
 
-def groups_drawn(source: Path, names: list[str], made: dict[str, Stack]) -> Figure:
-    """Some groups: on the left their averages; on the right members, and below them upright."""
-    (averages, known), (upright, rows) = made["averages"], made["select"]
+def canonical_images(run: Path) -> dict[str, np.ndarray]:
+    """What the model of a run draws for each group with images, without a pose, by its name."""
+    opened = TrainedRun.open(run)
+    found, groups = hang(opened, opened.data(), mapped=False), opened.collections
+    of = groups.assign(found.cluster, found.z, found.names)
+    return {
+        groups.entries[i].name: drawn(opened.model, found, np.flatnonzero(of == i), opened.frames)
+        .movedim(0, -1)
+        .numpy()
+        for i in np.unique(of).tolist()
+    }
+
+
+def averages_in(made: Stack) -> dict[str, np.ndarray]:
+    """The average of each group, by its name."""
+    return {row["group"]: picture for picture, row in zip(*made, strict=True)}
+
+
+def groups_drawn(
+    source: Path, names: list[str], members: Stack, called: str, pictures: dict[str, np.ndarray]
+) -> Figure:
+    """Some groups: on the left a picture of each; on the right members, and below them upright.
+
+    Args:
+        source: the images.
+        names: of the groups.
+        members: upright, and the rows of the table beside them.
+        called: what the pictures on the left are.
+        pictures: these, by the names of the groups.
+    """
+    upright, rows = members
     block = 2 * TILE + 3 * GAP + WORDS
     figure = Figure(figsize=((2 + SHOWN) * (TILE + GAP) + GAP, block * len(names)))
     for i, name in enumerate(names):
         top = i * block + WORDS
-        place = next(k for k, row in enumerate(known) if row["group"] == name)
-        shown(figure, averages[place], 0, top, 2 * TILE + GAP)
-        members = [k for k, row in enumerate(rows) if row["group"] == name][:SHOWN]
-        for j, member in enumerate(members):
+        shown(figure, pictures[name], 0, top, 2 * TILE + GAP)
+        mine = [k for k, row in enumerate(rows) if row["group"] == name][:SHOWN]
+        for j, member in enumerate(mine):
             left = (2 + j) * (TILE + GAP) + GAP
             shown(figure, as_given(source, rows[member]["file"]), left, top, TILE)
             shown(figure, upright[member], left, top + TILE + GAP, TILE)
         say: dict[str, Any] = dict(fontsize=9, va="bottom")
         height = 1 - (top - 0.04) / (block * len(names))
-        figure.text(0.004, height, f"{name}: average", **say)
+        figure.text(0.004, height, f"{name}: {called}", **say)
         if i == 0:
-            figure.text(
-                2 / (2 + SHOWN), height, "members as they lie; below, the same upright", **say
-            )
+            told = "members as they lie; below, the same upright"
+            figure.text(2.06 / (2 + SHOWN), height, told, **say)
     return figure
 
 
@@ -105,23 +142,28 @@ def draw(name: str, source: Path, run: Path, out: Path) -> None:
     """Draw the picture of a tutorial, and that of the README if this is its tutorial.
 
     Args:
-        name: of the tutorial.
+        name: of the tutorial. "": only the picture of the README is drawn.
         source: its images.
         run: its first run.
         out: folder of the pictures.
     """
-    made = {
-        "averages": stack(run, source.parent, "averages"),
-        "select": stack(run, source.parent, "select", "--outlier", "0", "0.99"),
-    }
-    sizes = Counter(row["group"] for row in made["select"][1])
+    members = stack(run, source.parent, "select", "--outlier", "0", "0.99")
+    sizes = Counter(row["group"] for row in members[1])
     names = [group for group, _ in sizes.most_common()]
-    wanted = {f"tutorial-{name}.png": names[:MOST]}
+    if name:
+        averages = averages_in(stack(run, source.parent, "averages"))
+        figure = groups_drawn(source, names[:MOST], members, "average", averages)
+        keep(figure, out / f"tutorial-{name}.png")
     if set(FIRST) <= set(names):
-        wanted["upright.png"] = list(FIRST)
-    for file, some in wanted.items():
-        groups_drawn(source, some, made).savefig(out / file, dpi=100)
-        shrink(out / file)
+        drawings = canonical_images(run)
+        figure = groups_drawn(source, list(FIRST), members, "canonical", drawings)
+        keep(figure, out / "upright.png")
+
+
+def keep(figure: Figure, path: Path) -> None:
+    """Write a picture of groups."""
+    figure.savefig(path, dpi=100)
+    shrink(path)
 
 
 def shrink(path: Path) -> None:
@@ -175,3 +217,11 @@ def draw_film(name: str, film: Path, tracks: Path, out: Path) -> None:
     file = out / f"tutorial-{name}.png"
     figure.savefig(file, dpi=80)
     shrink(file)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=Path, required=True)
+    cells = parser.parse_args().cells
+    with chdir(cells):  # where its run finds the images
+        draw("", Path("cells").absolute(), Path("runs/cells"), PICTURES)
