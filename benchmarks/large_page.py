@@ -90,10 +90,13 @@ def copied(gallery: Gallery, copies: int) -> Gallery:
     for name in (one.name for one in fields(gallery)):
         value = getattr(gallery, name)
         if isinstance(value, np.ndarray | torch.Tensor) and len(value) == count:
-            join = np.concatenate if isinstance(value, np.ndarray) else torch.cat
-            made[name] = join([value] * copies)
+            many_times = (copies, *[1] * (value.ndim - 1))
+            made[name] = (
+                value.repeat(many_times) if torch.is_tensor(value) else np.tile(value, many_times)
+            )
     moved = np.random.default_rng(0).normal(0, 0.004, made["where"].shape)
     made["where"] = np.clip(made["where"] + moved, 0, 1)
+    assert gallery.originals.sizes is not None
     sizes = np.tile(gallery.originals.sizes, (copies, 1))
     names = [f"plate{i % 97:02}/{i:07}.png" for i in range(count * copies)]
     originals = replace(gallery.originals, sizes=sizes)

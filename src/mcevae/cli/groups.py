@@ -78,7 +78,7 @@ def groups(
         images = data.train.images
         embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
     cluster, z = embedding.cluster.numpy(), embedding.z.numpy()
-    halves = halves_by(opened, data, by)
+    halves = halves_by(opened, data, by) or (lambda old, index: old.split(index, cluster, z))
     names = None if images.names is None else images.names.tolist()
     changes = rename or merge or split is not None or flip or upright or junk or keep or reset
     with Collections.locked(run) if changes else nullcontext():  # an explorer may change them, too
@@ -86,13 +86,9 @@ def groups(
             (run / FILE).replace(run / f"{FILE}.old")
         made = before = opened.collections
         try:
-            for old, new in rename:
-                made = made.renamed(made.named(old), new)
-            if merge:
-                made = made.merged([made.named(name) for name in merge])
+            made = named_and_merged(made, rename, merge)
             if split is not None:
-                index = made.named(split)
-                made = halves(made, index) if halves else made.split(index, cluster, z)
+                made = halves(made, made.named(split))
             for name in flip:
                 made = made.flipped(made.named(name))
             for told in upright:
@@ -105,6 +101,23 @@ def groups(
         if made != before:
             opened.regroup(made)
     show(opened, made, Counter(made.assign(cluster, z, names).tolist()))
+
+
+def named_and_merged(
+    made: "Collections", rename: tuple[tuple[str, str], ...], merge: tuple[str, ...]
+) -> "Collections":
+    """Groups after some were renamed, and then some merged.
+
+    Args:
+        made: The groups.
+        rename, merge: As for `groups`.
+
+    Raises:
+        ValueError: there is no such group, or the change is not possible.
+    """
+    for old, new in rename:
+        made = made.renamed(made.named(old), new)
+    return made.merged([made.named(name) for name in merge]) if merge else made
 
 
 def halves_by(

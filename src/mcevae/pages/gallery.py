@@ -72,9 +72,8 @@ def hang(run: TrainedRun, data: Splits, most: int | None = MOST, *, mapped: bool
     if config.data.split == "all":  # those for validation stand in for test images
         parts.pop()
     split = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    keep = np.unique(
-        np.linspace(0, len(split) - 1, min(len(split), most or len(split))).round().astype(int)
-    )
+    count = min(len(split), most or len(split))
+    keep = np.unique(np.linspace(0, len(split) - 1, count).round().astype(int))
     images = [part.images for part in parts]
     pixels = torch.cat([one.pixels for one in images])
     if len(keep) < len(pixels):  # else a copy would double the memory
