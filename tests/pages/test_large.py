@@ -17,6 +17,12 @@ from mcevae.runs.run import TrainedRun
 from mcevae.teaching import layout
 from tests.conftest import decided, served
 
+NEAR = (
+    "() => { const [x, y] = place(0); const { clientWidth: w, clientHeight: h } = canvas; "
+    "Object.assign(view, { x: x - w / 2, y: y - h / 2, zoom: 100 }); moves(); }"
+)
+"""Brings the map so near to the first image that images in sight are shown as pictures."""
+
 
 def test_the_explorer_holds_all_images_and_the_report_says_how_many_it_leaves_out(
     opened: TrainedRun, small_data: Splits
@@ -55,16 +61,44 @@ def test_a_page_of_many_images_shows_thumbnails_in_lists_and_on_the_map(
         expect(one).to_be_visible()
         id = one.get_attribute("data-id")
         assert f"/api/images/{id}/thumb.webp" in one.evaluate("one => one.style.backgroundImage")
-        page.evaluate(
-            "() => { const [x, y] = place(0); const { clientWidth: w, clientHeight: h } = canvas; "
-            "Object.assign(view, { x: x - w / 2, y: y - h / 2, zoom: 100 }); moves(); }"
-        )
+        page.evaluate(NEAR)
         page.wait_for_timeout(300)  # the map rests
         near = page.evaluate(
             "Promise.all(dots.near.map((id) => sheetOf(id).decode().then(() => sheetOf(id).width)))"
         )
         page.close()
     assert near and set(near) == {28} and not errors
+
+
+def test_the_map_is_drawn_without_thumbnails_that_failed_and_asks_for_them_again(
+    app: Any, browser: Browser, errors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "EMBEDDED", 599)
+    with served(app) as (host, port):
+        page = browser.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.clock.install()
+        page.route("**/thumb.webp", lambda route: route.abort())
+        page.goto(f"http://{host}:{port}")
+        expect(page.locator(".group .thumb").first).to_be_visible()
+        page.evaluate(NEAR)
+        page.clock.run_for(1000)
+        asked = "Promise.allSettled([...dots.sheets.values()].map((one) => one.decode()))"
+        failed = f"{asked}.then((all) => all.map((one) => one.status === 'rejected'))"
+        found = page.evaluate(failed)
+        page.evaluate("drawMap()")
+        page.clock.run_for(1000)
+        assert found and all(found) and not errors
+        assert page.evaluate("dots.sheets.size") == len(found)
+        page.unroute("**/thumb.webp")
+        page.clock.run_for(10_000)
+        assert not page.evaluate("dots.sheets.size")
+        page.evaluate("drawMap()")
+        page.clock.run_for(1000)
+        again = page.evaluate(failed)
+        assert again and not any(again)
+        page.close()
+    assert not errors
 
 
 def test_hundreds_of_thousands_of_images_are_decided_on_at_once(named: Any) -> None:

@@ -4,6 +4,8 @@
 
 const BUDGET = 8; // milliseconds for the dots of a frame while the map moves
 const NEAR = 120; // images in sight, at most, that are shown as pictures
+const SHEETS = 2000; // files of pictures that are kept for the map, at most
+const AGAIN = 5000; // milliseconds until a file that failed may be asked for again
 const dots = { rgb: null, ink: null, picture: null, pixels: null, near: [], sheets: new Map(), cost: 0, step: 1 };
 const brush = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
 
@@ -104,13 +106,18 @@ function drawDots(pen, ratio) {
   pen.putImageData(dots.picture, 0, 0);
 }
 
+// A file of pictures. One that failed is asked for again when the map is drawn some time later.
 function sheetOf(id) {
   const address = fileOf(state.images.thumbs, id);
   if (!dots.sheets.has(address)) {
     const sheet = new Image();
     sheet.onload = drawMap;
+    sheet.onerror = () => setTimeout(() => {
+      if (dots.sheets.get(address) === sheet) dots.sheets.delete(address);
+    }, AGAIN);
     sheet.src = address;
     dots.sheets.set(address, sheet);
+    if (dots.sheets.size > SHEETS) dots.sheets.delete(dots.sheets.keys().next().value); // the oldest
   }
   return dots.sheets.get(address);
 }
@@ -120,7 +127,7 @@ function drawNear(pen) {
   const { width, height, each, columns } = state.images.thumbs;
   for (const id of dots.near) {
     const sheet = sheetOf(id);
-    if (!sheet.complete) continue;
+    if (!sheet.complete || !sheet.naturalWidth) continue; // it is on its way, or failed
     const [x, y] = place(id);
     const at = id % each, tall = (32 * height) / width;
     pen.strokeStyle = picked.ids.has(id) ? getComputedStyle(canvas).color : colours[id];
