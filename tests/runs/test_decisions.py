@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mcevae.base.errors import UserError
+from mcevae.pages import history as history_module
 from mcevae.pages.history import History
 from mcevae.predicting.deciding import Decision
 from mcevae.runs.collections import FILE, Collections
@@ -91,6 +92,23 @@ def test_a_new_change_ends_what_could_be_made_again() -> None:
     assert history.step(second, back=True) == first
     history.add(first)
     assert not history.future
+
+
+def test_fewer_changes_are_undone_where_much_is_said_of_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history_module, "MARKS", 45)
+    history, made = History(), Collections.plain(3)
+    for count in range(1, 60):
+        history.add(made)
+        made = said(made, Decisions().judged(NAMES[:10], count % 2 > 0))
+    assert len(history.past) == 4  # with 10 images each
+    for name in ("a", "b", "c"):
+        history.add(made)
+        made = made.renamed(0, name)
+    assert len(history.past) == 6  # the last three share what is said of images
+    history.add(said(made, Decisions().judged(NAMES[:50], True)))
+    assert len(history.past) == 1
 
 
 def test_moved_images_follow_their_group_and_other_images_are_not_moved() -> None:
