@@ -103,12 +103,16 @@ def whole_of(board: Board, index: int) -> Pictured:
     name = name_of_frame(board, index)
     try:
         given = board.frame(index)
-        things = sorted(given["things"], key=lambda one: -(one["probability"] or 0))
         windows = windows_of(given, level_of(given))
-        whole = view_of(board, index, given, windows, things[:MOST_DRAWN])
+        whole = view_of(board, index, given, windows, surest(given["things"]))
     except ValueError as error:
         return Pictured(name=name, fault=str(error))
     return Pictured(name=name, whole=whole)
+
+
+def surest(things: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The things that are drawn: those with the highest probability, which come first."""
+    return sorted(things, key=lambda one: -(one["probability"] or 0))[:MOST_DRAWN]
 
 
 def pictured(board: Board, index: int) -> Pictured:
@@ -121,8 +125,8 @@ def pictured(board: Board, index: int) -> Pictured:
         windows, rest = left_over(board, index, given)
         part = None
         if (rest.width, rest.height) != (known.whole.width, known.whole.height):
-            inside = [one for one in given["things"] if touches(one, rest)]
-            part = view_of(board, index, given, windows, inside[:MOST_DRAWN])
+            inside = [one for one in given["things"] if lies_in(one, rest)]
+            part = view_of(board, index, given, windows, surest(inside))
     except (ValueError, UserError) as error:
         return Pictured(name=known.name, whole=known.whole, unknown=str(error).rstrip("."))
     return Pictured(name=known.name, whole=known.whole, part=part, rest=rest)
@@ -137,12 +141,14 @@ def left_over(board: Board, index: int, given: dict[str, Any]) -> tuple[list[Win
         given: as `Board.frame` tells of it.
 
     Raises:
-        TooMuch: too many things are on even a small part.
+        TooMuch: too many things are on even a small part, or even such a part is too large.
         ValueError: the frame cannot be read.
         UserError: the run has no templates, and none can be made.
     """
-    level = level_of(given)
-    top = min(level, board.residual_levels(index) - 1)
+    level, known = level_of(given), board.residual_levels(index)
+    if not known:
+        raise TooMuch("it takes too long even for a small part of the frame")
+    top = min(level, known - 1)
     tried = [windows_of(given, level)] if top == level else []
     tried += [[fullest(given, lower)] for lower in range(top, -1, -1)]
     for windows in tried:
@@ -204,7 +210,7 @@ def view_of(
     )
 
 
-def touches(thing: dict[str, Any], view: View) -> bool:
+def lies_in(thing: dict[str, Any], view: View) -> bool:
     """Whether the middle of a thing lies in a part of a frame."""
     inside = view.x <= thing["x"] < view.x + view.width
     return inside and view.y <= thing["y"] < view.y + view.height
