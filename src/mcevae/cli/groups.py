@@ -74,6 +74,12 @@ def groups(
         raise UserError(f"--by {by}: says how a group is split; give --split GROUP with it.")
     opened = TrainedRun.open(run, checkpoint)
     data = images_of(opened)
+    try:
+        if split is not None:
+            start = Collections.plain(opened.clusters) if reset else opened.collections
+            check_split(named_and_merged(start, rename, merge), split, data, by)
+    except ValueError as error:
+        raise UserError(f"{run}: {error}.") from error
     with screen.status("finding the cluster of each image"):
         images = data.train.images
         embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
@@ -118,6 +124,27 @@ def named_and_merged(
     for old, new in rename:
         made = made.renamed(made.named(old), new)
     return made.merged([made.named(name) for name in merge]) if merge else made
+
+
+def check_split(
+    made: "Collections", split: str, data: "Splits", by: Literal["z", "map", "pose"]
+) -> None:
+    """Refuse a split that is not possible, before the model looks at all images.
+
+    Args:
+        made: The groups before it.
+        split, by: As for `groups`.
+        data: Images of the run.
+
+    Raises:
+        ValueError: there is no such group, or the images have no names.
+    """
+    from mcevae.pages.splitting import NAMELESS
+
+    made.named(split)
+    parts = (data.train, data.validation, data.test)
+    if by != "z" and any(part.images.names is None for part in parts):
+        raise ValueError(NAMELESS)
 
 
 def halves_by(

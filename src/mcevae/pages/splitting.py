@@ -12,6 +12,7 @@ from mcevae.pages.explorer import Explorer
 from mcevae.runs.collections import SEED, Collections
 
 By = Literal["z", "map", "pose"]
+NAMELESS = "the images of this run have no names, so a group is split by z alone"
 
 
 def split(
@@ -58,7 +59,7 @@ def parted(old: Collections, index: int, found: Gallery, by: Literal["map", "pos
     """
     name, names = old.entries[index].name, found.names
     if names is None:
-        raise ValueError("the images of this run have no names, so a group is split by z alone")
+        raise ValueError(NAMELESS)
     mine = np.flatnonzero(old.assign(found.cluster, found.z, names) == index)
     values = found.where[mine] if by == "map" else posed(found, old, mine)
     if len(np.unique(values, axis=0)) < 2:
