@@ -1,6 +1,6 @@
 """Time and memory of the explorer of a million images: to make it, to open it, and to use it.
 
-    python benchmarks/large_page.py --folder /tmp/large --data DATA
+    python benchmarks/large_page.py --folder FOLDER --data DATA
 
 A small model is trained on 400 digits, and looks, on one thread, at --images digits of MNIST, some
 of them many times: that is all that `mcevae serve` does before it says that the page can be opened,
