@@ -11,7 +11,8 @@ from mcevae.pages.findings import OUTLIER
 from mcevae.pages.sheets import QUALITY, packed, sheets_of, thumbnails, webp
 
 EMBEDDED = 60_000
-"""Most images whose thumbnails are in a page's data. Those of more are asked for one by one."""
+"""Most images whose thumbnails are in a page's data. Those of more are asked for one by one, so a
+page that is a file must not have more: `gallery.MOST` is at most this."""
 
 
 def images_of(gallery: Gallery) -> dict[str, Any]:
