@@ -137,12 +137,12 @@ def main() -> None:
     """Measure, and write results/new_images.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", action="store_true", help="keep the stored rows of weights")
-    known = parser.parse_args().kinds
+    kinds_only = parser.parse_args().kinds
     torch.set_num_threads(1)
     began = time.perf_counter()
     kinds = [row for name in SETS for row in of_kinds(name)]
     nothing = [row for name in SETS for row in of_known_kinds(name)]
-    if known:
+    if kinds_only:
         weights = json.loads((RESULTS / "new_images.json").read_text())["weights"]
     else:
         with tempfile.TemporaryDirectory() as folder:

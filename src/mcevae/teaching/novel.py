@@ -10,9 +10,9 @@ known kinds are far as well, but their neighbours are known images. So far image
 they are more than chance gives, and most neighbours of each are far images, too. Those that
 neighbours connect are one kind.
 
-Other new images join a kind if their nearest image is in it. If then too few images of far ones are
-far, they are a known kind, of which there are many new images. Far images that are in a community
-of the first sort are that kind.
+Other new images join a kind if their nearest image is in it. A kind of far images that then has too
+few far ones is a known kind, of which there are many new images. Where both ways find the same
+images, the community counts.
 
 No label is read.
 """
@@ -46,6 +46,8 @@ ODDS = 8.0
 are known: at most 2; of most new kinds: 10 and more."""
 SAME = 0.3
 """See `stable_communities`; as for trust."""
+FREE = 0.5
+"""Least share of a kind's images that are in no kind found before it; else it is that kind."""
 KNOWN, ASKED = 2000, 4000
 """Known images that are compared, and new images in the graph, at most; drawn at random."""
 NONE = -1
@@ -101,12 +103,12 @@ def new_kinds(
     if len(asked) < LEAST or len(known) < 2:
         return kinds
     how = {"reach": reach_of(half_width), "mirror": mirror}
-    found = of_communities(known, new, asked, neighbours=neighbours, **how)
+    found = of_communities(known, new, asked, neighbours=neighbours, **how, track=track)
     found += of_far(known, group, new, asked, **how, track=track)
     count = 0
     for rows in found:
         free = rows[kinds.number[rows] == NONE]
-        if len(free) < max(LEAST, len(rows) / 2):  # it is a kind that is found already
+        if len(free) < max(LEAST, FREE * len(rows)):
             continue
         inner = invariant_graph(new[free], min(neighbours, len(free) - 1), **how)
         lies = orient(new[free], inner, torch.zeros(len(free)).long(), half_width, seed=seed)
@@ -124,17 +126,18 @@ def of_communities(
     neighbours: int,
     reach: float,
     mirror: bool,
+    track: Track = iter,
 ) -> list[Int[Tensor, " _"]]:
     """Rows of new images for each community of the graph that is nearly all new.
 
     Args:
-        known, new, neighbours: as for `new_kinds`.
+        known, new, neighbours, track: as for `new_kinds`.
         asked: rows of new images in the graph; others join by their nearest image.
         reach, mirror: as for `are_far`.
     """
     how = {"reach": reach, "mirror": mirror}
     both = torch.cat([known, new[asked]])
-    graph = invariant_graph(both, min(neighbours, len(both) - 1), **how)
+    graph = invariant_graph(both, min(neighbours, len(both) - 1), **how, track=track)
     community = torch.from_numpy(stable_communities(nearest_edges(graph), same=SAME)).long()
     fresh, usual = community[len(known) :], len(asked) / len(both)
     part = torch.full((len(asked),), NONE)
