@@ -33,8 +33,10 @@ from mcevae.runs.frames import Frames
 from mcevae.runs.infer import default_device, embed, latent_sizes
 from mcevae.runs.metrics import evaluate
 from mcevae.runs.scores import Scores, write_scores
+from mcevae.runs.symmetry import SAMPLE as SYMMETRY_SAMPLE
 from mcevae.runs.symmetry import Symmetry, measure
 from mcevae.runs.trust.advice import told
+from mcevae.runs.trust.cues import SAMPLE as TRUST_SAMPLE
 from mcevae.runs.trust.trust import Trust, trust_in
 
 R = TypeVar("R", bound="TrainedRun")
@@ -251,7 +253,8 @@ class TrainedRun:
         model, settings, seen = self.model, self.settings, data.train.images.pixels
         if (self.folder / MEMBERS).exists():  # images of one source lie behind those of the other
             order = torch.Generator().manual_seed(settings.train.seed)
-            seen = seen[torch.randperm(len(seen), generator=order)]
+            some = torch.randperm(len(seen), generator=order)[: max(SYMMETRY_SAMPLE, TRUST_SAMPLE)]
+            seen = seen[some]  # no more are looked at, and a copy of all may be large
         found = calibrate(model, settings, data.validation.images.pixels)
         self.calibration = replace(
             found,
