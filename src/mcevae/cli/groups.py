@@ -74,12 +74,8 @@ def groups(
         raise UserError(f"--by {by}: says how a group is split; give --split GROUP with it.")
     opened = TrainedRun.open(run, checkpoint)
     data = images_of(opened)
-    try:
-        if split is not None:
-            start = Collections.plain(opened.clusters) if reset else opened.collections
-            check_split(named_and_merged(start, rename, merge), split, data, by)
-    except ValueError as error:
-        raise UserError(f"{run}: {error}.") from error
+    start = Collections.plain(opened.clusters) if reset else opened.collections
+    check_split(run, lambda: named_and_merged(start, rename, merge), split, data, by)
     with screen.status("finding the cluster of each image"):
         images = data.train.images
         embedding = embed(opened.model, images.pixels, evidence=opened.told(images.features))
@@ -127,24 +123,34 @@ def named_and_merged(
 
 
 def check_split(
-    made: "Collections", split: str, data: "Splits", by: Literal["z", "map", "pose"]
+    run: RunFolder,
+    before: "Callable[[], Collections]",
+    split: str | None,
+    data: "Splits",
+    by: Literal["z", "map", "pose"],
 ) -> None:
     """Refuse a split that is not possible, before the model looks at all images.
 
     Args:
-        made: The groups before it.
+        run: Folder of the run.
+        before: Makes the groups before it.
         split, by: As for `groups`.
         data: Images of the run.
 
     Raises:
-        ValueError: there is no such group, or the images have no names.
+        UserError: there is no such group, or the images have no names.
     """
     from mcevae.pages.splitting import NAMELESS
 
-    made.named(split)
+    if split is None:
+        return
+    try:
+        before().named(split)
+    except ValueError as error:
+        raise UserError(f"{run}: {error}.") from error
     parts = (data.train, data.validation, data.test)
     if by != "z" and any(part.images.names is None for part in parts):
-        raise ValueError(NAMELESS)
+        raise UserError(f"{run}: {NAMELESS}.")
 
 
 def halves_by(
