@@ -70,8 +70,6 @@ def groups(
     from mcevae.runs.infer import embed
     from mcevae.runs.run import TrainedRun
 
-    if by != "z" and split is None:
-        raise UserError(f"--by {by}: says how a group is split; give --split GROUP with it.")
     opened = TrainedRun.open(run, checkpoint)
     data = images_of(opened)
     start = Collections.plain(opened.clusters) if reset else opened.collections
@@ -138,10 +136,12 @@ def check_split(
         data: Images of the run.
 
     Raises:
-        UserError: there is no such group, or the images have no names.
+        UserError: there is no such group, the images have no names, or nothing is to be split.
     """
     from mcevae.pages.splitting import NAMELESS
 
+    if split is None and by != "z":
+        raise UserError(f"--by {by}: says how a group is split; give --split GROUP with it.")
     if split is None:
         return
     try:
