@@ -84,7 +84,7 @@ def test_redrawing_takes_what_the_network_is_sure_of(
     joint[:40, 2, 4] = joint[40:, 1, 4] = 1
     shift = torch.full((n, 2), 0.05)
     sure = (joint, school.targets.element, torch.ones(n), shift)
-    monkeypatch.setattr(school, "posterior", lambda *_: [sure])
+    monkeypatch.setattr(selftraining, "readings", lambda *_: [sure])
     school.targets.cluster.fill_(0)
     assert "kept" in school.redraw()
     school.targets.cluster.fill_(1)
@@ -102,7 +102,7 @@ def test_redrawing_takes_the_signs_too(small_data: Splits, monkeypatch: pytest.M
     joint = torch.zeros(n, model.clusters, len(model.angles))
     joint[:40, 2, 24 + 4] = joint[40:, 1, 5] = 1  # 24 rotations, then 24 of mirror images
     sure = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
-    monkeypatch.setattr(school, "posterior", lambda *_: [sure])
+    monkeypatch.setattr(selftraining, "readings", lambda *_: [sure])
     drawn, _ = school.draw()
     assert mirrored(drawn.element).tolist() == [True] * 40 + [False] * (n - 40)
     assert drawn.cluster.tolist() == [2] * 40 + [1] * (n - 40)
@@ -118,14 +118,15 @@ def test_a_cluster_that_is_swallowed_by_and_by_gets_its_images_back(
     for known in (school.targets.cluster, school.targets.first):
         known.copy_((torch.arange(n) >= own).long())  # 80 images in cluster 0
 
-    def posterior(rows: slice | Tensor = slice(None)) -> list[tuple[Tensor, ...]]:
+    def read(_: object, pixels: Tensor, *__: object) -> list[tuple[Tensor, ...]]:
+        assert len(pixels) in (n, own)  # all images, or those of cluster 0
         joint = torch.zeros(n, model.clusters, len(model.angles))
         joint[left:, 1, 2] = joint[:left, 0, 2] = 1  # so many are left to it by the network
         joint[left:own, 0, 4] = 1e-9  # which would have the others of it at angle 4
         parts = (joint, school.targets.element, torch.ones(n), torch.zeros(n, 2))
-        return [tuple(part[rows] for part in parts)]
+        return [tuple(part[: len(pixels)] for part in parts)]
 
-    monkeypatch.setattr(school, "posterior", posterior)
+    monkeypatch.setattr(selftraining, "readings", read)
     for left in (70, 60):
         assert "returned" not in school.redraw()
         assert (school.targets.cluster == 0).sum() == left

@@ -102,6 +102,22 @@ def frame_offsets(
     return group.from_parameters(offsets)
 
 
+def levelled(
+    elements: Float[Tensor, "n 3 3"],
+    content: Float[Tensor, "n c h w"],
+    cluster: Int[Tensor, " n"],
+    group: MatrixGroup,
+    support: tuple[float, ...],
+    *,
+    background: float = 0.0,
+    seed: int = 0,
+) -> Float[Tensor, "n 3 3"]:
+    """Poses whose canonical frame is the common one of their content; see `frame_offsets`."""
+    given = elements, content, cluster, group, support
+    offsets = frame_offsets(*given, background=background, seed=seed)
+    return group.compose(elements, group.inverse(offsets))
+
+
 def alike(
     content: Float[Tensor, "n c h w"], cluster: Int[Tensor, " n"], reach: float
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, " n"]]:

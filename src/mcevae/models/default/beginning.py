@@ -89,11 +89,7 @@ def begin(
         return as_known(*known, settled=noisy)
     if noisy:
         return begin_with_averages(config, pixels, group, support, track, hints=hints)
-    if group.polar and (
-        start.poses == "graph"
-        or (start.poses == "auto" and (support[0] > WHOLE_CIRCLE or group.mirrors))
-    ):
-        features = features_for(config, pixels, group, support[0], track, features)
+    if by_graph(config, group, support):
         return begin_with_graph(config, pixels, group, support, track, features, hints)
     element = group.identity(n)
     if not group.polar:
@@ -114,6 +110,13 @@ def begin(
         ).elements
         message = "poses from templates"
     return Beginning(element=element, grouping=None, message=message)
+
+
+def by_graph(config: PlannedConfig, group: MatrixGroup, support: tuple[float, ...]) -> bool:
+    """Whether the first poses come from the invariant graph, if images are not mostly noise."""
+    anyhow = support[0] > WHOLE_CIRCLE or group.mirrors
+    poses = config.start.poses
+    return group.polar and (poses == "graph" or (poses == "auto" and anyhow))
 
 
 def as_known(
@@ -142,6 +145,7 @@ def begin_with_graph(
     hints: Hints | None = None,
 ) -> Beginning:
     """Find first poses and clusters from the invariant graph; see `begin`."""
+    features = features_for(config, pixels, group, support[0], track, features)
     known = described(config, pixels, group, track)
     given = known.rings, group, support, track, features, hints
     found, told = warned(lambda: graph_start(config, *given))

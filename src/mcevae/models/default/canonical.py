@@ -1,8 +1,11 @@
 """How canonical images of the default model are sorted into clusters."""
 
 import math
+from dataclasses import replace
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mcevae.geometry.groups import MatrixGroup
@@ -16,6 +19,10 @@ from mcevae.teaching.rings import Track
 
 SLIGHT = math.radians(12)
 """Canonical images may still be turned this far from each other."""
+TURNED = math.radians(45)
+"""Features are learned from canonical images that are turned by at most this, within the support.
+Of 26 capitals, first clusters are 0.95 to 0.98 right with 45 degrees and 0.88 with 12, with which
+features tell styles of one letter apart. With 90 degrees they mix up digits."""
 
 
 def group_canonical(
@@ -65,3 +72,18 @@ def group_canonical(
         )
         (_, found), told = warned(lambda: steadiest(graphs, clusters))
     return found, about(found, config) + told
+
+
+def numbered_as(found: Grouping, known: Int[Tensor, " n"]) -> Grouping:
+    """Give clusters the numbers of the known clusters with which they share most images.
+
+    Args:
+        found: the clusters.
+        known: others of the same images, from 0; -1 where there is none.
+    """
+    both = torch.zeros(found.clusters, found.clusters)
+    some = (known >= 0) & (known < found.clusters)
+    both.index_put_((found.labels[some], known[some]), torch.tensor(1.0), accumulate=True)
+    number = torch.from_numpy(linear_sum_assignment(both.numpy(), maximize=True)[1])
+    pairs = [tuple(sorted(number[list(pair)].tolist())) for pair in found.duplicates]
+    return replace(found, labels=number[found.labels], duplicates=pairs)

@@ -7,13 +7,14 @@ get better during training, the starred quantities of eq. (8):
                        whole circle or mirrored, poses and clusters from a graph (`teaching.start`)
     end of warm-up     poses that the network finds now, which are better; clusters from the graph
                        of canonical images, if there are none yet or its restarts agree better
-    then a few times   pose, and clusters that are not firm, drawn from the sharpened posterior
+    then a few times   pose, and clusters that are not firm, drawn from the sharpened posterior;
+                       the first time clusters anew, if descriptions are learned
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
 are not used. Images that are mostly noise keep what class averages gave (`simulated`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 
@@ -22,12 +23,19 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE
-from mcevae.images.arrays import require, shrink, to_float
+from mcevae.images.arrays import require, shrink
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, features_for
-from mcevae.models.default.canonical import SLIGHT, group_canonical
+from mcevae.models.default.beginning import (
+    Beginning,
+    begin,
+    begin_with_graph,
+    by_graph,
+    features_for,
+)
+from mcevae.models.default.canonical import TURNED, group_canonical, numbered_as
 from mcevae.models.default.model import DefaultModel
+from mcevae.models.default.readings import readings
 from mcevae.models.default.simulated import simulated
 from mcevae.models.default.targets import (
     TAUGHT,
@@ -41,7 +49,8 @@ from mcevae.models.default.targets import (
     swallowed,
 )
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.frames import frame_offsets
+from mcevae.teaching.described import LESS
+from mcevae.teaching.frames import levelled
 from mcevae.teaching.hinted import first_with_hints
 
 Rows = slice | Int[Tensor, " rows"]
@@ -140,6 +149,8 @@ class SelfTraining(Teacher):
         start = self.config.start
         self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
+        anew = start.descriptions == "learned" and self.warmup + self.interval < epochs
+        self.described = anew and not by_graph(self.config, self.group, self.support)
 
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
         """Make the targets that an epoch needs; `epochs` is ignored. See `Teacher.before`.
@@ -155,8 +166,10 @@ class SelfTraining(Teacher):
             self.reread()
             return self.group_images()
         turn, between = divmod(epoch - self.warmup, self.interval)
-        due = not between and 0 < turn <= self.config.start.redraws
-        return self.redraw(move_on) if due else ""
+        if between or turn > self.config.start.redraws:
+            return ""
+        again = turn == 1 and self.described and self.features is None and self.known is None
+        return self.redraw(move_on) + (self.group_again() if again else "")
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
@@ -194,31 +207,10 @@ class SelfTraining(Teacher):
         found = replace(self.targets, cluster=labels, first=labels.clone(), firm=firm)
         self.targets = hinted(found, self.hints)
 
-    def posterior(
-        self, rows: Rows = slice(None), *, clustered: bool = True
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Give joint probabilities, element, weight and other parameters, part by part, on the CPU.
-
-        The shift of an image that does not touch its border comes from its centroid. Without
-        `clustered` (before there are clusters) the rotation is read from the sum over clusters.
-        """
-        model = self.model.eval()
-        for chunk in self.watched(self.pixels[rows].split(self.chunk)):
-            x = to_float(chunk.to(model.angles.device))
-            with torch.no_grad():
-                joint, rest = model.infer(x)
-                if self.group.polar:
-                    anchored = torch.cat([model.moments(x)[:, :2], rest[:, 2:]], -1)
-                    rest = torch.where(model.whole(x)[:, None], anchored, rest)
-                if not clustered:
-                    joint = joint.sum(1, keepdim=True)
-                _, element, mass = model.read(joint, rest)
-            yield joint.cpu(), element.cpu(), mass.cpu(), rest.cpu()
-        model.train()
-
     def reread(self) -> None:
         """Replace all poses by those of the network's most probable rotation."""
-        found = torch.cat([element for _, element, _, _ in self.posterior(clustered=False)])
+        given = self.model, self.pixels, self.chunk, self.watched
+        found = torch.cat([element for _, element, _, _ in readings(*given, clustered=False)])
         if self.learned(found):
             self.targets = replace(self.targets, element=found)
             self.level()
@@ -246,12 +238,10 @@ class SelfTraining(Teacher):
         """Turn images that look alike into one frame."""
         if self.config.start.frames == "common" or not self.grouped:
             return
-        targets, content = self.targets, self.canonical(torch.arange(len(self.pixels)))
-        given = targets.element, content, targets.cluster, self.group, self.support
-        seed = self.config.train.seed
-        offsets = frame_offsets(*given, background=self.background, seed=seed)
-        element = self.group.compose(targets.element, self.group.inverse(offsets))
-        self.targets = replace(targets, element=element)
+        content = self.canonical(torch.arange(len(self.pixels)))
+        given = self.targets.element, content, self.targets.cluster, self.group, self.support
+        element = levelled(*given, background=self.background, seed=self.config.train.seed)
+        self.targets = replace(self.targets, element=element)
 
     def group_images(self) -> str:
         """Find clusters for a random subset of the canonical images; return a message about it.
@@ -261,43 +251,51 @@ class SelfTraining(Teacher):
         """
         if self.agreement >= SURE:
             return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
-        seed, start = torch.Generator().manual_seed(self.config.train.seed), self.config.start
-        order = torch.randperm(len(self.pixels), generator=seed)
-        rows = first_with_hints(order, self.hints)[: start.subset]
-        features = self.describe(rows)
-        hints = None if self.hints is None else self.hints.subset(rows)
-        given = self.group, self.watched, features, hints
-        found, message = group_canonical(self.config, self.canonical(rows), *given)
+        found, message, rows = self.clusters_of_canonical(learn=not self.described)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
                 return f"first clusters kept; canonical images gave {message}"
-        elif found.agreement < POOR and start.poses == "auto" and self.group.polar:
+        elif self.config.start.poses == "auto" and found.agreement < POOR and self.group.polar:
             other = self.beginning(begin_with_graph)
             if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
         self.use_clusters(found, rows)
         return message
 
-    def describe(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows f"] | None:
-        """Features of images: given ones, or learned from canonical images; None: neither.
+    def group_again(self) -> str:
+        """Find clusters once more, with learned descriptions; return a message about them.
 
-        Canonical images hardly differ in pose. So features need not stay the same when images are
-        turned by much, and tell more of them apart.
+        Images that look alike have a common frame now, so canonical images hardly differ in pose.
         """
-        given = None if self.features is None else self.features[rows]
-        known = self.config, self.pixels[rows], self.group, SLIGHT, self.watched
-        return features_for(*known, given, self.targets.element[rows])
+        found, message, rows = self.clusters_of_canonical(learn=True)
+        if found.agreement < self.agreement - LESS:
+            return f"; clusters kept, because learned descriptions gave {message}"
+        if self.hints is None:  # which number the clusters
+            found = numbered_as(found, self.targets.cluster[rows])
+        self.use_clusters(found, rows)
+        return f"; with learned descriptions {message}"
+
+    def clusters_of_canonical(self, *, learn: bool) -> tuple[Grouping, str, Int[Tensor, " rows"]]:
+        """Sort a random subset of the canonical images; return the clusters, a message, and it."""
+        seed = torch.Generator().manual_seed(self.config.train.seed)
+        order = torch.randperm(len(self.pixels), generator=seed)
+        rows = first_with_hints(order, self.hints)[: self.config.start.subset]
+        features = None if self.features is None else self.features[rows]
+        if learn:
+            known = self.config, self.pixels[rows], self.group, min(TURNED, self.support[0])
+            features = features_for(*known, self.watched, features, self.targets.element[rows])
+        hints = None if self.hints is None else self.hints.subset(rows)
+        given = self.group, self.watched, features, hints
+        return *group_canonical(self.config, self.canonical(rows), *given), rows
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
         """Draw new targets from the squared posterior; return a message about it.
 
         Squaring prefers sure hypotheses, but still lets doubtful images try another one. If the
         network disagrees with its targets, it has not learned them yet, and new targets would
-        destroy the clusters. So targets stay until it agrees with `AGREEMENT` of them.
-
-        Args:
-            move_on: replaces these images by others, which have no targets yet.
+        destroy the clusters. So targets stay until it agrees with `AGREEMENT` of them. `move_on`
+        replaces these images by others, which have no targets yet.
         """
         known = self.targets.cluster != UNKNOWN
         new, likeliest = self.draw()
@@ -334,8 +332,9 @@ class SelfTraining(Teacher):
         """
         parts, first, firm = [], self.targets.first[rows], self.targets.firm[rows]
         must = first if within else self.targets.kept[rows]
-        for own, posterior in zip(must.split(self.chunk), self.posterior(rows), strict=True):
-            joint, element, mass, rest = posterior
+        read = readings(self.model, self.pixels[rows], self.chunk, self.watched)
+        for own, reading in zip(must.split(self.chunk), read, strict=True):
+            joint, element, mass, rest = reading
             cluster = likeliest = joint.sum(-1).argmax(-1)
             some = (own != UNKNOWN) & (own != likeliest)  # the pose was read in another frame
             some |= within or self.config.start.draw == "posterior"

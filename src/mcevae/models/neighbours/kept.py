@@ -12,7 +12,6 @@ from mcevae.models.contract import Teacher
 from mcevae.models.default.beginning import (
     begin_with_averages,
     begin_with_graph,
-    features_for,
     hidden,
 )
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
@@ -56,13 +55,11 @@ class Kept(Teacher):
             labels, element = self.known
             clusters = int(labels.max()) + 1
         else:
-            support = config.support.half_widths(group)
-            given = config, self.pixels, group, support, self.watched
+            given = config, self.pixels, group, config.support.half_widths(group), self.watched
             if hidden(config, self.pixels, group):
                 first = begin_with_averages(*given, hints=self.hints)
             else:
-                moved = config, self.pixels, group, support[0], self.watched
-                first = begin_with_graph(*given, features_for(*moved, self.features), self.hints)
+                first = begin_with_graph(*given, self.features, self.hints)
             assert first.grouping is not None  # both ways give clusters
             clusters, labels = first.grouping.clusters, first.grouping.labels
             element, message = first.element, first.message
