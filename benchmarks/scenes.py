@@ -110,6 +110,13 @@ def trained(folder: Path, name: str, fit: str | None = None) -> Run:
     return open_run(folder / name, "cpu")
 
 
+def accuracy(run: Path) -> float | None:
+    """Accuracy of a run on its own test images; None if there is no run, or no label."""
+    path = run / "metrics.json"
+    scores = json.loads(path.read_text("utf-8"))["scores"] if path.exists() else {}
+    return round(scores["accuracy"]["value"], 4) if "accuracy" in scores else None
+
+
 def picture(finders: dict[str, Finder]) -> None:
     """Draw a scene of each kind with its finds, and what is left over of the digits."""
     figure = Figure(figsize=(11, 5.6), layout="constrained")
@@ -164,7 +171,10 @@ def main() -> None:
     found: dict[str, Any] = {}
     if not arguments.speed:
         made = kept["scenes"] | scenes(finders, arguments.kinds)
-        found = {"fits": FITS, "seeds": SEEDS, "scenes": made}
+        own = {name: accuracy(arguments.folder / name) for name in FITS}
+        known = {name: value for name, value in own.items() if value is not None}
+        known = kept.get("accuracy", {}) | known
+        found = {"fits": FITS, "accuracy": known, "seeds": SEEDS, "scenes": made}
     if {"digits", "particles"} <= {*finders}:
         picture(finders)
     if "particles" in finders:

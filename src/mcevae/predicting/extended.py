@@ -12,7 +12,7 @@ from mcevae.runs.collections import Collections
 from mcevae.runs.confidence import embed_with_misfits
 from mcevae.runs.members import Collection
 from mcevae.runs.run import TrainedRun
-from mcevae.runs.trust.trust import trust_of, word
+from mcevae.runs.trust.trust import by_these_weights, trust_of, word
 from mcevae.runs.units import clusters_of
 
 
@@ -56,6 +56,7 @@ def trust_told(before: TrainedRun, now: TrainedRun) -> list[str]:
     then, trust = before.trust, now.trust
     if then is None or trust is None:
         return []
+    then = by_these_weights(then)
     run = f"{then.run:.2f} ({word(then.run)}) before, {trust.run:.2f} ({word(trust.run)}) now"
     said = [f"Trust: {run}."]
     known = {entry.id: entry.units for entry in before.collections.entries}

@@ -1,7 +1,7 @@
 """Trust: the estimated share of images that are with their like, for each cluster and for a run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from mcevae.base.config import MOST_IMAGES
 from mcevae.models.config import Config
 from mcevae.models.contract import Model
-from mcevae.runs.trust.cues import Measured, measure
+from mcevae.runs.trust.cues import Cues, Measured, measure
 from mcevae.runs.trust.weights import NAMES, weights
 from mcevae.runs.units import clusters_of
 
@@ -101,6 +101,13 @@ def trust_of(trust: Trust, units: Sequence[str]) -> tuple[float, str]:
     sizes = np.array([max(trust.sizes[k], 1e-9) for k in own])
     value = float(np.average([trust.clusters[k] for k in own], weights=sizes))
     return value, word(value)
+
+
+def by_these_weights(trust: Trust) -> Trust:
+    """What this version says of clusters whose cues an earlier one may have measured."""
+    cues = Cues(**{name: np.array(values) for name, values in trust.cues.items()})
+    estimated = weights("with_like")(cues)
+    return replace(trust, clusters=tuple(round(float(one), 4) for one in estimated))
 
 
 def word(trust: float) -> str:
