@@ -132,7 +132,8 @@ def test_pages_and_exports_show_it(run: Path, data: Splits, tmp_path: Path) -> N
     first = int(np.flatnonzero(gallery.mirrored)[0])
     latents = explorer.latents(first)
     assert latents["mirrored"]
-    latents["tau"] = [0.0] * len(latents["tau"])
+    del latents["reach"]
+    latents["pose"] = [0.0] * len(latents["pose"])
     there, back = (explorer.draw(**{**latents, "mirrored": sign}) for sign in (True, False))
     assert there["canonical"] == back["canonical"] == back["moved"] != there["moved"]
 

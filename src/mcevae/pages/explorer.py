@@ -333,7 +333,7 @@ class Explorer:
             "z": out.z[0].tolist(),
             "pose": original.read(group.to_parameters(pose).cpu(), group)[0].tolist(),
             "mirrored": bool(mirrored(pose)[0]),
-            "size": original.sizes[0].tolist(),
+            "size": tuple(original.sizes[0].tolist()),
             "reach": [one.half_width for one in original.widest(self.run.coordinates)],
         }
 
