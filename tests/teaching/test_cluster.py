@@ -15,7 +15,9 @@ from mcevae.images.arrays import NO_HINT, Hints, to_float
 from mcevae.runs.metrics import matched_accuracy
 from mcevae.teaching import cluster
 from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.graph import Graph, describe, invariant_graph
+from mcevae.teaching.described import closest
+from mcevae.teaching.duplicates import named
+from mcevae.teaching.graph import Graph, Neighbours, describe, invariant_graph
 from mcevae.teaching.rings import Turn
 from tests.teaching.test_graph import digits, noise, upright
 
@@ -85,7 +87,7 @@ def test_the_fullest_then_most_distinct_then_most_agreed_upon_clusters_are_kept(
     monkeypatch.setattr(cluster, "_layout", lambda data, *_: data)
     monkeypatch.setattr(cluster, "mixture", lambda *_: np.array(next(coming)))
     monkeypatch.setattr(
-        cluster, "_duplicates", lambda labels, *_: [(0, 1)] * (labels.tolist() == TWICE)
+        cluster, "duplicates", lambda labels, *_: [(0, 1)] * (labels.tolist() == TWICE)
     )
     found = clustered(noise(6, 1, 16, 16), 3, neighbours=2, restarts=3).labels.tolist()
     assert [sorted(set(found), key=found.index).index(one) for one in found] == SPLIT
@@ -102,7 +104,7 @@ def test_neighbours_back_a_cluster() -> None:
 def test_clusters_that_stay_empty_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_layout", lambda data, *_: data)
     monkeypatch.setattr(cluster, "mixture", lambda *_: np.array([0, 0, 0, 1, 1, 1]))
-    monkeypatch.setattr(cluster, "_duplicates", lambda *_: [])
+    monkeypatch.setattr(cluster, "duplicates", lambda *_: [])
     with pytest.warns(UserWarning, match="1 of 3 clusters are empty"):
         clustered(noise(6, 1, 16, 16), 3, neighbours=2)
 
@@ -192,6 +194,30 @@ def test_two_clusters_of_one_shape_are_reported() -> None:
     assert len(shape[(found.labels == one) | (found.labels == other)].unique()) == 1
 
 
+def test_graphs_that_confuse_other_kinds_find_all_of_them_together() -> None:
+    """Each description confuses one pair of five kinds; a useless one does no harm."""
+    generator = torch.Generator().manual_seed(0)
+    kind = torch.arange(400) % 5
+    graphs = []
+    for pair in ([0, 1], [1, 2], [3, 4], [0, 4]):
+        middle = 12 * torch.eye(5)
+        middle[pair[1]] = middle[pair[0]]
+        points = middle[kind] + torch.randn(400, 5, generator=generator)
+        index, distance = closest(points, 15)
+        graphs.append(Neighbours(index=index, distance=distance))
+    index, distance = closest(torch.randn(400, 20, generator=generator), 15)
+    useless = Neighbours(index=index, distance=distance)
+    images = torch.zeros(400, 2)
+
+    def right(*graphs: Neighbours) -> float:
+        found = start_clusters(images, graphs[0], 5, others=graphs[1:])
+        return matched_accuracy(found.labels.numpy(), kind.numpy())
+
+    assert max(right(graph) for graph in graphs) < 0.9
+    assert right(*graphs) > 0.95
+    assert right(*graphs, useless) > 0.95
+
+
 def test_k_means_and_the_plain_distance_stand_in_for_the_graph() -> None:
     images, truth = shapes(3), torch.arange(3).repeat_interleave(40)
     for by in ("euclidean", "kmeans"):
@@ -217,7 +243,7 @@ def found_among(
         labels[: sizes[0]][parts] = len(sizes)
     apart = torch.cdist(*2 * [torch.from_numpy(points)]).fill_diagonal_(torch.inf)
     nearest = apart.topk(min(k, len(labels) - 1), largest=False).indices.numpy()
-    return cluster._duplicates(labels, nearest, len(sizes) + 2)  # one stays empty
+    return named(labels, nearest, len(sizes) + 2)  # one stays empty
 
 
 CLOUDS = {
@@ -255,7 +281,7 @@ def test_all_pairs_of_a_cluster_in_three_parts_are_named() -> None:
     apart = torch.cdist(points, points).fill_diagonal_(torch.inf)
     nearest = apart.topk(15, largest=False).indices.numpy()
     labels = draw.integers(3, size=300)
-    assert cluster._duplicates(labels, nearest, 3) == [(0, 1), (0, 2), (1, 2)]
+    assert named(labels, nearest, 3) == [(0, 1), (0, 2), (1, 2)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ Their number is given or chosen (`teaching.counting`). No label is read.
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ from mcevae.images.arrays import Hints, require
 from mcevae.teaching.communities import nearest_edges, surely_parted
 from mcevae.teaching.consensus import consensus
 from mcevae.teaching.counting import best_count, finer_count, mixture
-from mcevae.teaching.graph import Graph
+from mcevae.teaching.duplicates import duplicates
+from mcevae.teaching.graph import Neighbours
 from mcevae.teaching.hinted import guided
 from mcevae.teaching.joining import steadier
 from mcevae.teaching.layout import laid_out, umap_edges
@@ -36,7 +37,11 @@ K_MEANS_STARTS = 5
 CLEARLY = 0.01
 """A labelling is clearly better if it puts fewer images wrongly, by this share of all."""
 COUNTED = 3  # restarts that choose a number of clusters, which takes long
-ONE_CLUSTER = 1 / 3  # of the connection of a cluster's random halves; see `_duplicates`
+SHARED = 3
+"""Restarts on each graph, at most, where there are several."""
+UNSURE = 0.1
+"""A graph on which restarts agree less by this than on another one does not count. Of capitals and
+digits by pixels, by learned features, and by both: at most 0.05 less; of random features: 0.5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +63,10 @@ class Grouping:
 
 def start_clusters(
     images: Float[Tensor, "n numbers"],
-    graph: Graph | None,
+    graph: Neighbours | None,
     clusters: int | None,
     *,
+    others: Sequence[Neighbours] = (),
     most: int = 30,
     restarts: int = 5,
     seed: int = 0,
@@ -86,12 +92,16 @@ def start_clusters(
     best with the others, unless another is clearly better. A `UserWarning` says if it has empty
     clusters or duplicates.
 
+    Graphs of other descriptions of the images make mistakes of other kinds, so what restarts on all
+    graphs have in common is better than what those on any one of them have.
+
     Args:
         images: anything that describes the images. It places parts of the graph that have no
             connection, and k-means splits it.
         graph: the neighbours of each image. None: k-means on `images`, to show what the graph is
             worth.
         clusters: K, 1 to N; None to choose it.
+        others: neighbours by other descriptions. They take no part in choosing K, or with hints.
         most: largest K to choose, at least 2; never more than N.
         restarts: number of restarts, at least 1.
         seed: seed, 0 or more. The same seed gives the same clusters on the same machine.
@@ -111,32 +121,37 @@ def start_clusters(
     parts = None if near is None else surely_parted(near, starts)
     tried = min(most, len(images))
     data = images.cpu().numpy()
+    if others and hints is None:
+        starts = starts[:SHARED]
     K, labels = _labellings(data, graph, clusters, parts, starts, tried, hints, track)
-    agreement = _agreement(labels)
+    agreement, graphs = _agreement(labels), [] if graph is None else [graph]
+    if graph and others and hints is None and (parts is None or parts[0].max() + 1 != K):
+        again = [_labellings(data, one, K, None, starts, tried, None, track)[1] for one in others]
+        labels, agreement, graphs = _sure([labels, *again], [graph, *others])
+        near = None  # one graph alone cannot judge
+    best_of = len(labels)
     common = consensus(labels, K) if hints is None else None
     if common is not None:
         labels.append(common)
     filled = [len(np.unique(label)) for label in labels]
-    duplicates = [
-        _duplicates(label, graph.index.cpu().numpy(), K) if graph else [] for label in labels
-    ]
-    good = [(full, -len(pairs)) for full, pairs in zip(filled, duplicates, strict=True)]
-    best = max(range(restarts), key=lambda i: (good[i], agreement[i]))
+    pairs = [duplicates(label, graphs, K) for label in labels]
+    good = [(full, -len(some)) for full, some in zip(filled, pairs, strict=True)]
+    best = max(range(best_of), key=lambda i: (good[i], agreement[i]))
     kept = best if common is None else _steady(good, _wrong(labels, near), best)
     limited = clusters is None and most == K
-    _warn(K, K - filled[kept], duplicates[kept], limited=limited, asked=clusters is not None)
+    _warn(K, K - filled[kept], pairs[kept], limited=limited, asked=clusters is not None)
     return Grouping(
         clusters=K,
         labels=torch.from_numpy(labels[kept].astype(np.int64)),
         agreement=agreement[best],
-        duplicates=duplicates[kept],
+        duplicates=pairs[kept],
         backing=None if graph is None else backing_of(graph, torch.from_numpy(labels[kept])),
     )
 
 
 def _labellings(
     data: Float[np.ndarray, "n numbers"],
-    graph: Graph | None,
+    graph: Neighbours | None,
     clusters: int | None,
     parts: list[Int[np.ndarray, " n"]] | None,
     seeds: list[int],
@@ -174,7 +189,7 @@ def _labellings(
     return K, labels
 
 
-def backing_of(graph: Graph, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+def backing_of(graph: Neighbours, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Share of the neighbours of each image that have its cluster, 0 to 1.
 
     Args:
@@ -182,6 +197,25 @@ def backing_of(graph: Graph, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         labels: their clusters.
     """
     return (labels[graph.index.cpu()] == labels[:, None]).float().mean(1)
+
+
+def _sure(
+    labels: list[list[np.ndarray]], graphs: list[Neighbours]
+) -> tuple[list[np.ndarray], list[float], list[Neighbours]]:
+    """Labellings on the graphs that count, their agreement on their own graph, and these graphs.
+
+    Args:
+        labels: labellings on each graph.
+        graphs: the graphs.
+    """
+    agreement = [_agreement(some) for some in labels]
+    least = max(map(max, agreement)) - UNSURE
+    kept = [i for i, some in enumerate(agreement) if not max(some) < least]  # all, if it is NaN
+    return (
+        [label for i in kept for label in labels[i]],
+        [one for i in kept for one in agreement[i]],
+        [graphs[i] for i in kept],
+    )
 
 
 def _wrong(labels: list[np.ndarray], edges: sp.csr_matrix | None) -> list[float]:
@@ -269,7 +303,7 @@ def _layout(data: np.ndarray, edges: sp.csr_matrix, seed: int) -> np.ndarray:
     )
 
 
-def _edges(graph: Graph) -> sp.csr_matrix:
+def _edges(graph: Neighbours) -> sp.csr_matrix:
     """UMAP's edges between neighbours; an image is its own first one."""
     itself = torch.arange(len(graph.index), device=graph.index.device)[:, None]
     indices = torch.cat([itself, graph.index], dim=1)
@@ -279,38 +313,6 @@ def _edges(graph: Graph) -> sp.csr_matrix:
 def _k_means(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Clusters of the points by k-means, (N,)."""
     return KMeans(clusters, n_init=K_MEANS_STARTS, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
-
-
-def _duplicates(labels: np.ndarray, neighbours: np.ndarray, clusters: int) -> list[tuple[int, int]]:
-    """Pairs of clusters that are connected like parts of one cluster.
-
-    If one cluster were split at random, then of the d_a and d_b ends of edges that its parts have
-    in both parts together, d_a d_b / (d_a + d_b) edges would lead from one part to the other. A
-    pair is named if it has surely (by two standard errors) more than `ONE_CLUSTER` of that: a split
-    by the mixture follows gaps, so it cuts fewer edges than one at random. Only the two clusters
-    count. Modularity would compare them with the whole graph, and would also join
-    small clusters that differ (Fortunato, Barthelemy, "Resolution limit in community detection",
-    2007).
-
-    An edge counts if both images are neighbours of each other. An image has at most as many
-    neighbours as its cluster has other images, because the rest must be from other clusters.
-
-    Args:
-        labels: (N,) the cluster of each image.
-        neighbours: (N, k) indices of each image's neighbours, nearest first.
-        clusters: the number of clusters K.
-    """
-    n, k = neighbours.shape
-    others = np.bincount(labels, minlength=clusters)[labels] - 1
-    near = np.arange(k) < others[:, None]
-    one, other = near.nonzero()[0], neighbours[near]
-    mutual = np.isin(one * n + other, other * n + one)
-    pairs = labels[one[mutual]] * clusters + labels[other[mutual]]
-    edges = np.bincount(pairs, minlength=clusters**2).reshape(clusters, clusters)
-    ends = np.diag(edges)[:, None] + edges  # of a's edges within a and b, (K, K)
-    at_random = ends * ends.T / np.maximum(ends + ends.T, 1)
-    named = np.triu(edges - 2 * np.sqrt(edges) > ONE_CLUSTER * at_random, k=1)
-    return [(a, b) for a, b in np.argwhere(named).tolist()]
 
 
 def _agreement(labels: list[np.ndarray]) -> list[float]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from mcevae.teaching.graph import Graph
+from mcevae.teaching.graph import Neighbours
 
 RESAMPLES = 8
 """How many times half of the images are sorted anew."""
@@ -32,7 +32,7 @@ FEWEST = 4
 """Neighbours of an image that `nearest_edges` keeps, at least."""
 
 
-def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
+def edges_of(graph: Neighbours, most: int | None = None) -> sp.csr_matrix:
     """Symmetric weights (N, N): 1 between images that are neighbours of each other, else 1/2.
 
     UMAP's weights say much the same, but its compiler takes longer than all else here.
@@ -48,7 +48,7 @@ def edges_of(graph: Graph, most: int | None = None) -> sp.csr_matrix:
     return sp.csr_matrix(near + near.T)
 
 
-def nearest_edges(graph: Graph) -> sp.csr_matrix:
+def nearest_edges(graph: Neighbours) -> sp.csr_matrix:
     """The edges (N, N) that tell kinds apart, as `edges_of` makes them.
 
     Only the nearest neighbours count, sqrt(N) / 4 of them, at least `FEWEST` and at most all: where

@@ -1,27 +1,30 @@
-"""Features that somebody else computed, in the invariant graph.
+"""Clusters by several descriptions of images: rings, by two distances, and features.
 
-Each description of an image, by its rings and by its features, has distances of its own. They are
-measured in units of how far the neighbours of each image are in that description, and their
-squares are added. So neither needs a weight. If features say nothing, and there are many of them,
-all images are about as far as the neighbours, so that they hardly change the order.
+Features are numbers that somebody else computed, or that were learned. Each description has
+distances of its own. To join two of them, distances are measured in units of how far the neighbours
+of each image are in that description, and their squares are added. So neither needs a weight. If
+features say nothing, and there are many of them, all images are about as far as the neighbours, so
+that they hardly change the order.
 
-A graph with features is only kept if the restarts of clusters agree about as well on it as on the
-graph of the images alone. No label is read.
+Which graphs count, and which one is the best, is told by how well restarts of clusters agree. No
+label is read.
 """
 
 import warnings
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.graph import CANDIDATES, Graph, invariant_graph
-from mcevae.teaching.rings import Track, most_alike
-from mcevae.teaching.tangent import nearest_of
+from mcevae.images.arrays import Hints
+from mcevae.teaching.cluster import Grouping, start_clusters
+from mcevae.teaching.graph import Graph, Neighbours, candidates_of, graph_among
+from mcevae.teaching.rings import Track
+from mcevae.teaching.tangent import Distance, nearest_of
 
 TURN = ("likeness", "angle", "mirrored")
 """The parts of a `Turn`."""
@@ -63,30 +66,28 @@ def closest(
 
 def described_graph(
     rings: Float[Tensor, "n c rings angles"],
+    alike: Int[Tensor, "n count"],
     features: Float[Tensor, "n f"],
+    near: tuple[Int[Tensor, "n count"], Float[Tensor, "n count"]],
     neighbours: int,
     *,
     reach: float,
     mirror: bool,
-    track: Track = iter,
 ) -> Graph:
     """Find the nearest neighbours of each image by its rings and its features together.
 
     Args:
         rings: images on rings.
-        features: as they were given.
-        neighbours: k, 1 to N - 1.
+        alike: candidates by their rings, as `candidates_of` finds them.
+        features: standardised.
+        near: as many candidates by their features, as `closest` finds them.
+        neighbours: k.
         reach: how far two images may be turned from each other, radians.
         mirror: whether mirror images count as alike.
-        track: wraps the list of parts, to show progress.
     """
-    n, k = len(rings), neighbours
-    features = standardised(features)
-    count = min(max(CANDIDATES, k), n - 1)
-    by_rings = most_alike(rings, count, reach=reach, mirror=mirror, track=track)
-    by_features, apart = closest(features, count, track)
-    both = torch.cat([by_rings, by_features], 1)
-    index, distance, turn = nearest_of(rings, both, 2 * count, reach=reach, mirror=mirror)
+    n, k, (by_features, apart) = len(rings), neighbours, near
+    both = torch.cat([alike, by_features], 1)
+    index, distance, turn = nearest_of(rings, both, both.shape[1], reach=reach, mirror=mirror)
     # An image may be among the candidates of both kinds; only the first of the two counts.
     ordered, order = index.sort(dim=1, stable=True)
     again = F.pad(ordered[:, 1:] == ordered[:, :-1], (1, 0))
@@ -107,29 +108,69 @@ def described_graph(
     )
 
 
-def graphs_of(
+def sorted_by_all(
     rings: Float[Tensor, "n c rings angles"],
     features: Float[Tensor, "n f"] | None,
-    neighbours: int,
+    clusters: int | None,
     *,
+    neighbours: int,
     reach: float,
     mirror: bool,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
+    most: int = 30,
+    restarts: int = 5,
+    seed: int = 0,
+    hints: Hints | None = None,
     track: Track = iter,
-) -> list[Callable[[], Graph]]:
-    """Make the graphs that are tried: with features, if there are any, and without.
+) -> tuple[Graph, Grouping]:
+    """Sort images into clusters by all that describes them.
 
-    The arguments are those of `described_graph` and `graph.invariant_graph`.
+    With features, clusters are what all graphs have in common: of rings and features together, of
+    rings by tangent and by Euclidean distance, of features. Each splits and joins other kinds by
+    mistake. Without, rings by tangent distance describe most kinds better than by Euclidean
+    distance. If restarts agree on the second clearly better (`steadiest`), it is taken. So it is
+    with hints: clusters have numbers then, and graphs have nothing in common.
+
+    Args:
+        rings: images on rings.
+        features: numbers that describe each image as well.
+        clusters: K; None to choose it.
+        neighbours: k, 1 to N - 1.
+        reach: how far two images may be turned from each other, radians.
+        mirror: whether mirror images count as alike.
+        by: distance of images once they are aligned.
+        most, restarts, seed, hints: as `start_clusters` has them.
+        track: wraps the list of parts, to show progress.
+
+    Returns:
+        The first graph, and the clusters.
+
+    Raises:
+        UserError: there are too few images for the clusters or neighbours.
     """
+    how: dict[str, Any] = {"reach": reach, "mirror": mirror}
+    alike = candidates_of(rings, neighbours, track=track, **how)
 
-    def alone() -> Graph:
-        return invariant_graph(rings, neighbours, reach=reach, mirror=mirror, by=by, track=track)
+    def alone(by: Distance) -> Graph:
+        return graph_among(rings, alike, neighbours, by=by, **how)
 
-    def together() -> Graph:
-        assert features is not None
-        return described_graph(rings, features, neighbours, reach=reach, mirror=mirror, track=track)
+    def group(graph: Graph, others: Sequence[Neighbours] = ()) -> Grouping:
+        asked: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "hints": hints}
+        return start_clusters(
+            rings.flatten(1), graph, clusters, others=others, track=track, **asked
+        )
 
-    return [alone] if features is None else [together, alone]
+    distances: list[Distance] = [by] if by == "euclidean" else [by, "euclidean"]
+    if features is None:
+        return steadiest([partial(alone, each) for each in distances], group)
+    features = standardised(features)
+    near = closest(features, alike.shape[1], track)
+    joint = described_graph(rings, alike, features, near, neighbours, **how)
+    if hints is not None:
+        return steadiest([lambda: joint, lambda: alone(by)], group)
+    index, apart = (each[:, :neighbours] for each in near)
+    featured = Neighbours(index=index, distance=apart)
+    return joint, group(joint, [*map(alone, distances), featured])
 
 
 def steadiest(
@@ -137,8 +178,8 @@ def steadiest(
 ) -> tuple[Graph, Grouping]:
     """Group graphs; return the first graph, and its clusters, if restarts agree on it well enough.
 
-    It has lost if they agree better on another one by more than `LESS`. Only what the chosen one
-    warns of is told.
+    It has lost if they agree better on another one by more than `LESS`; the others are made only
+    if one could. Only what the chosen one warns of is told.
 
     Args:
         graphs: makes each graph.
@@ -150,6 +191,8 @@ def steadiest(
             warnings.simplefilter("always")
             graph = make()
             tried.append((graph, group(graph), told))
+        if _agreement(tried[0][1]) >= 1 - LESS:
+            break
     best = max(_agreement(grouping) for _, grouping, _ in tried)
     graph, grouping, told = next(one for one in tried if _agreement(one[1]) >= best - LESS)
     for one in told:

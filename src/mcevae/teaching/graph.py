@@ -9,7 +9,6 @@ ignores small deformations too. No image is warped: all of this happens on rings
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -19,7 +18,7 @@ from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup
 from mcevae.images.arrays import require, shrink, to_float
 from mcevae.teaching.extent import LONGEST, extent_of, frame_of
 from mcevae.teaching.rings import Track, Turn, most_alike, on_rings
-from mcevae.teaching.tangent import nearest_of
+from mcevae.teaching.tangent import Distance, nearest_of
 
 CHUNK = 500
 """Images that are floats at a time."""
@@ -41,17 +40,26 @@ class Described:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class Neighbours:
     """The k nearest neighbours of N images.
 
     Attributes:
         index: (N, k), the neighbours of each image, the nearest first. An image is not its own.
         distance: (N, k), at least 0.
-        turn: (N k,), how each image is turned onto its neighbours, row by row.
     """
 
     index: Int[Tensor, "n k"]
     distance: Float[Tensor, "n k"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph(Neighbours):
+    """Neighbours, and how images lie to each other.
+
+    Attributes:
+        turn: (N k,), how each image is turned onto its neighbours, row by row.
+    """
+
     turn: Turn
 
 
@@ -110,7 +118,7 @@ def invariant_graph(
     *,
     reach: float = math.pi,
     mirror: bool = False,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
     track: Track = iter,
 ) -> Graph:
     """Find the nearest neighbours of each image.
@@ -126,10 +134,40 @@ def invariant_graph(
     Raises:
         UserError: there are k images or fewer, or k is below 1.
     """
+    index = candidates_of(rings, neighbours, reach=reach, mirror=mirror, track=track)
+    return graph_among(rings, index, neighbours, reach=reach, mirror=mirror, by=by)
+
+
+def candidates_of(
+    rings: Float[Tensor, "n c rings angles"],
+    neighbours: int,
+    *,
+    reach: float,
+    mirror: bool,
+    track: Track = iter,
+) -> Int[Tensor, "n count"]:
+    """Find the most alike images of each, from which neighbours are chosen.
+
+    Arguments and errors are those of `invariant_graph`.
+    """
     n, k = len(rings), neighbours
     require(k >= 1, f"There cannot be {k} neighbours; ask for at least 1.")
     require(n > k, f"{n} images are too few for {k} neighbours each; give more, or ask for fewer.")
     count = min(max(CANDIDATES, k), n - 1)
-    index = most_alike(rings, count, reach=reach, mirror=mirror, track=track)
-    index, distance, turn = nearest_of(rings, index, k, reach=reach, mirror=mirror, by=by)
+    return most_alike(rings, count, reach=reach, mirror=mirror, track=track)
+
+
+def graph_among(
+    rings: Float[Tensor, "n c rings angles"],
+    candidates: Int[Tensor, "n count"],
+    neighbours: int,
+    *,
+    reach: float,
+    mirror: bool,
+    by: Distance,
+) -> Graph:
+    """Find the nearest neighbours of each image among candidates; see `invariant_graph`."""
+    index, distance, turn = nearest_of(
+        rings, candidates, neighbours, reach=reach, mirror=mirror, by=by
+    )
     return Graph(index=index, distance=distance, turn=turn)

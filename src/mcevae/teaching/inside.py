@@ -7,7 +7,6 @@ In its frame they stand upside down, outside the support. There they are told ap
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch import Tensor
 from mcevae.geometry.groups import WHOLE_CIRCLE, wrapped
 from mcevae.images.arrays import Hints
 from mcevae.teaching.rings import Track, turned_back, undone
-from mcevae.teaching.tangent import penalty_of, voters_of
+from mcevae.teaching.tangent import Distance, penalty_of, voters_of
 from mcevae.teaching.upright import Oriented
 
 TOLERANCE = math.radians(30)
@@ -31,7 +30,7 @@ def put_inside(
     oriented: Oriented,
     half_width: float,
     hints: Hints | None = None,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
 ) -> tuple[Int[Tensor, " n"], Oriented]:
     """Move images outside the support to the cluster in which they are most alike inside it.
 
@@ -69,7 +68,7 @@ def compared(
     half_width: float,
     *,
     mirror: bool,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
     track: Track = iter,
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
     """Find the cluster of each image by the votes of upright images, and its pose by the nearest.

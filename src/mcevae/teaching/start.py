@@ -1,19 +1,20 @@
 """First clusters and first poses of all images, from the invariant graph."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mcevae.images.arrays import Hints
-from mcevae.teaching.cluster import Grouping, backing_of, start_clusters
-from mcevae.teaching.described import graphs_of, steadiest
+from mcevae.teaching.cluster import Grouping, backing_of
+from mcevae.teaching.described import sorted_by_all
 from mcevae.teaching.graph import reach_of
 from mcevae.teaching.hinted import first_with_hints
 from mcevae.teaching.inside import compared, put_inside
 from mcevae.teaching.rings import Track, turned_back
+from mcevae.teaching.tangent import Distance
 from mcevae.teaching.upright import Oriented, orient
 
 PAIRS, LEAST = 400_000_000, 2000
@@ -47,7 +48,7 @@ def invariant_start(
     restarts: int = 5,
     most: int = 30,
     mirror: bool = False,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
     subset: int = 20_000,
     seed: int = 0,
     features: Float[Tensor, "n f"] | None = None,
@@ -77,13 +78,12 @@ def invariant_start(
     generator = torch.Generator().manual_seed(seed)
     order = first_with_hints(torch.randperm(len(rings), generator=generator), hints)
     rows, rest = order[:subset], order[subset:]
-    reach = reach_of(half_width)
-    own = None if features is None else features[rows]
+    own, reach = None if features is None else features[rows], reach_of(half_width)
     said = None if hints is None else hints.subset(rows)
-    how: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "track": track}
-    graph, grouping = steadiest(
-        graphs_of(rings[rows], own, neighbours, reach=reach, mirror=mirror, by=by, track=track),
-        lambda graph: start_clusters(rings[rows].flatten(1), graph, clusters, hints=said, **how),
+    how: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "hints": said}
+    same: dict[str, Any] = {"mirror": mirror, "by": by, "track": track}
+    graph, grouping = sorted_by_all(
+        rings[rows], own, clusters, neighbours=neighbours, reach=reach, **how, **same
     )
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
     found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said, by)
@@ -95,7 +95,7 @@ def invariant_start(
         known = rows[: max(LEAST, PAIRS // len(rest))]
         upright = turned_back(rings[known], angle[known], mirrored[known])
         labels[rest], angle[rest], mirrored[rest] = compared(
-            rings[rest], upright, labels[known], half_width, mirror=mirror, by=by, track=track
+            rings[rest], upright, labels[known], half_width, **same
         )
     return InvariantStart(
         grouping=replace(grouping, labels=labels, backing=backing),

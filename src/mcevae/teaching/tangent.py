@@ -17,6 +17,9 @@ RIDGE = 0.02
 """Penalty on large changes, as a share of the mean squared effect of each change."""
 CANDIDATES, VOTERS = 20, 5
 """Of so many most alike exemplars, so many nearest ones vote for the cluster of an image."""
+Distance = Literal["tangent", "euclidean"]
+"""Of images once they are aligned."""
+
 CHUNK_NUMBERS = 2**24
 """Floats for one chunk of images, 64 MiB."""
 
@@ -59,7 +62,7 @@ def nearest_of(
     *,
     reach: float = math.pi,
     mirror: bool = False,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
     among: Float[Tensor, "others c rings angles"] | None = None,
     penalty: Float[Tensor, "7 7"] | None = None,
 ) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
@@ -118,7 +121,7 @@ def voters_of(
     penalty: Float[Tensor, "7 7"],
     reach: float,
     mirror: bool,
-    by: Literal["tangent", "euclidean"] = "tangent",
+    by: Distance = "tangent",
     track: Track = iter,
 ) -> tuple[Int[Tensor, "n count"], Float[Tensor, "n count"], Turn]:
     """Find the exemplars that vote for the cluster of each image, the nearest first.

@@ -13,8 +13,7 @@ from mcevae.teaching.cluster import start_clusters
 from mcevae.teaching.communities import stable_communities
 from mcevae.teaching.counting import pairs, symmetric
 from mcevae.teaching.described import closest
-from mcevae.teaching.graph import Graph
-from mcevae.teaching.rings import Turn
+from mcevae.teaching.graph import Neighbours
 from mcevae.tracking.describing import described
 
 SHORTEST = 8
@@ -63,17 +62,15 @@ def kinds_of(
     return labels
 
 
-def stable_count(graph: Graph) -> int:
+def stable_count(graph: Neighbours) -> int:
     """The number of communities that surely differ, or else that are found again when half of the
     paths are sorted."""
     edges = symmetric(pairs(graph.index), len(graph.index))
     return int(stable_communities(edges, SEED).max()) + 1
 
 
-def graph_of(features: Float[torch.Tensor, "n f"]) -> Graph:
-    """The nearest neighbours of descriptions, as `invariant_graph` gives those of images."""
+def graph_of(features: Float[torch.Tensor, "n f"]) -> Neighbours:
+    """The nearest neighbours of descriptions."""
     count = max(NEIGHBOURS, int(SHARE * len(features)))
     index, distance = closest(features, min(count, len(features) - 1))
-    nothing = torch.zeros(index.numel())
-    turn = Turn(likeness=nothing, angle=nothing, mirrored=nothing.bool())
-    return Graph(index=index, distance=distance, turn=turn)
+    return Neighbours(index=index, distance=distance)

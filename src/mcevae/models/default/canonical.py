@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,8 +14,7 @@ from mcevae.images.arrays import Hints, to_bytes
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
 from mcevae.models.default.beginning import about, asked, described, warned
 from mcevae.teaching.cluster import Grouping, start_clusters
-from mcevae.teaching.described import graphs_of, steadiest
-from mcevae.teaching.graph import Graph
+from mcevae.teaching.described import sorted_by_all
 from mcevae.teaching.rings import Track
 
 SLIGHT = math.radians(12)
@@ -46,31 +46,20 @@ def group_canonical(
     start = config.start
     rings = described(config, to_bytes(canonical), group, track).rings
 
-    def clusters(graph: Graph | None) -> Grouping:
-        return start_clusters(
-            rings.flatten(1),
-            graph,
-            asked(config),
-            restarts=start.restarts,
-            seed=config.train.seed,
-            most=MOST_CLUSTERS,
-            hints=hints,
-            track=track,
-        )
-
-    if start.grouping == "kmeans":
-        found, told = warned(lambda: clusters(None))
+    how: dict[str, Any] = {
+        "restarts": start.restarts,
+        "seed": config.train.seed,
+        "most": MOST_CLUSTERS,
+        "hints": hints,
+        "track": track,
+    }
+    K, by = asked(config), start.grouping
+    if by == "kmeans":
+        found, told = warned(lambda: start_clusters(rings.flatten(1), None, K, **how))
     else:
-        graphs = graphs_of(
-            rings,
-            features,
-            start.neighbours,
-            reach=SLIGHT if group.polar else 0.0,
-            mirror=group.mirrors,
-            by=start.grouping,
-            track=track,
-        )
-        (_, found), told = warned(lambda: steadiest(graphs, clusters))
+        how["reach"] = SLIGHT if group.polar else 0.0
+        same = {"neighbours": start.neighbours, "mirror": group.mirrors, "by": by}
+        (_, found), told = warned(lambda: sorted_by_all(rings, features, K, **how, **same))
     return found, about(found, config) + told
 
 
