@@ -25,20 +25,21 @@ class StartConfig:
     templates at every angle; auto: averages if the images are mostly noise, otherwise graph over
     the whole circle and with mirror images, otherwise templates; moments: upright, centred."""
     grouping: Literal["tangent", "euclidean", "kmeans"] = "tangent"
-    """How to find the first clusters. tangent: a neighbour graph with the tangent distance;
-    euclidean: a neighbour graph with the plain distance; kmeans: k-means on the pixels of the
-    canonical images."""
+    """How to find the first clusters. tangent: a neighbour graph with the tangent distance, or with
+    the plain one if restarts agree clearly better on it; euclidean: with the plain distance;
+    kmeans: k-means on the pixels of the canonical images."""
     descriptions: Literal["pixels", "learned"] = "pixels"
     """What images are compared by in a graph. learned: also by features of a small network that
-    learns to tell images apart however they are moved, lit, blurred or covered. It takes minutes,
-    and is kept if restarts agree about as well; for kinds that differ in more than their shape."""
+    learns to tell images apart however they are moved, lit, blurred or covered. It takes minutes;
+    for kinds that differ in more than their shape."""
     draw: Literal["posterior", "mode"] = "posterior"
     """How to make new targets. posterior: draw them from the network's sharpened posterior; mode:
     take the most probable hypothesis."""
     neighbours: int = 15
     """Number of neighbours of each image in the graph that gives the first clusters."""
     restarts: int = 5
-    """How many times to group the graph. What most of the results have in common is used."""
+    """How many times to group the graph. What most of the results have in common is used. Where
+    features make several graphs, each is grouped at most 3 times."""
     warmup: float = 0.25
     """Share of the epochs in which the model learns poses only."""
     redraws: int = 5

@@ -40,8 +40,7 @@ COUNTED = 3  # restarts that choose a number of clusters, which takes long
 SHARED = 3
 """Restarts on each graph, at most, where there are several."""
 UNSURE = 0.1
-"""A graph on which restarts agree less by this than on another one does not count. Of capitals and
-digits by pixels, by learned features, and by both: at most 0.05 less; of random features: 0.5."""
+"""A graph on which restarts agree less by this than on the first one does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +52,8 @@ class Grouping:
     labels: Int64[Tensor, " n"]
     """0 to K - 1, in no particular order."""
     agreement: float
-    """How well restarts agree: mean normalised mutual information of the best one with the others,
-    0 to 1; NaN with a single one."""
+    """How well restarts agree: mean normalised mutual information of the best one with the others
+    on its graph, 0 to 1; NaN with a single one."""
     duplicates: list[tuple[int, int]]
     """Pairs of clusters, smaller number first, that look like parts of one cluster."""
     backing: Float[Tensor, " n"] | None = None
@@ -128,7 +127,7 @@ def start_clusters(
     if graph and others and hints is None and (parts is None or parts[0].max() + 1 != K):
         again = [_labellings(data, one, K, None, starts, tried, None, track)[1] for one in others]
         labels, agreement, graphs = _sure([labels, *again], [graph, *others])
-        near = None  # one graph alone cannot judge
+        near = near if len(graphs) == 1 else None  # one of several graphs cannot judge
     best_of = len(labels)
     common = consensus(labels, K) if hints is None else None
     if common is not None:
@@ -204,12 +203,14 @@ def _sure(
 ) -> tuple[list[np.ndarray], list[float], list[Neighbours]]:
     """Labellings on the graphs that count, their agreement on their own graph, and these graphs.
 
+    The first graph always counts.
+
     Args:
         labels: labellings on each graph.
         graphs: the graphs.
     """
     agreement = [_agreement(some) for some in labels]
-    least = max(map(max, agreement)) - UNSURE
+    least = max(agreement[0]) - UNSURE
     kept = [i for i, some in enumerate(agreement) if not max(some) < least]  # all, if it is NaN
     return (
         [label for i in kept for label in labels[i]],

@@ -127,9 +127,11 @@ def sorted_by_all(
 
     With features, clusters are what all graphs have in common: of rings and features together, of
     rings by tangent and by Euclidean distance, of features. Each splits and joins other kinds by
-    mistake. Without, rings by tangent distance describe most kinds better than by Euclidean
-    distance. If restarts agree on the second clearly better (`steadiest`), it is taken. So it is
-    with hints: clusters have numbers then, and graphs have nothing in common.
+    mistake. Without features, rings by tangent distance describe most kinds better than by
+    Euclidean distance. If restarts agree clearly better on the second (`steadiest`), it is taken;
+    but a number of clusters that must be chosen comes from the first alone. With hints, clusters
+    have numbers. Then the graph of rings and features is taken, or that of rings if restarts agree
+    clearly better on it.
 
     Args:
         rings: images on rings.
@@ -143,7 +145,7 @@ def sorted_by_all(
         track: wraps the list of parts, to show progress.
 
     Returns:
-        The first graph, and the clusters.
+        The graph of `steadiest`, or that of rings and features, and the clusters.
 
     Raises:
         UserError: there are too few images for the clusters or neighbours.
@@ -162,7 +164,8 @@ def sorted_by_all(
 
     distances: list[Distance] = [by] if by == "euclidean" else [by, "euclidean"]
     if features is None:
-        return steadiest([partial(alone, each) for each in distances], group)
+        tried = distances if clusters is not None else [by]
+        return steadiest([partial(alone, each) for each in tried], group)
     features = standardised(features)
     near = closest(features, alike.shape[1], track)
     joint = described_graph(rings, alike, features, near, neighbours, **how)
@@ -176,9 +179,9 @@ def sorted_by_all(
 def steadiest(
     graphs: list[Callable[[], Graph]], group: Callable[[Graph], Grouping]
 ) -> tuple[Graph, Grouping]:
-    """Group graphs; return the first graph, and its clusters, if restarts agree on it well enough.
+    """Group graphs; return the first one on which restarts agree well enough, and its clusters.
 
-    It has lost if they agree better on another one by more than `LESS`; the others are made only
+    A graph has lost if they agree better on another one by more than `LESS`; the others are made only
     if one could. Only what the chosen one warns of is told.
 
     Args:
@@ -191,7 +194,7 @@ def steadiest(
             warnings.simplefilter("always")
             graph = make()
             tried.append((graph, group(graph), told))
-        if _agreement(tried[0][1]) >= 1 - LESS:
+        if not tried[0][1].agreement < 1 - LESS:  # or there is a single restart
             break
     best = max(_agreement(grouping) for _, grouping, _ in tried)
     graph, grouping, told = next(one for one in tried if _agreement(one[1]) >= best - LESS)

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from mcevae.teaching.graph import Neighbours
 
 ONE_CLUSTER = 1 / 3
-"""Of the connection that random halves of a cluster have; see `named`."""
+"""Of the connection that random halves of a cluster have; see `alike`."""
 
 
 def duplicates(
@@ -21,11 +21,11 @@ def duplicates(
         graphs: their neighbours, by each description; none: nothing is known.
         clusters: the number of clusters K.
     """
-    each = [named(labels, graph.index.cpu().numpy(), clusters) for graph in graphs]
-    return [pair for pair in each[0] if all(pair in others for others in each)] if each else []
+    each = [alike(labels, graph.index.cpu().numpy(), clusters) for graph in graphs]
+    return [pair for pair in each[0] if all(pair in others for others in each[1:])] if each else []
 
 
-def named(
+def alike(
     labels: Int[np.ndarray, " n"], neighbours: Int[np.ndarray, "n k"], clusters: int
 ) -> list[tuple[int, int]]:
     """Pairs of clusters that are connected like parts of one cluster.

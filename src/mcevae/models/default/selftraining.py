@@ -55,6 +55,8 @@ from mcevae.teaching.hinted import first_with_hints
 
 Rows = slice | Int[Tensor, " rows"]
 
+AGAIN = 2
+"""With learned descriptions, clusters are found again at this redraw: then frames have settled."""
 AGREEMENT = 0.7
 """New targets are made only if the network agrees with this share of the images' clusters. Poses
 that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
@@ -149,7 +151,8 @@ class SelfTraining(Teacher):
         start = self.config.start
         self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
-        anew = start.descriptions == "learned" and self.warmup + self.interval < epochs
+        redrawn = start.redraws >= AGAIN and self.warmup + AGAIN * self.interval < epochs
+        anew = start.descriptions == "learned" and redrawn
         self.described = anew and not by_graph(self.config, self.group, self.support)
 
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
@@ -168,7 +171,7 @@ class SelfTraining(Teacher):
         turn, between = divmod(epoch - self.warmup, self.interval)
         if between or turn > self.config.start.redraws:
             return ""
-        again = turn == 1 and self.described and self.features is None and self.known is None
+        again = turn == AGAIN and self.described and self.features is None and self.known is None
         return self.redraw(move_on) + (self.group_again() if again else "")
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
