@@ -164,8 +164,8 @@ def sorted_by_all(
 
     distances: list[Distance] = [by] if by == "euclidean" else [by, "euclidean"]
     if features is None:
-        tried = distances if clusters is not None else [by]
-        return steadiest([partial(alone, each) for each in tried], group)
+        tried = [partial(alone, each) for each in distances]
+        return steadiest(tried if clusters is not None else tried[:1], group)
     features = standardised(features)
     near = closest(features, alike.shape[1], track)
     joint = described_graph(rings, alike, features, near, neighbours, **how)
@@ -181,8 +181,8 @@ def steadiest(
 ) -> tuple[Graph, Grouping]:
     """Group graphs; return the first one on which restarts agree well enough, and its clusters.
 
-    A graph has lost if they agree better on another one by more than `LESS`; the others are made only
-    if one could. Only what the chosen one warns of is told.
+    A graph has lost if they agree better on another one by more than `LESS`; the others are made
+    only if one could. Only what the chosen one warns of is told.
 
     Args:
         graphs: makes each graph.

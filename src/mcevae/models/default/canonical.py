@@ -19,6 +19,9 @@ from mcevae.teaching.rings import Track
 
 SLIGHT = math.radians(12)
 """Canonical images may still be turned this far from each other."""
+AGAIN = 2
+"""With learned descriptions, clusters are found again at this redraw: frames have settled by then,
+so that canonical images of things that look alike hardly differ in pose."""
 TURNED = math.radians(45)
 """Features are learned from canonical images that are turned by at most this, within the support.
 Of 26 capitals, first clusters are 0.95 to 0.98 right with 45 degrees and 0.88 with 12, with which

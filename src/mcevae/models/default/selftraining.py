@@ -33,7 +33,7 @@ from mcevae.models.default.beginning import (
     by_graph,
     features_for,
 )
-from mcevae.models.default.canonical import TURNED, group_canonical, numbered_as
+from mcevae.models.default.canonical import AGAIN, TURNED, group_canonical, numbered_as
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.readings import readings
 from mcevae.models.default.simulated import simulated
@@ -55,8 +55,6 @@ from mcevae.teaching.hinted import first_with_hints
 
 Rows = slice | Int[Tensor, " rows"]
 
-AGAIN = 2
-"""With learned descriptions, clusters are found again at this redraw: then frames have settled."""
 AGREEMENT = 0.7
 """New targets are made only if the network agrees with this share of the images' clusters. Poses
 that may lie in any way, from the graph, are replaced only if it agrees with this share of them."""
@@ -151,8 +149,8 @@ class SelfTraining(Teacher):
         start = self.config.start
         self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
-        redrawn = start.redraws >= AGAIN and self.warmup + AGAIN * self.interval < epochs
-        anew = start.descriptions == "learned" and redrawn
+        turns = min(start.redraws, (epochs - self.warmup - 1) // self.interval)
+        anew = start.descriptions == "learned" and turns >= AGAIN
         self.described = anew and not by_graph(self.config, self.group, self.support)
 
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
@@ -267,10 +265,7 @@ class SelfTraining(Teacher):
         return message
 
     def group_again(self) -> str:
-        """Find clusters once more, with learned descriptions; return a message about them.
-
-        Images that look alike have a common frame now, so canonical images hardly differ in pose.
-        """
+        """Find clusters once more, with learned descriptions; return a message about them."""
         found, message, rows = self.clusters_of_canonical(learn=True)
         if found.agreement < self.agreement - LESS:
             return f"; clusters kept, because learned descriptions gave {message}"
