@@ -120,14 +120,16 @@ def start_clusters(
     parts = None if near is None else surely_parted(near, starts)
     tried = min(most, len(images))
     data = images.cpu().numpy()
-    if others and hints is None:
+    graphs = [] if graph is None else [graph, *(others if hints is None else ())]
+    if len(graphs) > 1:
         starts = starts[:SHARED]
     K, labels = _labellings(data, graph, clusters, parts, starts, tried, hints, track)
-    agreement, graphs = _agreement(labels), [] if graph is None else [graph]
-    if graph and others and hints is None and (parts is None or parts[0].max() + 1 != K):
-        again = [_labellings(data, one, K, None, starts, tried, None, track)[1] for one in others]
-        labels, agreement, graphs = _sure([labels, *again], [graph, *others])
-        near = near if len(graphs) == 1 else None  # one of several graphs cannot judge
+    if labels is parts:
+        graphs = graphs[:1]  # nothing is left to ask
+    more = [_labellings(data, one, K, None, starts, tried, None, track)[1] for one in graphs[1:]]
+    labels, agreement, graphs = _sure([labels, *more], graphs)
+    if len(graphs) > 1:
+        near = None  # one of several graphs cannot judge
     best_of = len(labels)
     common = consensus(labels, K) if hints is None else None
     if common is not None:
@@ -206,8 +208,8 @@ def _sure(
     The first graph always counts.
 
     Args:
-        labels: labellings on each graph.
-        graphs: the graphs.
+        labels: labellings on each graph, or by k-means alone.
+        graphs: the graphs; none for k-means.
     """
     agreement = [_agreement(some) for some in labels]
     least = max(agreement[0]) - UNSURE
@@ -215,7 +217,7 @@ def _sure(
     return (
         [label for i in kept for label in labels[i]],
         [one for i in kept for one in agreement[i]],
-        [graphs[i] for i in kept],
+        [graph for i, graph in enumerate(graphs) if i in kept],
     )
 
 

@@ -157,9 +157,16 @@ def sorted_by_all(
         return graph_among(rings, alike, neighbours, by=by, **how)
 
     def group(graph: Graph, others: Sequence[Neighbours] = ()) -> Grouping:
-        asked: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "hints": hints}
         return start_clusters(
-            rings.flatten(1), graph, clusters, others=others, track=track, **asked
+            rings.flatten(1),
+            graph,
+            clusters,
+            others=others,
+            most=most,
+            restarts=restarts,
+            seed=seed,
+            hints=hints,
+            track=track,
         )
 
     distances: list[Distance] = [by] if by == "euclidean" else [by, "euclidean"]
@@ -194,15 +201,10 @@ def steadiest(
             warnings.simplefilter("always")
             graph = make()
             tried.append((graph, group(graph), told))
-        if not tried[0][1].agreement < 1 - LESS:  # or there is a single restart
+        if not tried[0][1].agreement < 1 - LESS:  # or it is NaN: there is a single restart
             break
-    best = max(_agreement(grouping) for _, grouping, _ in tried)
-    graph, grouping, told = next(one for one in tried if _agreement(one[1]) >= best - LESS)
+    least = max(grouping.agreement for _, grouping, _ in tried) - LESS
+    graph, grouping, told = next(one for one in tried if not one[1].agreement < least)
     for one in told:
         warnings.warn(one.message, stacklevel=2)
     return graph, grouping
-
-
-def _agreement(grouping: Grouping) -> float:
-    """How well the restarts agreed; 0 with a single one."""
-    return grouping.agreement if grouping.agreement == grouping.agreement else 0.0

@@ -78,13 +78,12 @@ def invariant_start(
     generator = torch.Generator().manual_seed(seed)
     order = first_with_hints(torch.randperm(len(rings), generator=generator), hints)
     rows, rest = order[:subset], order[subset:]
-    own, reach = None if features is None else features[rows], reach_of(half_width)
+    own = None if features is None else features[rows]
     said = None if hints is None else hints.subset(rows)
     how: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "hints": said}
     same: dict[str, Any] = {"mirror": mirror, "by": by, "track": track}
-    graph, grouping = sorted_by_all(
-        rings[rows], own, clusters, neighbours=neighbours, reach=reach, **how, **same
-    )
+    how |= {"neighbours": neighbours, "reach": reach_of(half_width)}
+    graph, grouping = sorted_by_all(rings[rows], own, clusters, **how, **same)
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
     found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said, by)
     labels = torch.empty(len(rings), dtype=torch.long)

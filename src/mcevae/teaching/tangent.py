@@ -13,13 +13,13 @@ from torch import Tensor
 
 from mcevae.teaching.rings import Track, Turn, most_alike, turned_back, turns
 
+Distance = Literal["tangent", "euclidean"]
+"""Of images once they are aligned."""
+
 RIDGE = 0.02
 """Penalty on large changes, as a share of the mean squared effect of each change."""
 CANDIDATES, VOTERS = 20, 5
 """Of so many most alike exemplars, so many nearest ones vote for the cluster of an image."""
-Distance = Literal["tangent", "euclidean"]
-"""Of images once they are aligned."""
-
 CHUNK_NUMBERS = 2**24
 """Floats for one chunk of images, 64 MiB."""
 

@@ -56,13 +56,17 @@ def group_canonical(
         "hints": hints,
         "track": track,
     }
-    K, by = asked(config), start.grouping
-    if by == "kmeans":
+    K = asked(config)
+    if start.grouping == "kmeans":
         found, told = warned(lambda: start_clusters(rings.flatten(1), None, K, **how))
     else:
-        how["reach"] = SLIGHT if group.polar else 0.0
-        same = {"neighbours": start.neighbours, "mirror": group.mirrors, "by": by}
-        (_, found), told = warned(lambda: sorted_by_all(rings, features, K, **how, **same))
+        how |= {
+            "neighbours": start.neighbours,
+            "reach": SLIGHT if group.polar else 0.0,
+            "mirror": group.mirrors,
+            "by": start.grouping,
+        }
+        (_, found), told = warned(lambda: sorted_by_all(rings, features, K, **how))
     return found, about(found, config) + told
 
 
