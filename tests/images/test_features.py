@@ -3,14 +3,12 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import adjusted_rand_score
 from torch.testing import assert_close
 
 from mcevae import open_run
@@ -18,7 +16,6 @@ from mcevae.base.config import DataConfig
 from mcevae.base.errors import UserError
 from mcevae.cli import main
 from mcevae.estimator import MCEVAE
-from mcevae.geometry.groups import get_group
 from mcevae.images.features import Features
 from mcevae.images.loading import load
 from mcevae.images.sources.registry import open_source
@@ -28,8 +25,6 @@ from mcevae.runs.confidence import Calibration
 from mcevae.runs.data import prepare_for, settle
 from mcevae.runs.evidence import Evidence, learn
 from mcevae.runs.symmetry import Symmetry
-from mcevae.teaching.described import sorted_by_all
-from mcevae.teaching.graph import describe, invariant_graph
 from tests.test_estimator import tiny as tiny_estimator
 
 
@@ -120,33 +115,6 @@ def test_files_that_are_no_features_are_refused(tmp_path: Path) -> None:
         Features.read(tmp_path / "d.npy")
     with pytest.raises(UserError, match="graph of preset default"):
         Config.from_dict({"preset": "paper", "data": {"features": "a.npy"}})
-
-
-def test_features_join_the_graph_and_noise_does_little_harm() -> None:
-    """Half of the neighbours are of one kind by pixels; features that know kinds mend it."""
-    generator = torch.Generator().manual_seed(0)
-    kind = torch.arange(240) % 4
-    patterns = torch.rand(4, 1, 24, 24, generator=generator)
-    images = 0.5 + 0.06 * patterns[kind] + 0.3 * torch.rand(240, 1, 24, 24, generator=generator)
-    rings = describe([images], get_group("so2"), 0.5).rings
-    telling = torch.randn(4, 12, generator=generator)[kind]
-    telling = telling + 0.5 * torch.randn(240, 12, generator=generator)
-    noise = torch.randn(240, 60, generator=generator)
-
-    def right(index: torch.Tensor) -> float:
-        return (kind[index] == kind[:, None]).float().mean().item()
-
-    alone = right(invariant_graph(rings, 8, reach=0.2).index)
-    how: dict[str, Any] = {"neighbours": 8, "reach": 0.2, "mirror": False, "restarts": 3}
-    with_telling, found = sorted_by_all(rings, telling, 4, **how)
-    with_noise, _ = sorted_by_all(rings, noise, 4, **how)
-    assert right(with_telling.index) > max(alone + 0.1, 0.9)
-    assert right(with_noise.index) > alone - 0.15
-    for graph in (with_telling, with_noise):
-        own = torch.arange(240)[:, None]
-        assert (graph.index != own).all() and (graph.distance.diff(dim=1) >= 0).all()
-        assert all(len(set(row)) == 8 for row in graph.index.tolist())
-    assert found.agreement > 0.9 and adjusted_rand_score(kind, found.labels) > 0.9
 
 
 def test_evidence_says_what_features_know_and_nothing_if_they_know_nothing() -> None:

@@ -73,6 +73,7 @@ def described_graph(
     *,
     reach: float,
     mirror: bool,
+    by: Distance,
 ) -> Graph:
     """Find the nearest neighbours of each image by its rings and its features together.
 
@@ -84,10 +85,13 @@ def described_graph(
         neighbours: k.
         reach: how far two images may be turned from each other, radians.
         mirror: whether mirror images count as alike.
+        by: distance of images once they are aligned.
     """
     n, k, (by_features, apart) = len(rings), neighbours, near
     both = torch.cat([alike, by_features], 1)
-    index, distance, turn = nearest_of(rings, both, both.shape[1], reach=reach, mirror=mirror)
+    index, distance, turn = nearest_of(
+        rings, both, both.shape[1], reach=reach, mirror=mirror, by=by
+    )
     # An image may be among the candidates of both kinds; only the first of the two counts.
     ordered, order = index.sort(dim=1, stable=True)
     again = F.pad(ordered[:, 1:] == ordered[:, :-1], (1, 0))
@@ -105,6 +109,7 @@ def described_graph(
         index=index.gather(1, best),
         distance=(together / 2).sqrt(),
         turn=type(turn)(**chosen),
+        by=by,
     )
 
 
@@ -175,7 +180,7 @@ def sorted_by_all(
         return steadiest(tried if clusters is not None else tried[:1], group)
     features = standardised(features)
     near = closest(features, alike.shape[1], track)
-    joint = described_graph(rings, alike, features, near, neighbours, **how)
+    joint = described_graph(rings, alike, features, near, neighbours, by=by, **how)
     if hints is not None:
         return steadiest([lambda: joint, lambda: alone(by)], group)
     index, apart = (each[:, :neighbours] for each in near)

@@ -58,9 +58,11 @@ class Graph(Neighbours):
 
     Attributes:
         turn: (N k,), how each image is turned onto its neighbours, row by row.
+        by: distance of images once they are aligned.
     """
 
     turn: Turn
+    by: Distance = "tangent"
 
 
 def describe(
@@ -170,4 +172,4 @@ def graph_among(
     index, distance, turn = nearest_of(
         rings, candidates, neighbours, reach=reach, mirror=mirror, by=by
     )
-    return Graph(index=index, distance=distance, turn=turn)
+    return Graph(index=index, distance=distance, turn=turn, by=by)

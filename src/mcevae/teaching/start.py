@@ -28,12 +28,14 @@ class InvariantStart:
 
     Attributes:
         grouping: their clusters. No neighbours back those of images outside the graph.
+        by: distance that the graph has of images once they are aligned.
         oriented: how images in the graph lie in the frames of their clusters.
         angle: (N,), radians.
         mirrored: (N,), whether it is mirrored.
     """
 
     grouping: Grouping
+    by: Distance
     oriented: Oriented
     angle: Float[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
@@ -81,11 +83,12 @@ def invariant_start(
     own = None if features is None else features[rows]
     said = None if hints is None else hints.subset(rows)
     how: dict[str, Any] = {"most": most, "restarts": restarts, "seed": seed, "hints": said}
-    same: dict[str, Any] = {"mirror": mirror, "by": by, "track": track}
-    how |= {"neighbours": neighbours, "reach": reach_of(half_width)}
+    how |= {"neighbours": neighbours, "reach": reach_of(half_width), "by": by}
+    same: dict[str, Any] = {"mirror": mirror, "track": track}
     graph, grouping = sorted_by_all(rings[rows], own, clusters, **how, **same)
+    same |= {"by": graph.by}
     oriented = orient(rings[rows], graph, grouping.labels, half_width, seed=seed)
-    found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said, by)
+    found, oriented = put_inside(rings[rows], grouping.labels, oriented, half_width, said, graph.by)
     labels = torch.empty(len(rings), dtype=torch.long)
     angle, mirrored = torch.empty(len(rings)), torch.empty(len(rings), dtype=torch.bool)
     labels[rows], angle[rows], mirrored[rows] = found, oriented.angle, oriented.mirrored
@@ -98,6 +101,7 @@ def invariant_start(
         )
     return InvariantStart(
         grouping=replace(grouping, labels=labels, backing=backing),
+        by=graph.by,
         oriented=oriented,
         angle=angle,
         mirrored=mirrored,

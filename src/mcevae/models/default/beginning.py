@@ -150,10 +150,11 @@ def begin_with_graph(
     given = known.rings, group, support, track, features, hints
     found, told = warned(lambda: graph_start(config, *given))
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
+    sure = about(found.grouping, found.by, features=features is not None)
     return Beginning(
         element=reflect(proper, found.mirrored),
         grouping=found.grouping,
-        message=f"{about(found.grouping, config)}; poses from the graph{told}",
+        message=f"{sure}; poses from the graph{told}",
     )
 
 
@@ -328,12 +329,19 @@ def asked(config: PlannedConfig) -> int | None:
     return None if clusters == "auto" else clusters
 
 
-def about(grouping: Grouping, config: PlannedConfig) -> str:
-    """Describe clusters in a few words."""
+def about(grouping: Grouping, how: str, *, features: bool = False) -> str:
+    """Describe clusters in a few words.
+
+    Args:
+        grouping: the clusters.
+        how: what they were found by: the distance of the graph, or kmeans.
+        features: whether features took part.
+    """
+    how += " and features" if features else ""
     sure = "one restart"  # has nothing to agree with
     if not math.isnan(grouping.agreement):
         sure = f"agreement of restarts {grouping.agreement:.2f}"
-    return f"{grouping.clusters} clusters ({config.start.grouping}), {sure}"
+    return f"{grouping.clusters} clusters ({how}), {sure}"
 
 
 def warned(make: Callable[[], T]) -> tuple[T, str]:

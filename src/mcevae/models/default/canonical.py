@@ -59,15 +59,15 @@ def group_canonical(
     K = asked(config)
     if start.grouping == "kmeans":
         found, told = warned(lambda: start_clusters(rings.flatten(1), None, K, **how))
-    else:
-        how |= {
-            "neighbours": start.neighbours,
-            "reach": SLIGHT if group.polar else 0.0,
-            "mirror": group.mirrors,
-            "by": start.grouping,
-        }
-        (_, found), told = warned(lambda: sorted_by_all(rings, features, K, **how))
-    return found, about(found, config) + told
+        return found, about(found, "kmeans") + told
+    how |= {
+        "neighbours": start.neighbours,
+        "reach": SLIGHT if group.polar else 0.0,
+        "mirror": group.mirrors,
+        "by": start.grouping,
+    }
+    (graph, found), told = warned(lambda: sorted_by_all(rings, features, K, **how))
+    return found, about(found, graph.by, features=features is not None) + told
 
 
 def numbered_as(found: Grouping, known: Int[Tensor, " n"]) -> Grouping:
