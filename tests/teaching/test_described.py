@@ -12,8 +12,15 @@ from torch import Tensor
 from mcevae.geometry.groups import get_group
 from mcevae.images.arrays import NO_HINT, Hints
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.described import LESS, closest, described_graph, sorted_by_all, steadiest
-from mcevae.teaching.graph import Graph, candidates_of, describe, invariant_graph
+from mcevae.teaching.described import (
+    LESS,
+    assortativity,
+    closest,
+    described_graph,
+    sorted_by_all,
+    steadiest,
+)
+from mcevae.teaching.graph import Graph, Neighbours, candidates_of, describe, invariant_graph
 
 KINDS = 4
 HOW: dict[str, Any] = {"neighbours": 8, "reach": 0.2, "mirror": False, "restarts": 3}
@@ -81,6 +88,17 @@ def test_the_distance_that_was_asked_for_is_used_with_features_too() -> None:
     assert not torch.equal(tangent.distance, euclidean.distance)
     graph, _ = sorted_by_all(rings, telling, KINDS, by="euclidean", **HOW)
     assert graph.by == "euclidean"
+
+
+def test_neighbours_share_clusters_more_than_by_chance_or_as_much() -> None:
+    index = torch.arange(400).view(2, 200)[[0, 1]].repeat_interleave(200, 0)  # two halves
+    graph = Neighbours(index=index, distance=torch.zeros(400, 200))
+    halves = torch.arange(400) // 200
+    assert assortativity(graph, halves) == pytest.approx(1)
+    for share in (0.5, 0.1):  # whether they are of equal size or not
+        chance = (torch.rand(400, generator=torch.Generator().manual_seed(0)) < share).long()
+        assert abs(assortativity(graph, chance)) < 0.02
+    assert assortativity(graph, torch.zeros(400).long()) == 0
 
 
 @pytest.mark.parametrize(

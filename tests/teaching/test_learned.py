@@ -17,9 +17,10 @@ from mcevae.images.datasets import DATASETS
 from mcevae.images.splits import Splits
 from mcevae.models.config import PRESETS, Config
 from mcevae.models.contract import Stopped
-from mcevae.models.default import beginning, selftraining
-from mcevae.models.default.beginning import features_for
+from mcevae.models.default import beginning, describing, selftraining
+from mcevae.models.default.beginning import begin_with_graph, graph_start
 from mcevae.models.default.canonical import TURNED, group_canonical, numbered_as
+from mcevae.models.default.describing import learn_features
 from mcevae.runs.run import TrainedRun
 from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.described import closest, standardised
@@ -121,7 +122,7 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append({"pixels": pixels, "half_width": half_width, "background": background} | how)
         return learned_features(pixels, background, half_width, steps=2, **how)
 
-    monkeypatch.setattr(beginning, "learned_features", learn)
+    monkeypatch.setattr(describing, "learned_features", learn)
     return asked
 
 
@@ -129,10 +130,8 @@ def test_they_are_learned_from_images_about_their_middle(monkeypatch: pytest.Mon
     asked, group = learning(monkeypatch), get_group("se2")
     pixels = torch.zeros(40, 1, 28, 28, dtype=torch.uint8)
     pixels[:, :, 2:8, 16:22] = 255
-    start = {"descriptions": "learned"}
-    config = planned(Config().changed(start=start, train={"seed": 4, "precision": "no"}), 40)
-    given = config, pixels, group, math.pi / 2, iter
-    features = features_for(*given, None)
+    config = planned(Config().changed(train={"seed": 4, "precision": "no"}), 40)
+    features = learn_features(config, pixels, group, math.pi / 2, iter)
     assert features is not None and features.shape == (40, 64)
     (how,) = asked
     rows, columns = how["pixels"][0, 0].float().sum(1), how["pixels"][0, 0].float().sum(0)
@@ -140,16 +139,13 @@ def test_they_are_learned_from_images_about_their_middle(monkeypatch: pytest.Mon
     assert (columns @ torch.arange(28.0) / columns.sum()).item() == pytest.approx(13.5, abs=0.1)
     assert how["half_width"] == pytest.approx(math.pi / 2) and how["seed"] == 4
     assert not how["mirror"] and not how["bfloat16"]
-    assert features_for(*given, features) is features and len(asked) == 1  # given ones stay
-    plain = planned(Config(), 40)
-    assert features_for(plain, *given[1:], None) is None and len(asked) == 1
 
 
 def test_nothing_is_learned_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, group = learning(monkeypatch), get_group("se2")
     pixels = to_bytes(0.5 + 0.1 * torch.randn(200, 1, 28, 28))
-    config = Config().changed(start={"descriptions": "learned"}, data={"background": 0.5})
-    assert features_for(planned(config, 200), pixels, group, 1.0, iter, None) is None
+    config = planned(Config().changed(data={"background": 0.5}), 200)
+    assert learn_features(config, pixels, group, 1.0, iter) is None
     assert not asked
 
 
@@ -179,6 +175,54 @@ def test_a_training_learns_them_from_canonical_images_also_after_a_stop(
     learned_from = to_float(asked[0]["pixels"])
     assert learned_from.std(0).mean() < as_they_lie.std(0).mean()  # they are moved back
     assert read_log(tmp_path / "run")[-1]["loss"] == read_log(tmp_path / "whole")[-1]["loss"]
+
+
+@pytest.mark.parametrize(("agreement", "learns"), [(0.8, True), (0.99, False)])
+def test_a_training_learns_them_by_itself_where_restarts_on_pixels_disagree(
+    agreement: float,
+    learns: bool,
+    small_data: Splits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = learning(monkeypatch)
+
+    def found(*given: Any) -> Any:
+        graph, grouping, message = group_canonical(*given)
+        return graph, replace(grouping, agreement=agreement), message
+
+    monkeypatch.setattr(selftraining, "group_canonical", found)
+    assert fit(taught(descriptions="auto"), small_data, tmp_path / "run")
+    assert len(asked) == learns
+
+
+@pytest.mark.parametrize(
+    ("agreement", "mixed", "learns"), [(0.8, False, True), (0.8, True, True), (0.99, False, False)]
+)
+def test_in_any_direction_they_are_kept_if_neighbours_share_clusters_as_often(
+    agreement: float, mixed: bool, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With features, clusters are at random here if they are `mixed`."""
+    asked, group = learning(monkeypatch), get_group("so2")
+
+    def started(config: Any, rings: Any, *given: Any) -> Any:
+        found, featured = graph_start(config, rings, *given), given[3] is not None
+        labels = found.grouping.labels
+        # Without features, clusters are a little worse than they could be.
+        labels = labels.roll(1) if featured and mixed else labels.where(torch.rand(300) > 0.1, 0)
+        new = replace(found.grouping, labels=labels, agreement=1.0 if featured else agreement)
+        return replace(found, grouping=new)
+
+    monkeypatch.setattr(beginning, "graph_start", started)
+    config = planned(taught(descriptions="auto", group="so2", rotation=180), 300)
+    given = digits(300)[0], group, (math.pi,), iter
+    first = begin_with_graph(config, *given)
+    assert len(asked) == learns and first.grouping is not None
+    kept = learns and not mixed
+    assert (first.grouping.agreement == 1) == ("and features" in first.message) == kept
+    begin_with_graph(config, *given, learn=False)
+    begin_with_graph(planned(taught(descriptions="auto", minutes=5.0), 300), *given)
+    assert len(asked) == learns  # nobody asked, or there is no time
 
 
 def test_clusters_that_are_found_again_keep_their_numbers() -> None:

@@ -28,10 +28,11 @@ class StartConfig:
     """How to find the first clusters. tangent: a neighbour graph with the tangent distance, or with
     the plain one if restarts agree clearly better on it; euclidean: with the plain distance;
     kmeans: k-means on the pixels of the canonical images."""
-    descriptions: Literal["pixels", "learned"] = "pixels"
+    descriptions: Literal["auto", "pixels", "learned"] = "auto"
     """What images are compared by in a graph. learned: also by features of a small network that
-    learns to tell images apart however they are moved, lit, blurred or covered. It takes minutes;
-    for kinds that differ in more than their shape."""
+    learns for minutes to tell images apart however they are moved, lit, blurred or covered; for
+    kinds that differ in more than their shape. auto: learned if restarts on pixels disagree, and
+    kept if they agree as well with them; pixels with `--minutes` and `--quick`."""
     draw: Literal["posterior", "mode"] = "posterior"
     """How to make new targets. posterior: draw them from the network's sharpened posterior; mode:
     take the most probable hypothesis."""

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mcevae.images.arrays import Hints
-from mcevae.teaching.cluster import Grouping, start_clusters
+from mcevae.teaching.cluster import Grouping, backing_of, start_clusters
 from mcevae.teaching.graph import Graph, Neighbours, candidates_of, graph_among
 from mcevae.teaching.rings import Track
 from mcevae.teaching.tangent import Distance, nearest_of
@@ -186,6 +186,21 @@ def sorted_by_all(
     index, apart = (each[:, :neighbours] for each in near)
     featured = Neighbours(index=index, distance=apart)
     return joint, group(joint, [*map(alone, distances), featured])
+
+
+def assortativity(graph: Neighbours, labels: Int[Tensor, " n"]) -> float:
+    """How much more often neighbours share a cluster than any two images; 1: always, 0: as often.
+
+    Few clusters, or a large one, do not make it larger by themselves (Newman, "Mixing patterns in
+    networks", 2003).
+
+    Args:
+        graph: the images and their neighbours.
+        labels: their clusters.
+    """
+    share = labels.bincount().double() / len(labels)
+    chance = share.square().sum().item()
+    return (backing_of(graph, labels).mean().item() - chance) / max(1 - chance, 1e-9)
 
 
 def steadiest(

@@ -24,7 +24,10 @@ from mcevae.teaching.rings import Track
 WIDTH, CODE = 16, 64
 """Channels of the first layer, and numbers of the code by which views are compared."""
 STEPS, BATCH, RATE = 2000, 256, 2e-3
-"""Steps of training, images in each, and the highest learning rate, which falls along a cosine."""
+"""Most steps of training, images in each, and the highest learning rate, which falls along a
+cosine."""
+SEEN = 100
+"""Of few images there are fewer steps: each is drawn about so many times."""
 TEMPERATURE = 0.2
 """Views count as alike in proportion to the exponential of their cosine divided by this."""
 SHIFT, SCALE, STRAIN, ELASTIC = 0.05, 1.16, 0.1, 0.02
@@ -136,7 +139,7 @@ def learned_features(
     half_width: float,
     *,
     mirror: bool = False,
-    steps: int = STEPS,
+    steps: int | None = None,
     seed: int = 0,
     bfloat16: bool = False,
     track: Track = iter,
@@ -151,11 +154,13 @@ def learned_features(
         background: their background, 0 to 1.
         half_width: how far images may be turned either way, radians.
         mirror: whether mirror images show the same.
-        steps: of training.
+        steps: of training; None: at most `STEPS`, fewer for few images.
         seed: seed of the network and of the views.
         bfloat16: whether to compute in bfloat16, which is faster on some CPUs.
         track: wraps the steps, to show progress and to stop in between.
     """
+    if steps is None:
+        steps = min(STEPS, math.ceil(SEEN * len(pixels) / min(BATCH, len(pixels))))
     small = torch.cat([shrink(to_float(part) - background) for part in pixels.split(TOGETHER)])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU alone

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mcevae.images.arrays import Hints
 from mcevae.teaching.cluster import Grouping, backing_of
 from mcevae.teaching.described import sorted_by_all
-from mcevae.teaching.graph import reach_of
+from mcevae.teaching.graph import Graph, reach_of
 from mcevae.teaching.hinted import first_with_hints
 from mcevae.teaching.inside import compared, put_inside
 from mcevae.teaching.rings import Track, turned_back
@@ -28,14 +28,16 @@ class InvariantStart:
 
     Attributes:
         grouping: their clusters. No neighbours back those of images outside the graph.
-        by: distance that the graph has of images once they are aligned.
+        graph: the neighbours of the images in the graph.
+        rows: (M,), which images these are.
         oriented: how images in the graph lie in the frames of their clusters.
         angle: (N,), radians.
         mirrored: (N,), whether it is mirrored.
     """
 
     grouping: Grouping
-    by: Distance
+    graph: Graph
+    rows: Int[Tensor, " m"]
     oriented: Oriented
     angle: Float[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
@@ -101,7 +103,8 @@ def invariant_start(
         )
     return InvariantStart(
         grouping=replace(grouping, labels=labels, backing=backing),
-        by=graph.by,
+        graph=graph,
+        rows=rows,
         oriented=oriented,
         angle=angle,
         mirrored=mirrored,

@@ -12,14 +12,21 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from mcevae.geometry.groups import WHOLE_CIRCLE, MatrixGroup, reflect
-from mcevae.images.arrays import Hints, require, shrink, to_bytes, to_float
+from mcevae.images.arrays import Hints, require, to_float
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
-from mcevae.models.default.targets import moved_back
-from mcevae.teaching.averages import JUDGED, mostly_noise, pooled
+from mcevae.models.default.describing import (
+    AVERAGED,
+    described,
+    from_moments,
+    hidden,
+    learn_features,
+    learns,
+)
+from mcevae.teaching.averages import pooled
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.graph import CHUNK, Described, describe_pixels
+from mcevae.teaching.described import assortativity
+from mcevae.teaching.graph import CHUNK
 from mcevae.teaching.hinted import renumbered
-from mcevae.teaching.learned import learned_features
 from mcevae.teaching.noisy import noisy_start
 from mcevae.teaching.rings import Track
 from mcevae.teaching.start import InvariantStart, invariant_start
@@ -29,9 +36,6 @@ T = TypeVar("T")
 
 EXAMPLES = 6000
 """Images whose graph gives the first pieces of class averages."""
-
-AVERAGED = frozenset({"rotation", "shift_x", "shift_y"})
-"""Class averages know groups with these coordinates only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,31 +147,38 @@ def begin_with_graph(
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
     hints: Hints | None = None,
+    *,
+    learn: bool = True,
 ) -> Beginning:
-    """Find first poses and clusters from the invariant graph; see `begin`."""
-    features = features_for(config, pixels, group, support[0], track, features)
+    """Find first poses and clusters from the invariant graph; see `begin`.
+
+    Args:
+        learn: whether descriptions are learned, if settings ask for it.
+    """
     known = described(config, pixels, group, track)
-    given = known.rings, group, support, track, features, hints
-    found, told = warned(lambda: graph_start(config, *given))
+
+    def start(features: Tensor | None) -> tuple[InvariantStart, str]:
+        given = known.rings, group, support, track, features, hints
+        return warned(lambda: graph_start(config, *given))
+
+    def learned() -> Tensor | None:
+        return learn_features(config, pixels, group, support[0], track)
+
+    if features is None and learn and learns(config):
+        features = learned()
+    found, told = start(features)
+    doubtful = features is None and learn and learns(config, found.grouping.agreement)
+    if doubtful and (own := learned()) is not None:
+        tried, more = start(own)
+        new, old = (each.grouping.labels[tried.rows] for each in (tried, found))
+        if assortativity(tried.graph, new) >= assortativity(tried.graph, old):
+            found, told, features = tried, more, own
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
-    sure = about(found.grouping, found.by, features=features is not None)
+    sure = about(found.grouping, found.graph.by, features=features is not None)
     return Beginning(
         element=reflect(proper, found.mirrored),
         grouping=found.grouping,
         message=f"{sure}; poses from the graph{told}",
-    )
-
-
-def hidden(config: PlannedConfig, pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup) -> bool:
-    """Whether images are mostly noise, and class averages know the group.
-
-    Args:
-        config: settings of the run.
-        pixels: training images.
-        group: of the poses.
-    """
-    return AVERAGED.issuperset(group.coordinates) and mostly_noise(
-        pooled(to_float(pixels[:JUDGED]) - config.data.background_level)
     )
 
 
@@ -213,75 +224,6 @@ def begin_with_averages(
         grouping=Grouping(clusters=clusters, labels=labels, agreement=1.0, duplicates=[]),
         message=message,
         settled=True,
-    )
-
-
-def described(
-    config: PlannedConfig,
-    pixels: UInt8[Tensor, "n c h w"],
-    group: MatrixGroup,
-    track: Track,
-) -> Described:
-    """Put the training images on rings.
-
-    Args:
-        config: settings of the run.
-        pixels: training images.
-        group: of the poses.
-        track: wraps the list of parts of the work.
-    """
-    return describe_pixels(pixels, group, config.data.background_level, track)
-
-
-def from_moments(
-    config: PlannedConfig, pixels: UInt8[Tensor, "n c h w"], group: MatrixGroup, track: Track
-) -> Float[Tensor, "n 3 3"]:
-    """Poses that are upright, in the middle of the things, and as large as they are.
-
-    The arguments are those of `described`.
-    """
-    return group.from_parameters(F.pad(described(config, pixels, group, track).rest, (1, 0)))
-
-
-def features_for(
-    config: PlannedConfig,
-    pixels: UInt8[Tensor, "n c h w"],
-    group: MatrixGroup,
-    half_width: float,
-    track: Track,
-    given: Float[Tensor, "n f"] | None,
-    element: Float[Tensor, "n 3 3"] | None = None,
-) -> Float[Tensor, "n f"] | None:
-    """Return the features that were given, or learn some if that is asked for; None: neither.
-
-    They are learned from images that are moved back, unless these are mostly noise. The same images
-    give the same features.
-
-    Args:
-        config: settings of the run.
-        pixels: training images.
-        group: of the poses.
-        half_width: how far images that are moved back may still be turned either way, radians.
-        track: wraps lists of parts of the work, to stop in between.
-        given: features from elsewhere; None: there are none.
-        element: poses; None: images are only brought to their middle.
-    """
-    if given is not None or config.start.descriptions != "learned":
-        return given
-    if hidden(config, pixels, group):
-        return None
-    background = config.data.background_level
-    if element is None:
-        element = from_moments(config, pixels, group, track)
-    parts = moved_back(pixels, element, group, background, CHUNK)
-    return learned_features(
-        torch.cat([to_bytes(shrink(part)) for part in parts]),
-        background,
-        half_width,
-        mirror=group.mirrors,
-        seed=config.train.seed,
-        bfloat16=config.train.precision == "bf16",
-        track=track,
     )
 
 

@@ -8,7 +8,7 @@ get better during training, the starred quantities of eq. (8):
     end of warm-up     poses that the network finds now, which are better; clusters from the graph
                        of canonical images, if there are none yet or its restarts agree better
     then a few times   pose, and clusters that are not firm, drawn from the sharpened posterior;
-                       the first time clusters anew, if descriptions are learned
+                       the second time clusters anew, if descriptions are learned
 
 Whenever poses change, images that look alike are turned into one frame (`teaching.frames`). Labels
 are not used. Images that are mostly noise keep what class averages gave (`simulated`).
@@ -26,14 +26,9 @@ from mcevae.geometry.groups import WHOLE_CIRCLE
 from mcevae.images.arrays import require, shrink
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import (
-    Beginning,
-    begin,
-    begin_with_graph,
-    by_graph,
-    features_for,
-)
+from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, by_graph
 from mcevae.models.default.canonical import AGAIN, TURNED, group_canonical, numbered_as
+from mcevae.models.default.describing import learn_features, learns
 from mcevae.models.default.model import DefaultModel
 from mcevae.models.default.readings import readings
 from mcevae.models.default.simulated import simulated
@@ -49,8 +44,9 @@ from mcevae.models.default.targets import (
     swallowed,
 )
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.described import LESS
+from mcevae.teaching.described import assortativity
 from mcevae.teaching.frames import levelled
+from mcevae.teaching.graph import Graph
 from mcevae.teaching.hinted import first_with_hints
 
 Rows = slice | Int[Tensor, " rows"]
@@ -150,8 +146,8 @@ class SelfTraining(Teacher):
         self.warmup = warmup or min(max(1, round(start.warmup * epochs)), epochs - 1)
         self.interval = max(1, (epochs - self.warmup) // (start.redraws + 1))
         turns = min(start.redraws, (epochs - self.warmup - 1) // self.interval)
-        anew = start.descriptions == "learned" and turns >= AGAIN
-        self.described = anew and not by_graph(self.config, self.group, self.support)
+        early = by_graph(self.config, self.group, self.support)
+        self.later = turns >= AGAIN and not early  # when descriptions are learned
 
     def before(self, epoch: int, epochs: int, move_on: Callable[[], None] | None = None) -> str:
         """Make the targets that an epoch needs; `epochs` is ignored. See `Teacher.before`.
@@ -169,8 +165,7 @@ class SelfTraining(Teacher):
         turn, between = divmod(epoch - self.warmup, self.interval)
         if between or turn > self.config.start.redraws:
             return ""
-        again = turn == AGAIN and self.described and self.features is None and self.known is None
-        return self.redraw(move_on) + (self.group_again() if again else "")
+        return self.redraw(move_on) + (self.group_again() if turn == AGAIN else "")
 
     def beginning(self, find: Callable[..., Beginning] = begin) -> Beginning:
         """Find first targets."""
@@ -252,37 +247,44 @@ class SelfTraining(Teacher):
         """
         if self.agreement >= SURE:
             return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
-        found, message, rows = self.clusters_of_canonical(learn=not self.described)
+        learn = learns(self.config) and not self.later
+        _, found, message, rows = self.clusters_of_canonical(learn=learn)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
                 return f"first clusters kept; canonical images gave {message}"
         elif self.config.start.poses == "auto" and found.agreement < POOR and self.group.polar:
-            other = self.beginning(begin_with_graph)
+            other = self.beginning(partial(begin_with_graph, learn=not self.later))
             if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
         self.use_clusters(found, rows)
         return message
 
     def group_again(self) -> str:
-        """Find clusters once more, with learned descriptions; return a message about them."""
-        found, message, rows = self.clusters_of_canonical(learn=True)
-        if found.agreement < self.agreement - LESS:
-            return f"; clusters kept, because learned descriptions gave {message}"
+        """Find clusters once more, if descriptions are learned; return a message about them."""
+        given = self.features is not None or self.known is not None
+        if given or not (self.later and learns(self.config, self.agreement)):
+            return ""
+        graph, found, message, rows = self.clusters_of_canonical(learn=True)
+        known = self.targets.cluster[rows]
+        if graph and assortativity(graph, known) > assortativity(graph, found.labels):
+            return f"; clusters kept, which neighbours share more than {message}"
         if self.hints is None:  # which number the clusters
-            found = numbered_as(found, self.targets.cluster[rows])
+            found = numbered_as(found, known)
         self.use_clusters(found, rows)
         return f"; with learned descriptions {message}"
 
-    def clusters_of_canonical(self, *, learn: bool) -> tuple[Grouping, str, Int[Tensor, " rows"]]:
-        """Sort a random subset of the canonical images; return the clusters, a message, and it."""
+    def clusters_of_canonical(
+        self, *, learn: bool
+    ) -> tuple[Graph | None, Grouping, str, Int[Tensor, " rows"]]:
+        """Sort a random subset of the canonical images; return as `group_canonical`, and it."""
         seed = torch.Generator().manual_seed(self.config.train.seed)
         order = torch.randperm(len(self.pixels), generator=seed)
         rows = first_with_hints(order, self.hints)[: self.config.start.subset]
         features = None if self.features is None else self.features[rows]
-        if learn:
+        if learn and features is None:
             known = self.config, self.pixels[rows], self.group, min(TURNED, self.support[0])
-            features = features_for(*known, self.watched, features, self.targets.element[rows])
+            features = learn_features(*known, self.watched, self.targets.element[rows])
         hints = None if self.hints is None else self.hints.subset(rows)
         given = self.group, self.watched, features, hints
         return *group_canonical(self.config, self.canonical(rows), *given), rows

@@ -9,11 +9,8 @@ from mcevae.geometry.warp import warp
 from mcevae.images.arrays import to_float
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import (
-    begin_with_averages,
-    begin_with_graph,
-    hidden,
-)
+from mcevae.models.default.beginning import begin_with_averages, begin_with_graph
+from mcevae.models.default.describing import hidden
 from mcevae.models.neighbours.model import EXEMPLARS, NeighbourModel
 from mcevae.teaching.extent import extent_of
 from mcevae.teaching.graph import describe
