@@ -55,7 +55,7 @@ def write_sets(folder: Path, wanted: list[str]) -> None:
     """Write the sets that are wanted as NAME.npy."""
     if "pictures-1500" in wanted:
         np.save(folder / "pictures-1500.npy", uneven(0).images)
-    if any(name.startswith("digits") for name in wanted):
+    if any(SETS.get(name) is TURNS for name in wanted):
         digits = posed(load("mnist"), 0, within(180, 0.1)).images
         for count in COUNTS:
             np.save(folder / f"digits-{count}.npy", digits[:count])
@@ -147,7 +147,7 @@ def main() -> None:
     sets = [*SETS, *WHOLE]
     add("--sets", nargs="+", choices=sets, default=sets, help="which; all by default")
     add("--before", type=Path, help="folder `src` of an older version to measure as well")
-    add("--most", type=float, default=1800, help="seconds to wait for a page; 1800 by default")
+    add("--most", type=float, default=1800, help="seconds to wait for each; 1800 by default")
     add("--threads", type=int, default=2, help="of each process; 2 by default")
     chosen = parser.parse_args()
     kept = RESULTS / "first_answer.json"

@@ -19,7 +19,6 @@ def tiny(**changes: object) -> Config:
 def taught(**changes: object) -> Config:
     """Settings of the default preset that train in seconds; `changes` as for `tiny`."""
     start = {"templates": 8, "subset": 300, "neighbours": 8, "restarts": 2, "redraws": 2}
-    start |= {"descriptions": "pixels"}
     config = Config().changed(
         data={"source": "mnist-mini", "limit": 400},
         model={"clusters": 3, "rotations": 24, "variation": 4, "hidden": 32},

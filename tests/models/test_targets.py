@@ -323,7 +323,7 @@ def test_clusters_of_images_as_they_lie_are_tried_where_canonical_ones_are_unste
 
     monkeypatch.setattr(selftraining, "begin_with_graph", graph)
     found = grouping(torch.arange(school.config.start.subset) % 3, agreement)
-    monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (None, found, "canonical"))
+    monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (found, "canonical"))
     assert school.group_images().startswith(taken)
     assert school.targets.cluster.max() == (0 if taken == "graph" else 2)
 
@@ -337,7 +337,7 @@ def test_first_clusters_stay_if_their_restarts_agreed(
     first = torch.arange(n) % 2
     school.use_clusters(Grouping(clusters=3, labels=first, agreement=agreement, duplicates=[]))
     other = Grouping(clusters=3, labels=torch.full((used,), 2), agreement=1.0, duplicates=[])
-    monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (None, other, "canonical"))
+    monkeypatch.setattr(selftraining, "group_canonical", lambda *_: (other, "canonical"))
     assert school.group_images().startswith("first clusters kept") == kept
     assert (school.targets.cluster.max() == 1) == kept
 

@@ -16,6 +16,7 @@ from mcevae.teaching.described import (
     LESS,
     assortativity,
     closest,
+    confirmed,
     described_graph,
     sorted_by_all,
     steadiest,
@@ -99,6 +100,14 @@ def test_neighbours_share_clusters_more_than_by_chance_or_as_much() -> None:
         chance = (torch.rand(400, generator=torch.Generator().manual_seed(0)) < share).long()
         assert abs(assortativity(graph, chance)) < 0.02
     assert assortativity(graph, torch.zeros(400).long()) == 0
+
+
+def test_features_confirm_the_clusters_that_their_neighbours_share() -> None:
+    _, telling, kind = patterns()
+    mixed = torch.where(torch.arange(len(kind)) % 5 == 0, 0, kind)
+    assert confirmed(telling, kind, mixed, 8)
+    assert not confirmed(telling, mixed, kind, 8)
+    assert not confirmed(telling, kind, KINDS - 1 - kind, 8)  # the same, with other numbers
 
 
 @pytest.mark.parametrize(

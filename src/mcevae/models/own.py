@@ -69,12 +69,7 @@ def renamed(values: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-FORMER = {
-    "start.poses": "templates",
-    "start.restarts": 3,
-    "start.firm": 0.9,
-    "start.descriptions": "pixels",
-}
+FORMER = {"start.poses": "templates", "start.restarts": 3, "start.firm": 0.9}
 """Defaults that have changed. Older files have them for models that do not read the setting."""
 
 

@@ -67,7 +67,7 @@ QUICK = ModelSpec(
         | {"start.grouping", "start.neighbours", "start.restarts", "start.subset"}
         | {"start.descriptions"}
     ),
-    preset={"model": {"variation": 8}, "start": {"descriptions": "pixels"}},
+    preset={"model": {"variation": 8}},
     finds_clusters=True,
     trained=False,
     extends=True,

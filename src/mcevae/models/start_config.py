@@ -28,11 +28,11 @@ class StartConfig:
     """How to find the first clusters. tangent: a neighbour graph with the tangent distance, or with
     the plain one if restarts agree clearly better on it; euclidean: with the plain distance;
     kmeans: k-means on the pixels of the canonical images."""
-    descriptions: Literal["auto", "pixels", "learned"] = "auto"
+    descriptions: Literal["pixels", "auto", "learned"] = "pixels"
     """What images are compared by in a graph. learned: also by features of a small network that
     learns for minutes to tell images apart however they are moved, lit, blurred or covered; for
-    kinds that differ in more than their shape. auto: learned if restarts on pixels disagree, and
-    kept if they agree as well with them; pixels with `--minutes` and `--quick`."""
+    kinds that differ in more than their shape. auto: only if restarts on pixels disagree, and not
+    with `--minutes`; clusters by pixels stay if features alone speak for them."""
     draw: Literal["posterior", "mode"] = "posterior"
     """How to make new targets. posterior: draw them from the network's sharpened posterior; mode:
     take the most probable hypothesis."""

@@ -203,6 +203,28 @@ def assortativity(graph: Neighbours, labels: Int[Tensor, " n"]) -> float:
     return (backing_of(graph, labels).mean().item() - chance) / max(1 - chance, 1e-9)
 
 
+def confirmed(
+    features: Float[Tensor, "n f"],
+    known: Int[Tensor, " n"],
+    found: Int[Tensor, " n"],
+    neighbours: int,
+) -> bool:
+    """Whether features speak for clusters of pixels, rather than for those found with features.
+
+    Features know nothing of clusters of pixels. If their own graph has more neighbours in common
+    with these, two descriptions say the same.
+
+    Args:
+        features: of N images.
+        known: their clusters by pixels.
+        found: their clusters by pixels and features.
+        neighbours: of each image in the graph of features.
+    """
+    index, distance = closest(standardised(features), min(neighbours, len(features) - 1))
+    graph = Neighbours(index=index, distance=distance)
+    return assortativity(graph, known) > assortativity(graph, found)
+
+
 def steadiest(
     graphs: list[Callable[[], Graph]], group: Callable[[Graph], Grouping]
 ) -> tuple[Graph, Grouping]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mcevae.images.arrays import Hints
 from mcevae.teaching.cluster import Grouping, backing_of
 from mcevae.teaching.described import sorted_by_all
-from mcevae.teaching.graph import Graph, reach_of
+from mcevae.teaching.graph import reach_of
 from mcevae.teaching.hinted import first_with_hints
 from mcevae.teaching.inside import compared, put_inside
 from mcevae.teaching.rings import Track, turned_back
@@ -28,15 +28,15 @@ class InvariantStart:
 
     Attributes:
         grouping: their clusters. No neighbours back those of images outside the graph.
-        graph: the neighbours of the images in the graph.
-        rows: (M,), which images these are.
+        by: distance that the graph has of images once they are aligned.
+        rows: (M,), which images are in the graph.
         oriented: how images in the graph lie in the frames of their clusters.
         angle: (N,), radians.
         mirrored: (N,), whether it is mirrored.
     """
 
     grouping: Grouping
-    graph: Graph
+    by: Distance
     rows: Int[Tensor, " m"]
     oriented: Oriented
     angle: Float[Tensor, " n"]
@@ -103,7 +103,7 @@ def invariant_start(
         )
     return InvariantStart(
         grouping=replace(grouping, labels=labels, backing=backing),
-        graph=graph,
+        by=graph.by,
         rows=rows,
         oriented=oriented,
         angle=angle,

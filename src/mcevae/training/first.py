@@ -141,9 +141,8 @@ def answer_instead(trainer: Trainer, bar: Bar) -> bool:
         "from comparing the images, as with --quick"
     )
     config = quickly(trainer.config)
-    if found is not None:  # clusters that were found in this way
-        start = {"descriptions": trainer.config.start.descriptions}
-        config = config.changed(start=start)
+    if found is not None and trainer.config.start.descriptions == "learned":
+        config = config.changed(start={"descriptions": "learned"})  # clusters come from these
     given = replace(trainer.data, train=own_images(trainer))
     return write_answer(trainer, bar, config, given, trainer.run)
 

@@ -24,7 +24,7 @@ from mcevae.models.default.describing import (
 )
 from mcevae.teaching.averages import pooled
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.described import assortativity
+from mcevae.teaching.described import confirmed
 from mcevae.teaching.graph import CHUNK
 from mcevae.teaching.hinted import renumbered
 from mcevae.teaching.noisy import noisy_start
@@ -157,24 +157,25 @@ def begin_with_graph(
     """
     known = described(config, pixels, group, track)
 
-    def start(features: Tensor | None) -> tuple[InvariantStart, str]:
+    def start(plan: PlannedConfig, features: Tensor | None) -> tuple[InvariantStart, str]:
         given = known.rings, group, support, track, features, hints
-        return warned(lambda: graph_start(config, *given))
+        return warned(lambda: graph_start(plan, *given))
 
     def learned() -> Tensor | None:
         return learn_features(config, pixels, group, support[0], track)
 
     if features is None and learn and learns(config):
         features = learned()
-    found, told = start(features)
+    found, told = start(config, features)
     doubtful = features is None and learn and learns(config, found.grouping.agreement)
     if doubtful and (own := learned()) is not None:
-        tried, more = start(own)
+        same = config.changed(model={"clusters": found.grouping.clusters})
+        tried, more = start(same, own)
         new, old = (each.grouping.labels[tried.rows] for each in (tried, found))
-        if assortativity(tried.graph, new) >= assortativity(tried.graph, old):
+        if not confirmed(own[tried.rows], old, new, config.start.neighbours):
             found, told, features = tried, more, own
     proper = group.from_parameters(torch.cat([found.angle[:, None], known.rest], 1))
-    sure = about(found.grouping, found.graph.by, features=features is not None)
+    sure = about(found.grouping, found.by, features=features is not None)
     return Beginning(
         element=reflect(proper, found.mirrored),
         grouping=found.grouping,

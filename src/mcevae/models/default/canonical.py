@@ -12,11 +12,10 @@ from torch import Tensor
 from mcevae.geometry.groups import MatrixGroup
 from mcevae.images.arrays import Hints, to_bytes
 from mcevae.models.config import MOST_CLUSTERS, PlannedConfig
-from mcevae.models.default.beginning import about, asked, warned
+from mcevae.models.default.beginning import about, warned
 from mcevae.models.default.describing import described
 from mcevae.teaching.cluster import Grouping, start_clusters
 from mcevae.teaching.described import sorted_by_all
-from mcevae.teaching.graph import Graph
 from mcevae.teaching.rings import Track
 
 SLIGHT = math.radians(12)
@@ -34,22 +33,21 @@ def group_canonical(
     config: PlannedConfig,
     canonical: Float[Tensor, "n c h w"],
     group: MatrixGroup,
+    clusters: int | None,
     track: Track,
     features: Float[Tensor, "n f"] | None = None,
     hints: Hints | None = None,
-) -> tuple[Graph | None, Grouping, str]:
-    """Sort canonical images into clusters.
+) -> tuple[Grouping, str]:
+    """Sort canonical images into clusters; return them and a message about them.
 
     Args:
         config: settings of the run.
         canonical: images from 0 to 1, moved back by their poses.
         group: of the poses.
+        clusters: K; None to choose it.
         track: wraps lists of parts of the work.
         features: numbers that describe each image as well.
         hints: what a person said of some images.
-
-    Returns:
-        The graph, if there is one, the clusters, and a message about them.
     """
     start = config.start
     rings = described(config, to_bytes(canonical), group, track).rings
@@ -61,18 +59,17 @@ def group_canonical(
         "hints": hints,
         "track": track,
     }
-    K = asked(config)
     if start.grouping == "kmeans":
-        found, told = warned(lambda: start_clusters(rings.flatten(1), None, K, **how))
-        return None, found, about(found, "kmeans") + told
+        found, told = warned(lambda: start_clusters(rings.flatten(1), None, clusters, **how))
+        return found, about(found, "kmeans") + told
     how |= {
         "neighbours": start.neighbours,
         "reach": SLIGHT if group.polar else 0.0,
         "mirror": group.mirrors,
         "by": start.grouping,
     }
-    (graph, found), told = warned(lambda: sorted_by_all(rings, features, K, **how))
-    return graph, found, about(found, graph.by, features=features is not None) + told
+    (graph, found), told = warned(lambda: sorted_by_all(rings, features, clusters, **how))
+    return found, about(found, graph.by, features=features is not None) + told
 
 
 def numbered_as(found: Grouping, known: Int[Tensor, " n"]) -> Grouping:

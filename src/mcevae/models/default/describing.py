@@ -66,9 +66,10 @@ def learns(config: PlannedConfig, agreement: float = 1.0) -> bool:
 
     Args:
         config: settings of the run.
-        agreement: how well restarts agree on clusters of pixels, 0 to 1; NaN with a single one.
+        agreement: how well restarts agree on clusters of pixels, 0 to 1; NaN with a single one,
+            and below 0 if nobody knows.
     """
-    doubtful = config.start.grouping != "kmeans" and agreement < 1 - LESS
+    doubtful = config.start.grouping != "kmeans" and 0 <= agreement < 1 - LESS
     asked = config.start.descriptions
     return asked == "learned" or (asked == "auto" and config.train.minutes is None and doubtful)
 
@@ -89,7 +90,8 @@ def learn_features(
         config: settings of the run.
         pixels: training images.
         group: of the poses.
-        half_width: how far images that are moved back may still be turned either way, radians.
+        half_width: how far images that are moved back may still be turned either way, radians; a
+            group that is not polar turns none.
         track: wraps lists of parts of the work, to stop in between.
         element: poses; None: images are only brought to their middle.
     """
@@ -102,7 +104,7 @@ def learn_features(
     return learned_features(
         torch.cat([to_bytes(shrink(part)) for part in parts]),
         background,
-        half_width,
+        half_width if group.polar else 0.0,
         mirror=group.mirrors,
         seed=config.train.seed,
         bfloat16=config.train.precision == "bf16",

@@ -26,7 +26,7 @@ from mcevae.geometry.groups import WHOLE_CIRCLE
 from mcevae.images.arrays import require, shrink
 from mcevae.models.config import PlannedConfig
 from mcevae.models.contract import Teacher
-from mcevae.models.default.beginning import Beginning, begin, begin_with_graph, by_graph
+from mcevae.models.default.beginning import Beginning, asked, begin, begin_with_graph, by_graph
 from mcevae.models.default.canonical import AGAIN, TURNED, group_canonical, numbered_as
 from mcevae.models.default.describing import learn_features, learns
 from mcevae.models.default.model import DefaultModel
@@ -44,9 +44,8 @@ from mcevae.models.default.targets import (
     swallowed,
 )
 from mcevae.teaching.cluster import Grouping
-from mcevae.teaching.described import assortativity
+from mcevae.teaching.described import confirmed
 from mcevae.teaching.frames import levelled
-from mcevae.teaching.graph import Graph
 from mcevae.teaching.hinted import first_with_hints
 
 Rows = slice | Int[Tensor, " rows"]
@@ -248,13 +247,13 @@ class SelfTraining(Teacher):
         if self.agreement >= SURE:
             return f"first clusters kept: agreement of restarts {self.agreement:.2f}"
         learn = learns(self.config) and not self.later
-        _, found, message, rows = self.clusters_of_canonical(learn=learn)
+        _, found, message, rows = self.clusters_of_canonical(asked(self.config), learn=learn)
         agreement = found.agreement - DOUBT * (found.agreement < SURE)
         if self.grouped:
             if not agreement > self.agreement:
                 return f"first clusters kept; canonical images gave {message}"
         elif self.config.start.poses == "auto" and found.agreement < POOR and self.group.polar:
-            other = self.beginning(partial(begin_with_graph, learn=not self.later))
+            other = self.beginning(partial(begin_with_graph, learn=learn))
             if other.grouping is not None and other.grouping.agreement >= agreement:
                 return f"{self.take(other)}; canonical images gave {message}"
         self.use_clusters(found, rows)
@@ -265,19 +264,21 @@ class SelfTraining(Teacher):
         given = self.features is not None or self.known is not None
         if given or not (self.later and learns(self.config, self.agreement)):
             return ""
-        graph, found, message, rows = self.clusters_of_canonical(learn=True)
+        features, found, told, rows = self.clusters_of_canonical(self.model.clusters, learn=True)
         known = self.targets.cluster[rows]
-        if graph and assortativity(graph, known) > assortativity(graph, found.labels):
-            return f"; clusters kept, which neighbours share more than {message}"
+        if features is None:  # images are mostly noise
+            return ""
+        if confirmed(features, known, found.labels, self.config.start.neighbours):
+            return f"; clusters kept; learned descriptions gave {told}"
         if self.hints is None:  # which number the clusters
             found = numbered_as(found, known)
         self.use_clusters(found, rows)
-        return f"; with learned descriptions {message}"
+        return f"; with learned descriptions {told}"
 
     def clusters_of_canonical(
-        self, *, learn: bool
-    ) -> tuple[Graph | None, Grouping, str, Int[Tensor, " rows"]]:
-        """Sort a random subset of the canonical images; return as `group_canonical`, and it."""
+        self, clusters: int | None, *, learn: bool
+    ) -> tuple[Tensor | None, Grouping, str, Int[Tensor, " rows"]]:
+        """Sort some canonical images; return features, clusters, a message, and the images."""
         seed = torch.Generator().manual_seed(self.config.train.seed)
         order = torch.randperm(len(self.pixels), generator=seed)
         rows = first_with_hints(order, self.hints)[: self.config.start.subset]
@@ -286,8 +287,8 @@ class SelfTraining(Teacher):
             known = self.config, self.pixels[rows], self.group, min(TURNED, self.support[0])
             features = learn_features(*known, self.watched, self.targets.element[rows])
         hints = None if self.hints is None else self.hints.subset(rows)
-        given = self.group, self.watched, features, hints
-        return *group_canonical(self.config, self.canonical(rows), *given), rows
+        given = self.group, clusters, self.watched, features, hints
+        return features, *group_canonical(self.config, self.canonical(rows), *given), rows
 
     def redraw(self, move_on: Callable[[], None] | None = None) -> str:
         """Draw new targets from the squared posterior; return a message about it.
