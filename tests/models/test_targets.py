@@ -157,14 +157,21 @@ def test_the_number_of_clusters_is_found_and_kept(tmp_path: Path, small_data: Sp
     assert sum(name.startswith("occupancy_") for name in scores) == model.clusters
 
 
-@pytest.mark.parametrize("clusters", [3, "auto"])
+@pytest.mark.parametrize(
+    ("clusters", "descriptions"), [(3, "pixels"), ("auto", "pixels"), (3, "auto")]
+)
 def test_a_run_trained_longer_keeps_its_clusters(
-    tmp_path: Path, fewer: Splits, clusters: int | str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    fewer: Splits,
+    clusters: int | str,
+    descriptions: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its warm-up is over, although a longer run's would not be, and clusters are made once."""
-    assert fit(taught(clusters=clusters, epochs=2, **SUBSET), fewer, tmp_path / "run")
+    same = SUBSET | {"clusters": clusters, "descriptions": descriptions}
+    assert fit(taught(epochs=2, **same), fewer, tmp_path / "run")
     monkeypatch.setattr(selftraining, "group_canonical", lambda *_, **__: pytest.fail("again"))
-    longer = taught(clusters=clusters, epochs=12, **SUBSET)
+    longer = taught(epochs=12, **same)
     assert fit(longer, fewer, tmp_path / "run", resume=True)
     assert len([r for r in read_log(tmp_path / "run") if r["split"] == "train"]) == 12
 
@@ -415,3 +422,25 @@ def test_one_restart_has_nothing_to_agree_with() -> None:
             clusters=3, labels=torch.zeros(9).long(), agreement=agreement, duplicates=[]
         )
         assert about(found, "tangent") == f"3 clusters (tangent), {said}"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_clusters_are_found_again_unless_features_alone_speak_for_them(
+    keeps: bool, small_data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school, _ = teacher(small_data, descriptions="learned")
+    rows = torch.arange(len(small_data.train))
+    of_pixels, others = rows % 3, torch.where(rows < 30, (rows + 1) % 3, rows % 3)
+
+    def grouping(labels: Tensor) -> Grouping:
+        return Grouping(clusters=3, labels=labels, agreement=1.0, duplicates=[])
+
+    def found(clusters: int, *, learn: bool) -> tuple[Tensor, Grouping, str, Tensor]:
+        assert clusters == 3 and learn
+        return torch.zeros(len(rows), 4), grouping(others), "others", rows
+
+    school.use_clusters(grouping(of_pixels))
+    monkeypatch.setattr(school, "clusters_of_canonical", found)
+    monkeypatch.setattr(selftraining, "confirmed", lambda *_: keeps)
+    assert ("clusters kept" in school.group_again()) == keeps
+    assert torch.equal(school.targets.cluster, of_pixels if keeps else others)

@@ -100,6 +100,19 @@ def test_the_loss_is_least_if_views_of_an_image_are_alike_and_others_are_not() -
     assert contrastive_loss(same, same).item() == pytest.approx(math.log(11), rel=1e-5)
 
 
+@pytest.mark.parametrize(("count", "steps"), [(40, 100), (1000, 391), (9000, 2000)])
+def test_few_images_take_fewer_steps(count: int, steps: int) -> None:
+    asked: list[int] = []
+
+    def stop(parts: range) -> range:
+        asked.append(len(parts))
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        learned_features(torch.zeros(count, 1, 8, 8, dtype=torch.uint8), 0.0, 0.0, track=stop)
+    assert asked == [steps]
+
+
 def test_learning_can_be_stopped() -> None:
     def stop(steps: object) -> object:
         raise Stopped
