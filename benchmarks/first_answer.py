@@ -52,7 +52,7 @@ WHOLE = {"mnist-mini": [], LARGE: ["--clusters", "10"]}
 
 
 def write_sets(folder: Path, wanted: list[str]) -> None:
-    """Write the sets that are wanted as NAME.npy."""
+    """Write the sets that are wanted as NAME.npy, or NAME.npz with labels."""
     if "pictures-1500" in wanted:
         np.save(folder / "pictures-1500.npy", uneven(0).images)
     if any(SETS.get(name) is TURNS for name in wanted):

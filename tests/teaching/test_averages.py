@@ -86,9 +86,10 @@ def test_pieces_are_joined_in_the_pose_that_brings_them_together() -> None:
     )
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_kinds_and_poses_are_found_in_noise(mirror: bool) -> None:
-    images, label, element = particles(900, 0.6, mirror=mirror)
+# At 0.7, with signs, it holds or fails by a hair, depending on the number of threads.
+@pytest.mark.parametrize(("mirror", "noise"), [(False, 0.7), (True, 0.6)])
+def test_kinds_and_poses_are_found_in_noise(mirror: bool, noise: float) -> None:
+    images, label, element = particles(900, noise, mirror=mirror)
     assert mostly_noise(images)
     known = describe([images], SE2(), 0.0)
     k, placed = noisy_start(

@@ -20,7 +20,7 @@ from mcevae.models.contract import Stopped
 from mcevae.models.default import beginning, describing, selftraining
 from mcevae.models.default.beginning import begin_with_graph, graph_start
 from mcevae.models.default.canonical import TURNED, group_canonical, numbered_as
-from mcevae.models.default.describing import learn_features
+from mcevae.models.default.describing import from_moments, learn_features
 from mcevae.runs.run import TrainedRun
 from mcevae.teaching.cluster import Grouping
 from mcevae.teaching.described import closest, standardised
@@ -144,7 +144,8 @@ def test_they_are_learned_from_images_about_their_middle(monkeypatch: pytest.Mon
     pixels = torch.zeros(40, 1, 28, 28, dtype=torch.uint8)
     pixels[:, :, 2:8, 16:22] = 255
     config = planned(Config().changed(train={"seed": 4, "precision": "no"}), 40)
-    features = learn_features(config, pixels, group, math.pi / 2, iter)
+    middle = from_moments(config, pixels, group, iter)
+    features = learn_features(config, pixels, group, math.pi / 2, iter, middle)
     assert features is not None and features.shape == (40, 64)
     (how,) = asked
     rows, columns = how["pixels"][0, 0].float().sum(1), how["pixels"][0, 0].float().sum(0)
@@ -158,7 +159,7 @@ def test_nothing_is_learned_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, group = learning(monkeypatch), get_group("se2")
     pixels = to_bytes(0.5 + 0.1 * torch.randn(200, 1, 28, 28))
     config = planned(Config().changed(data={"background": 0.5}), 200)
-    assert learn_features(config, pixels, group, 1.0, iter) is None
+    assert learn_features(config, pixels, group, 1.0, iter, group.identity(200)) is None
     assert not asked
 
 
@@ -237,6 +238,15 @@ def test_in_any_direction_they_are_kept_if_neighbours_share_clusters_as_often(
     begin_with_graph(config, *given, learn=False)
     begin_with_graph(planned(taught(descriptions="auto", minutes=5.0), 300), *given)
     assert len(asked) == learns  # nobody asked, or there is no time
+
+
+def test_given_features_stay_and_pixels_alone_learn_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, group = learning(monkeypatch), get_group("so2")
+    given = digits(300)[0], group, (math.pi,), iter
+    for descriptions, features in (("learned", torch.rand(300, 5)), ("pixels", None)):
+        config = planned(taught(descriptions=descriptions, group="so2", rotation=180), 300)
+        begin_with_graph(config, *given, features)
+    assert not asked
 
 
 def test_clusters_that_are_found_again_keep_their_numbers() -> None:

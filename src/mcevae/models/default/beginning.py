@@ -21,6 +21,7 @@ from mcevae.models.default.describing import (
     hidden,
     learn_features,
     learns,
+    upright,
 )
 from mcevae.teaching.averages import pooled
 from mcevae.teaching.cluster import Grouping
@@ -162,7 +163,8 @@ def begin_with_graph(
         return warned(lambda: graph_start(plan, *given))
 
     def learned() -> Tensor | None:
-        return learn_features(config, pixels, group, support[0], track)
+        element = upright(known, group)
+        return learn_features(config, pixels, group, support[0], track, element)
 
     if features is None and learn and learns(config):
         features = learned()

@@ -56,7 +56,12 @@ def from_moments(
 
     The arguments are those of `described`.
     """
-    return group.from_parameters(F.pad(described(config, pixels, group, track).rest, (1, 0)))
+    return upright(described(config, pixels, group, track), group)
+
+
+def upright(known: Described, group: MatrixGroup) -> Float[Tensor, "n 3 3"]:
+    """The poses of images on rings that are not turned."""
+    return group.from_parameters(F.pad(known.rest, (1, 0)))
 
 
 def learns(config: PlannedConfig, agreement: float = 1.0) -> bool:
@@ -80,7 +85,7 @@ def learn_features(
     group: MatrixGroup,
     half_width: float,
     track: Track,
-    element: Float[Tensor, "n 3 3"] | None = None,
+    element: Float[Tensor, "n 3 3"],
 ) -> Float[Tensor, "n f"] | None:
     """Learn features from images that are moved back; None if these are mostly noise.
 
@@ -93,13 +98,11 @@ def learn_features(
         half_width: how far images that are moved back may still be turned either way, radians; a
             group that is not polar turns none.
         track: wraps lists of parts of the work, to stop in between.
-        element: poses; None: images are only brought to their middle.
+        element: poses.
     """
     if hidden(config, pixels, group):
         return None
     background = config.data.background_level
-    if element is None:
-        element = from_moments(config, pixels, group, track)
     parts = moved_back(pixels, element, group, background, CHUNK)
     return learned_features(
         torch.cat([to_bytes(shrink(part)) for part in parts]),
